@@ -1,0 +1,41 @@
+# make reproduce | test | lab | notebooks | lint | lock | clean
+PYTHON ?= python3
+PROFILE ?= smoke
+ENGINE ?= local
+ONLY ?=
+FRESH ?=
+PY := .venv/bin/python
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: reproduce test lab notebooks lint lock clean
+
+reproduce: .venv/.ready  ## run the notebooks headless and write an HTML report
+	$(PY) -m mixlib reproduce --profile $(PROFILE) --engine $(ENGINE) $(if $(ONLY),--only $(ONLY)) \
+	  $(if $(filter 1,$(FRESH)),--fresh) $(if $(filter 0,$(FRESH)),--resume)
+
+test: .venv/.ready  ## lint, unit tests, then every committed notebook against its outputs
+	$(PY) -m ruff check . && $(PY) -m ruff format --check .
+	$(PY) -m pytest -n 2
+
+lab: .venv/.ready  ## open JupyterLab on the notebooks
+	.venv/bin/jupyter lab --notebook-dir=notebooks
+
+notebooks: .venv/.ready  ## execute the notebooks at profile mini in place, as they are committed
+	$(PY) -m mixlib refresh $(if $(ONLY),--only $(ONLY))
+
+lint: .venv/.ready
+	$(PY) -m ruff check --fix . && $(PY) -m ruff format .
+
+# Pins of everything, without the host that any package came from
+lock: .venv/.ready
+	$(PY) -m pip freeze --exclude-editable | grep -v ' @ ' | sed 's/+cpu$$//' > requirements.lock
+
+clean:
+	rm -rf .venv build .pytest_cache .ruff_cache .hypothesis
+
+.venv/.ready: pyproject.toml requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; say make PYTHON=...") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --constraint requirements.lock torch==2.13.0
+	$(PY) -m pip install --quiet --constraint requirements.lock --editable '.[offline,test]'
+	touch $@
