@@ -1,0 +1,84 @@
+"""The papers' printed numbers, claims and settings as data frames, read from ``data/published``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from mixlib import paths
+
+PAPERS = {
+    "batchmixup": "BatchMixup: Improving Training by Interpolating Hidden States of the Entire Mini-batch (2021)",
+    "mixup_calibration": "MixUp Training Leads to Reduced Overfitting and Improved Calibration for the Transformer "
+    "Architecture (2021)",
+    "ssmix": "SSMix: Saliency-Based Span Mixup for Text Classification (2021)",
+    "amplify": "AMPLIFY: Attention-based Mixup for Performance Improvement and Label Smoothing in Transformer (2023)",
+}
+PREFIX = {"mixup_calibration": "calibration"}  # shorter name of a paper in artefact ids and notebooks
+DATASETS = {"agnews": "ag_news"}  # the papers' keys where ours differ
+
+
+def _read(name: str) -> pd.DataFrame:
+    path = paths.PUBLISHED / f"{name}.csv"
+    if not path.exists():
+        have = ", ".join(sorted(p.stem for p in paths.PUBLISHED.glob("*.csv")))
+        raise FileNotFoundError(f"no published numbers called {name!r} in {path.parent}; there are {have}")
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if "dataset" in frame:
+        frame["dataset"] = frame["dataset"].replace(DATASETS)
+    return frame
+
+
+def table(name: str) -> pd.DataFrame:
+    """A result table, e.g. ``"mixup_calibration_table2"``: one row a printed number.
+
+    ``value`` and ``spread`` are numbers (``value_printed`` keeps the digits), other columns text; ``param`` is there
+    for every table and empty where a method has none.
+    """
+    frame = _read(name)
+    frame["value_printed"] = frame["value"]
+    for column in ("value", "spread"):
+        frame[column] = pd.to_numeric(frame[column], errors="coerce")
+    return frame if "param" in frame else frame.assign(param="")
+
+
+def claims(paper: str | None = None) -> pd.DataFrame:
+    """The 58 claims (of one paper): ``id``, ``paper``, ``claim``, ``evidence``, ``testable_as``, ``priority``."""
+    frame = _read("claims")
+    return frame if paper is None else frame[frame["paper"] == paper].reset_index(drop=True)
+
+
+def hyperparameters(paper: str) -> pd.DataFrame:
+    """What a paper says of its settings: ``dataset``, ``name``, ``value`` (``not stated`` where silent), ``note``."""
+    frame = _read("hyperparameters")
+    return frame[frame["paper"] == paper].drop(columns="paper").reset_index(drop=True)
+
+
+def dataset_sizes(paper: str) -> pd.DataFrame:
+    """The data set sizes a paper prints."""
+    frame = _read("datasets")
+    return frame[frame["paper"] == paper].drop(columns="paper").reset_index(drop=True)
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A table, figure or algorithm of a paper."""
+
+    id: str
+    paper: str
+    artefact: str
+    kind: str
+    shows: str
+
+
+def artefacts() -> list[Artefact]:
+    """Every table, figure and algorithm of the four papers, in the papers' order."""
+    found = []
+    for row in _read("artefacts").to_dict("records"):
+        word, number = row["artefact"].split()
+        prefix = PREFIX.get(row["paper"], row["paper"])
+        # "Table A.1" is ssmix-tableA1
+        id_ = f"{prefix}-{word.lower()}{number.replace('.', '')}"
+        found.append(Artefact(id_, row["paper"], row["artefact"], row["kind"], row["shows"]))
+    return found
