@@ -1,0 +1,117 @@
+"""What a method is, the plain model, and the registry of names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Batch = dict[str, Tensor]
+
+REGISTRY: dict[str, type[Method]] = {}
+
+
+class Draw(NamedTuple):
+    """The random choices of one step: partner of each row, weight of the row itself, and the layer to mix at."""
+
+    perm: Tensor
+    lam: float
+    layer: int
+
+
+@dataclass(kw_only=True)
+class Method:
+    """One way to make training losses from a batch. Its fields are its parameters.
+
+    A step of training runs ``losses`` and back-propagates each scalar *as it is yielded*, so a method may use
+    the gradients of its first loss to build its second. The generator stays suspended during the backward pass.
+    """
+
+    key: ClassVar[str]
+    paper: ClassVar[str | None] = None
+    uses_hooks: ClassVar[bool] = True
+
+    generator: torch.Generator = field(default_factory=torch.Generator, init=False, repr=False, compare=False)
+    progress: float = field(default=0.0, init=False, repr=False, compare=False)
+
+    def __init_subclass__(cls) -> None:
+        if "key" in cls.__dict__:
+            REGISTRY[cls.key] = cls
+
+    def prepare(self, model: nn.Module, tokenizer: Any = None, train_lengths: Sequence[int] | None = None) -> None:
+        """Check once, before training, that model and tokenizer have what the method needs; look ids up.
+
+        Args:
+            model: the classifier.
+            tokenizer: needed by methods that write tokens.
+            train_lengths: tokens of each training text, needed by methods that pad to the longest of them.
+        """
+
+    def seed_step(self, seed: int, step: int, part: int = 0) -> None:
+        """Make the draws of this step a function of (run seed, step, part of an accumulated batch) alone.
+
+        So a run resumed from a checkpoint draws what it would have drawn, with no state to save.
+        """
+        # the CPU generator keeps 32 bits of its seed: mix the three numbers into those bits first
+        self.generator.manual_seed(int(np.random.SeedSequence([seed, step, part]).generate_state(1)[0]))
+
+    def losses(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
+        """Yield the scalar losses of one step.
+
+        Args:
+            model: the classifier, in train mode.
+            batch: ``input_ids``, ``attention_mask`` (rows, tokens), ``labels`` (rows,) and what else the model takes.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define losses()")
+
+
+def plain_loss(model: nn.Module, batch: Batch) -> Tensor:
+    """Mean cross-entropy of the unmixed rows."""
+    return F.cross_entropy(model(**inputs_of(batch)).logits, batch["labels"], reduction="none").mean()
+
+
+def inputs_of(batch: Batch) -> Batch:
+    """The batch without its labels: what the model is called with."""
+    return {name: tensor for name, tensor in batch.items() if name != "labels"}
+
+
+@dataclass(kw_only=True)
+class Plain(Method):
+    """Fine-tuning with cross-entropy: the control of every table."""
+
+    key: ClassVar[str] = "none"
+    uses_hooks: ClassVar[bool] = False
+
+    def losses(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
+        yield plain_loss(model, batch)
+
+
+def names() -> list[str]:
+    """All method names."""
+    return sorted(REGISTRY)
+
+
+def get(method: str | Method, **params: Any) -> Method:
+    """A method by name with its parameters, or the method itself if it is one already.
+
+    Raises:
+        ValueError: unknown name or parameter (the message lists the nearest, or all), or a value out of range.
+    """
+    if isinstance(method, Method):
+        if params:
+            raise ValueError(f"{method!r} is a method already: give parameters {sorted(params)} when making it")
+        return method
+    if method not in REGISTRY:
+        near = get_close_matches(str(method), names(), n=3, cutoff=0.4) or names()
+        raise ValueError(f"unknown method {method!r}; did you mean {', '.join(near)}?")
+    cls = REGISTRY[method]
+    known = [f.name for f in fields(cls) if f.init]
+    if unknown := sorted(set(params) - set(known)):
+        raise ValueError(f"{method} has no parameter {', '.join(unknown)}; it has {', '.join(known) or 'none'}")
+    return cls(**params)

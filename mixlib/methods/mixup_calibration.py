@@ -1,0 +1,214 @@
+"""CLS, Input and Manifold MixUp for Transformers.
+
+"MixUp Training Leads to Reduced Overfitting and Improved Calibration for the Transformer Architecture" (2021).
+All three mix each row of a batch with another one, x~ = lam x_i + (1 - lam) x_j and y~ = lam y_i + (1 - lam) y_j
+with lam ~ Beta(alpha, alpha) (equation 1), and train on the mixed rows only. They differ in what x is.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mixlib import sites
+from mixlib.methods.base import Batch, Draw, Method, inputs_of, plain_loss
+from mixlib.mixing import check_alpha, mix, mixed_cross_entropy, random_others, random_pairs, sample_lam
+
+PADDINGS = ("no_pad", "unused_pair", "sep_pair", "pad_pair", "unused_max", "sep_max", "pad_max")
+
+
+@dataclass(kw_only=True)
+class MixedRows(Method):
+    """Train on the mixed rows only: one forward pass with a mix in it, one two-term loss (equation 1)."""
+
+    paper: ClassVar[str] = "mixup_calibration"
+    alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_alpha(self.alpha)
+
+    @abstractmethod
+    def draw(self, model: nn.Module, rows: int) -> Draw:
+        """The random choices of one step over ``rows`` rows."""
+
+    @abstractmethod
+    def logits(self, model: nn.Module, batch: Batch, draw: Draw) -> Tensor:
+        """Logits (rows, num_labels) of the rows mixed by ``draw``."""
+
+    def losses(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
+        labels = batch["labels"]
+        if len(labels) < 2:  # nobody to mix with
+            yield plain_loss(model, batch)
+            return
+        draw = self.draw(sites.unwrap(model), len(labels))
+        draw = draw._replace(perm=draw.perm.to(labels.device, non_blocking=True))
+        yield mixed_cross_entropy(self.logits(model, batch, draw), labels, draw.perm, draw.lam)
+
+
+@dataclass(kw_only=True)
+class ClsMixup(MixedRows):
+    """CLS MixUp: mix the pooled sentence vectors, then classify (section 3.5.1, equation 3).
+
+    Args:
+        alpha: of Beta(alpha, alpha), positive (Table 6: 1.0, CoLA 0.75).
+    """
+
+    key: ClassVar[str] = "cls_mixup"
+
+    def prepare(self, model: nn.Module, tokenizer: Any = None, train_lengths: Sequence[int] | None = None) -> None:
+        model = sites.unwrap(model)
+        sites.family(model), sites.class_layer(model)  # raise now rather than in the first step
+
+    def draw(self, model: nn.Module, rows: int) -> Draw:
+        lam = sample_lam(self.alpha, self.generator)
+        return Draw(random_others(rows, self.generator), lam, sites.num_blocks(model) + 1)
+
+    def logits(self, model: nn.Module, batch: Batch, draw: Draw) -> Tensor:
+        with sites.changed(model, draw.layer, lambda x: mix(x, draw.perm, draw.lam)):
+            return model(**inputs_of(batch)).logits
+
+
+@dataclass(kw_only=True)
+class ClsMixupLate(ClsMixup):
+    """CLS MixUp in the last part of training only, plain training before (the control of section 4).
+
+    Args:
+        alpha: as in CLS MixUp.
+        start: share of the training after which mixing begins, 0 to 1.
+    """
+
+    key: ClassVar[str] = "cls_mixup_late"
+    start: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.start <= 1:
+            raise ValueError(f"start must be a share of the training between 0 and 1, got {self.start}")
+
+    def losses(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
+        if self.progress < self.start:
+            yield plain_loss(model, batch)
+        else:
+            yield from super().losses(model, batch)
+
+
+@dataclass(kw_only=True)
+class ManifoldMixup(MixedRows):
+    """Manifold MixUp: mix the hidden states of a layer drawn anew for each batch (section 3.5.3).
+
+    Partners are swapped pairs, so that both rows of a pair are padded to one common length and one forward pass
+    is exact. Layer 0 alone is Input MixUp; layer n + 1 alone mixes the sentence vectors of the padded rows.
+
+    Args:
+        alpha: of Beta(alpha, alpha), positive.
+        layers: layers to draw from, 0 (embedding output) to n + 1 (sentence vector); ``None``: all of them
+            (the paper does not state its set).
+        padding: what fills the shorter row of a pair, and how far (Table 5). ``sep``, ``unused``, ``pad``: with the
+            tokenizer's separator, ``[unused0]`` or padding token, seen by attention; ``_pair``: to the longer row of
+            the pair; ``_max``: every row to the longest training text. ``no_pad``: not filled, positions beyond the
+            shorter row keep the longer row's vector, attention sees each row's own tokens.
+    """
+
+    key: ClassVar[str] = "manifold_mixup"
+    layers: tuple[int, ...] | None = None
+    padding: str = "sep_pair"
+    fill_id: int | None = field(default=None, init=False, repr=False, compare=False)
+    longest: int | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.padding not in PADDINGS:
+            raise ValueError(f"unknown padding {self.padding!r}; choose one of {', '.join(PADDINGS)}")
+        if self.layers is not None:
+            self.layers = tuple(self.layers)
+            if not self.layers:
+                raise ValueError("layers must name at least one layer, got none")
+
+    def prepare(self, model: nn.Module, tokenizer: Any = None, train_lengths: Sequence[int] | None = None) -> None:
+        model = sites.unwrap(model)
+        last = sites.num_blocks(model) + 1
+        if wrong := [layer for layer in self.layers or () if not 0 <= layer <= last]:
+            raise ValueError(f"layers {wrong} do not exist: this model has 0 (embedding output) to {last}")
+        sites.class_layer(model)
+        if getattr(tokenizer, "padding_side", "right") != "right":
+            raise ValueError(f"{self.key} needs texts padded on the right; set tokenizer.padding_side = 'right'")
+        kind, _, reach = self.padding.partition("_")
+        if kind == "no":
+            return
+        if tokenizer is None:
+            raise ValueError(f"{self.key} with padding={self.padding!r} writes tokens: give it the tokenizer")
+        token = {"sep": tokenizer.sep_token, "pad": tokenizer.pad_token, "unused": "[unused0]"}[kind]
+        ids = tokenizer.get_vocab()
+        if token not in ids:
+            raise ValueError(
+                f"padding={self.padding!r} needs the token {token or kind + '_token'}, which the tokenizer "
+                f"{type(tokenizer).__name__} does not have; padding='pad_pair' or 'no_pad' may do"
+            )
+        self.fill_id = ids[token]
+        if reach == "max":
+            if not train_lengths:
+                raise ValueError(f"padding={self.padding!r} needs the lengths of the training texts")
+            self.longest = max(train_lengths)
+
+    def draw(self, model: nn.Module, rows: int) -> Draw:
+        lam = sample_lam(self.alpha, self.generator)
+        perm = random_pairs(rows, self.generator)
+        layers = range(sites.num_blocks(model) + 2) if self.layers is None else self.layers
+        return Draw(perm, lam, layers[int(torch.randint(len(layers), (), generator=self.generator))])
+
+    def logits(self, model: nn.Module, batch: Batch, draw: Draw) -> Tensor:
+        inputs = inputs_of(batch)
+        if self.padding == "no_pad":
+            real = inputs["attention_mask"].bool()
+            both = (real & real[draw.perm]).unsqueeze(-1)
+        else:
+            inputs = pad_together(inputs, draw.perm, self.fill_id, self.longest)
+            both = None
+
+        def mixed(x: Tensor) -> Tensor:
+            whole = mix(x, draw.perm, draw.lam)
+            return whole if both is None or x.dim() == 2 else torch.where(both, whole, x)
+
+        with sites.changed(model, draw.layer, mixed):
+            return model(**inputs).logits
+
+
+@dataclass(kw_only=True)
+class InputMixup(ManifoldMixup):
+    """Input MixUp: mix the token embeddings position by position (section 3.5.2, equation 4).
+
+    Args:
+        alpha: of Beta(alpha, alpha), positive.
+        padding: as in Manifold MixUp; ``sep_pair`` is the paper's choice.
+    """
+
+    key: ClassVar[str] = "input_mixup"
+    layers: tuple[int, ...] | None = field(default=(0,), init=False)
+
+
+def pad_together(inputs: Batch, perm: Tensor, fill_id: int, longest: int | None = None) -> Batch:
+    """Fill each row with ``fill_id`` up to the length of the longer of itself and its partner, and attend to it.
+
+    Args:
+        inputs: right-padded ``input_ids`` and ``attention_mask`` (rows, tokens) and other tensors of that shape.
+        perm: (rows,) swapped pairs.
+        longest: fill every row up to this many tokens instead.
+
+    Returns:
+        New tensors; rows of equal length to their partner's, and rows that are their own partner, are unchanged.
+    """
+    ids, mask = inputs["input_ids"], inputs["attention_mask"]
+    if longest is not None and longest > ids.shape[1]:
+        inputs = {name: F.pad(tensor, (0, longest - ids.shape[1])) for name, tensor in inputs.items()}
+        ids, mask = inputs["input_ids"], inputs["attention_mask"]
+    length = mask.sum(1, keepdim=True)
+    until = torch.maximum(length, length[perm]) if longest is None else longest
+    position = torch.arange(ids.shape[1], device=ids.device)
+    fill = (position >= length) & (position < until)
+    return {**inputs, "input_ids": ids.masked_fill(fill, fill_id), "attention_mask": mask.masked_fill(fill, 1)}

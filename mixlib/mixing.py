@@ -1,0 +1,88 @@
+"""The mathematics all methods share: who is mixed with whom, how strongly, and what loss follows.
+
+Pure functions of tensors. Random ones take a :class:`torch.Generator` and never touch global state.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from scipy.special import betaincinv
+from torch import Tensor
+
+LAM_RULES = ("plain", "folded", "max_of_n")
+
+
+def check_alpha(alpha: float) -> None:
+    """Raise ``ValueError`` unless ``alpha`` is a finite number above 0."""
+    if not (isinstance(alpha, (int, float)) and 0 < alpha < float("inf")):
+        raise ValueError(f"alpha must be a positive number (Beta(alpha, alpha) is drawn from), got {alpha!r}")
+
+
+def sample_lam(alpha: float, generator: torch.Generator, rule: str = "plain", n: int = 5) -> float:
+    """Draw the weight ``lam`` of a row itself; its partner gets ``1 - lam``.
+
+    Args:
+        alpha: shape of Beta(alpha, alpha); below 1 the draws crowd at 0 and 1, above 1 at one half.
+        generator: source of randomness (CPU).
+        rule: ``"plain"`` one draw; ``"folded"`` max(lam, 1 - lam) (SSMix section 3.2, AMPLIFY equation 9);
+            ``"max_of_n"`` the largest of ``n`` draws (AMPLIFY section 3).
+        n: number of draws of ``"max_of_n"``.
+
+    Returns:
+        A float in [0, 1]. Drawn by inverting the distribution function, so one uniform number makes one draw.
+    """
+    check_alpha(alpha)
+    if rule not in LAM_RULES:
+        raise ValueError(f"unknown rule {rule!r} for lam; choose one of {', '.join(LAM_RULES)}")
+    if n < 1:
+        raise ValueError(f"n must be at least 1, got {n}")
+    draws = n if rule == "max_of_n" else 1
+    uniform = torch.rand(draws, generator=generator, dtype=torch.float64)
+    lam = float(betaincinv(alpha, alpha, uniform.numpy()).max())
+    return max(lam, 1 - lam) if rule == "folded" else lam
+
+
+def random_others(rows: int, generator: torch.Generator) -> Tensor:
+    """A permutation ``perm`` (rows,) without fixed points: row i is mixed with the *other* row ``perm[i]``.
+
+    The rows are put on one random ring, so every other row is an equally likely partner. One row stays alone.
+    """
+    ring = torch.randperm(rows, generator=generator)
+    perm = torch.empty_like(ring)
+    perm[ring] = ring.roll(1)
+    return perm
+
+
+def random_pairs(rows: int, generator: torch.Generator) -> Tensor:
+    """A random perfect matching as a permutation (rows,) that is its own inverse; an odd row is left to itself.
+
+    Swapped pairs have one common length seen from both rows, so padding to it needs only one forward pass.
+    """
+    order = torch.randperm(rows, generator=generator)
+    half = rows // 2
+    first, second = order[:half], order[half : 2 * half]
+    perm = torch.arange(rows)
+    perm[first], perm[second] = second, first
+    return perm
+
+
+def mix(x: Tensor, perm: Tensor, lam: float | Tensor) -> Tensor:
+    """``lam * x + (1 - lam) * x[perm]`` along the first axis; ``lam`` a number or a tensor that broadcasts to ``x``."""
+    return lam * x + (1 - lam) * x[perm]
+
+
+def mixed_cross_entropy(logits: Tensor, labels: Tensor, perm: Tensor, lam: float | Tensor) -> Tensor:
+    """Mean over the rows of ``lam * CE(logits, labels) + (1 - lam) * CE(logits, labels[perm])``, a scalar.
+
+    Equal to cross-entropy against the soft label ``lam * onehot(y) + (1 - lam) * onehot(y[perm])``.
+
+    Args:
+        logits: (rows, num_labels).
+        labels: (rows,) class numbers.
+        perm: (rows,) partner of each row.
+        lam: weight of the row's own label, a number or one weight a row (rows,).
+    """
+    own = F.cross_entropy(logits, labels, reduction="none")
+    partner = F.cross_entropy(logits, labels[perm], reduction="none")
+    return (lam * own + (1 - lam) * partner).mean()

@@ -1,0 +1,180 @@
+"""Where in a classifier a mix can happen, found by module structure and reached through forward hooks.
+
+Layers are counted as in the papers: 0 is the embedding layer's output (after its LayerNorm and dropout),
+k = 1..n the output of block k, and n + 1 the sentence vector that enters the last linear layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import count
+from operator import attrgetter
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Family:
+    """How one architecture family arranges its modules below ``model.base_model``."""
+
+    examples: str
+    embeddings: str
+    blocks: str
+    shared_blocks: bool = False  # a few modules called in turn stand for all blocks
+    reads_last_token: bool = False  # the linear head is applied to every position, then one position is read
+
+
+FAMILIES = (
+    Family("BERT, RoBERTa, XLM-R, ELECTRA, DeBERTa, MPNet", "embeddings", "encoder.layer"),
+    Family("DistilBERT", "embeddings", "transformer.layer"),
+    Family("ALBERT", "embeddings", "encoder.albert_layer_groups", shared_blocks=True),
+    Family("ModernBERT", "embeddings", "layers"),
+    Family("GPT-2", "drop", "h", reads_last_token=True),
+    Family("Llama, Mistral, Qwen", "embed_tokens", "layers", reads_last_token=True),
+)
+
+
+class UnsupportedArchitecture(ValueError):
+    """The model has none of the module structures in :data:`FAMILIES`."""
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """The classifier itself, without the wrapper of data-parallel training."""
+    if hasattr(model, "_orig_mod"):
+        raise ValueError(
+            "this model was compiled with torch.compile, which ignores hooks set afterwards: mixing would silently "
+            "not happen. Train without torch_compile; evaluation may be compiled."
+        )
+    return model.module if hasattr(model, "module") and not hasattr(model, "base_model_prefix") else model
+
+
+def _has(module: nn.Module, path: str) -> bool:
+    try:
+        attrgetter(path)(module)
+    except AttributeError:
+        return False
+    return True
+
+
+def family(model: nn.Module) -> Family:
+    """The :class:`Family` whose modules ``model`` has; :class:`UnsupportedArchitecture` if there is none."""
+    base = getattr(model, "base_model", model)
+    for candidate in FAMILIES:
+        if _has(base, candidate.embeddings) and _has(base, candidate.blocks):
+            return candidate
+    looked_for = "; ".join(f"{f.embeddings} and {f.blocks} ({f.examples})" for f in FAMILIES)
+    raise UnsupportedArchitecture(
+        f"cannot find where to mix in {type(model).__name__}: its base model {type(base).__name__} has the modules "
+        f"{', '.join(name for name, _ in base.named_children()) or 'none'}; looked for {looked_for}"
+    )
+
+
+def embeddings(model: nn.Module) -> nn.Module:
+    """The module whose output is the embedding layer's output, (rows, tokens, hidden)."""
+    return attrgetter(family(model).embeddings)(model.base_model)
+
+
+def blocks(model: nn.Module) -> list[nn.Module]:
+    """The modules whose outputs are block outputs; with shared blocks fewer modules than blocks."""
+    kind = family(model)
+    found = attrgetter(kind.blocks)(model.base_model)
+    return [layer for group in found for layer in group.albert_layers] if kind.shared_blocks else list(found)
+
+
+def num_blocks(model: nn.Module) -> int:
+    """The number n of blocks a row passes through."""
+    return model.config.num_hidden_layers if family(model).shared_blocks else len(blocks(model))
+
+
+def class_layer(model: nn.Module) -> nn.Linear:
+    """The last linear layer, whose rows are the class vectors."""
+    inside = set(model.base_model.modules())
+    found = [
+        module
+        for module in model.modules()
+        if module not in inside and isinstance(module, nn.Linear) and module.out_features == model.config.num_labels
+    ]
+    if not found:
+        raise UnsupportedArchitecture(
+            f"{type(model).__name__} has no linear layer with num_labels = {model.config.num_labels} outputs after its "
+            "base model; load it with an Auto class for sequence classification"
+        )
+    return found[-1]
+
+
+def _replace_output(change: Callable[[Tensor], Tensor]) -> Callable:
+    def hook(module, inputs, output):
+        return (change(output[0]), *output[1:]) if isinstance(output, tuple) else change(output)
+
+    return hook
+
+
+def _replace_logits(change: Callable[[Tensor], Tensor]) -> Callable:
+    def hook(module, inputs, output):
+        output["logits"] = change(output["logits"])
+        return output
+
+    return hook
+
+
+def _replace_input(change: Callable[[Tensor], Tensor]) -> Callable:
+    def hook(module, inputs):
+        return (change(inputs[0]), *inputs[1:])
+
+    return hook
+
+
+@contextmanager
+def changed(model: nn.Module, layer: int, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Inside this context the tensor at ``layer`` is replaced by ``change(tensor)``; hooks are always removed.
+
+    Run the backward pass inside as well when gradient checkpointing is on, because blocks are run again then.
+
+    Args:
+        model: a Hugging Face sequence classifier.
+        layer: 0 (embedding output) to n + 1 (sentence vector).
+        change: tensor of shape (rows, tokens, hidden), or (rows, hidden) at layer n + 1, to one of the same shape.
+
+    Raises:
+        ValueError: layer out of range, or shared blocks under gradient checkpointing.
+        UnsupportedArchitecture: the model's structure is not known.
+    """
+    model = unwrap(model)
+    kind, last = family(model), num_blocks(model) + 1
+    if not 0 <= layer <= last:
+        raise ValueError(f"layer must be 0 (embedding output) to {last} (sentence vector), got {layer}")
+    with ExitStack() as hooks:
+
+        def attach(handle: torch.utils.hooks.RemovableHandle) -> None:
+            hooks.callback(handle.remove)
+
+        if layer == 0:
+            attach(embeddings(model).register_forward_hook(_replace_output(change)))
+        elif layer == last and kind.reads_last_token:
+            # The head has no bias and the weights sum to one: mixed logits are the logits of the mixed vectors.
+            attach(model.register_forward_hook(_replace_logits(change)))
+        elif layer == last:
+            attach(class_layer(model).register_forward_pre_hook(_replace_input(change)))
+        elif kind.shared_blocks:
+            if getattr(model, "is_activation_checkpointing", False):
+                raise ValueError(
+                    f"{type(model).__name__} shares its blocks, so they are counted by call, and gradient "
+                    "checkpointing calls them again: switch one of the two off"
+                )
+            calls: list[Iterator[int]] = [count(1)]
+
+            def restart(module, inputs, output) -> None:
+                calls[0] = count(1)
+
+            def at_its_turn(tensor: Tensor) -> Tensor:
+                return change(tensor) if next(calls[0]) == layer else tensor
+
+            attach(embeddings(model).register_forward_hook(restart))
+            for block in blocks(model):
+                attach(block.register_forward_hook(_replace_output(at_its_turn)))
+        else:
+            attach(blocks(model)[layer - 1].register_forward_hook(_replace_output(change)))
+        yield

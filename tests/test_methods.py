@@ -1,0 +1,207 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mixlib import methods, models
+from mixlib.methods import Draw
+from mixlib.methods.base import plain_loss
+from mixlib.methods.mixup_calibration import PADDINGS, pad_together
+from mixlib.mixing import mix
+from tests import golden
+
+CASES = [case for case in golden.cases(golden.HERE) if case["kind"] in golden.RUNNERS]
+PERM = torch.tensor([1, 0, 3, 2, 5, 4])
+
+
+def prepared(name, model, tokenizer, **params):
+    method = methods.get(name, **params)
+    method.prepare(model, tokenizer, train_lengths=[12])
+    return method
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
+def test_golden_case(case):
+    assert golden.check(case, golden.HERE) is None
+
+
+def test_a_wrong_golden_case_fails():
+    case = next(c for c in CASES if c["kind"] == "cls_mixup")
+    wrong = {**case, "inputs": {**case["inputs"], "lam": case["inputs"]["lam"] + 0.01}}
+    assert "off by" in golden.check(wrong, golden.HERE)
+
+
+def test_unknown_method_and_parameter_name_the_nearest():
+    with pytest.raises(ValueError, match="did you mean cls_mixup"):
+        methods.get("cls_mixupp")
+    with pytest.raises(ValueError, match="has no parameter alfa; it has alpha"):
+        methods.get("cls_mixup", alfa=1)
+    with pytest.raises(ValueError, match="is a method already"):
+        methods.get(methods.get("none"), alpha=1)
+
+
+@pytest.mark.parametrize("name", ["cls_mixup", "input_mixup", "manifold_mixup", "cls_mixup_late"])
+@pytest.mark.parametrize("alpha", [0, -0.5])
+def test_alpha_must_be_positive(name, alpha):
+    with pytest.raises(ValueError, match="alpha must be a positive number"):
+        methods.get(name, alpha=alpha)
+
+
+@pytest.mark.parametrize("name", [name for name in methods.names() if name != "none"])
+def test_lam_one_gives_plain_logits_bit_for_bit_where_rows_are_equally_long(name, tiny):
+    model, tokenizer = tiny
+    ids = torch.randint(10, 60, (6, 9), generator=torch.Generator().manual_seed(0))
+    batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": PERM % 3}
+    method = prepared(name, model, tokenizer)
+    for layer in range(4):
+        assert torch.equal(method.logits(model, batch, Draw(PERM, 1.0, layer)), model(ids).logits)
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_a_batch_of_one_row_trains_unmixed(name, tiny, batch):
+    model, tokenizer = tiny
+    one = {key: value[:1] for key, value in batch.items()}
+    method = prepared(name, model, tokenizer)
+    (loss,) = method.losses(model, one)
+    assert torch.equal(loss, plain_loss(model, one))
+
+
+@pytest.mark.parametrize("padding", PADDINGS)
+def test_an_unmixed_row_keeps_its_logits_under_every_pair_padding(padding, tiny, batch):
+    model, tokenizer = tiny
+    method = prepared("input_mixup", model, tokenizer, padding=padding)
+    perm = torch.tensor([1, 0, 3, 2, 4, 5])  # rows 4 and 5 are alone
+    logits = method.logits(model, batch, Draw(perm, 0.3, 0))
+    plain = model(batch["input_ids"], batch["attention_mask"]).logits
+    if padding.endswith("max"):
+        assert not torch.allclose(logits[4:], plain[4:], atol=1e-4)  # filled up to the longest text
+    else:
+        assert torch.allclose(logits[4:], plain[4:], atol=1e-6)
+    assert not torch.allclose(logits[:4], plain[:4], atol=1e-4)
+
+
+@given(st.integers(0, 10_000), st.integers(0, 6))
+@settings(max_examples=20, deadline=None)
+def test_columns_of_padding_never_change_anything(seed, extra):
+    torch.manual_seed(0)
+    model, tokenizer = models.load("tiny", num_labels=3, dropout=0.0)
+    model.eval()
+    generator = torch.Generator().manual_seed(seed)
+    mask = (torch.arange(8) < torch.randint(2, 9, (4, 1), generator=generator)).long()
+    ids = torch.randint(10, 60, (4, 8), generator=generator) * mask
+    perm = torch.tensor([2, 3, 0, 1])
+    for name in ("input_mixup", "manifold_mixup", "cls_mixup"):
+        for padding in ("sep_pair", "no_pad"):
+            method = prepared(name, model, tokenizer, **({} if name == "cls_mixup" else {"padding": padding}))
+            layer = 3 if name == "cls_mixup" else 0 if name == "input_mixup" else 1
+            narrow, wide = (
+                method.logits(
+                    model,
+                    {"input_ids": F.pad(ids, (0, n)), "attention_mask": F.pad(mask, (0, n)), "labels": perm % 3},
+                    Draw(perm, 0.35, layer),
+                )
+                for n in (0, extra)
+            )
+            assert torch.allclose(narrow, wide, atol=1e-5)
+
+
+def test_pad_together_fills_to_the_longer_of_the_pair(batch):
+    filled = pad_together(batch, PERM, fill_id=7)
+    lengths = filled["attention_mask"].sum(1)
+    assert lengths.tolist() == [9, 9, 9, 9, 7, 7]
+    assert (filled["input_ids"][0, 4:] == 7).all()
+    assert torch.equal(filled["input_ids"][1], batch["input_ids"][1])
+    assert (filled["input_ids"][4, 7:] == 0).all()
+    longest = pad_together(batch, PERM, fill_id=7, longest=12)
+    assert longest["input_ids"].shape == (6, 12)
+    assert (longest["attention_mask"] == 1).all()
+
+
+def test_no_pad_mixes_only_where_both_rows_have_tokens(tiny, batch):
+    model, tokenizer = tiny
+    method = prepared("input_mixup", model, tokenizer, padding="no_pad")
+    seen = {}
+    handle = model.bert.encoder.register_forward_pre_hook(lambda m, args: seen.update(x=args[0]))
+    method.logits(model, batch, Draw(PERM, 0.3, 0))
+    handle.remove()
+    embedded = model.bert.embeddings(batch["input_ids"])
+    assert torch.allclose(seen["x"][1, :4], mix(embedded, PERM, 0.3)[1, :4])
+    assert torch.equal(seen["x"][1, 4:], embedded[1, 4:])
+
+
+def test_layers_are_drawn_from_the_eligible_set(tiny):
+    model, tokenizer = tiny
+    method = prepared("manifold_mixup", model, tokenizer, layers=(0, 2))
+    assert {method.draw(model, 4).layer for _ in range(50)} == {0, 2}
+    everywhere = prepared("manifold_mixup", model, tokenizer)
+    assert {everywhere.draw(model, 4).layer for _ in range(100)} == {0, 1, 2, 3}
+    with pytest.raises(ValueError, match=r"layers \[9\] do not exist: this model has 0"):
+        prepared("manifold_mixup", model, tokenizer, layers=(0, 9))
+    with pytest.raises(ValueError, match="at least one layer"):
+        methods.get("manifold_mixup", layers=())
+
+
+def test_paddings_need_their_tokens(tiny):
+    model, tokenizer = tiny
+
+    class Bare:
+        sep_token, pad_token, padding_side = None, "[PAD]", "right"
+
+        def get_vocab(self):
+            return {"[PAD]": 0}
+
+    with pytest.raises(ValueError, match="needs the token sep_token"):
+        methods.get("input_mixup").prepare(model, Bare())
+    with pytest.raises(ValueError, match=r"\[unused0\]"):
+        methods.get("input_mixup", padding="unused_pair").prepare(model, Bare())
+    methods.get("input_mixup", padding="no_pad").prepare(model, None)
+    with pytest.raises(ValueError, match="give it the tokenizer"):
+        methods.get("input_mixup").prepare(model, None)
+    with pytest.raises(ValueError, match="lengths of the training texts"):
+        methods.get("input_mixup", padding="sep_max").prepare(model, tokenizer)
+    with pytest.raises(ValueError, match="unknown padding"):
+        methods.get("input_mixup", padding="sep")
+    tokenizer.padding_side = "left"
+    with pytest.raises(ValueError, match="padded on the right"):
+        methods.get("input_mixup").prepare(model, tokenizer)
+
+
+def test_late_mixing_is_plain_before_its_start(tiny, batch):
+    model, tokenizer = tiny
+    method = prepared("cls_mixup_late", model, tokenizer, start=0.5)
+    plain = plain_loss(model, batch)
+    method.progress = 0.49
+    assert torch.equal(next(method.losses(model, batch)), plain)
+    method.progress = 0.5
+    method.seed_step(0, 0)
+    assert not torch.equal(next(method.losses(model, batch)), plain)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        methods.get("cls_mixup_late", start=1.5)
+
+
+def test_draws_of_a_step_depend_on_seed_step_and_part_alone(tiny):
+    model, _ = tiny
+    first, second = methods.get("cls_mixup"), methods.get("cls_mixup")
+    first.draw(model, 8)
+    draws = []
+    for method in (first, second):
+        method.seed_step(1, 5, 2)
+        draws.append(method.draw(model, 8))
+    assert draws[0].lam == draws[1].lam
+    assert torch.equal(draws[0].perm, draws[1].perm)
+    lams = set()
+    for seed, step, part in [(1, 5, 2), (2, 5, 1), (1, 2, 5), (5, 1, 2)]:
+        first.seed_step(seed, step, part)
+        lams.add(first.draw(model, 8).lam)
+    assert len(lams) == 4
+
+
+def test_token_types_reach_the_model(batch):
+    torch.manual_seed(0)
+    model, tokenizer = models.load("tiny", num_labels=3, dropout=0.0)
+    model.eval()
+    method = prepared("input_mixup", model, tokenizer)
+    typed = {**batch, "token_type_ids": batch["attention_mask"].clone()}
+    draw = Draw(PERM, 0.4, 0)
+    assert not torch.allclose(method.logits(model, typed, draw), method.logits(model, batch, draw))

@@ -1,0 +1,103 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from mixlib.mixing import mix, mixed_cross_entropy, random_others, random_pairs, sample_lam
+
+seeds = st.integers(0, 2**31 - 1)
+lams = st.floats(0, 1)
+rows = st.integers(1, 33)
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+@given(seeds, rows)
+def test_random_pairs_is_its_own_inverse_and_leaves_at_most_one_row_alone(seed, n):
+    perm = random_pairs(n, seeded(seed))
+    assert torch.equal(perm[perm], torch.arange(n))
+    assert int((perm == torch.arange(n)).sum()) == n % 2
+
+
+@given(seeds, st.integers(2, 33))
+def test_random_others_is_a_permutation_without_fixed_points(seed, n):
+    perm = random_others(n, seeded(seed))
+    assert sorted(perm.tolist()) == list(range(n))
+    assert not (perm == torch.arange(n)).any()
+
+
+def test_every_other_row_is_an_equally_likely_partner():
+    generator = seeded(0)
+    for draw in (random_others, random_pairs):
+        counts = torch.zeros(4)
+        for _ in range(3000):
+            counts[draw(4, generator)[0]] += 1
+        assert counts[0] == 0
+        assert stats.chisquare(counts[1:]).pvalue > 1e-4
+
+
+@given(seeds, rows, lams)
+def test_weights_sum_to_one(seed, n, lam):
+    perm = random_others(n, seeded(seed))
+    assert torch.allclose(mix(torch.ones(n, 3), perm, lam), torch.ones(n, 3))
+
+
+@given(seeds, st.integers(2, 12))
+def test_lam_one_changes_no_bit(seed, n):
+    x = torch.randn(n, 5, generator=seeded(seed))
+    labels = torch.randint(0, 5, (n,), generator=seeded(seed))
+    perm = random_others(n, seeded(seed))
+    assert torch.equal(mix(x, perm, 1.0), x)
+    assert torch.equal(mixed_cross_entropy(x, labels, perm, 1.0), F.cross_entropy(x, labels, reduction="none").mean())
+
+
+@given(seeds, st.integers(2, 12), lams)
+def test_mixing_twice_with_swapped_pairs_and_one_half_is_mixing_once(seed, n, lam):
+    x = torch.randn(n, 4, generator=seeded(seed), dtype=torch.float64)
+    perm = random_pairs(n, seeded(seed))
+    once = mix(x, perm, 0.5)
+    assert torch.allclose(mix(once, perm, lam), once)
+
+
+@given(seeds, st.integers(2, 12), lams)
+@settings(max_examples=50)
+def test_two_term_loss_equals_soft_label_cross_entropy(seed, n, lam):
+    logits = torch.randn(n, 4, generator=seeded(seed), dtype=torch.float64)
+    labels = torch.randint(0, 4, (n,), generator=seeded(seed))
+    perm = random_others(n, seeded(seed))
+    soft = mix(F.one_hot(labels, 4).double(), perm, lam)
+    assert torch.allclose(mixed_cross_entropy(logits, labels, perm, lam), F.cross_entropy(logits, soft))
+    per_row = torch.full((n,), lam, dtype=torch.float64)
+    assert torch.allclose(mixed_cross_entropy(logits, labels, perm, per_row), F.cross_entropy(logits, soft))
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.75, 1.0, 4.0])
+def test_lam_follows_the_beta_distribution(alpha):
+    generator = seeded(0)
+    draws = [sample_lam(alpha, generator) for _ in range(2000)]
+    assert stats.kstest(draws, stats.beta(alpha, alpha).cdf).pvalue > 1e-4
+
+
+def test_lam_rules():
+    folded = [sample_lam(0.2, seeded(s), rule="folded") for s in range(200)]
+    assert min(folded) >= 0.5
+    largest = [sample_lam(0.1, seeded(s), rule="max_of_n", n=5) for s in range(400)]
+    assert 0.8 < sum(lam > 0.99 for lam in largest) / 400 < 0.9  # 0.855 by the distribution
+    assert sample_lam(0.3, seeded(7)) == sample_lam(0.3, seeded(7))
+
+
+@pytest.mark.parametrize("alpha", [0, -1, float("nan"), float("inf"), "1"])
+def test_bad_alpha_is_refused(alpha):
+    with pytest.raises(ValueError, match="alpha must be a positive number"):
+        sample_lam(alpha, seeded(0))
+
+
+def test_bad_rule_and_n_are_refused():
+    with pytest.raises(ValueError, match="plain, folded, max_of_n"):
+        sample_lam(1.0, seeded(0), rule="max")
+    with pytest.raises(ValueError, match="at least 1"):
+        sample_lam(1.0, seeded(0), rule="max_of_n", n=0)
