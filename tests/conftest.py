@@ -1,0 +1,61 @@
+"""Shared by all tests: no hub, one thread, and a record store of their own unless a test asks for the committed one."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("TQDM_DISABLE", "1")
+
+import pytest
+import torch
+
+from mixlib import models
+from mixlib.runs import RunSpec
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def store_folder(tmp_path, monkeypatch):
+    """An empty record store that library and subprocesses use."""
+    folder = tmp_path / "results"
+    monkeypatch.setenv("MIXLIB_RESULTS", str(folder))
+    return folder
+
+
+@pytest.fixture
+def no_data(monkeypatch):
+    """A machine without MIXLIB_DATA."""
+    monkeypatch.delenv("MIXLIB_DATA", raising=False)
+
+
+@pytest.fixture
+def tiny():
+    """A tiny classifier of three classes in eval mode, and its tokenizer."""
+    torch.manual_seed(0)
+    model, tokenizer = models.load("tiny", num_labels=3, dropout=0.0)
+    return model.eval(), tokenizer
+
+
+@pytest.fixture
+def batch():
+    """Six right-padded rows of different lengths for the tiny model."""
+    generator = torch.Generator().manual_seed(1)
+    lengths = torch.tensor([4, 9, 6, 9, 3, 7])
+    ids = torch.randint(10, 60, (6, 9), generator=generator)
+    mask = (torch.arange(9) < lengths[:, None]).long()
+    return {"input_ids": ids * mask, "attention_mask": mask, "labels": torch.tensor([0, 1, 2, 0, 1, 2])}
+
+
+@pytest.fixture
+def spec():
+    """A run of about a second on a synthetic twin."""
+    return RunSpec(
+        paper="mixup_calibration", dataset="trec_coarse", method="cls_mixup", seed=3, model="tiny", train_size=32,
+        dev_size=16, test_size=32, synthetic=True, learning_rate=5e-3, num_train_epochs=2, max_length=32,
+    )  # fmt: skip

@@ -1,0 +1,243 @@
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytest
+import torch
+from datasets import Dataset
+from transformers import EarlyStoppingCallback, Trainer, TrainingArguments
+
+from mixlib import methods, models
+from mixlib.methods.mixup_calibration import ClsMixup, ManifoldMixup
+from mixlib.trainer import MixupTrainer
+
+
+def make(seed=0, num_labels=3, dropout=0.1):
+    torch.manual_seed(seed)
+    return models.load("tiny", num_labels=num_labels, dropout=dropout)
+
+
+def rows(tokenizer, n=16, num_labels=3):
+    texts = [f"{'abcdefgh'[i % num_labels] * 3} {'xyz'[: 1 + i % 3]} w{i}" for i in range(n)]
+    return Dataset.from_dict({**tokenizer(texts), "labels": [i % num_labels for i in range(n)]})
+
+
+def arguments(folder, **changes):
+    defaults = {
+        "output_dir": str(folder), "num_train_epochs": 2, "per_device_train_batch_size": 4, "learning_rate": 1e-3,
+        "report_to": [], "save_strategy": "no", "disable_tqdm": True, "logging_strategy": "no", "seed": 5,
+        "dataloader_pin_memory": False,
+    }  # fmt: skip
+    return TrainingArguments(**(defaults | changes))
+
+
+def trained(folder, method, trainer_class=MixupTrainer, data_rows=16, **changes):
+    model, tokenizer = make()
+    extra = {"method": method} if trainer_class is MixupTrainer else {}
+    trainer = trainer_class(
+        model=model, args=arguments(folder, **changes), train_dataset=rows(tokenizer, data_rows),
+        processing_class=tokenizer, **extra,
+    )  # fmt: skip
+    trainer.train()
+    return trainer
+
+
+def weights(trainer):
+    return torch.cat([p.detach().flatten() for p in trainer.model.parameters()])
+
+
+def fixed_lam(base, key_, value):
+    @dataclass(kw_only=True)
+    class Fixed(base):
+        def draw(self, model, n):
+            return super().draw(model, n)._replace(lam=value)
+
+    return Fixed()
+
+
+def test_method_none_is_the_plain_trainer_bit_for_bit(tmp_path):
+    assert torch.equal(weights(trained(tmp_path, "none")), weights(trained(tmp_path, None, Trainer)))
+
+
+def test_lam_one_is_plain_training_bit_for_bit(tmp_path):
+    plain = weights(trained(tmp_path, "none"))
+    assert torch.equal(weights(trained(tmp_path, fixed_lam(ClsMixup, "cls", 1.0))), plain)
+    manifold = fixed_lam(ManifoldMixup, "manifold", 1.0)
+    manifold.padding = "no_pad"  # SEP padding would change the texts themselves
+    assert torch.equal(weights(trained(tmp_path, manifold)), plain)
+    assert not torch.equal(weights(trained(tmp_path, "cls_mixup")), plain)
+
+
+@pytest.mark.parametrize("method", methods.names())
+def test_same_seed_same_weights(tmp_path, method):
+    assert torch.equal(weights(trained(tmp_path, method)), weights(trained(tmp_path, method)))
+
+
+def gradients(folder, method, size, parts):
+    """Gradient of one update over the same rows, in one batch or in parts."""
+    model, tokenizer = make(dropout=0.0)
+    data = rows(tokenizer, 8)
+    args = arguments(
+        folder, per_device_train_batch_size=size, gradient_accumulation_steps=parts, max_steps=1, learning_rate=0.0,
+        max_grad_norm=0, train_sampling_strategy="sequential", weight_decay=0.0,
+    )  # fmt: skip
+    seen = {}
+
+    trainer = MixupTrainer(model=model, args=args, method=method, train_dataset=data, processing_class=tokenizer)
+    trainer.create_optimizer()
+    step = trainer.optimizer.step
+
+    def remember(*a, **k):
+        seen["grad"] = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+        return step(*a, **k)
+
+    trainer.optimizer.step = remember
+    trainer.train()
+    return seen["grad"]
+
+
+@dataclass(kw_only=True)
+class Neighbours(ClsMixup):
+    """CLS MixUp whose partners stay within consecutive pairs, so that parts of a batch mix like the whole."""
+
+    def draw(self, model, n):
+        return super().draw(model, n)._replace(perm=torch.arange(n).view(-1, 2).flip(1).flatten(), lam=0.3)
+
+
+@pytest.mark.parametrize("method", ["none", Neighbours()], ids=["none", "mixed"])
+def test_one_batch_of_8_and_four_of_2_give_the_same_gradient(tmp_path, method):
+    whole, parts = gradients(tmp_path, method, 8, 1), gradients(tmp_path, method, 2, 4)
+    assert torch.allclose(whole, parts, atol=1e-6)
+    assert whole.abs().max() > 1e-3
+
+
+def test_several_losses_are_backpropagated_as_they_are_yielded(tmp_path):
+    found = []
+
+    @dataclass(kw_only=True)
+    class Two(methods.Method):
+        uses_hooks: ClassVar[bool] = False
+
+        def losses(self, model, batch) -> Iterator[torch.Tensor]:
+            inputs = {k: v for k, v in batch.items() if k != "labels"}
+            before = model.classifier.bias.grad
+            before = torch.zeros(3) if before is None else before.clone()
+            yield torch.nn.functional.cross_entropy(model(**inputs).logits, batch["labels"])
+            found.append((model.classifier.bias.grad - before).abs().max().item())
+            yield model(**inputs).logits.pow(2).mean()
+
+    trained(tmp_path, Two(), data_rows=4, num_train_epochs=1)
+    assert found[0] > 0
+
+
+def test_resumed_run_equals_the_uninterrupted_one(tmp_path):
+    whole = trained(tmp_path / "a", "manifold_mixup", save_strategy="steps", save_steps=3)
+    model, tokenizer = make()
+    trainer = MixupTrainer(
+        model=model, args=arguments(tmp_path / "b"), method="manifold_mixup", train_dataset=rows(tokenizer),
+        processing_class=tokenizer,
+    )  # fmt: skip
+    trainer.train(resume_from_checkpoint=str(tmp_path / "a" / "checkpoint-3"))
+    assert trainer.state.global_step == whole.state.global_step == 8
+    assert torch.equal(weights(trainer), weights(whole))
+
+
+def test_early_stopping_and_schedules_keep_working(tmp_path):
+    model, tokenizer = make()
+    data = rows(tokenizer)
+    args = arguments(
+        tmp_path, num_train_epochs=20, eval_strategy="epoch", save_strategy="epoch", load_best_model_at_end=True,
+        metric_for_best_model="loss", learning_rate=0.0, lr_scheduler_type="cosine", save_total_limit=1,
+    )  # fmt: skip
+    trainer = MixupTrainer(
+        model=model, args=args, method="input_mixup", train_dataset=data, eval_dataset=data, processing_class=tokenizer,
+        callbacks=[EarlyStoppingCallback(early_stopping_patience=2)],
+    )  # fmt: skip
+    trainer.train()
+    assert trainer.state.epoch == 3  # nothing improves at learning rate 0: two epochs of patience after the first
+    assert type(trainer.lr_scheduler.lr_lambdas[0].func).__name__ == "function"
+
+
+def test_bf16_trains_and_mixes(tmp_path):
+    mixed, plain = (weights(trained(tmp_path, m, bf16=True, use_cpu=True)) for m in ("manifold_mixup", "none"))
+    assert not torch.equal(mixed, plain)
+    assert not torch.equal(plain, weights(trained(tmp_path, "none")))  # bf16 was really on
+
+
+def test_gradient_checkpointing_gives_the_same_training(tmp_path):
+    plain = weights(trained(tmp_path, "manifold_mixup"))
+    checked = weights(trained(tmp_path, "manifold_mixup", activation_checkpointing=True))
+    assert torch.allclose(plain, checked, atol=1e-5)
+
+
+def test_evaluation_is_never_mixed(tmp_path):
+    trainer = trained(tmp_path, "cls_mixup")
+    data = trainer.train_dataset
+    first = trainer.predict(data).predictions
+    trainer.method = methods.get("none")
+    assert (first == trainer.predict(data).predictions).all()
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in trainer.model.modules())
+
+
+def test_a_batch_of_one_row_at_the_end_of_an_epoch_trains(tmp_path):
+    assert trained(tmp_path, "input_mixup", data_rows=9).state.global_step == 6
+
+
+def test_hooks_are_gone_when_a_step_raises(tmp_path):
+    model, tokenizer = make()
+
+    @dataclass(kw_only=True)
+    class Broken(ClsMixup):
+        def losses(self, model, batch):
+            for loss in super().losses(model, batch):
+                yield loss * torch.tensor(1.0).requires_grad_(False)
+                raise RuntimeError("in the step")
+
+    trainer = MixupTrainer(
+        model=model, args=arguments(tmp_path), method=Broken(), train_dataset=rows(tokenizer), processing_class=tokenizer
+    )
+    with pytest.raises(RuntimeError, match="in the step"):
+        trainer.train()
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_bad_heads_labels_and_settings_are_refused(tmp_path):
+    model, tokenizer = make(num_labels=2)
+    data = rows(tokenizer, num_labels=3)
+    with pytest.raises(ValueError, match=r"labels run from 0 to 2, but the head has num_labels=2"):
+        MixupTrainer(model=model, args=arguments(tmp_path), method="cls_mixup", train_dataset=data)
+    with pytest.raises(ValueError, match="one integer a row"):
+        MixupTrainer(
+            model=model, args=arguments(tmp_path), method="none",
+            train_dataset=Dataset.from_dict({"input_ids": [[1, 2]], "labels": [0.5]}),
+        )  # fmt: skip
+    for problem in ("regression", "multi_label_classification"):
+        model.config.problem_type = problem
+        with pytest.raises(ValueError, match=problem):
+            MixupTrainer(model=model, args=arguments(tmp_path), method="cls_mixup")
+    model.config.problem_type = None
+    with pytest.raises(ValueError, match="unknown method 'cls'"):
+        MixupTrainer(model=model, args=arguments(tmp_path), method="cls")
+    with pytest.raises(ValueError, match="torch_compile=False"):
+        MixupTrainer(model=model, args=arguments(tmp_path, torch_compile=True), method="cls_mixup")
+
+
+def test_single_output_head_is_refused(tmp_path):
+    model, _ = make(num_labels=1)
+    with pytest.raises(ValueError, match="num_labels=1"):
+        MixupTrainer(model=model, args=arguments(tmp_path), method="none")
+
+
+def test_input_mixup_without_tokenizer_says_so(tmp_path):
+    model, tokenizer = make()
+    with pytest.raises(ValueError, match="give it the tokenizer"):
+        MixupTrainer(model=model, args=arguments(tmp_path), method="input_mixup", train_dataset=rows(tokenizer))
+
+
+def test_method_parameters_by_name(tmp_path):
+    model, tokenizer = make()
+    trainer = MixupTrainer(
+        model=model, args=arguments(tmp_path), method="input_mixup", method_params={"padding": "pad_max", "alpha": 0.3},
+        train_dataset=rows(tokenizer), processing_class=tokenizer,
+    )  # fmt: skip
+    assert trainer.method.longest == max(len(ids) for ids in trainer.train_dataset["input_ids"])
