@@ -1,0 +1,358 @@
+"""The data sets of the four papers: where they come from, how splits are made, how examples are drawn and checked.
+
+A data set is read from ``$MIXLIB_DATA/NAME/SPLIT.parquet``, else from the Hugging Face hub; its synthetic twin is
+used only when asked for. Examples are drawn by a hash of their content and the seed, so every source of the same
+data gives the same draw.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import lru_cache
+from hashlib import blake2b, sha256
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from datasets import Dataset, load_dataset
+
+from mixlib import paths, synthetic
+
+ENTITY_COLUMNS = ("head", "tail", "head_start", "head_end", "tail_start", "tail_end")
+
+
+class DataUnavailable(OSError):
+    """A data set that could be found in none of the places it was looked for in."""
+
+
+class DataDiffers(ValueError):
+    """A data file whose checksum, columns, labels or number of rows are not what they should be."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """One data set.
+
+    Attributes:
+        task: ``sentence``, ``pair``, ``question type``, ``intent``, ``relation`` or ``yes/no``.
+        num_labels: number of classes.
+        dev: split that the development examples come from; ``train`` means training rows that were not drawn.
+        test: split that the test examples come from.
+        dev_share: where ``dev`` and ``test`` are the same split, the share of its rows that is for development.
+        hub: for each split ``(repository, configuration, split)`` on the hub.
+        columns: names of text, second text and label on the hub.
+    """
+
+    name: str
+    task: str
+    num_labels: int
+    dev: str = "train"
+    test: str = "test"
+    dev_share: float | None = None
+    hub: tuple[tuple[str, str, str | None, str], ...] = ()
+    columns: tuple[str, str | None, str] = ("text", None, "label")
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether a row has two texts."""
+        return self.task in ("pair", "yes/no")
+
+    @property
+    def required(self) -> list[str]:
+        """The columns every row has."""
+        second = ["text_b"] if self.is_pair else []
+        return ["text", *second, "label", *(ENTITY_COLUMNS if self.task == "relation" else ())]
+
+
+def _hub(repo: str, config: str | None = None, **splits: str) -> tuple[tuple[str, str, str | None, str], ...]:
+    return tuple((ours, repo, config, theirs) for ours, theirs in splits.items())
+
+
+_GLUE = "nyu-mll/glue"
+_TREC = "CogComp/trec"
+_ANLI = ("premise", "hypothesis", "label")
+
+CORPORA: dict[str, Corpus] = {
+    corpus.name: corpus
+    for corpus in (
+        Corpus("rte", "pair", 2, test="validation", hub=_hub(_GLUE, "rte", train="train", validation="validation"),
+               columns=("sentence1", "sentence2", "label")),
+        Corpus("mrpc", "pair", 2, dev="validation",
+               hub=_hub(_GLUE, "mrpc", train="train", validation="validation", test="test"),
+               columns=("sentence1", "sentence2", "label")),
+        Corpus("cola", "sentence", 2, test="validation",
+               hub=_hub(_GLUE, "cola", train="train", validation="validation"), columns=("sentence", None, "label")),
+        Corpus("sst2", "sentence", 2, dev="validation",
+               hub=_hub(_GLUE, "sst2", train="train", validation="validation") + _hub("SetFit/sst2", test="test"),
+               columns=("sentence", None, "label")),
+        Corpus("sst5", "sentence", 5, dev="validation",
+               hub=_hub("SetFit/sst5", train="train", validation="validation", test="test")),
+        Corpus("qqp", "pair", 2, test="validation", hub=_hub(_GLUE, "qqp", train="train", validation="validation"),
+               columns=("question1", "question2", "label")),
+        Corpus("qnli", "pair", 2, hub=_hub(_GLUE, "qnli", train="train", test="validation"),
+               columns=("question", "sentence", "label")),
+        Corpus("mnli", "pair", 3, hub=_hub(_GLUE, "mnli", train="train", test="validation_matched"),
+               columns=("premise", "hypothesis", "label")),
+        Corpus("anli_r1", "pair", 3, dev="validation", columns=_ANLI,
+               hub=_hub("facebook/anli", train="train_r1", validation="dev_r1", test="test_r1")),
+        Corpus("anli_r2", "pair", 3, dev="validation", columns=_ANLI,
+               hub=_hub("facebook/anli", train="train_r2", validation="dev_r2", test="test_r2")),
+        Corpus("anli_r3", "pair", 3, dev="validation", columns=_ANLI,
+               hub=_hub("facebook/anli", train="train_r3", validation="dev_r3", test="test_r3")),
+        Corpus("trec_coarse", "question type", 6, hub=_hub(_TREC, train="train", test="test"),
+               columns=("text", None, "coarse_label")),
+        Corpus("trec_fine", "question type", 50, hub=_hub(_TREC, train="train", test="test"),
+               columns=("text", None, "fine_label")),
+        Corpus("banking77", "intent", 77, hub=_hub("PolyAI/banking77", train="train", test="test")),
+        Corpus("imdb", "sentence", 2, dev="test", dev_share=3200 / 25000,
+               hub=_hub("stanfordnlp/imdb", train="train", test="test")),
+        Corpus("ag_news", "sentence", 4, dev="validation+test", test="validation+test", dev_share=2400 / 7600,
+               hub=_hub("fancyzhx/ag_news", train="train", test="test")),
+        Corpus("yelp_polarity", "sentence", 2, hub=_hub("fancyzhx/yelp_polarity", train="train", test="test")),
+        Corpus("boolq", "yes/no", 2, hub=_hub("google/boolq", train="train", test="validation"),
+               columns=("passage", "question", "answer")),
+        Corpus("fewrel", "relation", 42, dev="validation"),
+        Corpus("fewrel80", "relation", 80, dev="validation"),
+    )
+}  # fmt: skip
+
+
+def get(name: str) -> Corpus:
+    """The data set of this name; ``ValueError`` with the nearest names if there is none."""
+    if name not in CORPORA:
+        near = get_close_matches(str(name), CORPORA, n=3, cutoff=0.4) or sorted(CORPORA)
+        raise ValueError(f"unknown data set {name!r}; did you mean {', '.join(near)}?")
+    return CORPORA[name]
+
+
+def data_folder() -> Path | None:
+    """The folder named by ``MIXLIB_DATA``, if it is set."""
+    folder = os.environ.get("MIXLIB_DATA")
+    return Path(folder) if folder else None
+
+
+@dataclass(frozen=True)
+class Split:
+    """The rows of a split, the digest of each row's content, and where they were read."""
+
+    rows: pd.DataFrame
+    digests: tuple[bytes, ...]
+    source: str
+
+
+def load_split(name: str, split: str, synthetic_twin: bool = False) -> Split:
+    """All rows of one split (``"validation+test"`` joins two).
+
+    Args:
+        name: data set.
+        split: split, as in :attr:`Corpus.dev` and :attr:`Corpus.test`, or ``"train"``.
+        synthetic_twin: read the offline twin instead of the data.
+
+    Raises:
+        DataUnavailable: nowhere to be had; says where it was looked for and how to get it.
+        DataDiffers: a file with another checksum, other columns or impossible labels.
+    """
+    folder = None if synthetic_twin else data_folder()
+    return _load_split(name, split, synthetic_twin, str(folder) if folder else None)
+
+
+@lru_cache(maxsize=32)
+def _load_split(name: str, split: str, synthetic_twin: bool, folder: str | None) -> Split:
+    corpus = get(name)
+    parts = [_read(corpus, part, synthetic_twin, folder) for part in split.split("+")]
+    # the hub keeps in one split what MIXLIB_DATA may keep in two: whichever of the joined splits exist
+    found = [part for part in parts if not isinstance(part, DataUnavailable)]
+    if not found:
+        raise parts[0]
+    rows = pd.concat([rows for rows, _ in found], ignore_index=True)
+    if not rows["label"].between(0, corpus.num_labels - 1).all():
+        wrong = sorted(set(rows["label"]) - set(range(corpus.num_labels)))
+        raise DataDiffers(
+            f"{name}/{split}: labels {wrong[:5]} are outside 0 to {corpus.num_labels - 1} (-1 marks a split whose "
+            "labels are not public)"
+        )
+    return Split(rows, _digests(rows), " + ".join(dict.fromkeys(source for _, source in found)))
+
+
+def _read(
+    corpus: Corpus, split: str, synthetic_twin: bool, folder: str | None
+) -> tuple[pd.DataFrame, str] | DataUnavailable:
+    if synthetic_twin:
+        return synthetic.twin(corpus.name, split, corpus.task, corpus.num_labels), "synthetic twin"
+    path = Path(folder or ".") / corpus.name / f"{split}.parquet"
+    if folder and path.exists():
+        _check_file(path, Path(folder) / "manifest.json")
+        rows = pd.read_parquet(path)
+        if missing := [column for column in corpus.required if column not in rows]:
+            raise DataDiffers(f"{path}: columns {missing} are missing; it has {list(rows.columns)}")
+        return rows, "MIXLIB_DATA"
+    place = next(((r, c, s) for ours, r, c, s in corpus.hub if ours == split), None)
+    looked = f"MIXLIB_DATA ({path if folder else 'not set'})"
+    if place is None:
+        return DataUnavailable(
+            f"data set {corpus.name!r}, split {split!r}, is not to be had: looked for {looked}; it is not read from "
+            f"the hub. To get it: put {corpus.name}/{split}.parquet with the columns {', '.join(corpus.required)} into "
+            "the folder MIXLIB_DATA names"
+        )
+    repo, config, theirs = place
+    try:
+        data = load_dataset(repo, config, split=theirs)
+    except Exception as error:  # offline, gone, gated: the hub's clients raise many kinds
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        return DataUnavailable(
+            f"data set {corpus.name!r}, split {split!r}, is not to be had: looked for {looked} and {repo} "
+            f"({config or 'default'}, {theirs}) on the hub ({reason}). To get it: run once with a network, set "
+            f"MIXLIB_DATA to a folder with {corpus.name}/{split}.parquet, or ask for profile 'smoke', which needs none"
+        )
+    text, text_b, label = corpus.columns
+    renamed = {text: "text", label: "label"} | ({text_b: "text_b"} if text_b else {})
+    rows = data.to_pandas().rename(columns=renamed)[list(renamed.values())]
+    return rows.astype({"label": "int64"}), f"{repo}@{next(iter(data.download_checksums or {}), 'unpinned')}"
+
+
+@lru_cache(maxsize=256)
+def _check_file(path: Path, manifest: Path) -> None:
+    if not manifest.exists():
+        return
+    expected = {f"{entry['name']}/{entry['split']}": entry["sha256"] for entry in json.loads(manifest.read_text())}
+    key = f"{path.parent.name}/{path.stem}"
+    got = sha256(path.read_bytes()).hexdigest()
+    if key in expected and expected[key] != got:
+        raise DataDiffers(
+            f"{path}: its sha256 is {got[:16]}..., but {manifest.name} beside it says {expected[key][:16]}...; fetch "
+            f"the file again, or correct {manifest} if the data was changed on purpose"
+        )
+
+
+def _digests(rows: pd.DataFrame) -> tuple[bytes, ...]:
+    second = rows["text_b"] if "text_b" in rows else [""] * len(rows)
+    seen: dict[bytes, int] = {}
+    digests = []
+    for text, text_b, label in zip(rows["text"], second, rows["label"], strict=True):
+        content = "\x1f".join((text, text_b, str(label))).encode()
+        copy = seen[content] = seen.get(content, -1) + 1  # repeats of a row are told apart by their number
+        digests.append(blake2b(content + f"\x1f{copy}".encode(), digest_size=16).digest())
+    return tuple(digests)
+
+
+def _order(digests: tuple[bytes, ...], salt: str, among: list[int] | None = None) -> list[int]:
+    key = salt.encode()
+    return sorted(
+        range(len(digests)) if among is None else among,
+        key=lambda i: blake2b(digests[i], key=key, digest_size=16).digest(),
+    )
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The examples of one run. ``dev`` is empty where the selection is made on the test split."""
+
+    train: pd.DataFrame
+    dev: pd.DataFrame
+    test: pd.DataFrame
+    checksums: dict[str, str]
+    source: str
+
+
+def sample(
+    name: str,
+    seed: int,
+    train_size: int | None = None,
+    dev_size: int | None = None,
+    test_size: int | None = None,
+    synthetic_twin: bool = False,
+) -> Sample:
+    """Draw the examples of one run by content.
+
+    Args:
+        name: data set.
+        seed: of the draw; a larger size of the same seed contains the smaller one.
+        train_size: training examples, ``None`` for all.
+        dev_size: development examples, ``None`` for all there are, 0 for none.
+        test_size: test examples, ``None`` for all there are.
+        synthetic_twin: draw from the offline twin.
+
+    Raises:
+        DataDiffers: fewer rows than asked for.
+        DataUnavailable: see :func:`load_split`.
+    """
+    corpus = get(name)
+    train, test = (load_split(name, split, synthetic_twin) for split in ("train", corpus.test))
+    train_order = _order(train.digests, f"{seed}/train")
+    test_order = _order(test.digests, f"{seed}/test")
+    dev, dev_order = train, train_order[len(train_order) if train_size is None else train_size :]
+    if corpus.dev == corpus.test:
+        cut = round(len(test.digests) * (corpus.dev_share or 0))
+        for_dev = set(_order(test.digests, "dev or test")[:cut])  # the same cut for every seed
+        dev, dev_order = test, [i for i in test_order if i in for_dev]
+        test_order = [i for i in test_order if i not in for_dev]
+    elif corpus.dev != "train":
+        dev = load_split(name, corpus.dev, synthetic_twin)
+        dev_order = _order(dev.digests, f"{seed}/dev")
+
+    drawn, checksums = {}, {}
+    wanted = {"train": (train, train_order, train_size), "dev": (dev, dev_order, dev_size)}
+    for role, (split, order, size) in (wanted | {"test": (test, test_order, test_size)}).items():
+        if size is not None and size > len(order):
+            raise DataDiffers(
+                f"{name}: {size} {role} examples were asked for, but {split.source} has {len(order)}; set the {role} "
+                "size lower, or use a source with the whole data set"
+            )
+        chosen = order if size is None else order[:size]
+        drawn[role] = split.rows.iloc[chosen].reset_index(drop=True)
+        content = b"".join(sorted(split.digests[i] for i in chosen))
+        checksums[role] = blake2b(content, digest_size=16).hexdigest()
+    return Sample(**drawn, checksums=checksums, source=test.source)
+
+
+def encode(rows: pd.DataFrame, tokenizer: Any, max_length: int) -> Dataset:
+    """Token ids of the texts, cut to ``max_length``, with ``labels``; padding is left to the collator.
+
+    Raises:
+        ValueError: a row with an empty text.
+    """
+    texts = [rows["text"].tolist()] + ([rows["text_b"].tolist()] if "text_b" in rows else [])
+    for column in texts:
+        if empty := [i for i, text in enumerate(column) if not str(text).strip()]:
+            raise ValueError(f"empty text in row {empty[0]} ({len(empty)} in all): leave such rows out")
+    columns = tokenizer(*texts, truncation=True, max_length=max_length)
+    return Dataset.from_dict({**columns, "labels": rows["label"].tolist()})
+
+
+def longest_first(data: Dataset) -> Dataset:
+    """The same rows sorted by length, so that batches of an evaluation hold little padding."""
+    lengths = [-len(ids) for ids in data["input_ids"]]
+    return data.select(sorted(range(len(data)), key=lengths.__getitem__))
+
+
+def card(name: str, synthetic_twin: bool = False) -> dict[str, Any]:
+    """What is known of a data set: rows, share of the largest class, and content checksum of each split.
+
+    Raises:
+        DataUnavailable: none of its splits is to be had.
+    """
+    corpus = get(name)
+    splits: dict[str, Any] = {}
+    for part in ("train", "validation", "test"):
+        try:
+            split = load_split(name, part, synthetic_twin)
+        except DataUnavailable as error:
+            missing = error
+            continue
+        splits[part] = {
+            "rows": len(split.rows),
+            "largest_class": round(float(split.rows["label"].value_counts(normalize=True).max()), 4),
+            "checksum": blake2b(b"".join(sorted(split.digests)), digest_size=16).hexdigest(),
+            "source": split.source,
+        }
+    if not splits:
+        raise missing
+    return {"task": corpus.task, "num_labels": corpus.num_labels, "splits": splits}
+
+
+def cards() -> dict[str, Any]:
+    """The committed cards of the data that the records were made with, by name (``data/corpora.json``)."""
+    return json.loads(paths.CORPORA_CARDS.read_text())
