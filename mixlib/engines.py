@@ -1,0 +1,65 @@
+"""Where runs execute. ``local``: one after the other in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from tqdm.auto import tqdm
+
+from mixlib.runs import RunFailed, RunRecord, RunSpec, Store, execute
+
+ENGINES: dict[str, Callable[[Sequence[RunSpec], Store, bool], dict[RunSpec, str]]] = {}
+
+
+def engine(function: Callable) -> Callable:
+    """Register an engine under its function's name."""
+    ENGINES[function.__name__] = function
+    return function
+
+
+@engine
+def local(specs: Sequence[RunSpec], store: Store, progress: bool) -> dict[RunSpec, str]:
+    """Run in this process; returns the reason for each run that failed. Each record is written as it is made."""
+    failed: dict[RunSpec, str] = {}
+    bar = tqdm(specs, desc="runs", unit="run", disable=None if progress else True)
+    for spec in bar:
+        bar.set_postfix_str(str(spec))
+        if store.get(spec) is not None:  # another sweep on this store may have made it meanwhile
+            continue
+        try:
+            store.put(execute(spec))
+        except RunFailed as error:
+            failed[spec] = str(error)
+    return failed
+
+
+def check(name: str) -> None:
+    """Raise ``ValueError`` unless there is an engine of this name."""
+    if name not in ENGINES:
+        raise ValueError(f"unknown engine {name!r}; choose one of {', '.join(ENGINES)}")
+
+
+def run_all(
+    specs: Iterable[RunSpec], engine: str = "local", store: Store | None = None, progress: bool = True
+) -> list[RunRecord]:
+    """The records of these runs; those that have none are run first.
+
+    Args:
+        specs: runs, in the order the records are returned in.
+        engine: a name in :data:`ENGINES`.
+        store: where records are kept, by default the repository's.
+        progress: show a progress bar while something runs.
+
+    Raises:
+        ValueError: unknown engine.
+        DamagedRecord: a record of these runs is unusable (before anything is run).
+        RunFailed: some runs failed; the others are done and their records kept.
+    """
+    check(engine)
+    specs, store = list(specs), store or Store()
+    missing = [spec for spec in dict.fromkeys(specs) if store.get(spec) is None]
+    failed = ENGINES[engine](missing, store, progress) if missing else {}
+    if failed:
+        lines = "\n".join(f"  {spec}: {reason}" for spec, reason in failed.items())
+        raise RunFailed(f"{len(failed)} of {len(specs)} runs failed, the others are done:\n{lines}")
+    return [store.get(spec) for spec in specs]

@@ -1,0 +1,139 @@
+import json
+import os
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mixlib import runs
+from mixlib.runs import DamagedRecord, RunFailed, RunRecord, RunSpec, Store, execute
+
+
+@pytest.fixture(scope="module")
+def finished():
+    spec = RunSpec(
+        paper="mixup_calibration", dataset="trec_coarse", method="manifold_mixup", seed=3, model="tiny", train_size=32,
+        dev_size=16, test_size=32, synthetic=True, learning_rate=5e-3, num_train_epochs=2, max_length=32,
+    )  # fmt: skip
+    torch.set_num_threads(1)
+    return execute(spec)
+
+
+def test_a_record_has_every_evaluation_of_every_split(finished):
+    assert [e["epoch"] for e in finished.evaluations] == [1, 2]
+    for evaluation in finished.evaluations:
+        for split in ("dev", "test"):
+            assert set(evaluation[split]) == {"accuracy", "mcc", "nll", "ece"}
+        assert evaluation["train_loss"] > 0
+    scores = [e["dev"]["accuracy"] for e in finished.evaluations]
+    assert finished.selected == scores.index(max(scores))
+    assert finished.selected_on == "dev"
+    assert sum(finished.reliability["rows"]) == 32
+    assert finished.reliability["rows"] != [0] * 15
+    assert finished.timing["steps"] == 4
+    assert set(finished.data) == {"source", "train", "dev", "test"}
+    assert {"torch", "transformers", "device", "threads", "precision", "code"} <= set(finished.environment)
+
+
+def test_same_seed_same_machine_same_metrics(finished):
+    again = execute(finished.spec)
+    assert again.evaluations == finished.evaluations
+    assert again.reliability == finished.reliability
+    assert again.data == finished.data
+
+
+def test_another_seed_gives_other_metrics(finished):
+    assert execute(replace(finished.spec, seed=4)).evaluations != finished.evaluations
+
+
+def test_records_survive_json(finished):
+    assert RunRecord.from_json(finished.to_json()) == finished
+
+
+def test_the_key_is_stable_and_ignores_defaults():
+    spec = RunSpec(paper="p", dataset="rte", method="none", seed=0, model="tiny")
+    assert spec.key == RunSpec(paper="p", dataset="rte", method="none", seed=0, model="tiny", max_length=128).key
+    assert spec.key == "6ad68da933fcc06c"  # records on disk are found by it: it must never change
+    assert len({spec.key, replace(spec, seed=1).key, replace(spec, method_params={"alpha": 1.0}).key}) == 3
+    assert RunSpec.from_canonical(spec.canonical()) == spec
+
+
+def test_without_development_examples_the_test_split_selects(finished):
+    record = execute(replace(finished.spec, dev_size=0))
+    assert record.selected_on == "test"
+    assert set(record.evaluations[0]) == {"epoch", "step", "test", "train_loss"}
+
+
+def test_max_steps_is_a_run_of_its_own(finished):
+    trial = replace(finished.spec, max_steps=1)
+    record = execute(trial)
+    assert record.timing["steps"] == 1
+    assert trial.key != finished.spec.key
+
+
+def test_eval_epochs_must_divide_the_epochs(finished):
+    with pytest.raises(ValueError, match="eval_epochs=3 must divide num_train_epochs=2"):
+        replace(finished.spec, eval_epochs=3)
+
+
+def test_nan_loss_is_no_result(finished):
+    with pytest.raises(RunFailed, match="became nan at step"):
+        execute(replace(finished.spec, learning_rate=1e30))
+
+
+def test_store_keeps_and_finds_records(tmp_path, finished):
+    store = Store(tmp_path)
+    assert store.get(finished.spec) is None
+    assert store.missing([finished.spec, finished.spec]) == [finished.spec]
+    path = store.put(finished)
+    assert path.parent.parent == tmp_path / "synthetic"  # never among real results
+    assert store.get(finished.spec) == finished
+    assert store.missing([finished.spec]) == []
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_damaged_records_are_named_and_left_out(tmp_path, finished):
+    store = Store(tmp_path)
+    path = store.put(finished)
+    whole = path.read_text()
+    values = json.loads(whole)
+    values["spec"]["learning_rate"] = 1.0
+    for broken in (whole[: len(whole) // 2], "", "[]", "{}", json.dumps(values)):
+        path.write_text(broken)
+        with pytest.raises(DamagedRecord, match=f"{path.name}.*delete it to run it again"):
+            store.get(finished.spec)
+        assert store.missing([finished.spec]) == [finished.spec]
+        records, left_out = store.scan()
+        assert records == []
+        assert list(left_out) == [path]
+    path.write_text(whole)
+    other = replace(finished.spec, seed=9)
+    os.rename(path, store.path(other))
+    with pytest.raises(DamagedRecord, match="holds the run"):
+        store.get(other)
+
+
+def test_a_failed_write_leaves_nothing_behind(tmp_path, finished, monkeypatch):
+    store = Store(tmp_path)
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(runs.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        store.put(finished)
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
+
+
+def test_the_committed_records_are_all_usable_and_of_real_data(monkeypatch):
+    monkeypatch.delenv("MIXLIB_RESULTS", raising=False)
+    store = Store()
+    damaged = {path.name: reason for path, reason in store.scan()[1].items() if store.folder in path.parents}
+    assert damaged == {}
+    committed = [r for r in store.scan()[0] if not r.spec.synthetic]
+    assert committed
+    for record in committed:
+        assert record.data["source"] != "synthetic twin"
+        assert record.spec.model != "tiny"
+        assert record.spec.max_steps is None
+        assert record.origin
