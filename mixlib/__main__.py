@@ -1,0 +1,262 @@
+"""Command line: ``python -m mixlib COMMAND``. Results go to standard output, progress and errors to standard error."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import click
+
+from mixlib import published
+from mixlib.published import Artefact
+
+
+class Numbers(click.ParamType):
+    """``0,1,5-9`` as a list of integers."""
+
+    name = "numbers"
+
+    def convert(self, value, param, ctx):
+        if isinstance(value, list):
+            return value
+        try:
+            found = []
+            for part in str(value).split(","):
+                first, _, last = part.partition("-")
+                found += range(int(first), int(last or first) + 1)
+            return found
+        except ValueError:
+            self.fail(f"{value!r} is no list of numbers such as 0,1,2 or 0-9", param, ctx)
+
+
+def option_profile(default: str):
+    return click.option("--profile", default=default, show_default=True, help="smoke, mini or full")
+
+
+option_model = click.option("--model", help="in place of the profile's: tiny, all-MiniLM-L6-v2, a folder, a hub name")
+option_seeds = click.option("--seeds", type=Numbers(), help="in place of the profile's, e.g. 0-4")
+option_engine = click.option("--engine", default="local", show_default=True, help="where runs execute")
+
+
+class Group(click.Group):
+    """Errors of the library become one message and exit code 1; a traceback is for bugs."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except (ValueError, OSError, RuntimeError) as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="mixlib")
+def main() -> None:
+    """Mixup for text classification: four papers, reproduced."""
+
+
+def _overview(artefact: Artefact, store) -> dict:
+    from mixlib import protocols
+
+    recipe = protocols.RECIPES.get(artefact.id)
+    runs, done = {}, {}
+    for profile in protocols.PROFILES:
+        specs = set(protocols.artefact_runs(artefact.id, profile))
+        runs[profile] = len(specs)
+        done[profile] = len(specs) - len(store.missing(specs))
+    return {
+        "id": artefact.id,
+        "paper": artefact.paper,
+        "artefact": artefact.artefact,
+        "notebook": recipe.notebook if recipe else None,
+        "runs": runs,
+        "done": done,
+    }
+
+
+@main.command("list")
+@click.option("--json", "as_json", is_flag=True, help="an array of objects on standard output, nothing else")
+def list_(as_json: bool) -> None:
+    """Every table, figure and algorithm of the papers: its notebook, its runs and how many are done."""
+    from mixlib.runs import Store
+
+    rows = [_overview(artefact, Store()) for artefact in published.artefacts()]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        counts = "  ".join(f"{p} {row['done'][p]}/{n}" for p, n in row["runs"].items() if n)
+        click.echo(f"{row['id']:24} {row['notebook'] or 'not built yet':26} {counts}")
+
+
+@main.command()
+@option_profile("smoke")
+@click.option("--only", multiple=True, help="artefact id, notebook or number; may be repeated or comma-separated")
+@option_engine
+@option_model
+@option_seeds
+@click.option("--fresh/--resume", default=None, help="empty record store (default at smoke), or the repository's")
+@click.option("--output", type=click.Path(path_type=Path), help="folder of the report [default: build/report/PROFILE]")
+def reproduce(profile, only, engine, model, seeds, fresh, output) -> None:
+    """Run the notebooks headless and write an HTML report."""
+    from mixlib import engines, report
+
+    engines.check(engine)
+    chosen = [part for name in only for part in name.split(",") if part]
+    index = report.reproduce(profile, chosen, engine, model, seeds, fresh, output)
+    click.echo(f"Report: {index}")
+
+
+@main.command()
+@click.option("--only", multiple=True, help="artefact id, notebook or number; may be repeated or comma-separated")
+def refresh(only) -> None:
+    """Execute the notebooks at profile mini in place, as they are committed."""
+    from mixlib import report
+
+    for path in report.refresh([part for name in only for part in name.split(",") if part]):
+        click.echo(path)
+
+
+@main.command()
+@click.argument("artefacts", nargs=-1, required=True)
+@option_profile("mini")
+@option_engine
+@option_model
+@option_seeds
+@click.option("--max-steps", type=click.IntRange(1), help="stop each run after so many updates: a trial, kept apart")
+@click.option("--limit", type=click.IntRange(1), help="only the first so many missing runs")
+def run(artefacts, profile, engine, model, seeds, max_steps, limit) -> None:
+    """Run what the records of these ARTEFACTS (ids, or 'all') still miss."""
+    from mixlib import engines, protocols
+    from mixlib.runs import Store
+
+    ids = [a.id for a in published.artefacts()] if "all" in artefacts else artefacts
+    overrides = {"model": model, "seeds": seeds} | ({"max_steps": max_steps} if max_steps else {})
+    specs = [spec for id_ in ids for spec in protocols.artefact_runs(id_, profile, **overrides)]
+    store = Store()
+    missing = store.missing(specs)
+    click.echo(f"{len(set(specs))} runs, {len(missing)} to do", err=True)
+    for record in engines.run_all(missing[:limit], engine, store):
+        test = record.test
+        click.echo(f"{record.spec}: accuracy {test['accuracy']:.3f} nll {test['nll']:.3f} ece {test['ece']:.3f}")
+
+
+@main.command()
+@click.option("--profile", "profiles", multiple=True, help="smoke, mini or full [default: all]")
+@option_model
+def status(profiles, model) -> None:
+    """Runs done and missing of each artefact, and what the missing ones would cost."""
+    from mixlib import costs, protocols
+    from mixlib.runs import Store
+
+    store = Store()
+    records, left_out = store.scan()
+    for profile in profiles or protocols.PROFILES:
+        protocols.check_profile(profile)
+        click.echo(f"{profile}")
+        for artefact in published.artefacts():
+            specs = list(dict.fromkeys(protocols.artefact_runs(artefact.id, profile, model=model)))
+            if not specs:
+                continue
+            missing = store.missing(specs)
+            cost = costs.estimate(missing, records)
+            rest = f"rest about {costs.as_text(cost.seconds)} ({cost.basis})" if missing else "complete"
+            click.echo(f"  {artefact.id:22} {len(specs) - len(missing):4} of {len(specs):4} done, {rest}")
+    click.echo(costs.ASSUMPTIONS)
+    for path, reason in left_out.items():
+        click.echo(f"left out: {path}: {reason}", err=True)
+
+
+@main.command()
+@click.argument("paper", required=False)
+@option_profile("mini")
+def claims(paper, profile) -> None:
+    """The papers' claims and the verdict on each, from the records there are."""
+    from mixlib import claims as judge
+    from mixlib import protocols
+
+    protocols.check_profile(profile)
+    papers = [paper] if paper else list(published.PAPERS)
+    if unknown := [p for p in papers if p not in published.PAPERS]:
+        raise ValueError(f"unknown paper {unknown[0]!r}; choose one of {', '.join(published.PAPERS)}")
+    for name in papers:
+        for id_, row in judge.table(name, profile).iterrows():
+            click.echo(f"{id_}: {row['verdict']} (at {row['scale']}, {row['records']} records)\n  {row['claim']}")
+            click.echo(f"  {row['evidence']}")
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="one object on standard output, nothing else")
+@click.option("--lengths", default="trec", show_default=True, help="trec or mrpc: whose text lengths the rows have")
+def bench(as_json, lengths) -> None:
+    """Time a training step of each method beside a plain step on the same 32 rows."""
+    from mixlib import bench as benchmark
+
+    result = benchmark.run(lengths)
+    if as_json:
+        click.echo(json.dumps(result, indent=1))
+        return
+    click.echo(f"{result['device']}, {result['threads']} threads, {result['precision']}, {result['rounds']} rounds")
+    for row in result["methods"]:
+        click.echo(f"{row['method']:18} {1000 * row['seconds']:9.1f} ms   {row['ratio']:.2f} x none")
+
+
+@main.command()
+def cards() -> None:
+    """Count the data sets in MIXLIB_DATA and write data/corpora.json, which notebook 20 reads."""
+    from mixlib import corpora, paths
+
+    found = {}
+    for name in corpora.CORPORA:
+        try:
+            found[name] = corpora.card(name)
+        except corpora.DataUnavailable:
+            click.echo(f"{name}: not to be had", err=True)
+    paths.CORPORA_CARDS.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+    click.echo(f"{len(found)} data sets in {paths.CORPORA_CARDS}")
+
+
+@main.command()
+def doctor() -> None:
+    """What this machine has: packages, GPU, data, models, records. Exit code 1 if something needed is broken."""
+    import torch
+
+    from mixlib import corpora, models, runs
+
+    broken = []
+    click.echo(f"python      {platform.python_version()}")
+    for name in ("torch", "transformers", "datasets", "papermill", "nbval", "jupyterlab", "seaborn", "pandas"):
+        try:
+            click.echo(f"{name:11} {version(name)}")
+        except PackageNotFoundError:
+            broken.append(f"{name} is not installed: pip install -e '.[test]' -c requirements.lock")
+    click.echo(f"device      {runs.machine_class()}, {torch.get_num_threads()} threads")
+    click.echo(f"precision   {'bf16' if runs.bf16_is_fast() else 'fp32 (bfloat16 would be emulated here)'}")
+    folder = corpora.data_folder()
+    click.echo(f"data        MIXLIB_DATA {folder or 'is not set: data sets come from the hub, smoke needs none'}")
+    if folder:
+        for name, corpus in corpora.CORPORA.items():
+            try:
+                sizes = [f"{s} {len(corpora.load_split(name, s).rows)}" for s in dict.fromkeys(("train", corpus.test))]
+                click.echo(f"  {name:14} {', '.join(sizes)}")
+            except corpora.DataUnavailable:
+                click.echo(f"  {name:14} not complete there")
+            except corpora.DataDiffers as error:
+                broken.append(str(error))
+    place = models.find(models.MINILM)
+    click.echo(
+        f"model       {models.MINILM}: {place if Path(place).is_dir() else 'from the hub (extra offline: from PyPI)'}"
+    )
+    records, left_out = runs.Store().scan()
+    click.echo(f"records     {len(records)} usable in {runs.Store().folder}")
+    broken += [f"{path}: {reason}" for path, reason in left_out.items()]
+    for problem in broken:
+        click.echo(f"problem: {problem}", err=True)
+    if broken:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m mixlib")

@@ -1,0 +1,119 @@
+"""What a training step of each method costs beside a plain step on the same rows, measured in one process."""
+
+from __future__ import annotations
+
+import random
+import time
+from statistics import median
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import BertConfig, BertForSequenceClassification
+
+from mixlib import methods
+from mixlib.methods import Method
+from mixlib.runs import bf16_is_fast
+
+# token counts, special tokens included, of 32 training texts drawn at random with the MiniLM tokenizer
+LENGTHS: dict[str, tuple[int, ...]] = {
+    "trec": (16, 13, 25, 7, 18, 19, 14, 13, 8, 10, 12, 11, 11, 15, 9, 10, 15, 15, 19, 14, 16, 13, 10, 10, 25, 15, 15,
+             10, 14, 12, 16, 14),
+    "mrpc": (64, 72, 49, 54, 29, 63, 55, 68, 39, 57, 38, 53, 52, 64, 59, 41, 41, 38, 42, 64, 54, 50, 51, 58, 70, 41, 48,
+             59, 47, 29, 46, 57),
+}  # fmt: skip
+PADDED = 128
+MINILM = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
+SEP, FIRST_WORD, VOCABULARY = 102, 1000, 30522
+
+
+class _Tokens:
+    """Just enough of a tokenizer for methods that look ids up; random ids need no text."""
+
+    sep_token, pad_token, padding_side = "[SEP]", "[PAD]", "right"
+
+    @staticmethod
+    def get_vocab() -> dict[str, int]:
+        return {"[PAD]": 0, "[unused0]": 1, "[SEP]": SEP}
+
+
+def rows(lengths: tuple[int, ...], width: int, device: torch.device) -> dict[str, torch.Tensor]:
+    """A batch of random ids with these lengths, padded to ``width``."""
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(FIRST_WORD, VOCABULARY, (len(lengths), width), generator=generator)
+    mask = (torch.arange(width) < torch.tensor(lengths).unsqueeze(1)).long()
+    labels = torch.randint(0, 6, (len(lengths),), generator=generator)
+    return {"input_ids": (ids * mask).to(device), "attention_mask": mask.to(device), "labels": labels.to(device)}
+
+
+def step(model: nn.Module, optimizer: torch.optim.Optimizer, method: Method, batch: dict[str, torch.Tensor]) -> float:
+    """Seconds of one training step: losses, backward passes and the optimizer's update."""
+    device = batch["input_ids"].device
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    losses = method.losses(model, batch)
+    while True:
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16_is_fast()):
+            loss = next(losses, None)
+        if loss is None:
+            break
+        loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def run(lengths: str = "trec", budget: float = 40.0, at_least: int = 5) -> dict[str, Any]:
+    """Time all methods, interleaved in random order, round after round.
+
+    Args:
+        lengths: ``"trec"`` or ``"mrpc"``, whose text lengths the 32 rows have.
+        budget: seconds after which no further round is started.
+        at_least: rounds to run in any case.
+
+    Returns:
+        ``device``, ``threads``, ``precision``, ``lengths``, ``rounds`` and ``methods``: for each the median
+        ``seconds`` of a step, and ``ratio``, the median over the rounds of its time divided by the plain step's of
+        the same round.
+    """
+    if lengths not in LENGTHS:
+        raise ValueError(f"unknown lengths {lengths!r}; choose one of {', '.join(LENGTHS)}")
+    torch.manual_seed(0)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = BertForSequenceClassification(BertConfig(**MINILM, num_labels=6)).to(device).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
+    dynamic = rows(LENGTHS[lengths], max(LENGTHS[lengths]), device)
+    contestants = {name: (methods.get(name), dynamic) for name in methods.names()}
+    contestants["none_padded128"] = (methods.get("none"), rows(LENGTHS[lengths], PADDED, device))
+    for method, batch in contestants.values():
+        method.prepare(model, _Tokens(), batch["attention_mask"].sum(1).tolist())
+        method.progress = 1.0  # methods that start late are timed where they mix
+        method.seed_step(0, 0)
+
+    for name in ("none", "none_padded128"):  # warm up allocator and threads
+        step(model, optimizer, *contestants[name])
+    times: dict[str, list[float]] = {name: [] for name in contestants}
+    order, shuffle, end = list(contestants), random.Random(0), time.perf_counter() + budget
+    while len(times["none"]) < at_least or time.perf_counter() < end:
+        shuffle.shuffle(order)
+        for name in order:
+            times[name].append(step(model, optimizer, *contestants[name]))
+    plain = times["none"]
+    return {
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+        "precision": "bf16" if bf16_is_fast() else "fp32",
+        "lengths": lengths,
+        "rounds": len(plain),
+        "methods": [
+            {
+                "method": name,
+                "seconds": round(median(seconds), 5),
+                "ratio": round(median(s / p for s, p in zip(seconds, plain, strict=True)), 4),
+            }
+            for name, seconds in times.items()
+        ],
+    }

@@ -1,0 +1,81 @@
+"""Verdicts on the papers' claims, computed from records. One module a paper.
+
+A verdict is one of ``supported``, ``contradicted``, ``inconclusive`` or ``not run at this scale``, and speaks of the
+profile it was measured at, never of the paper's scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from mixlib import published
+from mixlib.tables import Comparison
+
+SUPPORTED, CONTRADICTED, INCONCLUSIVE = "supported", "contradicted", "inconclusive"
+NOT_RUN = "not run at this scale"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A verdict, the numbers behind it, and the keys of the records they come from."""
+
+    verdict: str
+    evidence: str
+    records: tuple[str, ...] = ()
+
+
+def directions(comparisons: Sequence[Comparison]) -> Verdict:
+    """The rule for "A is better than B" over several comparisons, each signed so that positive is as claimed.
+
+    A comparison is decided where its Holm-corrected p is below 0.05. Supported: at least half are decided as claimed
+    and none against. Contradicted: more are decided against than as claimed. Inconclusive: anything else.
+    """
+    favour = sum(c.decided and c.mean > 0 for c in comparisons)
+    against = sum(c.decided and c.mean < 0 for c in comparisons)
+    same_sign = sum(c.mean > 0 for c in comparisons)
+    if against > favour:
+        verdict = CONTRADICTED
+    elif against == 0 and 2 * favour >= len(comparisons):
+        verdict = SUPPORTED
+    else:
+        verdict = INCONCLUSIVE
+    best = max(comparisons, key=lambda c: c.mean)
+    worst = min(comparisons, key=lambda c: c.mean)
+    text = (
+        f"{same_sign} of {len(comparisons)} differences have the claimed sign, {favour} decided as claimed, {against} "
+        f"against"
+    )
+    ends = f"largest {best.label} {best.interval}"
+    if len(comparisons) > 1:
+        ends += f", smallest {worst.label} {worst.interval}"
+    return Verdict(verdict, f"{text}; as claimed is +: {ends}")
+
+
+def table(paper: str, profile: str, ids: Sequence[str] | None = None, **overrides: object) -> pd.DataFrame:
+    """The claims of a paper with their verdicts at a profile, from the records there are; nothing is run.
+
+    Args:
+        paper: key of the paper.
+        profile: whose runs count.
+        ids: only these claims.
+        overrides: of the protocol, such as ``model``.
+
+    Returns:
+        Index ``id``; columns ``claim``, ``verdict``, ``scale``, ``evidence``, ``records`` (how many).
+    """
+    from mixlib.claims import mixup_calibration
+
+    judges = {"mixup_calibration": mixup_calibration.verdicts}
+    listed = published.claims(paper)
+    verdicts = judges[paper](profile, **overrides) if paper in judges else {}
+    rows = []
+    for claim in listed.to_dict("records"):
+        if ids is not None and claim["id"] not in ids:
+            continue
+        verdict = verdicts.get(claim["id"], Verdict(NOT_RUN, "its runs are not there"))
+        rows.append({"id": claim["id"], "claim": claim["claim"], "verdict": verdict.verdict, "scale": profile,
+                     "evidence": verdict.evidence, "records": len(verdict.records)})  # fmt: skip
+    return pd.DataFrame(rows).set_index("id")

@@ -1,0 +1,56 @@
+"""What each paper did, as data: one module a paper, and here which artefact is made by which notebook and runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from mixlib import published
+from mixlib.protocols import mixup_calibration as mixup_calibration
+from mixlib.runs import RunSpec
+
+PROFILES = ("smoke", "mini", "full")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How an artefact is made: its notebook, and its runs for a profile (none for a drawing or a settings table)."""
+
+    notebook: str
+    runs: Callable[..., list[RunSpec]] | None = None
+
+
+RECIPES: dict[str, Recipe] = {
+    "calibration-table1": Recipe("20_calibration_tables1_6"),
+    "calibration-table6": Recipe("20_calibration_tables1_6"),
+    "calibration-figure1": Recipe("21_calibration_figure1"),
+    "calibration-table2": Recipe("22_calibration_table2", mixup_calibration.table2),
+    "calibration-table3": Recipe("23_calibration_table3", mixup_calibration.table3),
+    "calibration-table4": Recipe("24_calibration_table4", mixup_calibration.table4),
+    "calibration-table5": Recipe("25_calibration_table5", mixup_calibration.table5),
+    "calibration-figure2": Recipe("26_calibration_figure2", mixup_calibration.figure2),
+}
+
+
+def check_profile(profile: str) -> str:
+    """The profile itself; ``ValueError`` with the nearest name if there is none of that name."""
+    if profile not in PROFILES:
+        near = get_close_matches(str(profile), PROFILES, n=1, cutoff=0.4) or PROFILES
+        raise ValueError(f"unknown profile {profile!r}; did you mean {', '.join(near)}? ({', '.join(PROFILES)})")
+    return profile
+
+
+def artefact_runs(artefact_id: str, profile: str, **overrides: object) -> list[RunSpec]:
+    """The runs an artefact needs at a profile, ``[]`` if it needs none or is not built yet.
+
+    Raises:
+        ValueError: unknown artefact or profile (with the nearest names).
+    """
+    check_profile(profile)
+    known = [artefact.id for artefact in published.artefacts()]
+    if artefact_id not in known:
+        near = get_close_matches(artefact_id, known, n=3, cutoff=0.4) or known
+        raise ValueError(f"unknown artefact {artefact_id!r}; did you mean {', '.join(near)}?")
+    recipe = RECIPES.get(artefact_id)
+    return recipe.runs(profile, **overrides) if recipe and recipe.runs else []

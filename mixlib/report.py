@@ -1,0 +1,236 @@
+"""Run notebooks headless and put what they show into one HTML report."""
+
+from __future__ import annotations
+
+import html
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from pathlib import Path
+
+import nbformat
+import papermill as pm
+from nbconvert import HTMLExporter
+from tqdm.auto import tqdm
+
+from mixlib import paths, protocols
+from mixlib.protocols import RECIPES
+
+STYLE = """
+:root { color-scheme: light dark; --line: #8886; --mark: #b45309; --fine: #15803d; }
+body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; padding: 1rem 1.5rem; max-width: 120rem; }
+table { border-collapse: collapse; }
+td, th { border-bottom: 1px solid var(--line); padding: .4rem .8rem; text-align: left; }
+.panes { display: grid; grid-template-columns: 1fr 1fr; gap: 1rem; }
+.panes.single { grid-template-columns: 1fr; }
+@media (max-width: 70rem) { .panes { grid-template-columns: 1fr; } }
+figure { margin: 0; border: 2px solid var(--line); border-radius: .4rem; overflow: hidden; }
+figcaption { padding: .5rem .8rem; font-weight: 600; }
+.synthetic figcaption { border-bottom: 4px dashed var(--mark); }
+.measured figcaption { border-bottom: 4px solid var(--fine); }
+iframe { width: 100%; height: 82vh; border: 0; background: white; }
+"""
+
+
+def available() -> list[str]:
+    """The names of all notebooks, in reading order."""
+    return sorted(path.stem for path in paths.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+
+
+def choose(only: Sequence[str] = ()) -> list[str]:
+    """Notebooks by artefact id, notebook name or number; all of them for an empty choice.
+
+    Raises:
+        ValueError: nothing of that name (with the nearest names), or an artefact that has no notebook yet.
+    """
+    names = available()
+    chosen = []
+    for wanted in only:
+        by_number = [name for name in names if name.split("_")[0] == wanted or name == wanted]
+        if wanted in RECIPES:
+            chosen.append(RECIPES[wanted].notebook)
+        elif by_number:
+            chosen += by_number
+        else:
+            protocols.artefact_runs(wanted, "smoke") if "-" in wanted else None  # unknown ids are refused there
+            if "-" in wanted:
+                raise ValueError(f"{wanted} has no notebook yet; those that have: {', '.join(RECIPES)}")
+            near = get_close_matches(wanted, [*names, *RECIPES], n=3, cutoff=0.3) or [*RECIPES]
+            raise ValueError(f"no artefact or notebook {wanted!r}; did you mean {', '.join(near)}?")
+    return [name for name in names if name in chosen] if only else names
+
+
+@contextmanager
+def environment(**values: str):
+    """Set environment variables, which kernels inherit, for the time of a ``with`` block."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+
+
+def execute(
+    name: str, output: Path, parameters: dict[str, object], store: Path | None = None, progress: bool = True
+) -> nbformat.NotebookNode:
+    """Run one notebook through papermill.
+
+    Args:
+        name: notebook, without suffix.
+        output: where the executed notebook is written.
+        parameters: put in the place of those in the notebook's ``parameters`` cell.
+        store: record store of its runs, by default the repository's.
+        progress: let runs show their progress bar in the output.
+
+    Raises:
+        ValueError: a parameter that the notebook does not have.
+        papermill.PapermillExecutionError: a cell failed; the notebook up to there is in ``output``.
+    """
+    source = paths.NOTEBOOKS / f"{name}.ipynb"
+    known = pm.inspect_notebook(str(source))
+    if unknown := sorted(set(parameters) - set(known)):
+        raise ValueError(f"{name} has no parameter {', '.join(unknown)}; it has {', '.join(known) or 'none'}")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    variables = {"PYTHONPATH": os.pathsep.join([str(paths.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])}
+    if store:
+        variables["MIXLIB_RESULTS"] = str(store)
+    if not progress:
+        variables["TQDM_DISABLE"] = "1"
+    with environment(**variables):
+        return pm.execute_notebook(
+            str(source), str(output), parameters=parameters, cwd=str(paths.NOTEBOOKS), progress_bar=False,
+            kernel_name="python3",
+        )  # fmt: skip
+
+
+def reproduce(
+    profile: str,
+    only: Sequence[str] = (),
+    engine: str = "local",
+    model: str | None = None,
+    seeds: Sequence[int] | None = None,
+    fresh: bool | None = None,
+    output: Path | None = None,
+) -> Path:
+    """Run notebooks at a profile and write the report; returns its index page.
+
+    Args:
+        profile: ``smoke``, ``mini`` or ``full``.
+        only: artefact ids or notebooks, all by default.
+        engine: see :data:`mixlib.engines.ENGINES`.
+        model, seeds: in place of the profile's.
+        fresh: train from an empty record store instead of resuming from the repository's; by default only ``smoke``
+            does.
+        output: folder of the report, by default ``build/report``.
+    """
+    protocols.check_profile(profile)
+    names = choose(only)
+    folder = output or paths.BUILD / "report" / profile
+    fresh = profile == "smoke" if fresh is None else fresh
+    store = folder / "results" if fresh else None
+    if folder.exists():
+        shutil.rmtree(folder)
+    parameters = {"profile": profile, "engine": engine}
+    parameters |= {"model": model} if model else {}
+    parameters |= {"seeds": list(seeds)} if seeds else {}
+    bar = tqdm(names, desc="notebooks", unit="notebook")
+    for name in bar:
+        bar.set_postfix_str(name)
+        notebook = execute(name, folder / "notebooks" / f"{name}.ipynb", parameters, store)
+        write_page(name, notebook, profile, fresh, folder)
+    return write_index(names, profile, fresh, folder)
+
+
+def refresh(only: Sequence[str] = ()) -> list[Path]:
+    """Execute notebooks at their own parameters (profile ``mini``) and write them back as they are committed.
+
+    Progress bars are off and papermill's time stamps are removed, so that outputs stay the same from run to run.
+    """
+    from nbstripout import strip_output  # extra test: only those who commit notebooks need it
+
+    written = []
+    for name in tqdm(choose(only), desc="notebooks", unit="notebook"):
+        path = paths.NOTEBOOKS / f"{name}.ipynb"
+        executed = paths.BUILD / "refresh" / path.name
+        execute(name, executed, {}, progress=False)
+        notebook = nbformat.read(executed, as_version=4)
+        stamps = ["metadata.papermill", "cell.metadata.papermill", "cell.metadata.execution"]
+        strip_output(notebook, keep_output=True, keep_count=True, extra_keys=stamps)
+        notebook.metadata.pop("papermill", None)
+        nbformat.write(notebook, path)
+        written.append(path)
+    return written
+
+
+def _render(notebook: nbformat.NotebookNode, path: Path) -> None:
+    exporter = HTMLExporter(template_name="lab", embed_images=True)
+    exporter.mathjax_url = ""  # pages open offline; equations stay readable as TeX
+    body, _ = exporter.from_notebook_node(notebook)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(body)
+
+
+def _origin(profile: str, fresh: bool) -> str:
+    how = "trained just now from an empty record store" if fresh else "from the records of this repository"
+    if profile == "smoke":
+        return f"SYNTHETIC: profile smoke, {how}, invented texts and a tiny random model. Not a result."
+    return f"Profile {profile}, {how}."
+
+
+def write_page(name: str, notebook: nbformat.NotebookNode, profile: str, fresh: bool, folder: Path) -> Path:
+    """One page: what was just run, and beside it the committed notebook with its measured results."""
+    _render(notebook, folder / "cells" / f"{name}.{profile}.html")
+    panes = [("synthetic" if profile == "smoke" else "measured", _origin(profile, fresh), f"{name}.{profile}.html")]
+    if profile != "mini" or fresh:
+        _render(
+            nbformat.read(paths.NOTEBOOKS / f"{name}.ipynb", as_version=4), folder / "cells" / f"{name}.committed.html"
+        )
+        text = "MEASURED: profile mini, as committed: all-MiniLM-L6-v2 trained on real data."
+        panes.append(("measured", text, f"{name}.committed.html"))
+    figures = "".join(
+        f'<figure class="{kind}"><figcaption>{html.escape(caption)}</figcaption>'
+        f'<iframe src="cells/{file}" title="{html.escape(caption)}"></iframe></figure>'
+        for kind, caption, file in panes
+    )
+    page = folder / f"{name}.html"
+    single = " single" if len(panes) == 1 else ""
+    page.write_text(
+        _document(
+            name,
+            f'<p><a href="index.html">All notebooks</a></p><h1>{name}</h1><div class="panes{single}">{figures}</div>',
+        )
+    )
+    return page
+
+
+def write_index(names: Sequence[str], profile: str, fresh: bool, folder: Path) -> Path:
+    """The report's first page: one line a notebook."""
+    rows = []
+    for name in names:
+        first = nbformat.read(paths.NOTEBOOKS / f"{name}.ipynb", as_version=4).cells[0].source.splitlines()[0]
+        made = ", ".join(id_ for id_, recipe in RECIPES.items() if recipe.notebook == name)
+        rows.append(
+            f'<tr><td><a href="{name}.html">{name}</a></td><td>{html.escape(first[2:])}</td><td>{made}</td></tr>'
+        )
+    when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    body = (
+        f"<h1>Mixup for text classification: report</h1><p>{html.escape(_origin(profile, fresh))} {when}</p>"
+        "<p>Each page shows what was just run; where that is not the committed measurement, the committed one stands "
+        "beside it.</p>"
+        f"<table><tr><th>notebook</th><th>shows</th><th>artefacts</th></tr>{''.join(rows)}</table>"
+    )
+    index = folder / "index.html"
+    index.write_text(_document("Report", body))
+    return index
+
+
+def _document(title: str, body: str) -> str:
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body>{body}</body></html>'
+    )

@@ -1,0 +1,257 @@
+"""Measured numbers beside published ones, with honest statistics.
+
+Units are the papers': accuracy, Matthews correlation and ECE in percent, loss as 100 times the mean negative
+log-likelihood in nats. Every comparison is paired: the same seed means the same training examples, test examples,
+new head and batch order, so differences are taken seed by seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from IPython.display import HTML
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from mixlib.runs import RunRecord, RunSpec
+
+METRICS = {"accuracy": "accuracy", "mcc": "mcc", "loss": "nll", "ece": "ece"}  # the papers' names: ours
+TITLES = {"accuracy": "Accuracy %", "mcc": "MCC x100", "loss": "Loss x100", "ece": "ECE %"}
+HIGHER_IS_BETTER = {"accuracy": True, "mcc": True, "loss": False, "ece": False}
+CONFIDENCE = 0.95
+LABELS = {
+    "none": "no mixup",
+    "cls_mixup": "CLS MixUp",
+    "cls_mixup_late": "CLS MixUp, last half",
+    "input_mixup": "Input MixUp",
+    "manifold_mixup": "Manifold MixUp",
+}
+
+
+def frame(records: Iterable[RunRecord], size_label: Callable[[RunSpec], str] = lambda s: "full") -> pd.DataFrame:
+    """One row a run: ``dataset``, ``train_size`` (the paper's row), ``method``, ``param``, ``seed``, the metrics of
+    the test split at the selected epoch, and ``key`` of the record.
+
+    Args:
+        records: of one profile.
+        size_label: the paper's row that a run belongs to.
+    """
+    rows = []
+    for record in records:
+        spec = record.spec
+        row = {
+            "dataset": spec.dataset,
+            "train_size": size_label(spec),
+            "method": spec.method,
+            "param": str(spec.method_params.get("padding", "")),
+            "seed": spec.seed,
+            "examples": spec.train_size,
+            "key": spec.key,
+        }
+        rows.append(row | {ours: 100 * record.test[theirs] for ours, theirs in METRICS.items()})
+    return pd.DataFrame(rows)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A paired difference ``first - second`` with its t interval and two-sided p value.
+
+    ``p`` and ``decided`` are after Holm's correction once :func:`holm` has been applied; a comparison is decided when
+    the corrected p is below 0.05.
+    """
+
+    label: str
+    mean: float
+    low: float
+    high: float
+    p: float
+    seeds: int
+    decided: bool
+
+    @property
+    def interval(self) -> str:
+        """``+1.2 [-0.3, 2.7]``."""
+        return f"{self.mean:+.1f} [{self.low:.1f}, {self.high:.1f}]"
+
+
+def compare(first: pd.Series, second: pd.Series, label: str = "") -> Comparison:
+    """Paired t test of two series indexed by seed, on the seeds they share.
+
+    Raises:
+        ValueError: fewer than two common seeds.
+    """
+    seeds = first.index.intersection(second.index)
+    if len(seeds) < 2:
+        raise ValueError(f"{label or 'comparison'}: needs at least 2 common seeds, got {len(seeds)}")
+    difference = (first[seeds] - second[seeds]).to_numpy()
+    if np.ptp(difference) == 0:  # no spread: the t statistic is undefined
+        value = float(difference[0])
+        return Comparison(label, value, value, value, 1.0 if value == 0 else 0.0, len(seeds), value != 0)
+    result = stats.ttest_1samp(difference, 0.0)
+    low, high = result.confidence_interval(CONFIDENCE)
+    p = float(result.pvalue)
+    return Comparison(label, float(difference.mean()), float(low), float(high), p, len(seeds), p < 1 - CONFIDENCE)
+
+
+def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """The same comparisons with Holm-corrected p values, decided over all of them together."""
+    if not comparisons:
+        return []
+    reject, corrected, *_ = multipletests([c.p for c in comparisons], alpha=1 - CONFIDENCE, method="holm")
+    return [
+        Comparison(c.label, c.mean, c.low, c.high, float(p), c.seeds, bool(r))
+        for c, p, r in zip(comparisons, corrected, reject, strict=True)
+    ]
+
+
+def cell(data: pd.DataFrame, metric: str, **where: str) -> pd.Series:
+    """The values of one cell, indexed by seed. ``KeyError`` if it has not been run."""
+    rows = data
+    for column, value in where.items():
+        rows = rows[rows[column] == value]
+    if rows.empty:
+        raise KeyError(f"no runs with {where}")
+    return rows.set_index("seed")[metric].sort_index()
+
+
+def beside(
+    printed: pd.DataFrame, data: pd.DataFrame, metrics: Sequence[str], baseline: str = "none", extra: Sequence[str] = ()
+) -> pd.DataFrame:
+    """The paper's table with measured columns beside the printed ones.
+
+    Args:
+        printed: from :func:`mixlib.published.table`.
+        data: from :func:`frame`.
+        metrics: of the table, in its order; ``"score"`` stands for each data set's own (accuracy or MCC).
+        baseline: the method every other is compared with, by seed.
+        extra: methods that the paper's table does not have, shown below its rows.
+
+    Returns:
+        One row a cell of the paper (index: data set, training examples, method, parameter), and for each metric the
+        columns ``published``, ``measured`` (mean and sample standard deviation), ``published difference`` and
+        ``measured difference`` (paired, with a 95% t interval; ``*`` where Holm's correction over all comparisons of
+        the table leaves p below 0.05), and ``seeds``.
+    """
+    keys = ["dataset", "train_size", "method", "param"]
+    score = {
+        row["dataset"]: row["metric"] for row in printed.to_dict("records") if row["metric"] in ("accuracy", "mcc")
+    }
+    cells = list(printed[keys].drop_duplicates().itertuples(index=False, name=None))
+    present = set(data[keys].itertuples(index=False, name=None))
+    for dataset, size in dict.fromkeys((c[0], c[1]) for c in cells):
+        own = [c for c in present if c[:2] == (dataset, size) and c[2] in extra and c not in cells]
+        at = max(i for i, c in enumerate(cells) if c[:2] == (dataset, size)) + 1
+        if (dataset, size, baseline, "") in present and (dataset, size, baseline, "") not in cells:
+            own.insert(0, (dataset, size, baseline, ""))
+        cells[at:at] = own
+
+    comparisons: dict[tuple, Comparison] = {}
+    for c in cells:
+        for metric in metrics:
+            name = score[c[0]] if metric == "score" else metric
+            if c in present and c[2] != baseline and (c[0], c[1], baseline, "") in present:
+                reference = cell(data, name, dataset=c[0], train_size=c[1], method=baseline, param="")
+                comparisons[c, metric] = compare(cell(data, name, **dict(zip(keys, c, strict=True))), reference)
+    corrected = dict(zip(comparisons, holm(list(comparisons.values())), strict=True))
+
+    rows = {}
+    for c in cells:
+        row: dict[tuple[str, str], str] = {}
+        for metric in metrics:
+            name = score[c[0]] if metric == "score" else metric
+            title = "Score" if metric == "score" else TITLES[metric]
+            paper = _printed(printed, keys, c, name)
+            base = _printed(printed, keys, (c[0], c[1], baseline, ""), name)
+            row[title, "published"] = f"{paper['value_printed']} ± {paper['spread']:g}" if paper is not None else "–"
+            if c in present:
+                values = cell(data, name, **dict(zip(keys, c, strict=True)))
+                row[title, "measured"] = f"{values.mean():.1f} ± {values.std(ddof=1):.1f}"
+            else:
+                row[title, "measured"] = "not run"
+            both = paper is not None and base is not None and c[2] != baseline
+            row[title, "published Δ"] = f"{paper['value'] - base['value']:+.1f}" if both else ""
+            result = corrected.get((c, metric))
+            row[title, "measured Δ"] = result.interval + (" *" if result.decided else "") if result else ""
+        row["", "seeds"] = str(len(cell(data, "key", **dict(zip(keys, c, strict=True))))) if c in present else "0"
+        rows[c] = row
+    table = pd.DataFrame(rows).T
+    sizes = data.groupby(["dataset", "train_size"])["examples"].first()
+    table.index = pd.MultiIndex.from_tuples(
+        [(d, _size(s, sizes.get((d, s))), LABELS.get(m, m) + (f", {p}" if p else "")) for d, s, m, p in cells],
+        names=["data set", "training examples", "method"],
+    )
+    return table
+
+
+def _size(label: str, examples: object) -> str:
+    if examples is None or str(examples) == label:
+        return label
+    return f"full (here {int(examples)})" if label == "full" else f"{label} (here {int(examples)})"
+
+
+def _printed(printed: pd.DataFrame, keys: Sequence[str], values: tuple, metric: str) -> pd.Series | None:
+    rows = printed[printed["metric"] == metric]
+    for key, value in zip(keys, values, strict=True):
+        rows = rows[rows[key] == value]
+    return None if rows.empty else rows.iloc[0]
+
+
+def differences(
+    printed: pd.DataFrame, data: pd.DataFrame, metrics: Sequence[str], baseline: str = "none"
+) -> pd.DataFrame:
+    """The paired differences to ``baseline`` as numbers, for plotting: one row a cell and metric.
+
+    Columns: ``dataset``, ``train_size``, ``method``, ``param``, ``metric``, ``mean``, ``low``, ``high``, ``published``.
+    """
+    keys = ["dataset", "train_size", "method", "param"]
+    rows = []
+    for c in data[keys].drop_duplicates().itertuples(index=False, name=None):
+        for metric in metrics:
+            if c[2] == baseline:
+                continue
+            reference = cell(data, metric, dataset=c[0], train_size=c[1], method=baseline, param="")
+            result = compare(cell(data, metric, **dict(zip(keys, c, strict=True))), reference)
+            paper = _printed(printed, keys, c, metric)
+            base = _printed(printed, keys, (c[0], c[1], baseline, ""), metric)
+            known = paper is not None and base is not None
+            published = paper["value"] - base["value"] if known else float("nan")
+            rows.append(dict(zip(keys, c, strict=True)) | {"metric": metric, "mean": result.mean, "low": result.low,
+                        "high": result.high, "published": published})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def show(table: pd.DataFrame, caption: str, uuid: str = "table") -> HTML:
+    """A table for a notebook, the same HTML every time, in the page's own colours (light or dark).
+
+    Args:
+        table: what to show.
+        caption: one line above it: units, profile, what ± means.
+        uuid: tells several tables of one notebook apart.
+    """
+    left = [{"selector": "td, th", "props": "text-align: left; vertical-align: top"}]
+    styler = table.style.set_caption(caption).set_table_styles(
+        [
+            *left,
+            {"selector": "caption", "props": "caption-side: top; text-align: left; font-weight: 600; padding: .4em 0"},
+        ]
+    )
+    return HTML(styler.set_uuid(uuid).to_html())
+
+
+def scale(profile: str, records: Sequence[RunRecord]) -> str:
+    """One line on where the measured numbers of a table come from: model, sizes, seeds, machine."""
+    specs = [record.spec for record in records]
+    seeds = {len({s.seed for s in specs if s.cell == c}) for c in {s.cell for s in specs}}
+    tests = sorted({record.spec.test_size or 0 for record in records})
+    several = f"{min(seeds)} to {max(seeds)}" if len(seeds) > 1 else f"{max(seeds)}"
+    warning = "SYNTHETIC DATA, not a result. " if any(s.synthetic for s in specs) else ""
+    return (
+        f"{warning}Measured at profile {profile}: {', '.join(sorted({s.model for s in specs}))}, {several} seeds, "
+        f"{' to '.join(str(n) for n in dict.fromkeys((tests[0], tests[-1])))} test examples a run, "
+        f"made on {', '.join(sorted({r.origin for r in records}))}. ± is the sample standard deviation over seeds "
+        "(published: standard error over 5 runs). Δ: difference to no mixup; measured Δ is paired by seed, with its "
+        "95% t interval; * is decided after Holm's correction over the table."
+    )
