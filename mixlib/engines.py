@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from mixlib.runs import RunFailed, RunRecord, RunSpec, Store, execute
 
@@ -21,15 +21,18 @@ def engine(function: Callable) -> Callable:
 def local(specs: Sequence[RunSpec], store: Store, progress: bool) -> dict[RunSpec, str]:
     """Run in this process; returns the reason for each run that failed. Each record is written as it is made."""
     failed: dict[RunSpec, str] = {}
-    bar = tqdm(specs, desc="runs", unit="run", disable=None if progress else True)
+    # a switch that is not given leaves it to TQDM_DISABLE; the plain bar's last line stays readable in a notebook
+    bar = tqdm(specs, desc="runs", unit="run", **({} if progress else {"disable": True}))
     for spec in bar:
         bar.set_postfix_str(str(spec))
         if store.get(spec) is not None:  # another sweep on this store may have made it meanwhile
             continue
         try:
-            store.put(execute(spec))
-        except RunFailed as error:
-            failed[spec] = str(error)
+            record = execute(spec)
+        except Exception as error:  # one poisoned run must not stop a sweep of hundreds: it is reported at its end
+            failed[spec] = str(error) if isinstance(error, RunFailed) else f"{type(error).__name__}: {error}"
+            continue
+        store.put(record)
     return failed
 
 
@@ -60,6 +63,9 @@ def run_all(
     missing = [spec for spec in dict.fromkeys(specs) if store.get(spec) is None]
     failed = ENGINES[engine](missing, store, progress) if missing else {}
     if failed:
-        lines = "\n".join(f"  {spec}: {reason}" for spec, reason in failed.items())
-        raise RunFailed(f"{len(failed)} of {len(specs)} runs failed, the others are done:\n{lines}")
+        reasons: dict[str, list[RunSpec]] = {}
+        for spec, reason in failed.items():
+            reasons.setdefault(reason, []).append(spec)
+        lines = [f"  {runs[0]}{f' and {len(runs) - 1} more' if runs[1:] else ''}: {r}" for r, runs in reasons.items()]
+        raise RunFailed("\n".join([f"{len(failed)} of {len(specs)} runs failed, the others are done:", *lines]))
     return [store.get(spec) for spec in specs]

@@ -144,7 +144,7 @@ def paddings(measured: pd.DataFrame, printed: pd.DataFrame, baseline: pd.Series)
     """
     order = list(printed["param"])
     figure, axis = plt.subplots(figsize=(7.5, 4), layout="constrained")
-    sns.stripplot(measured, x="accuracy", y="param", order=order, color="0.6", size=4, jitter=0.15, ax=axis)
+    sns.stripplot(measured, x="accuracy", y="param", order=order, color="0.6", size=5, alpha=0.6, jitter=False, ax=axis)
     sns.pointplot(
         measured, x="accuracy", y="param", order=order, linestyle="none", errorbar=_t_interval, capsize=0.3,
         color=PALETTE["input_mixup"], marker="D", markersize=5, label="measured mean, 95% interval", ax=axis,

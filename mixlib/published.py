@@ -33,12 +33,12 @@ def _read(name: str) -> pd.DataFrame:
 def table(name: str) -> pd.DataFrame:
     """A result table, e.g. ``"mixup_calibration_table2"``: one row a printed number.
 
-    ``value`` and ``spread`` are numbers (``value_printed`` keeps the digits), other columns text; ``param`` is there
-    for every table and empty where a method has none.
+    ``value`` and ``spread`` are numbers (``value_printed`` and ``spread_printed`` keep the digits), other columns text;
+    ``param`` is there for every table and empty where a method has none.
     """
     frame = _read(name)
-    frame["value_printed"] = frame["value"]
     for column in ("value", "spread"):
+        frame[f"{column}_printed"] = frame[column]
         frame[column] = pd.to_numeric(frame[column], errors="coerce")
     return frame if "param" in frame else frame.assign(param="")
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import html
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
 
+import latex2mathml.converter
 import nbformat
 import papermill as pm
 from nbconvert import HTMLExporter
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from mixlib import paths, protocols
 from mixlib.protocols import RECIPES
@@ -167,10 +170,28 @@ def refresh(only: Sequence[str] = ()) -> list[Path]:
     return written
 
 
+_TEX = re.compile(r"\$\$(?P<block>.+?)\$\$|\$(?P<inline>[^$\n]+?)\$", re.DOTALL)
+
+
 def _render(notebook: nbformat.NotebookNode, path: Path) -> None:
-    exporter = HTMLExporter(template_name="lab", embed_images=True)
-    exporter.mathjax_url = ""  # pages open offline; equations stay readable as TeX
+    """Write a notebook as a page that needs no network: equations as MathML instead of a script from elsewhere."""
+    notebook = deepcopy(notebook)
+    equations: list[str] = []
+
+    def hold(match: re.Match) -> str:  # the exporter's own HTML clean-up would take MathML apart
+        block = match["block"]
+        equations.append(
+            latex2mathml.converter.convert(block or match["inline"], display="block" if block else "inline")
+        )
+        return f"equation{len(equations) - 1}held"
+
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = _TEX.sub(hold, cell.source)
+    exporter = HTMLExporter(template_name="lab", embed_images=True, mathjax_url="", require_js_url="", jquery_url="")
     body, _ = exporter.from_notebook_node(notebook)
+    body = re.sub(r'<script[^>]*src="[^"]*"[^>]*></script>', "", body)
+    body = re.sub(r"equation(\d+)held", lambda match: equations[int(match[1])], body)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(body)
 

@@ -22,8 +22,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from transformers import DataCollatorWithPadding, TrainerCallback, TrainingArguments, set_seed
+from transformers import DataCollatorWithPadding, EvalPrediction, TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 
 import mixlib
@@ -295,6 +296,12 @@ class _StopOnNan(TrainerCallback):
                 raise RunFailed(f"{name} became {value} at step {state.global_step}")
 
 
+def _finite_metrics(prediction: EvalPrediction) -> dict[str, Any]:
+    if not np.isfinite(prediction.predictions).all():
+        raise RunFailed("the logits became NaN or infinite")
+    return metrics.evaluate(prediction.predictions, prediction.label_ids)
+
+
 def execute(spec: RunSpec) -> RunRecord:
     """Train and evaluate one run and return its record; nothing is written.
 
@@ -355,7 +362,7 @@ def execute(spec: RunSpec) -> RunRecord:
             eval_dataset=evaluated,
             processing_class=tokenizer,
             data_collator=DataCollatorWithPadding(tokenizer),
-            compute_metrics=lambda p: metrics.evaluate(p.predictions, p.label_ids),
+            compute_metrics=_finite_metrics,
             callbacks=[_StopOnNan()],
         )
         trainer.pop_callback(PrinterCallback)

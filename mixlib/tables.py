@@ -7,6 +7,7 @@ new head and batch order, so differences are taken seed by seed.
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -165,7 +166,9 @@ def beside(
             title = "Score" if metric == "score" else TITLES[metric]
             paper = _printed(printed, keys, c, name)
             base = _printed(printed, keys, (c[0], c[1], baseline, ""), name)
-            row[title, "published"] = f"{paper['value_printed']} ± {paper['spread']:g}" if paper is not None else "–"
+            row[title, "published"] = (
+                f"{paper['value_printed']} ± {paper['spread_printed']}" if paper is not None else "–"
+            )
             if c in present:
                 values = cell(data, name, **dict(zip(keys, c, strict=True)))
                 row[title, "measured"] = f"{values.mean():.1f} ± {values.std(ddof=1):.1f}"
@@ -232,13 +235,8 @@ def show(table: pd.DataFrame, caption: str, uuid: str = "table") -> HTML:
         uuid: tells several tables of one notebook apart.
     """
     left = [{"selector": "td, th", "props": "text-align: left; vertical-align: top"}]
-    styler = table.style.set_caption(caption).set_table_styles(
-        [
-            *left,
-            {"selector": "caption", "props": "caption-side: top; text-align: left; font-weight: 600; padding: .4em 0"},
-        ]
-    )
-    return HTML(styler.set_uuid(uuid).to_html())
+    styler = table.style.set_table_styles(left).set_uuid(uuid)
+    return HTML(f"<p><strong>{html.escape(caption)}</strong></p>{styler.to_html()}")
 
 
 def scale(profile: str, records: Sequence[RunRecord]) -> str:

@@ -37,7 +37,9 @@ def test_ece_and_reliability_match_a_plain_histogram(seed, classes, rows):
 def test_confidence_of_exactly_one_falls_into_the_last_bin():
     probabilities = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.95, 0.05]], dtype=torch.float64)
     labels = torch.tensor([0, 1, 0])
-    assert metrics.ece(probabilities, labels) == pytest.approx(histogram_ece(probabilities.numpy(), labels.numpy()), abs=1e-6)
+    assert metrics.ece(probabilities, labels) == pytest.approx(
+        histogram_ece(probabilities.numpy(), labels.numpy()), abs=1e-6
+    )
     assert metrics.reliability(probabilities, labels)["rows"][-1] == 3
 
 

@@ -1,8 +1,18 @@
 import pytest
 import torch
 from transformers import (
-    AlbertConfig, AutoModelForSequenceClassification, BartConfig, BertConfig, DebertaV2Config, DistilBertConfig,
-    ElectraConfig, GPT2Config, LlamaConfig, ModernBertConfig, MPNetConfig, RobertaConfig,
+    AlbertConfig,
+    AutoModelForSequenceClassification,
+    BartConfig,
+    BertConfig,
+    DebertaV2Config,
+    DistilBertConfig,
+    ElectraConfig,
+    GPT2Config,
+    LlamaConfig,
+    ModernBertConfig,
+    MPNetConfig,
+    RobertaConfig,
 )  # fmt: skip
 
 from mixlib import sites
@@ -134,7 +144,9 @@ def test_unknown_architecture_names_itself_and_what_was_looked_for():
         decoder_attention_heads=1, encoder_ffn_dim=8, decoder_ffn_dim=8,
     )  # fmt: skip
     model = AutoModelForSequenceClassification.from_config(config)
-    with pytest.raises(sites.UnsupportedArchitecture, match=r"BartForSequenceClassification.*looked for.*encoder\.layer"):
+    with pytest.raises(
+        sites.UnsupportedArchitecture, match=r"BartForSequenceClassification.*looked for.*encoder\.layer"
+    ):
         sites.family(model)
 
 

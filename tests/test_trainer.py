@@ -194,7 +194,11 @@ def test_hooks_are_gone_when_a_step_raises(tmp_path):
                 raise RuntimeError("in the step")
 
     trainer = MixupTrainer(
-        model=model, args=arguments(tmp_path), method=Broken(), train_dataset=rows(tokenizer), processing_class=tokenizer
+        model=model,
+        args=arguments(tmp_path),
+        method=Broken(),
+        train_dataset=rows(tokenizer),
+        processing_class=tokenizer,
     )
     with pytest.raises(RuntimeError, match="in the step"):
         trainer.train()

@@ -1,4 +1,4 @@
-"""Exact numerical cases, run through the library's public functions. ``python -m tests.golden [FOLDER]`` runs a folder."""
+"""Exact numerical cases for the public functions. ``python -m tests.golden [FOLDER]`` runs a folder of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def runner(*kinds: str) -> Callable:
     """Register a function that turns the inputs of cases of these kinds into their results."""
 
     def register(function: Callable) -> Callable:
-        RUNNERS.update({kind: function for kind in kinds})
+        RUNNERS.update(dict.fromkeys(kinds, function))
         return function
 
     return register

@@ -1,0 +1,30 @@
+import pytest
+import torch
+
+from mixlib import bench, methods
+
+
+def test_every_method_and_the_padded_step_are_timed(monkeypatch):
+    monkeypatch.setattr(bench, "MINILM", {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
+                                          "intermediate_size": 64})  # fmt: skip
+    result = bench.run("trec", budget=0, at_least=2)
+    assert {row["method"] for row in result["methods"]} == {*methods.names(), "none_padded128"}
+    assert result["rounds"] == 2
+    assert result["threads"] == torch.get_num_threads()
+    for row in result["methods"]:
+        assert row["seconds"] > 0
+        assert row["ratio"] > 0
+    assert next(row for row in result["methods"] if row["method"] == "none")["ratio"] == 1
+
+
+def test_unknown_lengths():
+    with pytest.raises(ValueError, match="trec, mrpc"):
+        bench.run("imdb")
+
+
+@pytest.mark.parametrize("lengths", bench.LENGTHS)
+def test_rows_have_the_lengths(lengths):
+    batch = bench.rows(bench.LENGTHS[lengths], 128, torch.device("cpu"))
+    assert batch["attention_mask"].sum(1).tolist() == list(bench.LENGTHS[lengths])
+    assert len(bench.LENGTHS[lengths]) == 32
+    assert (batch["input_ids"][batch["attention_mask"] == 0] == 0).all()

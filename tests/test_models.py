@@ -1,0 +1,51 @@
+import pytest
+import torch
+
+from mixlib import models
+
+
+def test_tiny_needs_no_file_and_reads_any_text():
+    model, tokenizer = models.load("tiny", num_labels=4)
+    ids = tokenizer("babad unseen, 7?", return_tensors="pt")
+    assert tokenizer.unk_token_id not in ids["input_ids"]
+    assert model(**ids).logits.shape == (1, 4)
+    assert "[unused0]" in tokenizer.get_vocab()
+
+
+def test_the_head_depends_on_the_seed_alone():
+    heads = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        heads.append(models.load("tiny", 2)[0].classifier.weight)
+    assert torch.equal(heads[0], heads[1])
+    assert not torch.equal(heads[0], heads[2])
+
+
+def test_minilm_comes_from_its_package_without_a_hub(monkeypatch):
+    monkeypatch.delenv("MIXLIB_MODELS", raising=False)
+    model, tokenizer = models.load(models.MINILM, num_labels=3, dropout=0.2)
+    assert model.config.num_hidden_layers == 6
+    assert model.config.hidden_dropout_prob == 0.2
+    assert model.dtype == torch.float32
+    assert tokenizer.sep_token == "[SEP]"
+
+
+def test_a_folder_and_the_shelf_are_looked_at_first(tmp_path, monkeypatch):
+    model, tokenizer = models.load("tiny", 2)
+    model.save_pretrained(tmp_path / "mine")
+    tokenizer.save_pretrained(tmp_path / "mine")
+    assert models.load(str(tmp_path / "mine"), 2)[0].config.hidden_size == 32
+    monkeypatch.setenv("MIXLIB_MODELS", str(tmp_path))
+    assert models.load("mine", 5)[0].config.num_labels == 5
+
+
+def test_a_model_that_is_nowhere_says_where_it_was_looked_for():
+    with pytest.raises(
+        models.ModelUnavailable, match=r"'bert-nowhere' is not to be had: .*MIXLIB_MODELS.*hub.*To get it"
+    ):
+        models.load("bert-nowhere", 2)
+
+
+def test_dropout_out_of_range():
+    with pytest.raises(ValueError, match=r"dropout must be in \[0, 1\), got 1.5"):
+        models.load("tiny", 2, dropout=1.5)

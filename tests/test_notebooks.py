@@ -1,0 +1,68 @@
+"""What every committed notebook must be. Their outputs are compared by ``pytest --nbval`` (``make test``)."""
+
+import json
+import re
+
+import nbformat
+import pytest
+
+from mixlib import paths, protocols, report
+
+NOTEBOOKS = report.available()
+
+
+@pytest.fixture(params=NOTEBOOKS)
+def notebook(request):
+    return nbformat.read(paths.NOTEBOOKS / f"{request.param}.ipynb", as_version=4)
+
+
+def code(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_there_are_notebooks():
+    assert {"00_start_here", "22_calibration_table2"} <= set(NOTEBOOKS)
+
+
+def test_was_run_from_top_to_bottom(notebook):
+    assert [cell.execution_count for cell in code(notebook)] == list(range(1, len(code(notebook)) + 1))
+
+
+def test_has_no_error_output(notebook):
+    assert not [o for cell in code(notebook) for o in cell.outputs if o.output_type == "error"]
+
+
+def test_has_one_parameters_cell_with_the_common_parameters(notebook):
+    tagged = [cell for cell in code(notebook) if "parameters" in cell.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    namespace = {}
+    exec(tagged[0].source, namespace)
+    assert namespace["profile"] == "mini"
+    assert (namespace["model"], namespace["seeds"], namespace["engine"]) == (None, None, "local")
+
+
+def test_defines_no_functions_and_names_no_path(notebook):
+    for cell in code(notebook):
+        assert not re.search(r"^\s*(def|class) ", cell.source, re.MULTILINE), cell.source
+    text = json.dumps(notebook)
+    assert not re.search(r"/(home|root|work|Users|tmp)/", text)
+
+
+def test_is_small_and_carries_no_time_stamps(notebook):
+    assert len(json.dumps(notebook)) < 1_500_000
+    assert "papermill" not in notebook.metadata
+    assert not [cell for cell in notebook.cells if "execution" in cell.metadata or "papermill" in cell.metadata]
+
+
+def test_shows_results_not_synthetic_ones(notebook):
+    assert "SYNTHETIC DATA" not in json.dumps(notebook)
+
+
+def test_says_what_we_see(notebook):
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    assert "What we see" in text
+    assert "To be written" not in text
+
+
+def test_every_recipe_has_its_notebook():
+    assert {recipe.notebook for recipe in protocols.RECIPES.values()} <= set(NOTEBOOKS)

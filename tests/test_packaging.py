@@ -1,0 +1,67 @@
+import re
+import subprocess
+import tomllib
+
+import pytest
+
+from mixlib import paths
+
+PROJECT = tomllib.loads((paths.ROOT / "pyproject.toml").read_text())["project"]
+LOCK = (paths.ROOT / "requirements.lock").read_text()
+
+
+def name_of(requirement):
+    return re.match(r"[A-Za-z0-9_.-]+", requirement).group().lower().replace("_", "-")
+
+
+def pins():
+    return {name_of(line): line.split("==")[1] for line in LOCK.splitlines() if line}
+
+
+def test_conda_users_get_this_project_by_pip_and_no_second_list_of_pins():
+    lines = [line.strip() for line in (paths.ROOT / "environment.yml").read_text().splitlines()]
+    entries = [line[2:] for line in lines if line.startswith("- ")]
+    assert entries == [
+        "conda-forge", "nodefaults", "python=3.11", "pip", "pip:", "--constraint requirements.lock",
+        "--editable .[offline,test]",
+    ]  # fmt: skip
+    assert {"offline", "test"} <= set(PROJECT["optional-dependencies"])
+    assert PROJECT["requires-python"] == ">=3.11"
+
+
+def test_every_dependency_is_pinned_within_its_range():
+    from packaging.requirements import Requirement
+
+    wanted = [
+        *PROJECT["dependencies"],
+        *PROJECT["optional-dependencies"]["offline"],
+        *PROJECT["optional-dependencies"]["test"],
+    ]
+    for text in wanted:
+        requirement = Requirement(text)
+        pinned = pins()[name_of(requirement.name)]
+        assert requirement.specifier.contains(pinned), text
+
+
+def test_the_lock_names_no_host_and_torch_is_the_version_asked_for():
+    assert pins()["torch"] == "2.13.0"
+    assert not re.search(r"https?://|file:|@|--index|\+cpu|\+cu", LOCK)
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[^ ]+", line) for line in LOCK.splitlines())
+
+
+def tracked():
+    out = subprocess.run(["git", "ls-files"], cwd=paths.ROOT, capture_output=True, text=True)
+    if out.returncode:
+        pytest.skip("not a git checkout")
+    return [paths.ROOT / name for name in out.stdout.splitlines() if (paths.ROOT / name).exists()]
+
+
+def test_no_weights_no_data_sets_no_large_files():
+    for path in tracked():
+        assert path.suffix not in {".parquet", ".safetensors", ".bin", ".pt"}, path
+        assert path.stat().st_size < 3_000_000, path
+
+
+def test_citation_names_the_four_papers():
+    text = (paths.ROOT / "CITATION.cff").read_text()
+    assert text.count("type: conference-paper") + text.count("type: article") == 4

@@ -1,0 +1,39 @@
+import pytest
+
+from mixlib import published
+
+
+def test_58_claims_and_their_papers():
+    claims = published.claims()
+    assert len(claims) == 58
+    assert claims["paper"].value_counts().to_dict() == {
+        "batchmixup": 13, "mixup_calibration": 15, "ssmix": 15, "amplify": 15,
+    }  # fmt: skip
+    assert len(published.claims("mixup_calibration")) == 15
+
+
+def test_artefact_ids_are_unique_and_short():
+    found = published.artefacts()
+    ids = [a.id for a in found]
+    assert len(set(ids)) == len(ids) == 32
+    assert {"calibration-table2", "batchmixup-figure1", "ssmix-tableA1", "ssmix-algorithm1", "amplify-figure7"} <= set(
+        ids
+    )
+    assert {a.paper for a in found} == set(published.PAPERS)
+
+
+@pytest.mark.parametrize(("name", "numbers"), [("mixup_calibration_table2", 24), ("mixup_calibration_table5", 7)])
+def test_tables_are_numbers_with_their_printed_digits(name, numbers):
+    table = published.table(name)
+    assert len(table) == numbers
+    assert table["value"].notna().all()
+    assert (table["value_printed"].astype(float) == table["value"]).all()
+
+
+def test_data_set_names_are_ours():
+    assert set(published.table("mixup_calibration_table3")["dataset"]) == {"ag_news"}
+
+
+def test_unknown_table_lists_those_there_are():
+    with pytest.raises(FileNotFoundError, match="ssmix_table2"):
+        published.table("nothing")

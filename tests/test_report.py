@@ -1,0 +1,63 @@
+import json
+
+import nbformat
+import papermill as pm
+import pytest
+
+from mixlib import paths, report
+from mixlib.runs import Store
+
+
+def test_smoke_trains_from_an_empty_store_and_stands_beside_the_committed_result(tmp_path):
+    index = report.reproduce("smoke", ["calibration-table5"], seeds=[0, 1], output=tmp_path / "report")
+    page = index.parent / "25_calibration_table5.html"
+    assert page.name in index.read_text()
+    text = page.read_text()
+    assert "SYNTHETIC" in text
+    assert "MEASURED" in text
+    fresh = (index.parent / "cells" / "25_calibration_table5.smoke.html").read_text()
+    assert "SYNTHETIC DATA, not a result" in fresh
+    committed = (index.parent / "cells" / "25_calibration_table5.committed.html").read_text()
+    assert "SYNTHETIC DATA" not in committed
+    assert "all-MiniLM-L6-v2" in committed
+    records, left_out = Store(index.parent / "results").scan()
+    assert len(records) == 16
+    assert left_out == {}
+    assert all(record.spec.synthetic for record in records)
+
+
+def test_unknown_parameters_are_refused(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"has no parameter alpha; it has engine, model, profile, seeds|it has profile"
+    ):
+        report.execute("21_calibration_figure1", tmp_path / "x.ipynb", {"alpha": 1})
+
+
+def test_a_failing_notebook_fails(tmp_path, monkeypatch):
+    broken = nbformat.v4.new_notebook()
+    broken.cells = [nbformat.v4.new_code_cell('profile = "mini"'), nbformat.v4.new_code_cell("1 / 0")]
+    broken.cells[0].metadata["tags"] = ["parameters"]
+    broken.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(broken, tmp_path / "99_broken.ipynb")
+    monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path)
+    with pytest.raises(pm.PapermillExecutionError, match="division by zero"):
+        report.execute("99_broken", tmp_path / "out" / "x.ipynb", {})
+
+
+def test_choosing_notebooks():
+    assert report.choose(["calibration-table6"]) == ["20_calibration_tables1_6"]
+    assert report.choose(["22", "calibration-table2"]) == ["22_calibration_table2"]
+    assert report.choose() == report.available()
+    with pytest.raises(ValueError, match="ssmix-table2 has no notebook yet"):
+        report.choose(["ssmix-table2"])
+    with pytest.raises(ValueError, match="did you mean calibration-table"):
+        report.choose(["calibration-table22"])
+    with pytest.raises(ValueError, match="no artefact or notebook 'tables'"):
+        report.choose(["tables"])
+
+
+def test_unknown_profile_leaves_the_old_report_alone(tmp_path):
+    (tmp_path / "index.html").write_text(json.dumps("old"))
+    with pytest.raises(ValueError, match="unknown profile 'smok'; did you mean smoke"):
+        report.reproduce("smok", output=tmp_path)
+    assert (tmp_path / "index.html").exists()

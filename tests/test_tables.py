@@ -1,0 +1,133 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from mixlib import published, tables
+from mixlib.protocols import mixup_calibration as protocol
+from mixlib.tables import Comparison, beside, cell, compare, frame, holm
+from tests.fabricate import records
+
+
+@pytest.fixture
+def data():
+    made = records(protocol.table2("mini"), lambda s: {"accuracy": 0.05} if s.method == "cls_mixup" else {})
+    return frame(made, protocol.size_label)
+
+
+def series(values):
+    return pd.Series(values, index=range(len(values)), dtype=float)
+
+
+def test_compare_is_the_paired_t_test():
+    rng = np.random.default_rng(0)
+    first, second = series(rng.normal(1, 1, 8)), series(rng.normal(0, 1, 8))
+    result = compare(first, second)
+    expected = stats.ttest_rel(first, second)
+    low, high = expected.confidence_interval(0.95)
+    assert (result.p, result.low, result.high) == pytest.approx((expected.pvalue, low, high))
+    assert result.mean == pytest.approx((first - second).mean())
+
+
+def test_compare_pairs_by_seed_not_by_position():
+    first, second = series([1, 2, 3, 4]), series([1, 2, 3, 4])
+    shuffled = second.sample(frac=1, random_state=1)
+    result = compare(first, shuffled)
+    assert (result.mean, result.p, result.decided) == (0, 1, False)
+    assert compare(first, second[[1, 2]]).seeds == 2
+    with pytest.raises(ValueError, match="at least 2 common seeds, got 1"):
+        compare(first, second[[1]])
+
+
+def test_interval_covers_the_truth_at_six_seeds():
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(1000):
+        result = compare(series(rng.normal(0.5, 1, 6)), series(np.zeros(6)))
+        hits += result.low <= 0.5 <= result.high
+    assert 0.93 < hits / 1000 < 0.97
+
+
+def test_holm_corrects_over_all_comparisons():
+    raw = [Comparison(str(p), 1, 0, 2, p, 6, p < 0.05) for p in (0.01, 0.02, 0.04)]
+    corrected = holm(raw)
+    assert [c.p for c in corrected] == pytest.approx([0.03, 0.04, 0.04])
+    assert [c.decided for c in holm([Comparison("", 1, 0, 2, 0.03, 6, True)] * 3)] == [False] * 3
+    assert holm([]) == []
+
+
+def test_frame_has_the_papers_units(data):
+    made = records(protocol.table2("mini")[:1], lambda s: {}, noise=0)
+    row = frame(made, protocol.size_label).iloc[0]
+    assert (row["accuracy"], row["loss"], row["ece"]) == pytest.approx((80, 60, 20))
+    assert set(data["train_size"]) == {"full", "32"}
+
+
+def test_beside_has_every_printed_row_and_column(data):
+    printed = published.table("mixup_calibration_table2")
+    table = beside(printed, data, ["accuracy", "loss", "ece"])
+    assert len(table) == 8
+    assert [c for c in table.columns if c[1] == "published"] == [
+        ("Accuracy %", "published"), ("Loss x100", "published"), ("ECE %", "published"),
+    ]  # fmt: skip
+    row = table.loc[("imdb", "32", "CLS MixUp")]
+    assert row["Accuracy %", "published"] == "69.6 ± 1.7"
+    manifold = table.loc[("imdb", "32", "Manifold MixUp")]
+    assert manifold["Accuracy %", "published"] == "72.3 ± 1.0"  # digits as printed
+    assert row["Accuracy %", "published Δ"] == "+1.4"
+    assert row["Accuracy %", "measured Δ"].startswith("+5.") or row["Accuracy %", "measured Δ"].startswith("+4.")
+    assert row["Accuracy %", "measured Δ"].endswith("*")
+    assert row["", "seeds"] == "10"
+    assert table.loc[("imdb", f"full (here {protocol.MINI['imdb']['train_size']})", "no mixup")]["", "seeds"] == "6"
+    assert table.loc[("imdb", "32", "no mixup")]["Accuracy %", "measured Δ"] == ""
+
+
+def test_beside_says_what_has_not_been_run(data):
+    printed = published.table("mixup_calibration_table2")
+    part = data[data["method"] != "input_mixup"]
+    table = beside(printed, part, ["accuracy"])
+    row = table.loc[("imdb", "32", "Input MixUp")]
+    assert row["Accuracy %", "measured"] == "not run"
+    assert row["", "seeds"] == "0"
+
+
+def test_beside_adds_the_plain_model_and_controls_that_a_paper_lacks():
+    made = records(protocol.table5("mini"), lambda s: {})
+    table = beside(published.table("mixup_calibration_table5"), frame(made, protocol.size_label), ["accuracy"])
+    assert len(table) == 8
+    assert ("sst2", "64", "no mixup") in table.index
+    made = records(protocol.table4("mini"), lambda s: {})
+    table = beside(
+        published.table("mixup_calibration_table4"), frame(made, protocol.size_label), ["score", "loss", "ece"],
+        extra=["cls_mixup_late"],
+    )  # fmt: skip
+    assert len(table) == 8 + 2
+    assert table.loc[table.index.get_level_values(2) == "CLS MixUp, last half"]["Score", "published"].tolist() == [
+        "–",
+        "–",
+    ]
+
+
+def test_differences_have_the_published_one_beside(data):
+    gaps = tables.differences(published.table("mixup_calibration_table2"), data, ["accuracy"])
+    row = gaps[(gaps["train_size"] == "32") & (gaps["method"] == "cls_mixup")].iloc[0]
+    assert row["published"] == pytest.approx(1.4)
+    assert row["low"] < row["mean"] < row["high"]
+
+
+def test_missing_cell_is_a_key_error(data):
+    with pytest.raises(KeyError, match="no runs with"):
+        cell(data, "accuracy", method="ssmix")
+
+
+def test_show_gives_the_same_html_twice():
+    table = pd.DataFrame({"a": ["1"]})
+    assert tables.show(table, "caption").data == tables.show(table, "caption").data
+
+
+def test_synthetic_tables_say_so():
+    made = records(protocol.table2("smoke"), lambda s: {})
+    assert tables.scale("smoke", made).startswith("SYNTHETIC DATA, not a result")
+    real = tables.scale("mini", records(protocol.table2("mini"), lambda s: {}))
+    assert "SYNTHETIC" not in real
+    assert "6 to 10 seeds" in real
