@@ -125,7 +125,7 @@ def refresh(only) -> None:
 @option_engine
 @option_model
 @option_seeds
-@click.option("--max-steps", type=click.IntRange(1), help="stop each run after so many updates: a trial, kept apart")
+@click.option("--max-steps", type=click.IntRange(1), help="a trial: so many updates, few test rows, kept apart")
 @click.option("--limit", type=click.IntRange(1), help="only the first so many missing runs")
 def run(artefacts, profile, engine, model, seeds, max_steps, limit) -> None:
     """Run what the records of these ARTEFACTS (ids, or 'all') still miss."""
@@ -133,8 +133,9 @@ def run(artefacts, profile, engine, model, seeds, max_steps, limit) -> None:
     from mixlib.runs import Store
 
     ids = [a.id for a in published.artefacts()] if "all" in artefacts else artefacts
-    overrides = {"model": model, "seeds": seeds} | ({"max_steps": max_steps} if max_steps else {})
-    specs = [spec for id_ in ids for spec in protocols.artefact_runs(id_, profile, **overrides)]
+    specs = [spec for id_ in ids for spec in protocols.artefact_runs(id_, profile, model=model, seeds=seeds)]
+    if max_steps:
+        specs = [spec.trial(max_steps) for spec in specs]
     store = Store()
     missing = store.missing(specs)
     click.echo(f"{len(set(specs))} runs, {len(missing)} to do", err=True)
@@ -214,6 +215,10 @@ def cards() -> None:
             found[name] = corpora.card(name)
         except corpora.DataUnavailable:
             click.echo(f"{name}: not to be had", err=True)
+    if not found:
+        raise corpora.DataUnavailable(
+            "no data set is to be had, nothing was written: set MIXLIB_DATA, or allow the hub"
+        )
     paths.CORPORA_CARDS.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
     click.echo(f"{len(found)} data sets in {paths.CORPORA_CARDS}")
 

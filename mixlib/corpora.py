@@ -44,6 +44,7 @@ class Corpus:
         dev_share: where ``dev`` and ``test`` are the same split, the share of its rows that is for development.
         hub: for each split ``(repository, configuration, split)`` on the hub.
         columns: names of text, second text and label on the hub.
+        revision: branch or commit on the hub, where the main branch is a script that current libraries do not run.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Corpus:
     dev_share: float | None = None
     hub: tuple[tuple[str, str, str | None, str], ...] = ()
     columns: tuple[str, str | None, str] = ("text", None, "label")
+    revision: str | None = None
 
     @property
     def is_pair(self) -> bool:
@@ -73,6 +75,7 @@ def _hub(repo: str, config: str | None = None, **splits: str) -> tuple[tuple[str
 
 _GLUE = "nyu-mll/glue"
 _TREC = "CogComp/trec"
+_AS_PARQUET = "refs/convert/parquet"
 _ANLI = ("premise", "hypothesis", "label")
 
 CORPORA: dict[str, Corpus] = {
@@ -103,10 +106,11 @@ CORPORA: dict[str, Corpus] = {
         Corpus("anli_r3", "pair", 3, dev="validation", columns=_ANLI,
                hub=_hub("facebook/anli", train="train_r3", validation="dev_r3", test="test_r3")),
         Corpus("trec_coarse", "question type", 6, hub=_hub(_TREC, train="train", test="test"),
-               columns=("text", None, "coarse_label")),
+               columns=("text", None, "coarse_label"), revision=_AS_PARQUET),
         Corpus("trec_fine", "question type", 50, hub=_hub(_TREC, train="train", test="test"),
-               columns=("text", None, "fine_label")),
-        Corpus("banking77", "intent", 77, hub=_hub("PolyAI/banking77", train="train", test="test")),
+               columns=("text", None, "fine_label"), revision=_AS_PARQUET),
+        Corpus("banking77", "intent", 77, revision=_AS_PARQUET,
+               hub=_hub("PolyAI/banking77", train="train", test="test")),
         Corpus("imdb", "sentence", 2, dev="test", dev_share=3200 / 25000,
                hub=_hub("stanfordnlp/imdb", train="train", test="test")),
         Corpus("ag_news", "sentence", 4, dev="validation+test", test="validation+test", dev_share=2400 / 7600,
@@ -199,7 +203,7 @@ def _read(
         )
     repo, config, theirs = place
     try:
-        data = load_dataset(repo, config, split=theirs)
+        data = load_dataset(repo, config, split=theirs, revision=corpus.revision)
     except Exception as error:  # offline, gone, gated: the hub's clients raise many kinds
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         return DataUnavailable(
@@ -210,7 +214,9 @@ def _read(
     text, text_b, label = corpus.columns
     renamed = {text: "text", label: "label"} | ({text_b: "text_b"} if text_b else {})
     rows = data.to_pandas().rename(columns=renamed)[list(renamed.values())]
-    return rows.astype({"label": "int64"}), f"{repo}@{next(iter(data.download_checksums or {}), 'unpinned')}"
+    return rows.astype({"label": "int64"}), next(
+        iter(data.download_checksums or {}), repo
+    )  # its address holds the commit
 
 
 @lru_cache(maxsize=256)

@@ -89,7 +89,7 @@ def load(name: str, num_labels: int, dropout: float | None = None) -> tuple[torc
         set_dropout(config, dropout)
         tokenizer = AutoTokenizer.from_pretrained(place)
         model = AutoModelForSequenceClassification.from_pretrained(
-            place, config=config, use_safetensors=True, dtype=torch.float32
+            place, config=config, use_safetensors=True, dtype=torch.float32, ignore_mismatched_sizes=True
         )
     except OSError as error:
         shelf = os.environ.get("MIXLIB_MODELS", "not set")

@@ -22,6 +22,7 @@ from tqdm import tqdm
 from mixlib import paths, protocols
 from mixlib.protocols import RECIPES
 
+MARKER = ".mixlib-report"
 STYLE = """
 :root { color-scheme: light dark; --line: #8886; --mark: #b45309; --fine: #15803d; }
 body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; padding: 1rem 1.5rem; max-width: 120rem; }
@@ -136,8 +137,7 @@ def reproduce(
     folder = output or paths.BUILD / "report" / profile
     fresh = profile == "smoke" if fresh is None else fresh
     store = folder / "results" if fresh else None
-    if folder.exists():
-        shutil.rmtree(folder)
+    clear(folder)
     parameters = {"profile": profile, "engine": engine}
     parameters |= {"model": model} if model else {}
     parameters |= {"seeds": list(seeds)} if seeds else {}
@@ -171,6 +171,15 @@ def refresh(only: Sequence[str] = ()) -> list[Path]:
 
 
 _TEX = re.compile(r"\$\$(?P<block>.+?)\$\$|\$(?P<inline>[^$\n]+?)\$", re.DOTALL)
+
+
+def clear(folder: Path) -> None:
+    """Empty the folder of an earlier report; ``ValueError`` if it holds anything that is not one."""
+    if folder.exists() and any(folder.iterdir()) and not (folder / MARKER).exists():
+        raise ValueError(f"{folder} is not empty and not an earlier report: choose another --output, or empty it")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / MARKER).write_text("made by python -m mixlib reproduce, which may delete this folder\n")
 
 
 def _render(notebook: nbformat.NotebookNode, path: Path) -> None:

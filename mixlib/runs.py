@@ -117,6 +117,12 @@ class RunSpec:
         """This run without its seed: runs of one cell of a table share it."""
         return replace(self, seed=0)
 
+    def trial(self, max_steps: int, rows: int = 128) -> RunSpec:
+        """The first ``max_steps`` updates of this run, evaluated on at most ``rows`` examples: does it start at all?"""
+        few = {f"{role}_size": rows if size is None else min(rows, size)
+               for role, size in (("dev", self.dev_size), ("test", self.test_size))}  # fmt: skip
+        return replace(self, max_steps=max_steps, **few)
+
     @classmethod
     def from_canonical(cls, values: dict[str, Any]) -> RunSpec:
         """The spec that :meth:`canonical` wrote."""

@@ -239,8 +239,14 @@ def show(table: pd.DataFrame, caption: str, uuid: str = "table") -> HTML:
     return HTML(f"<p><strong>{html.escape(caption)}</strong></p>{styler.to_html()}")
 
 
-def scale(profile: str, records: Sequence[RunRecord]) -> str:
-    """One line on where the measured numbers of a table come from: model, sizes, seeds, machine."""
+def scale(profile: str, records: Sequence[RunRecord], published_spread: str = "standard error over 5 runs") -> str:
+    """One line on where the measured numbers of a table come from: model, sizes, seeds, machine.
+
+    Args:
+        profile: that the records belong to.
+        records: of the table.
+        published_spread: what the paper's ± is.
+    """
     specs = [record.spec for record in records]
     seeds = {len({s.seed for s in specs if s.cell == c}) for c in {s.cell for s in specs}}
     tests = sorted({record.spec.test_size or 0 for record in records})
@@ -250,6 +256,6 @@ def scale(profile: str, records: Sequence[RunRecord]) -> str:
         f"{warning}Measured at profile {profile}: {', '.join(sorted({s.model for s in specs}))}, {several} seeds, "
         f"{' to '.join(str(n) for n in dict.fromkeys((tests[0], tests[-1])))} test examples a run, "
         f"made on {', '.join(sorted({r.origin for r in records}))}. ± is the sample standard deviation over seeds "
-        "(published: standard error over 5 runs). Δ: difference to no mixup; measured Δ is paired by seed, with its "
+        f"(published: {published_spread}). Δ: difference to no mixup; measured Δ is paired by seed, with its "
         "95% t interval; * is decided after Holm's correction over the table."
     )

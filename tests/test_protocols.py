@@ -127,10 +127,11 @@ def test_full_trains_its_first_steps_where_the_data_are(tmp_path, monkeypatch):
     for split, n in (("train", 8551), ("validation", 1043)):
         rows.sample(n, replace=True, random_state=0).to_parquet(tmp_path / "cola" / f"{split}.parquet", index=False)
     monkeypatch.setenv("MIXLIB_DATA", str(tmp_path))
-    spec = calibration.runs("full", "cola", False, ["manifold_mixup"], model="tiny", seeds=[0], max_steps=2)[0]
-    record = execute(spec)
+    spec = calibration.runs("full", "cola", False, ["manifold_mixup"], model="tiny", seeds=[0])[0]
+    record = execute(spec.trial(max_steps=2))
     assert record.timing["steps"] == 2
-    assert sum(record.reliability["rows"]) == 1043
+    assert sum(record.reliability["rows"]) == 128
+    assert record.selected_on == "test"
 
 
 def test_full_refuses_a_source_with_fewer_rows(tmp_path, monkeypatch):

@@ -1,5 +1,3 @@
-import json
-
 import nbformat
 import papermill as pm
 import pytest
@@ -57,7 +55,17 @@ def test_choosing_notebooks():
 
 
 def test_unknown_profile_leaves_the_old_report_alone(tmp_path):
-    (tmp_path / "index.html").write_text(json.dumps("old"))
+    report.clear(tmp_path / "report")
+    (tmp_path / "report" / "index.html").write_text("old")
     with pytest.raises(ValueError, match="unknown profile 'smok'; did you mean smoke"):
-        report.reproduce("smok", output=tmp_path)
-    assert (tmp_path / "index.html").exists()
+        report.reproduce("smok", output=tmp_path / "report")
+    assert (tmp_path / "report" / "index.html").exists()
+    report.clear(tmp_path / "report")
+    assert not (tmp_path / "report" / "index.html").exists()
+
+
+def test_a_folder_that_is_no_report_is_never_deleted(tmp_path):
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(ValueError, match="not an earlier report"):
+        report.reproduce("smoke", ["21"], output=tmp_path)
+    assert (tmp_path / "thesis.tex").exists()

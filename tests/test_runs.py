@@ -65,7 +65,8 @@ def test_without_development_examples_the_test_split_selects(finished):
 
 
 def test_max_steps_is_a_run_of_its_own(finished):
-    trial = replace(finished.spec, max_steps=1)
+    trial = finished.spec.trial(max_steps=1, rows=20)
+    assert (trial.dev_size, trial.test_size) == (16, 20)
     record = execute(trial)
     assert record.timing["steps"] == 1
     assert trial.key != finished.spec.key

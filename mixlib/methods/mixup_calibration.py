@@ -205,7 +205,8 @@ def pad_together(inputs: Batch, perm: Tensor, fill_id: int, longest: int | None 
     """
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
     if longest is not None and longest > ids.shape[1]:
-        inputs = {name: F.pad(tensor, (0, longest - ids.shape[1])) for name, tensor in inputs.items()}
+        more = (0, longest - ids.shape[1])
+        inputs = {name: F.pad(x, more) if x.shape == ids.shape else x for name, x in inputs.items()}
         ids, mask = inputs["input_ids"], inputs["attention_mask"]
     length = mask.sum(1, keepdim=True)
     until = torch.maximum(length, length[perm]) if longest is None else longest
