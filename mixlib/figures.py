@@ -103,33 +103,36 @@ def differences(data: pd.DataFrame, metrics: Sequence[str]) -> Figure:
         metrics: one panel each.
     """
     data = data.assign(cell=data["dataset"] + ", " + data["train_size"])
-    cells = list(dict.fromkeys(data["cell"]))
     methods = [m for m in METHODS if m in set(data["method"])]
+    lines: list[tuple[str, str]] = []  # one line a cell and method, an empty one between cells
+    middles: dict[str, float] = {}
+    for name in dict.fromkeys(data["cell"]):
+        present = [m for m in methods if m in set(data[data["cell"] == name]["method"])]
+        middles[name] = len(lines) + (len(present) - 1) / 2
+        lines += [(name, m) for m in present] + [("", "")]
     figure, axes = plt.subplots(
-        1, len(metrics), figsize=(4.2 * len(metrics), 0.32 * len(cells) * (len(methods) + 1) + 1.5), sharey=True,
-        squeeze=False, layout="constrained",
+        1, len(metrics), figsize=(4.2 * len(metrics), 0.32 * len(lines) + 1.5), sharey=True, squeeze=False,
+        layout="constrained",
     )  # fmt: skip
     for axis, metric in zip(axes[0], metrics, strict=True):
-        for i, name in enumerate(cells):
-            for j, method in enumerate(methods):
-                chosen = data[(data["cell"] == name) & (data["method"] == method) & (data["metric"] == metric)]
-                if chosen.empty:
-                    continue
-                row, y = chosen.iloc[0], i * (len(methods) + 1) + j
-                axis.errorbar(
-                    row["mean"], y, xerr=[[row["mean"] - row["low"]], [row["high"] - row["mean"]]], capsize=3,
-                    fmt=MARKERS[method], color=PALETTE[method], label=LABELS[method] if i == 0 else None,
-                )  # fmt: skip
-                axis.plot(row["published"], y, marker="|", markersize=13, markeredgewidth=2, color="black",
-                          linestyle="none", label="published" if i == j == 0 else None)  # fmt: skip
+        labelled: set[str] = set()
+        for y, (name, method) in enumerate(lines):
+            chosen = data[(data["cell"] == name) & (data["method"] == method) & (data["metric"] == metric)]
+            if chosen.empty:
+                continue
+            row = chosen.iloc[0]
+            axis.errorbar(
+                row["mean"], y, xerr=[[row["mean"] - row["low"]], [row["high"] - row["mean"]]], capsize=3,
+                fmt=MARKERS[method], color=PALETTE[method], label=None if method in labelled else LABELS[method],
+            )  # fmt: skip
+            axis.plot(row["published"], y, marker="|", markersize=13, markeredgewidth=2, color="black",
+                      linestyle="none", label=None if labelled else "published")  # fmt: skip
+            labelled.add(method)
         axis.axvline(0, color="black", linewidth=1)
         axis.set_xlabel(f"{TITLES[metric]}: difference to no mixup")
-    height = len(methods) + 1
-    axes[0, 0].set_yticks([i * height + (len(methods) - 1) / 2 for i in range(len(cells))], cells)
+    axes[0, 0].set_yticks(list(middles.values()), list(middles))
     axes[0, 0].invert_yaxis()
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    if not handles:
-        handles, labels = axes[0, -1].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return figure
 

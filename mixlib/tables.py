@@ -128,7 +128,8 @@ def beside(
         data: from :func:`frame`.
         metrics: of the table, in its order; ``"score"`` stands for each data set's own (accuracy or MCC).
         baseline: the method every other is compared with, by seed.
-        extra: methods that the paper's table does not have, shown below its rows.
+        extra: methods that the paper's table does not have, shown below its rows. A baseline it does not have is shown
+            above them.
 
     Returns:
         One row a cell of the paper (index: data set, training examples, method, parameter), and for each metric the
@@ -143,11 +144,12 @@ def beside(
     cells = list(printed[keys].drop_duplicates().itertuples(index=False, name=None))
     present = set(data[keys].itertuples(index=False, name=None))
     for dataset, size in dict.fromkeys((c[0], c[1]) for c in cells):
-        own = [c for c in present if c[:2] == (dataset, size) and c[2] in extra and c not in cells]
-        at = max(i for i, c in enumerate(cells) if c[:2] == (dataset, size)) + 1
-        if (dataset, size, baseline, "") in present and (dataset, size, baseline, "") not in cells:
-            own.insert(0, (dataset, size, baseline, ""))
-        cells[at:at] = own
+        places = [i for i, c in enumerate(cells) if c[:2] == (dataset, size)]
+        added = sorted(c for c in present if c[:2] == (dataset, size) and c[2] in extra and c not in cells)
+        cells[places[-1] + 1 : places[-1] + 1] = added
+        plain = (dataset, size, baseline, "")
+        if plain in present and plain not in cells:
+            cells.insert(places[0], plain)
 
     comparisons: dict[tuple, Comparison] = {}
     for c in cells:
