@@ -251,7 +251,7 @@ def scale(profile: str, records: Sequence[RunRecord], published_spread: str = "s
     """
     specs = [record.spec for record in records]
     seeds = {len({s.seed for s in specs if s.cell == c}) for c in {s.cell for s in specs}}
-    tests = sorted({record.spec.test_size or 0 for record in records})
+    tests = sorted({sum(record.reliability["rows"]) for record in records})
     several = f"{min(seeds)} to {max(seeds)}" if len(seeds) > 1 else f"{max(seeds)}"
     warning = "SYNTHETIC DATA, not a result. " if any(s.synthetic for s in specs) else ""
     return (

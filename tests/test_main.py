@@ -42,7 +42,7 @@ def test_status_says_what_the_rest_would_cost(store_folder):
     result = run("status")
     assert result.exit_code == 0, result.output
     assert "0 of   40 done, rest about" in result.output
-    assert "one GPU" in result.output
+    assert "counted for one GPU" in result.output
     assert "TFLOP/s" in result.output
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -26,7 +27,7 @@ class Draw(NamedTuple):
 
 
 @dataclass(kw_only=True)
-class Method:
+class Method(ABC):
     """One way to make training losses from a batch. Its fields are its parameters.
 
     A step of training runs ``losses`` and back-propagates each scalar *as it is yielded*, so a method may use
@@ -61,6 +62,7 @@ class Method:
         # the CPU generator keeps 32 bits of its seed: mix the three numbers into those bits first
         self.generator.manual_seed(int(np.random.SeedSequence([seed, step, part]).generate_state(1)[0]))
 
+    @abstractmethod
     def losses(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
         """Yield the scalar losses of one step.
 
@@ -68,7 +70,6 @@ class Method:
             model: the classifier, in train mode.
             batch: ``input_ids``, ``attention_mask`` (rows, tokens), ``labels`` (rows,) and what else the model takes.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not define losses()")
 
 
 def plain_loss(model: nn.Module, batch: Batch) -> Tensor:
