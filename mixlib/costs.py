@@ -17,8 +17,8 @@ RUN_SECONDS = 2  # loading, tokenizing, starting
 ASSUMPTIONS = (
     "Assumed for runs of a kind that was never run here: every text fills max_length (an upper bound), 6 floating "
     "point operations a parameter and token for training and 2 for evaluation, 85 M parameters for bert-base outside "
-    f"the embeddings, a GPU that sustains {GPU_FLOPS / 1e12:.0f} TFLOP/s on batches of 16 in bf16, and {RUN_SECONDS} s a "
-    "run beside training. Runs one after the other."
+    f"the embeddings, a GPU that sustains {GPU_FLOPS / 1e12:.0f} TFLOP/s on batches of 16 in bf16, and {RUN_SECONDS} s "
+    "a run beside training. Runs one after the other."
 )
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from datasets import Dataset
 from transformers import EarlyStoppingCallback, Trainer, TrainingArguments
+from transformers.models.bert.modeling_bert import BertAttention
 
 from mixlib import methods, models
 from mixlib.methods.mixup_calibration import ClsMixup, ManifoldMixup
@@ -164,10 +165,17 @@ def test_bf16_trains_and_mixes(tmp_path):
     assert not torch.equal(plain, weights(trained(tmp_path, "none")))  # bf16 was really on
 
 
-def test_gradient_checkpointing_gives_the_same_training(tmp_path):
-    plain = weights(trained(tmp_path, "manifold_mixup"))
-    checked = weights(trained(tmp_path, "manifold_mixup", activation_checkpointing=True))
+def test_gradient_checkpointing_gives_the_same_training(tmp_path, monkeypatch):
+    calls = []
+    forward = BertAttention.forward
+    monkeypatch.setattr(BertAttention, "forward", lambda self, *a, **k: calls.append(1) or forward(self, *a, **k))
+    in_a_block = methods.get("manifold_mixup", layers=(1,))
+    plain = weights(trained(tmp_path, in_a_block))
+    once = len(calls)
+    checked = weights(trained(tmp_path, in_a_block, activation_checkpointing=True))
+    assert len(calls) - once == 2 * once  # the insides of the blocks really ran again in the backward pass
     assert torch.allclose(plain, checked, atol=1e-5)
+    assert not torch.allclose(plain, weights(trained(tmp_path, "none")), atol=1e-5)
 
 
 def test_evaluation_is_never_mixed(tmp_path):

@@ -45,7 +45,9 @@ class Method(ABC):
         if "key" in cls.__dict__:
             REGISTRY[cls.key] = cls
 
-    def prepare(self, model: nn.Module, tokenizer: Any = None, train_lengths: Sequence[int] | None = None) -> None:
+    def prepare(  # noqa: B027 (a method that needs nothing need not define it)
+        self, model: nn.Module, tokenizer: Any = None, train_lengths: Sequence[int] | None = None
+    ) -> None:
         """Check once, before training, that model and tokenizer have what the method needs; look ids up.
 
         Args:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -38,8 +39,13 @@ class MixedRows(Method):
         """The random choices of one step over ``rows`` rows."""
 
     @abstractmethod
+    def mixing(self, model: nn.Module, batch: Batch, draw: Draw) -> AbstractContextManager[Batch]:
+        """A context in which ``model`` mixes as ``draw`` says when it is called with the inputs the context gives."""
+
     def logits(self, model: nn.Module, batch: Batch, draw: Draw) -> Tensor:
         """Logits (rows, num_labels) of the rows mixed by ``draw``."""
+        with self.mixing(model, batch, draw) as inputs:
+            return model(**inputs).logits
 
     def losses(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
         labels = batch["labels"]
@@ -48,7 +54,9 @@ class MixedRows(Method):
             return
         draw = self.draw(sites.unwrap(model), len(labels))
         draw = draw._replace(perm=draw.perm.to(labels.device, non_blocking=True))
-        yield mixed_cross_entropy(self.logits(model, batch, draw), labels, draw.perm, draw.lam)
+        with self.mixing(model, batch, draw) as inputs:
+            # yielded inside: under gradient checkpointing the backward pass runs parts of the model again, hooks included
+            yield mixed_cross_entropy(model(**inputs).logits, labels, draw.perm, draw.lam)
 
 
 @dataclass(kw_only=True)
@@ -69,9 +77,10 @@ class ClsMixup(MixedRows):
         lam = sample_lam(self.alpha, self.generator)
         return Draw(random_others(rows, self.generator), lam, sites.num_blocks(model) + 1)
 
-    def logits(self, model: nn.Module, batch: Batch, draw: Draw) -> Tensor:
+    @contextmanager
+    def mixing(self, model: nn.Module, batch: Batch, draw: Draw) -> Iterator[Batch]:
         with sites.changed(model, draw.layer, lambda x: mix(x, draw.perm, draw.lam)):
-            return model(**inputs_of(batch)).logits
+            yield inputs_of(batch)
 
 
 @dataclass(kw_only=True)
@@ -162,7 +171,8 @@ class ManifoldMixup(MixedRows):
         layers = range(sites.num_blocks(model) + 2) if self.layers is None else self.layers
         return Draw(perm, lam, layers[int(torch.randint(len(layers), (), generator=self.generator))])
 
-    def logits(self, model: nn.Module, batch: Batch, draw: Draw) -> Tensor:
+    @contextmanager
+    def mixing(self, model: nn.Module, batch: Batch, draw: Draw) -> Iterator[Batch]:
         inputs = inputs_of(batch)
         if self.padding == "no_pad":
             real = inputs["attention_mask"].bool()
@@ -176,7 +186,7 @@ class ManifoldMixup(MixedRows):
             return whole if both is None or x.dim() == 2 else torch.where(both, whole, x)
 
         with sites.changed(model, draw.layer, mixed):
-            return model(**inputs).logits
+            yield inputs
 
 
 @dataclass(kw_only=True)
