@@ -55,7 +55,7 @@ class MixedRows(Method):
         draw = self.draw(sites.unwrap(model), len(labels))
         draw = draw._replace(perm=draw.perm.to(labels.device, non_blocking=True))
         with self.mixing(model, batch, draw) as inputs:
-            # yielded inside: under gradient checkpointing the backward pass runs parts of the model again, hooks included
+            # yielded inside: under gradient checkpointing the backward pass runs parts of the model, and hooks, again
             yield mixed_cross_entropy(model(**inputs).logits, labels, draw.perm, draw.lam)
 
 
