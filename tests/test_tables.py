@@ -33,7 +33,7 @@ def test_compare_pairs_by_seed_not_by_position():
     first, second = series([1, 2, 3, 4]), series([1, 2, 3, 4])
     shuffled = second.sample(frac=1, random_state=1)
     result = compare(first, shuffled)
-    assert (result.mean, result.p, result.decided) == (0, 1, False)
+    assert (result.low, result.mean, result.high, result.p, result.decided) == (0, 0, 0, 1, False)
     assert compare(first, second[[1, 2]]).seeds == 2
     with pytest.raises(ValueError, match="at least 2 common seeds, got 1"):
         compare(first, second[[1]])
