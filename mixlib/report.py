@@ -6,6 +6,7 @@ import html
 import os
 import re
 import shutil
+import sys
 from collections.abc import Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -128,16 +129,19 @@ def reproduce(
         only: artefact ids or notebooks, all by default.
         engine: see :data:`mixlib.engines.ENGINES`.
         model, seeds: in place of the profile's.
-        fresh: train from an empty record store instead of resuming from the repository's; by default only ``smoke``
-            does.
+        fresh: train from an empty record store (beside the report) instead of resuming from the repository's; by
+            default only ``smoke`` does.
         output: folder of the report, by default ``build/report``.
     """
     protocols.check_profile(profile)
     names = choose(only)
     folder = output or paths.BUILD / "report" / profile
     fresh = profile == "smoke" if fresh is None else fresh
-    store = folder / "results" if fresh else None
+    store = folder.with_name(f"{folder.name}-records") if fresh else None
     clear(folder)
+    if store:
+        clear(store)
+        tqdm.write(f"Records go to {store}; if stopped, go on with MIXLIB_RESULTS={store} and --resume", sys.stderr)
     parameters = {"profile": profile, "engine": engine}
     parameters |= {"model": model} if model else {}
     parameters |= {"seeds": list(seeds)} if seeds else {}

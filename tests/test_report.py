@@ -18,7 +18,7 @@ def test_smoke_trains_from_an_empty_store_and_stands_beside_the_committed_result
     committed = (index.parent / "cells" / "25_calibration_table5.committed.html").read_text()
     assert "SYNTHETIC DATA" not in committed
     assert "all-MiniLM-L6-v2" in committed
-    records, left_out = Store(index.parent / "results").scan()
+    records, left_out = Store(tmp_path / "report-records").scan()
     assert len(records) == 16
     assert left_out == {}
     assert all(record.spec.synthetic for record in records)
