@@ -92,6 +92,12 @@ def test_all_claims_of_the_paper_are_judged():
     assert set(judge.verdicts("full")) == set(published.claims("mixup_calibration")["id"])
 
 
+def test_beating_one_rival_is_not_being_the_best(tmp_path):
+    order = {"sep_pair": 0.04, "pad_pair": 0.045, "unused_pair": -0.1}
+    found = judged(tmp_path, lambda s: {"accuracy": order.get(s.method_params.get("padding", ""), 0.0)}, noise=0.02)
+    assert found["mixup_calibration-13"].verdict == INCONCLUSIVE
+
+
 def comparison(mean, decided):
     return Comparison("c", mean, mean - 1, mean + 1, 0.01 if decided else 0.5, 6, decided)
 
