@@ -11,10 +11,9 @@ from tests.fabricate import records
 SPECS = [s for t in ("table2", "table3", "table4", "table5") for s in getattr(protocol, t)("mini")]
 
 
-def judged(folder, effect, noise=0.004):
-    store = Store(folder)
-    for made in records(SPECS, effect, noise):
-        store.put(made)
+def judged(effect, noise=0.004):
+    """The verdicts on fabricated records; a dictionary stands in for the folder of records."""
+    store = {record.spec: record for record in records(SPECS, effect, noise)}
     return judge.verdicts("mini", store)
 
 
@@ -53,8 +52,8 @@ def reverse(spec):
     return turned
 
 
-def test_effects_as_claimed_are_supported(tmp_path):
-    found = judged(tmp_path, as_the_paper_says)
+def test_effects_as_claimed_are_supported():
+    found = judged(as_the_paper_says)
     wrong = {k: v for k, v in found.items() if v.verdict != SUPPORTED}
     # claims 3 and 8 exclude each other: the paper itself has CoLA below the plain model
     assert set(wrong) <= {"mixup_calibration-3", "mixup_calibration-9"}, wrong
@@ -62,20 +61,20 @@ def test_effects_as_claimed_are_supported(tmp_path):
     assert found["mixup_calibration-9"].verdict in (SUPPORTED, INCONCLUSIVE)
 
 
-def test_reversed_effects_are_contradicted(tmp_path):
-    found = judged(tmp_path, reverse)
+def test_reversed_effects_are_contradicted():
+    found = judged(reverse)
     contradicted = {k for k, v in found.items() if v.verdict == CONTRADICTED}
     assert contradicted >= {f"mixup_calibration-{i}" for i in (1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15)}
 
 
-def test_no_effect_supports_no_direction(tmp_path):
-    found = judged(tmp_path, lambda spec: {}, noise=0.05)
+def test_no_effect_supports_no_direction():
+    found = judged(lambda spec: {}, noise=0.05)
     for i in (1, 2, 4, 6, 7, 8, 10, 12, 13, 14):
         assert found[f"mixup_calibration-{i}"].verdict == INCONCLUSIVE
 
 
-def test_a_plain_model_at_chance_says_nothing_about_cola(tmp_path):
-    found = judged(tmp_path, lambda s: {"mcc": -0.5} if s.dataset == "cola" else {}, noise=0.02)
+def test_a_plain_model_at_chance_says_nothing_about_cola():
+    found = judged(lambda s: {"mcc": -0.5} if s.dataset == "cola" else {}, noise=0.02)
     verdict = found["mixup_calibration-8"]
     assert verdict.verdict == INCONCLUSIVE
     assert "not above chance" in verdict.evidence
@@ -92,9 +91,9 @@ def test_all_claims_of_the_paper_are_judged():
     assert set(judge.verdicts("full")) == set(published.claims("mixup_calibration")["id"])
 
 
-def test_beating_one_rival_is_not_being_the_best(tmp_path):
+def test_beating_one_rival_is_not_being_the_best():
     order = {"sep_pair": 0.04, "pad_pair": 0.045, "unused_pair": -0.1}
-    found = judged(tmp_path, lambda s: {"accuracy": order.get(s.method_params.get("padding", ""), 0.0)}, noise=0.02)
+    found = judged(lambda s: {"accuracy": order.get(s.method_params.get("padding", ""), 0.0)}, noise=0.02)
     assert found["mixup_calibration-13"].verdict == INCONCLUSIVE
 
 
@@ -116,8 +115,8 @@ def test_the_rule_for_directions(pairs, verdict):
     assert directions([comparison(*pair) for pair in pairs]).verdict == verdict
 
 
-def test_verdicts_trace_to_their_records(tmp_path):
-    found = judged(tmp_path, lambda spec: {})
+def test_verdicts_trace_to_their_records():
+    found = judged(lambda spec: {})
     keys = {s.key for s in protocol.table5("mini")}
     assert set(found["mixup_calibration-12"].records) == keys
 
