@@ -14,9 +14,9 @@ import resource
 import tempfile
 import time
 from collections.abc import Iterable
-from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -99,15 +99,14 @@ class RunSpec:
 
         Leaving defaults out keeps the keys of existing records when a field is added.
         """
-        values = asdict(self)
         kept = {}
         for item in sorted(fields(self), key=lambda f: f.name):
             default = item.default if item.default_factory is MISSING else item.default_factory()
-            if default is MISSING or values[item.name] != default:
-                kept[item.name] = values[item.name]
+            if default is MISSING or getattr(self, item.name) != default:
+                kept[item.name] = getattr(self, item.name)
         return json.loads(json.dumps(kept))
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Sixteen hexadecimal digits that name this run."""
         return sha256(json.dumps(self.canonical(), sort_keys=True).encode()).hexdigest()[:16]

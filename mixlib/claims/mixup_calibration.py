@@ -12,7 +12,7 @@ import pandas as pd
 
 from mixlib.claims import CONTRADICTED, INCONCLUSIVE, NOT_RUN, SUPPORTED, Verdict, directions
 from mixlib.protocols import mixup_calibration as protocol
-from mixlib.runs import RunRecord, RunSpec, Store
+from mixlib.runs import RunRecord, Store
 from mixlib.tables import LABELS, Comparison, cell, compare, frame, holm
 
 MIXED = ("cls_mixup", "input_mixup", "manifold_mixup")
@@ -249,10 +249,12 @@ def verdicts(profile: str, store: Store | None = None, **overrides: object) -> d
     """The verdict on each claim whose runs are all there, and ``not run at this scale`` on the others."""
     store = store or Store()
     found: dict[str, Verdict] = {}
+    runs = {table: table(profile, **overrides) for table in (T2, T3, T4, T5)}
+    kept = {spec: store.get(spec) for specs in runs.values() for spec in specs}
     for number, (test, tables) in enumerate(NEEDS.items(), start=1):
         claim = f"{protocol.PAPER}-{number}"
-        specs: list[RunSpec] = list(dict.fromkeys(s for table in tables for s in table(profile, **overrides)))
-        records = [store.get(spec) for spec in specs]
+        specs = list(dict.fromkeys(spec for table in tables for spec in runs[table]))
+        records = [kept[spec] for spec in specs]
         if missing := sum(record is None for record in records):
             found[claim] = Verdict(NOT_RUN, f"{missing} of its {len(specs)} runs are missing")
             continue
