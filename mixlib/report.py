@@ -167,7 +167,7 @@ def refresh(only: Sequence[str] = ()) -> list[Path]:
         execute(name, executed, {}, progress=False)
         notebook = nbformat.read(executed, as_version=4)
         stamps = ["metadata.papermill", "cell.metadata.papermill", "cell.metadata.execution"]
-        strip_output(notebook, keep_output=True, keep_count=True, extra_keys=stamps)
+        strip_output(notebook, keep_output=True, keep_count=True, keep_id=True, extra_keys=stamps)
         notebook.metadata.pop("papermill", None)
         nbformat.write(notebook, path)
         written.append(path)
