@@ -44,7 +44,7 @@ def test_has_one_parameters_cell_with_the_common_parameters(notebook):
 def test_defines_no_functions_and_names_no_path(notebook):
     for cell in code(notebook):
         assert not re.search(r"^\s*(def|class) ", cell.source, re.MULTILINE), cell.source
-    text = json.dumps(notebook)
+    text = re.sub(r'"image/png": "[^"]*"', "", json.dumps(notebook))  # an encoded picture may spell anything
     assert not re.search(r"/(home|root|work|Users|tmp)/", text)
 
 
