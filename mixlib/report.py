@@ -109,7 +109,7 @@ def execute(
     with environment(**variables):
         return pm.execute_notebook(
             str(source), str(output), parameters=parameters, cwd=str(paths.NOTEBOOKS), progress_bar=False,
-            kernel_name="python3",
+            kernel_name="python3", extra_arguments=["--IPKernelApp.log_level=40"],
         )  # fmt: skip
 
 
