@@ -18,6 +18,7 @@ import latex2mathml.converter
 import nbformat
 import papermill as pm
 from nbconvert import HTMLExporter
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from tqdm import tqdm
 
 from mixlib import paths, protocols
@@ -201,6 +202,8 @@ def _render(notebook: nbformat.NotebookNode, path: Path) -> None:
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = _TEX.sub(hold, cell.source)
+        else:  # of a progress bar only its last state
+            CoalesceStreamsPreprocessor().preprocess_cell(cell, {}, 0)
     exporter = HTMLExporter(template_name="lab", embed_images=True, mathjax_url="", require_js_url="", jquery_url="")
     body, _ = exporter.from_notebook_node(notebook)
     body = re.sub(r'<script[^>]*src="[^"]*"[^>]*></script>', "", body)
