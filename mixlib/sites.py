@@ -139,7 +139,7 @@ def changed(model: nn.Module, layer: int, change: Callable[[Tensor], Tensor]) ->
         change: tensor of shape (rows, tokens, hidden), or (rows, hidden) at layer n + 1, to one of the same shape.
 
     Raises:
-        ValueError: layer out of range, or shared blocks under gradient checkpointing.
+        ValueError: layer out of range, or a compiled model.
         UnsupportedArchitecture: the model's structure is not known.
     """
     model = unwrap(model)
@@ -159,11 +159,6 @@ def changed(model: nn.Module, layer: int, change: Callable[[Tensor], Tensor]) ->
         elif layer == last:
             attach(class_layer(model).register_forward_pre_hook(_replace_input(change)))
         elif kind.shared_blocks:
-            if getattr(model, "is_activation_checkpointing", False):
-                raise ValueError(
-                    f"{type(model).__name__} shares its blocks, so they are counted by call, and gradient "
-                    "checkpointing calls them again: switch one of the two off"
-                )
             calls: list[Iterator[int]] = [count(1)]
 
             def restart(module, inputs, output) -> None:
