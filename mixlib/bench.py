@@ -66,7 +66,7 @@ def step(model: nn.Module, optimizer: torch.optim.Optimizer, method: Method, bat
     return time.perf_counter() - start
 
 
-def run(lengths: str = "trec", budget: float = 35.0, at_least: int = 3) -> dict[str, Any]:
+def run(lengths: str = "trec", budget: float = 30.0, at_least: int = 3) -> dict[str, Any]:
     """Time all methods, interleaved in random order, round after round.
 
     Args:
