@@ -117,7 +117,7 @@ CORPORA: dict[str, Corpus] = {
                hub=_hub("fancyzhx/ag_news", train="train", test="test")),
         Corpus("yelp_polarity", "sentence", 2, hub=_hub("fancyzhx/yelp_polarity", train="train", test="test")),
         Corpus("boolq", "yes/no", 2, hub=_hub("google/boolq", train="train", test="validation"),
-               columns=("passage", "question", "answer")),
+               columns=("question", "passage", "answer")),
         Corpus("fewrel", "relation", 42, dev="validation"),
         Corpus("fewrel80", "relation", 80, dev="validation"),
     )
@@ -171,6 +171,11 @@ def _load_split(name: str, split: str, synthetic_twin: bool, folder: str | None)
     found = [part for part in parts if not isinstance(part, DataUnavailable)]
     if not found:
         raise parts[0]
+    local = {source == "MIXLIB_DATA" for _, source in found}
+    if len(local) > 1:  # the same rows could stand in both
+        raise DataDiffers(
+            f"{name}: of {split}, only a part is in MIXLIB_DATA ({folder}); put {name}/SPLIT.parquet of each there"
+        )
     rows = pd.concat([rows for rows, _ in found], ignore_index=True)
     if not rows["label"].between(0, corpus.num_labels - 1).all():
         wrong = sorted(set(rows["label"]) - set(range(corpus.num_labels)))
@@ -213,10 +218,11 @@ def _read(
         )
     text, text_b, label = corpus.columns
     renamed = {text: "text", label: "label"} | ({text_b: "text_b"} if text_b else {})
-    rows = data.to_pandas().rename(columns=renamed)[list(renamed.values())]
-    return rows.astype({"label": "int64"}), next(
-        iter(data.download_checksums or {}), repo
-    )  # its address holds the commit
+    rows = data.to_pandas().rename(columns=renamed)
+    if missing := [column for column in renamed.values() if column not in rows]:
+        raise DataDiffers(f"{repo} on the hub: columns {missing} are missing; it has {data.column_names}")
+    address = next(iter(data.download_checksums or {}), repo)  # holds the commit
+    return rows[list(renamed.values())].astype({"label": "int64"}), address
 
 
 @lru_cache(maxsize=256)

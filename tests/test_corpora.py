@@ -2,6 +2,7 @@ import json
 
 import pandas as pd
 import pytest
+from datasets import Dataset
 
 from mixlib import corpora, models
 
@@ -72,16 +73,38 @@ def test_dev_and_test_cut_from_one_split_do_not_overlap_and_the_cut_is_the_same_
 
 
 def test_the_draw_depends_on_content_not_on_the_order_of_the_file(folder):
+    corpora._load_split.cache_clear()
     first = corpora.sample("rte", 0, train_size=10, dev_size=5, test_size=8)
     write(folder, "train", frame(60, "train").sample(frac=1, random_state=1))
     corpora._load_split.cache_clear()
     second = corpora.sample("rte", 0, train_size=10, dev_size=5, test_size=8)
     assert first.train.equals(second.train)
     assert first.checksums == second.checksums
+    whole = corpora.sample("rte", 0, train_size=60, dev_size=0, test_size=8).checksums
     write(folder, "train", frame(60, "train").replace("train 7", "changed"))
     corpora._load_split.cache_clear()
-    third = corpora.sample("rte", 0, train_size=60, dev_size=0, test_size=8)
-    assert third.checksums["train"] != corpora.sample("rte", 1, train_size=59, dev_size=0).checksums["train"]
+    changed = corpora.sample("rte", 0, train_size=60, dev_size=0, test_size=8).checksums
+    assert changed["train"] != whole["train"]
+    assert changed["test"] == whole["test"]
+
+
+def test_a_joined_split_is_not_read_half_from_the_folder_and_half_from_the_hub(folder, monkeypatch):
+    (folder / "ag_news").mkdir()
+    frame(8, "a").drop(columns="text_b").to_parquet(folder / "ag_news" / "validation.parquet")
+    hub = Dataset.from_dict({"text": ["x"], "label": [0]})
+    monkeypatch.setattr(corpora, "load_dataset", lambda *a, **k: hub)
+    with pytest.raises(corpora.DataDiffers, match="only a part is in MIXLIB_DATA"):
+        corpora.load_split("ag_news", "validation+test")
+
+
+def test_hub_columns_are_renamed_and_missing_ones_named(no_data, monkeypatch):
+    rows = Dataset.from_dict({"passage": ["p"], "question": ["q"], "answer": [True]})
+    monkeypatch.setattr(corpora, "load_dataset", lambda *a, **k: rows)
+    corpora._load_split.cache_clear()
+    assert corpora.load_split("boolq", "train").rows.to_dict("records") == [{"text": "q", "text_b": "p", "label": 1}]
+    with pytest.raises(corpora.DataDiffers, match=r"nyu-mll/glue on the hub: columns .*are missing"):
+        corpora.load_split("mrpc", "train")
+    corpora._load_split.cache_clear()
 
 
 def test_repeated_rows_are_drawn_as_often_as_they_stand_there(folder):

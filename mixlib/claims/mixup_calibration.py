@@ -1,7 +1,6 @@
 """The 15 claims of the MixUp-calibration paper. Each test follows the column ``testable_as`` of ``claims.csv``.
 
-Differences are in the papers' units and paired by seed. ``signed`` comparisons are turned so that positive is as
-claimed.
+Differences are in the papers' units, paired by seed, and turned so that positive is as claimed.
 """
 
 from __future__ import annotations
@@ -16,9 +15,8 @@ from mixlib.runs import RunRecord, Store
 from mixlib.tables import LABELS, Comparison, cell, compare, frame, holm
 
 MIXED = ("cls_mixup", "input_mixup", "manifold_mixup")
-SIZES = {"imdb": ("full", "32"), "ag_news": ("full", "32")}
+CONTENT = ("imdb", "ag_news")
 CELLS = (("imdb", "full"), ("imdb", "32"), ("ag_news", "full"), ("ag_news", "32"))
-SCORE = {"cola": "mcc"}
 # the 17 cells of Tables 2 to 4 that have a mixup method
 MIXUP_CELLS = (
     *((dataset, size, method) for dataset, size in CELLS for method in MIXED),
@@ -40,7 +38,7 @@ class _Runs:
 
     def get(self, dataset: str, size: str, method: str, metric: str, param: str = "") -> pd.Series:
         if metric == "score":
-            metric = SCORE.get(dataset, "accuracy")
+            metric = protocol.METRIC.get(dataset, "accuracy")
         return cell(self.data, metric, dataset=dataset, train_size=size, method=method, param=param)
 
     def gain(self, dataset: str, size: str, method: str, metric: str, over: str = "none", sign: int = 1) -> Comparison:
@@ -57,9 +55,9 @@ class _Runs:
         return compare(get(param=first), get(param=second), f"{first} against {second}")
 
 
-def mean_se(values: pd.Series) -> tuple[float, float]:
-    """Mean and standard error."""
-    return float(values.mean()), float(values.std(ddof=1) / len(values) ** 0.5)
+def standard_error(values: pd.Series) -> float:
+    """Standard error of the mean over seeds."""
+    return float(values.std(ddof=1) / len(values) ** 0.5)
 
 
 def _best(verdict: Verdict, has_best_mean: bool) -> Verdict:
@@ -93,7 +91,7 @@ def claim_3(runs: _Runs) -> Verdict:
     comparisons = holm([runs.gain(*c, "score") for c in MIXUP_CELLS])
     kept = 0
     for (dataset, size, _), c in zip(MIXUP_CELLS, comparisons, strict=True):
-        kept += c.mean >= -mean_se(runs.get(dataset, size, "none", "score"))[1]
+        kept += c.mean >= -standard_error(runs.get(dataset, size, "none", "score"))
     lost = [c for c in comparisons if c.decided and c.mean < 0]
     verdict = CONTRADICTED if lost else SUPPORTED if kept == len(comparisons) else INCONCLUSIVE
     worst = min(comparisons, key=lambda c: c.mean)
@@ -126,7 +124,7 @@ def claim_5(runs: _Runs) -> Verdict:
                 runs.get(d, "32", "manifold_mixup", "ece"),
                 f"{d}, ECE of no mixup on all minus Manifold MixUp on 32",
             )
-            for d in SIZES
+            for d in CONTENT
         ]
     )
     worse = [c for c in comparisons if c.decided and c.mean < 0]
@@ -136,7 +134,7 @@ def claim_5(runs: _Runs) -> Verdict:
 
 def claim_6(runs: _Runs) -> Verdict:
     comparisons = []
-    for dataset in SIZES:
+    for dataset in CONTENT:
         for method in MIXED:
             for metric, sign in (("accuracy", 1), ("loss", -1), ("ece", -1)):
                 gains = [
@@ -175,7 +173,7 @@ def claim_8(runs: _Runs) -> Verdict:
 
 def claim_9(runs: _Runs) -> Verdict:
     comparisons = holm([runs.gain(d, "full", "cls_mixup", "score") for d in HARDER])
-    errors = [mean_se(runs.get(d, "full", "none", "score"))[1] for d in HARDER]
+    errors = [standard_error(runs.get(d, "full", "none", "score")) for d in HARDER]
     within = sum(abs(c.mean) <= e for c, e in zip(comparisons, errors, strict=True))
     moved = any(c.decided for c in comparisons)
     verdict = CONTRADICTED if moved else SUPPORTED if within == len(comparisons) else INCONCLUSIVE
