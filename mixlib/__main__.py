@@ -80,7 +80,7 @@ def _overview(artefact: Artefact, store) -> dict:
 @click.option("--json", "as_json", is_flag=True, help="an array of objects on standard output, nothing else")
 def list_(as_json: bool) -> None:
     """Every table, figure and algorithm of the papers: its notebook, its runs and how many are done."""
-    from mixlib.runs import Store
+    from mixlib.store import Store
 
     rows = [_overview(artefact, Store()) for artefact in published.artefacts()]
     if as_json:
@@ -130,7 +130,7 @@ def refresh(only) -> None:
 def run(artefacts, profile, engine, model, seeds, max_steps, limit) -> None:
     """Run what the records of these ARTEFACTS (ids, or 'all') still miss."""
     from mixlib import engines, protocols
-    from mixlib.runs import Store
+    from mixlib.store import Store
 
     ids = [a.id for a in published.artefacts()] if "all" in artefacts else artefacts
     specs = [spec for id_ in ids for spec in protocols.artefact_runs(id_, profile, model=model, seeds=seeds)]
@@ -150,7 +150,7 @@ def run(artefacts, profile, engine, model, seeds, max_steps, limit) -> None:
 def status(profiles, model) -> None:
     """Runs done and missing of each artefact, and what the missing ones would cost."""
     from mixlib import costs, protocols
-    from mixlib.runs import Store
+    from mixlib.store import Store
 
     store = Store()
     records, left_out = store.scan()

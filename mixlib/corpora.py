@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
 from hashlib import blake2b, sha256
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,7 @@ class Corpus:
         dev_share: where ``dev`` and ``test`` are the same split, the share of its rows that is for development.
         hub: for each split ``(repository, configuration, split)`` on the hub.
         columns: names of text, second text and label on the hub.
+        merged: for a data set that is another one with several classes made one: the name of that other.
         revision: branch or commit on the hub, where the main branch is a script that current libraries do not run.
     """
 
@@ -56,6 +59,7 @@ class Corpus:
     hub: tuple[tuple[str, str, str | None, str], ...] = ()
     columns: tuple[str, str | None, str] = ("text", None, "label")
     revision: str | None = None
+    merged: str | None = None
 
     @property
     def is_pair(self) -> bool:
@@ -120,8 +124,21 @@ CORPORA: dict[str, Corpus] = {
                columns=("question", "passage", "answer")),
         Corpus("fewrel", "relation", 42, dev="validation"),
         Corpus("fewrel80", "relation", 80, dev="validation"),
+        Corpus("fewrel75_none", "relation", 76, dev="validation", merged="fewrel80"),
     )
 }  # fmt: skip
+
+
+# The paper makes five of the 80 FewRel relations "None" and does not say which. These are our choice: the first five of
+# the 80 label numbers in the order of a hash, so that they are neither neighbours nor picked by hand.
+NONE_RELATIONS = tuple(sorted(range(80), key=lambda label: sha256(f"None {label}".encode()).digest())[:5])
+
+
+def merge_none(labels: pd.Series) -> pd.Series:
+    """FewRel's 80 labels as 75 relations (0 to 74, in the old order) and None (75)."""
+    kept = [label for label in range(80) if label not in NONE_RELATIONS]
+    numbers = {label: i for i, label in enumerate(kept)} | dict.fromkeys(NONE_RELATIONS, len(kept))
+    return labels.map(numbers)
 
 
 def get(name: str) -> Corpus:
@@ -140,11 +157,15 @@ def data_folder() -> Path | None:
 
 @dataclass(frozen=True)
 class Split:
-    """The rows of a split, the digest of each row's content, and where they were read."""
+    """The rows of a split, the digest of each row's content, and where they were read.
+
+    ``groups`` are the classes that per-class draws go by: the labels, before classes were merged.
+    """
 
     rows: pd.DataFrame
     digests: tuple[bytes, ...]
     source: str
+    groups: tuple[int, ...]
 
 
 def load_split(name: str, split: str, synthetic_twin: bool = False) -> Split:
@@ -166,6 +187,10 @@ def load_split(name: str, split: str, synthetic_twin: bool = False) -> Split:
 @lru_cache(maxsize=32)
 def _load_split(name: str, split: str, synthetic_twin: bool, folder: str | None) -> Split:
     corpus = get(name)
+    if corpus.merged:
+        whole = _load_split(corpus.merged, split, synthetic_twin, folder)
+        rows = whole.rows.assign(label=merge_none(whole.rows["label"]))
+        return Split(rows, _digests(rows), whole.source, whole.groups)
     parts = [_read(corpus, part, synthetic_twin, folder) for part in split.split("+")]
     # the hub keeps in one split what MIXLIB_DATA may keep in two: whichever of the joined splits exist
     found = [part for part in parts if not isinstance(part, DataUnavailable)]
@@ -183,7 +208,8 @@ def _load_split(name: str, split: str, synthetic_twin: bool, folder: str | None)
             f"{name}/{split}: labels {wrong[:5]} are outside 0 to {corpus.num_labels - 1} (-1 marks a split whose "
             "labels are not public)"
         )
-    return Split(rows, _digests(rows), " + ".join(dict.fromkeys(source for _, source in found)))
+    source = " + ".join(dict.fromkeys(source for _, source in found))
+    return Split(rows, _digests(rows), source, tuple(rows["label"]))
 
 
 def _read(
@@ -276,6 +302,8 @@ def sample(
     dev_size: int | None = None,
     test_size: int | None = None,
     synthetic_twin: bool = False,
+    train_per_class: int | None = None,
+    train_fraction: float = 1.0,
 ) -> Sample:
     """Draw the examples of one run by content.
 
@@ -283,6 +311,9 @@ def sample(
         name: data set.
         seed: of the draw; a larger size of the same seed contains the smaller one.
         train_size: training examples, ``None`` for all.
+        train_per_class: draw so many training examples of each class instead.
+        train_fraction: keep this share of each class, rounded, at least one example. What is left out does not become
+            development data, so that every fraction of a seed is judged on the same rows.
         dev_size: development examples, ``None`` for all there are, 0 for none.
         test_size: test examples, ``None`` for all there are.
         synthetic_twin: draw from the offline twin.
@@ -295,7 +326,15 @@ def sample(
     train, test = (load_split(name, split, synthetic_twin) for split in ("train", corpus.test))
     train_order = _order(train.digests, f"{seed}/train")
     test_order = _order(test.digests, f"{seed}/test")
-    dev, dev_order = train, train_order[len(train_order) if train_size is None else train_size :]
+    by_class = train_per_class is not None or train_fraction != 1.0
+    if by_class:
+        if train_size is not None:
+            raise ValueError("give train_size, or train_per_class and train_fraction, not both")
+        chosen, pool = _draw_by_class(name, train, train_order, train_per_class, train_fraction)
+        train_order, train_rest = chosen, [i for i in train_order if i not in pool]
+    else:
+        train_rest = train_order[len(train_order) if train_size is None else train_size :]
+    dev, dev_order = train, train_rest
     if corpus.dev == corpus.test:
         cut = round(len(test.digests) * (corpus.dev_share or 0))
         for_dev = set(_order(test.digests, "dev or test")[:cut])  # the same cut for every seed
@@ -320,18 +359,107 @@ def sample(
     return Sample(**drawn, checksums=checksums, source=test.source)
 
 
-def encode(rows: pd.DataFrame, tokenizer: Any, max_length: int) -> Dataset:
-    """Token ids of the texts, cut to ``max_length``, with ``labels``; padding is left to the collator.
+def _draw_by_class(
+    name: str, train: Split, order: list[int], per_class: int | None, fraction: float
+) -> tuple[list[int], set[int]]:
+    """Rows drawn of each class, in the order given, and the pool that the fraction was taken of."""
+    if not 0 < fraction <= 1:
+        raise ValueError(f"train_fraction must be above 0 and at most 1, got {fraction}")
+    if per_class is not None and per_class < 1:
+        raise ValueError(f"train_per_class must be at least 1, got {per_class}")
+    classes: dict[int, list[int]] = {}
+    for i in order:
+        classes.setdefault(train.groups[i], []).append(i)
+    fewest = min(classes, key=lambda label: len(classes[label]))
+    if per_class is not None and per_class > len(classes[fewest]):
+        raise DataDiffers(
+            f"{name}: {per_class} training examples of each class were asked for, but class {fewest} has "
+            f"{len(classes[fewest])} in {train.source}; set train_per_class lower, or use a source with the whole data "
+            "set"
+        )
+    pools = {label: rows[:per_class] for label, rows in classes.items()}
+    kept = {i for rows in pools.values() for i in rows[: max(1, round(fraction * len(rows)))]}
+    return [i for i in order if i in kept], {i for rows in pools.values() for i in rows}
+
+
+def entity_tokens(
+    row: dict[str, Any], offsets: Sequence[tuple[int, int]], specials: Sequence[int]
+) -> list[list[int]] | None:
+    """First token and token after the last of head and tail, ``None`` if truncation cut one of them off.
+
+    Args:
+        row: with ``text`` and the word spans ``head_start`` ... ``tail_end`` (of ``text.split(" ")``, end exclusive).
+        offsets: characters of each token.
+        specials: 1 for each special token.
 
     Raises:
-        ValueError: a row with an empty text.
+        ValueError: a span that is empty or reaches beyond the text.
+    """
+    words = row["text"].split(" ")
+    starts = [0, *accumulate(len(word) + 1 for word in words)]
+    spans = []
+    for entity in ("head", "tail"):
+        first, end = int(row[f"{entity}_start"]), int(row[f"{entity}_end"])
+        if not 0 <= first < end <= len(words):
+            raise ValueError(
+                f"the {entity} entity spans words {first} to {end} (end exclusive) of a text of {len(words)} words: "
+                f"{row['text'][:60]!r}"
+            )
+        left, right = starts[first], starts[end] - 1
+        inside = [t for t, (a, b) in enumerate(offsets) if not specials[t] and a < right and b > left and a < b]
+        if not inside or offsets[inside[-1]][1] < right:
+            return None
+        spans.append([inside[0], inside[-1] + 1])
+    return spans
+
+
+def encode(
+    rows: pd.DataFrame, tokenizer: Any, max_length: int, entities: bool = False, skip_cut: bool = False
+) -> Dataset:
+    """Token ids of the texts, cut to ``max_length``, with ``labels``; padding is left to the collator.
+
+    Args:
+        rows: of one split.
+        tokenizer: of the model.
+        max_length: in tokens, special ones included.
+        entities: add ``entity_spans`` (2, 2): first token and token after the last, of head and tail.
+        skip_cut: leave rows out whose entities were cut off by ``max_length``, instead of raising.
+
+    Raises:
+        ValueError: a row with an empty text; with ``entities``: missing columns, a span outside its text, an entity
+            that was cut off, a tokenizer without offsets or one that pads on the left.
     """
     texts = [rows["text"].tolist()] + ([rows["text_b"].tolist()] if "text_b" in rows else [])
     for column in texts:
         if empty := [i for i, text in enumerate(column) if not str(text).strip()]:
             raise ValueError(f"empty text in row {empty[0]} ({len(empty)} in all): leave such rows out")
+    if entities:
+        return _encode_entities(rows, tokenizer, max_length, skip_cut)
     columns = tokenizer(*texts, truncation=True, max_length=max_length)
     return Dataset.from_dict({**columns, "labels": rows["label"].tolist()})
+
+
+def _encode_entities(rows: pd.DataFrame, tokenizer: Any, max_length: int, skip_cut: bool) -> Dataset:
+    if missing := [column for column in ENTITY_COLUMNS if column not in rows]:
+        raise ValueError(f"entity spans need the columns {', '.join(missing)}; the data has {', '.join(rows.columns)}")
+    if not tokenizer.is_fast or tokenizer.padding_side != "right":
+        raise ValueError(
+            "entity spans are found through a tokenizer's offsets and counted from the left: it has to be a fast one "
+            f"that pads on the right, got {type(tokenizer).__name__} with padding_side={tokenizer.padding_side!r}"
+        )
+    columns = tokenizer(
+        rows["text"].tolist(), truncation=True, max_length=max_length, return_offsets_mapping=True,
+        return_special_tokens_mask=True,
+    )  # fmt: skip
+    offsets, specials = columns.pop("offset_mapping"), columns.pop("special_tokens_mask")
+    spans = [entity_tokens(*row) for row in zip(rows.to_dict("records"), offsets, specials, strict=True)]
+    if (cut := spans.count(None)) and not skip_cut:
+        raise ValueError(
+            f"max_length={max_length} cuts an entity off in {cut} of {len(rows)} rows, first in row "
+            f"{spans.index(None)}; raise max_length or leave those rows out (skip_cut=True)"
+        )
+    data = Dataset.from_dict({**columns, "entity_spans": spans, "labels": rows["label"].tolist()})
+    return data.select([i for i, span in enumerate(spans) if span is not None])
 
 
 def longest_first(data: Dataset) -> Dataset:

@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 
 from tqdm import tqdm
 
-from mixlib.runs import RunFailed, RunRecord, RunSpec, Store, execute
+from mixlib import runs, studies
+from mixlib.runs import RunFailed
+from mixlib.store import Record, Spec, Store
+from mixlib.studies import StudySpec
 
-ENGINES: dict[str, Callable[[Sequence[RunSpec], Store, bool], dict[RunSpec, str]]] = {}
+ENGINES: dict[str, Callable[[Sequence[Spec], Store, bool], dict[Spec, str]]] = {}
 
 
 def engine(function: Callable) -> Callable:
@@ -17,10 +20,15 @@ def engine(function: Callable) -> Callable:
     return function
 
 
+def execute(spec: Spec) -> Record:
+    """Do one run or study and return its record; nothing is written."""
+    return studies.execute(spec) if isinstance(spec, StudySpec) else runs.execute(spec)
+
+
 @engine
-def local(specs: Sequence[RunSpec], store: Store, progress: bool) -> dict[RunSpec, str]:
+def local(specs: Sequence[Spec], store: Store, progress: bool) -> dict[Spec, str]:
     """Run in this process; returns the reason for each run that failed. Each record is written as it is made."""
-    failed: dict[RunSpec, str] = {}
+    failed: dict[Spec, str] = {}
     # a switch that is not given leaves it to TQDM_DISABLE; the plain bar's last line stays readable in a notebook
     bar = tqdm(specs, desc="runs", unit="run", **({} if progress else {"disable": True}))
     for spec in bar:
@@ -43,8 +51,8 @@ def check(name: str) -> None:
 
 
 def run_all(
-    specs: Iterable[RunSpec], engine: str = "local", store: Store | None = None, progress: bool = True
-) -> list[RunRecord]:
+    specs: Iterable[Spec], engine: str = "local", store: Store | None = None, progress: bool = True
+) -> list[Record]:
     """The records of these runs; those that have none are run first.
 
     Args:
@@ -63,7 +71,7 @@ def run_all(
     missing = [spec for spec in dict.fromkeys(specs) if store.get(spec) is None]
     failed = ENGINES[engine](missing, store, progress) if missing else {}
     if failed:
-        reasons: dict[str, list[RunSpec]] = {}
+        reasons: dict[str, list[Spec]] = {}
         for spec, reason in failed.items():
             reasons.setdefault(reason, []).append(spec)
         lines = [f"  {runs[0]}{f' and {len(runs) - 1} more' if runs[1:] else ''}: {r}" for r, runs in reasons.items()]

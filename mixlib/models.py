@@ -12,7 +12,7 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, BertConfig, BertTokenizer
 from transformers.utils import logging as hf_logging
 
-from mixlib import synthetic
+from mixlib import heads, synthetic
 
 TINY = "tiny"
 MINILM = "all-MiniLM-L6-v2"
@@ -64,17 +64,30 @@ def find(name: str) -> str:
     return name
 
 
-def load(name: str, num_labels: int, dropout: float | None = None) -> tuple[torch.nn.Module, Any]:
+def load(name: str, num_labels: int, dropout: float | None = None, head: str = "own") -> tuple[torch.nn.Module, Any]:
     """A sequence classifier with a fresh head, and its tokenizer. Seed torch before the call: the head is random.
 
     Args:
         name: ``"tiny"``, ``"all-MiniLM-L6-v2"``, a folder, or a name on the hub. Only safetensors weights are read.
         num_labels: number of classes.
         dropout: dropout of the encoder and the head; ``None`` keeps the model's own.
+        head: ``"own"``: the model's; ``"tanh"``: two tanh layers without dropout before its class layer;
+            ``"entities"``: a relation classifier on two entity spans (both: :mod:`mixlib.heads`).
 
     Raises:
+        ValueError: unknown head.
         ModelUnavailable: the model is nowhere; says where it was looked for and how to get it.
     """
+    heads.check(head)
+    model, tokenizer = _load(name, num_labels, dropout)
+    if head == "tanh":
+        heads.add_tanh_layers(model)
+    elif head == "entities":
+        model = heads.EntityClassifier(model)
+    return model, tokenizer
+
+
+def _load(name: str, num_labels: int, dropout: float | None) -> tuple[torch.nn.Module, Any]:
     if name == TINY:
         tokenizer = tiny_tokenizer()
         config = tiny_config(num_labels, len(tokenizer))

@@ -13,25 +13,26 @@ import platform
 import resource
 import tempfile
 import time
-from collections.abc import Iterable
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from datasets import Dataset
 from transformers import DataCollatorWithPadding, EvalPrediction, TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 
 import mixlib
-from mixlib import corpora, metrics, models, paths
+from mixlib import corpora, methods, metrics, models
+from mixlib.store import Record, Spec
 from mixlib.trainer import MixupTrainer
 
-EVAL_ROWS = 128
+EVAL_ROWS = {"cpu": 32, "cuda": 128}  # a CPU is busy with few rows, and fewer need less padding
 LIBRARIES = ("torch", "transformers", "accelerate", "datasets", "tokenizers", "torchmetrics", "scikit-learn", "numpy")
 
 
@@ -39,21 +40,17 @@ class RunFailed(RuntimeError):
     """A run that ended without a result, such as one whose loss became NaN."""
 
 
-class DamagedRecord(ValueError):
-    """A record file that cannot be read, or that is not the record of the run it stands for."""
-
-
 @dataclass(frozen=True, kw_only=True)
-class RunSpec:
+class RunSpec(Spec):
     """Everything a run's numbers depend on, except the machine. Equal specs are the same run.
 
     Attributes:
-        paper: whose protocol this is.
         dataset: see :data:`mixlib.corpora.CORPORA`.
         train_size, dev_size, test_size: examples drawn for this seed; ``None`` all. Without development examples the
             epoch is selected on the test split.
-        synthetic: train on the offline twin, never a result.
-        model: see :func:`mixlib.models.load`.
+        train_per_class, train_fraction: training examples of each class, and the share kept of each class (see
+            :func:`mixlib.corpora.sample`), in place of ``train_size``.
+        model, head: see :func:`mixlib.models.load`.
         method, method_params: see :mod:`mixlib.methods`.
         max_length: tokens, longer texts are cut.
         batch_size, learning_rate, num_train_epochs, warmup_ratio, weight_decay, lr_scheduler_type: of AdamW training.
@@ -62,19 +59,20 @@ class RunSpec:
         group_by_length: whether batches hold texts of similar length.
         metric_for_best_model: ``accuracy`` or ``mcc``; the evaluation with its highest value is selected.
         max_steps: stop after so many optimizer updates (a trial, not the protocol).
-        seed: of the draw of examples, the new head, dropout, batch order and mixing.
+        seed: (of the draw of examples, the new head, dropout, batch order and mixing), paper, synthetic: see
+            :class:`mixlib.store.Spec`.
     """
 
-    paper: str
     dataset: str
     method: str
-    seed: int
     model: str
     method_params: dict[str, Any] = field(default_factory=dict)
+    head: str = "own"
     train_size: int | None = None
+    train_per_class: int | None = None
+    train_fraction: float = 1.0
     dev_size: int | None = None
     test_size: int | None = None
-    synthetic: bool = False
     max_length: int = 128
     batch_size: int = 16
     learning_rate: float = 2e-5
@@ -94,27 +92,9 @@ class RunSpec:
         if self.num_train_epochs % self.eval_epochs:
             raise ValueError(f"eval_epochs={self.eval_epochs} must divide num_train_epochs={self.num_train_epochs}")
 
-    def canonical(self) -> dict[str, Any]:
-        """The fields that differ from their defaults, with sorted names: what the key is made of.
-
-        Leaving defaults out keeps the keys of existing records when a field is added.
-        """
-        kept = {}
-        for item in sorted(fields(self), key=lambda f: f.name):
-            default = item.default if item.default_factory is MISSING else item.default_factory()
-            if default is MISSING or getattr(self, item.name) != default:
-                kept[item.name] = getattr(self, item.name)
-        return json.loads(json.dumps(kept))
-
-    @cached_property
-    def key(self) -> str:
-        """Sixteen hexadecimal digits that name this run."""
-        return sha256(json.dumps(self.canonical(), sort_keys=True).encode()).hexdigest()[:16]
-
     @property
-    def cell(self) -> RunSpec:
-        """This run without its seed: runs of one cell of a table share it."""
-        return replace(self, seed=0)
+    def name(self) -> str:
+        return f"{self.dataset}-{self.method}"
 
     def trial(self, max_steps: int, rows: int = 128) -> RunSpec:
         """The first ``max_steps`` updates of this run, evaluated on at most ``rows`` examples: does it start at all?"""
@@ -122,25 +102,20 @@ class RunSpec:
                for role, size in (("dev", self.dev_size), ("test", self.test_size))}  # fmt: skip
         return replace(self, max_steps=max_steps, **few)
 
-    @classmethod
-    def from_canonical(cls, values: dict[str, Any]) -> RunSpec:
-        """The spec that :meth:`canonical` wrote."""
-        return cls(**values)
-
-    def __hash__(self) -> int:
-        return hash(self.key)
+    __hash__ = Spec.__hash__
 
     def __str__(self) -> str:
         params = "".join(f" {name}={value}" for name, value in self.method_params.items())
-        return f"{self.dataset} ({self.train_size or 'all'}) {self.method}{params} seed {self.seed}"
+        size = self.train_size or (f"{self.train_per_class} a class" if self.train_per_class else "all")
+        share = "" if self.train_fraction == 1 else f", {100 * self.train_fraction:g}%"
+        return f"{self.dataset} ({size}{share}) {self.method}{params} seed {self.seed}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunRecord:
+class RunRecord(Record):
     """What one finished run measured.
 
     Attributes:
-        spec: what was run.
         evaluations: one entry an evaluation: ``epoch``, ``step``, and for ``dev`` and ``test`` the metrics of
             :func:`mixlib.metrics.evaluate`; ``train_loss`` is the mean training loss since the evaluation before.
         selected: index of the evaluation that the selection rule chose.
@@ -148,122 +123,27 @@ class RunRecord:
         reliability: reliability bins of the test split at the selected evaluation.
         timing: ``train_seconds`` (without evaluation), ``eval_seconds``, ``steps``, ``seconds_per_step``,
             ``total_seconds``.
-        data: source and checksums of the drawn examples.
-        environment: versions, device, threads, precision, peak memory in MiB.
-        origin: class of machine it was made on.
-        started: UTC time.
+        data: source and checksums of the drawn examples; ``train_rows``; where entities were cut off by
+            ``max_length``, the rows left out of each split.
+        spec, environment, origin, started: see :class:`mixlib.store.Record`.
     """
 
-    spec: RunSpec
+    spec_type: ClassVar[type[RunSpec]] = RunSpec
+
     evaluations: list[dict[str, Any]]
     selected: int
     selected_on: str
     reliability: dict[str, list[float]]
     timing: dict[str, float]
     data: dict[str, Any]
-    environment: dict[str, Any]
-    origin: str
-    started: str
+
+    def check(self) -> None:
+        self.test["accuracy"]
 
     @property
     def test(self) -> dict[str, float]:
         """Test metrics of the selected evaluation."""
         return self.evaluations[self.selected]["test"]
-
-    def to_json(self) -> str:
-        """The record as text, with its key."""
-        values = {"key": self.spec.key, **{f.name: getattr(self, f.name) for f in fields(self)}}
-        values["spec"] = self.spec.canonical()
-        return json.dumps(values, indent=1, sort_keys=True, allow_nan=False) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> RunRecord:
-        """Read a record; :class:`DamagedRecord` if it is cut short, edited in its settings, or of another kind."""
-        try:
-            values = json.loads(text)
-            key = values.pop("key")
-            record = cls(**{**values, "spec": RunSpec.from_canonical(values["spec"])})
-            record.evaluations[record.selected]["test"]["accuracy"]
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-            raise DamagedRecord(f"not a run record ({type(error).__name__}: {error})") from error
-        if key != record.spec.key:
-            raise DamagedRecord(f"its settings have the key {record.spec.key}, but it says {key}")
-        return record
-
-
-class Store:
-    """A folder of records, one JSON file a finished run, by default the repository's ``data/results``.
-
-    Args:
-        folder: for runs on real data; synthetic ones go to a folder of their own that is not committed.
-    """
-
-    def __init__(self, folder: Path | str | None = None) -> None:
-        self.folder = Path(folder) if folder else paths.results()
-        self.synthetic_folder = self.folder / "synthetic" if folder else paths.synthetic_results()
-
-    def path(self, spec: RunSpec) -> Path:
-        """Where the record of this run is, or would be."""
-        folder = self.synthetic_folder if spec.synthetic else self.folder
-        return folder / spec.paper / f"{spec.dataset}-{spec.method}-{spec.seed}-{spec.key}.json"
-
-    def get(self, spec: RunSpec) -> RunRecord | None:
-        """The record of this run, ``None`` if it has not been made.
-
-        Raises:
-            DamagedRecord: the file is there but unusable; it is named, and has to be deleted to run it again.
-        """
-        path = self.path(spec)
-        try:
-            text = path.read_text()
-        except FileNotFoundError:
-            return None
-        try:
-            record = RunRecord.from_json(text)
-        except DamagedRecord as error:
-            raise DamagedRecord(f"{path}: {error}; delete it to run it again") from error
-        if record.spec != spec:
-            raise DamagedRecord(f"{path}: holds the run {record.spec}, not {spec}; delete it to run it again")
-        return record
-
-    def put(self, record: RunRecord) -> Path:
-        """Write a record by atomic rename: other processes see all of it or nothing."""
-        path = self.path(record.spec)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".", suffix=".tmp", delete=False) as file:
-            try:
-                file.write(record.to_json())
-                file.flush()
-                os.fsync(file.fileno())
-                os.chmod(file.name, 0o644)
-                os.replace(file.name, path)
-            except BaseException:
-                os.unlink(file.name)
-                raise
-        return path
-
-    def missing(self, specs: Iterable[RunSpec]) -> list[RunSpec]:
-        """Those of the runs that have no usable record, each once."""
-        return [spec for spec in dict.fromkeys(specs) if not self._usable(spec)]
-
-    def _usable(self, spec: RunSpec) -> bool:
-        try:
-            return self.get(spec) is not None
-        except DamagedRecord:
-            return False
-
-    def scan(self) -> tuple[list[RunRecord], dict[Path, str]]:
-        """All usable records of the folder, and for each file left out the reason."""
-        records, left_out = [], {}
-        for path in sorted({*self.folder.rglob("*.json"), *self.synthetic_folder.rglob("*.json")}):
-            try:
-                record = RunRecord.from_json(path.read_text())
-                if path.name != self.path(record.spec).name:
-                    raise DamagedRecord(f"its name does not fit its settings ({self.path(record.spec).name})")
-                records.append(record)
-            except (DamagedRecord, UnicodeDecodeError) as error:
-                left_out[path] = str(error)
-        return records, left_out
 
 
 def bf16_is_fast() -> bool:
@@ -287,7 +167,7 @@ def machine_class() -> str:
 def code_version() -> str:
     """Hash of the source that a run's numbers depend on: tells whether two records were made by the same code."""
     folder = Path(mixlib.__file__).parent
-    names = ("mixing", "sites", "trainer", "corpora", "synthetic", "models", "metrics", "runs")
+    names = ("mixing", "sites", "trainer", "corpora", "synthetic", "models", "metrics", "runs", "heads")
     digest = sha256()
     for path in sorted([*(folder / f"{name}.py" for name in names), *(folder / "methods").glob("*.py")]):
         digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
@@ -307,26 +187,52 @@ def _finite_metrics(prediction: EvalPrediction) -> dict[str, Any]:
     return metrics.evaluate(prediction.predictions, prediction.label_ids)
 
 
-def execute(spec: RunSpec) -> RunRecord:
-    """Train and evaluate one run and return its record; nothing is written.
+@dataclass(frozen=True)
+class Fitted:
+    """A trained model with what it was trained on.
+
+    Attributes:
+        trainer: after training; ``trainer.model`` is the model of the last step.
+        tokenizer: of the model.
+        train: the encoded training examples.
+        evaluated: the encoded ``dev`` (where there is one) and ``test`` examples, longest first.
+        data: source and checksums of the examples, rows trained on and left out.
+        seconds: training took, evaluation included.
+    """
+
+    trainer: MixupTrainer
+    tokenizer: Any
+    train: Dataset
+    evaluated: dict[str, Dataset]
+    data: dict[str, Any]
+    seconds: float
+
+
+def fit(spec: RunSpec) -> Fitted:
+    """Train one run; :func:`execute` makes the record of it.
 
     Raises:
         RunFailed: the loss became NaN or infinite.
         ValueError, OSError: unknown names, values out of range, data or model that cannot be had.
     """
-    started, clock = datetime.now(UTC), time.perf_counter()
     corpus = corpora.get(spec.dataset)
     data = corpora.sample(
-        spec.dataset, spec.seed, spec.train_size, spec.dev_size, spec.test_size, synthetic_twin=spec.synthetic
-    )
+        spec.dataset, spec.seed, spec.train_size, spec.dev_size, spec.test_size, synthetic_twin=spec.synthetic,
+        train_per_class=spec.train_per_class, train_fraction=spec.train_fraction,
+    )  # fmt: skip
     set_seed(spec.seed)  # before the model is built: its head is random
-    model, tokenizer = models.load(spec.model, corpus.num_labels, spec.dropout)
-    train = corpora.encode(data.train, tokenizer, spec.max_length)
-    splits = {"dev": data.dev, "test": data.test} if len(data.dev) else {"test": data.test}
-    evaluated = {
-        name: corpora.longest_first(corpora.encode(rows, tokenizer, spec.max_length)) for name, rows in splits.items()
+    model, tokenizer = models.load(spec.model, corpus.num_labels, spec.dropout, spec.head)
+    splits = {"train": data.train, "dev": data.dev, "test": data.test}
+    encoded = {
+        name: corpora.encode(rows, tokenizer, spec.max_length, entities=spec.head == "entities", skip_cut=True)
+        for name, rows in splits.items()
+        if len(rows)
     }
-    steps_per_epoch = math.ceil(len(train) / spec.batch_size)
+    skipped = {f"{name}_skipped": len(splits[name]) - len(rows) for name, rows in encoded.items()}
+    train = encoded.pop("train")
+    evaluated = {name: corpora.longest_first(rows) for name, rows in encoded.items()}
+    method = methods.get(spec.method, **spec.method_params)
+    steps_per_epoch = math.ceil(len(train) / spec.batch_size) * method.updates_per_batch
     steps = spec.max_steps or steps_per_epoch * spec.num_train_epochs
     every = spec.max_steps or steps_per_epoch * spec.eval_epochs
     bf16 = bf16_is_fast()
@@ -335,15 +241,14 @@ def execute(spec: RunSpec) -> RunRecord:
     with tempfile.TemporaryDirectory(prefix="mixlib-run-") as folder:
         trainer = MixupTrainer(
             model=model,
-            method=spec.method,
-            method_params=spec.method_params,
+            method=method,
             args=TrainingArguments(
                 output_dir=folder,
                 seed=spec.seed,
                 num_train_epochs=spec.num_train_epochs,
                 max_steps=spec.max_steps or -1,
                 per_device_train_batch_size=spec.batch_size,
-                per_device_eval_batch_size=EVAL_ROWS,
+                per_device_eval_batch_size=EVAL_ROWS["cuda" if torch.cuda.is_available() else "cpu"],
                 learning_rate=spec.learning_rate,
                 warmup_steps=math.ceil(spec.warmup_ratio * steps),
                 weight_decay=spec.weight_decay,
@@ -373,13 +278,22 @@ def execute(spec: RunSpec) -> RunRecord:
         trainer.pop_callback(PrinterCallback)
         training_clock = time.perf_counter()
         trainer.train()
-        train_seconds = time.perf_counter() - training_clock
-    evaluations, eval_seconds = _evaluations(trainer.state.log_history, list(splits))
-    selected_on = "dev" if "dev" in splits else "test"
+        seconds = time.perf_counter() - training_clock
+    found = {"source": data.source, **data.checksums, "train_rows": len(train)}
+    found |= {name: rows for name, rows in skipped.items() if rows}
+    return Fitted(trainer, tokenizer, train, evaluated, found, seconds)
+
+
+def execute(spec: RunSpec) -> RunRecord:
+    """Train and evaluate one run and return its record; nothing is written. Raises what :func:`fit` raises."""
+    started, clock = datetime.now(UTC), time.perf_counter()
+    fitted = fit(spec)
+    trainer = fitted.trainer
+    evaluations, eval_seconds = _evaluations(trainer.state.log_history, list(fitted.evaluated))
+    selected_on = "dev" if "dev" in fitted.evaluated else "test"
     scores = [entry[selected_on][spec.metric_for_best_model] for entry in evaluations]
     selected = scores.index(max(scores))  # the first of equals
     bins = [entry.pop("reliability") for entry in evaluations]
-    peak = torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else _peak_rss()
     return RunRecord(
         spec=spec,
         evaluations=evaluations,
@@ -387,29 +301,32 @@ def execute(spec: RunSpec) -> RunRecord:
         selected_on=selected_on,
         reliability=bins[selected],
         timing={
-            "train_seconds": round(train_seconds - eval_seconds, 3),
+            "train_seconds": round(fitted.seconds - eval_seconds, 3),
             "eval_seconds": round(eval_seconds, 3),
             "steps": trainer.state.global_step,
-            "seconds_per_step": round((train_seconds - eval_seconds) / trainer.state.global_step, 4),
+            "seconds_per_step": round((fitted.seconds - eval_seconds) / trainer.state.global_step, 4),
             "total_seconds": round(time.perf_counter() - clock, 3),
         },
-        data={"source": data.source, **data.checksums},
-        environment={
-            "python": platform.python_version(),
-            **{name: version(name) for name in LIBRARIES},
-            "code": code_version(),
-            "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine(),
-            "threads": torch.get_num_threads(),
-            "precision": "bf16" if bf16 else "fp32",
-            "peak_memory_mib": round(peak),
-        },
+        data=fitted.data,
+        environment=environment("bf16" if bf16_is_fast() else "fp32"),
         origin=machine_class(),
         started=started.isoformat(timespec="seconds"),
     )
 
 
-def _peak_rss() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def environment(precision: str) -> dict[str, Any]:
+    """What a record says of the machine and the libraries it was made with."""
+    gpu = torch.cuda.is_available()
+    peak = torch.cuda.max_memory_allocated() if gpu else 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in LIBRARIES},
+        "code": code_version(),
+        "device": torch.cuda.get_device_name() if gpu else platform.machine(),
+        "threads": torch.get_num_threads(),
+        "precision": precision,
+        "peak_memory_mib": round(peak / 2**20),
+    }
 
 
 def _evaluations(history: list[dict[str, Any]], splits: list[str]) -> tuple[list[dict[str, Any]], float]:

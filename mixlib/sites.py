@@ -173,3 +173,25 @@ def changed(model: nn.Module, layer: int, change: Callable[[Tensor], Tensor]) ->
         else:
             attach(blocks(model)[layer - 1].register_forward_hook(_replace_output(change)))
         yield
+
+
+def sentence_vectors(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
+    """The sentence vectors (rows, hidden) that enter the class layer, with their gradients' history.
+
+    Args:
+        model: a Hugging Face sequence classifier, or one of :mod:`mixlib.heads`; may be wrapped for data parallelism.
+        inputs: what the model is called with.
+    """
+    inner = unwrap(model)
+    caught: list[Tensor] = []
+    handle = class_layer(inner).register_forward_pre_hook(lambda module, args: caught.append(args[0]))
+    try:
+        model(**inputs)
+    finally:
+        handle.remove()
+    vectors = caught[-1]
+    if vectors.dim() == 3:  # a linear head on every position: the library reads the last that is no padding
+        position = torch.arange(vectors.shape[1], device=vectors.device)
+        last = (position * (inputs["input_ids"] != inner.config.pad_token_id)).argmax(-1)
+        vectors = vectors[torch.arange(len(vectors), device=vectors.device), last]
+    return vectors

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import BatchSampler, DataLoader
 from transformers import Trainer
 
 from mixlib import methods
@@ -27,7 +28,8 @@ class MixupTrainer(Trainer):
 
     Raises:
         ValueError: unknown method or parameter, regression or multi-label head, labels outside the head,
-            ``torch_compile`` with a method that needs hooks.
+            ``torch_compile`` with a method that needs hooks, batches with fewer rows than the method needs, gradient
+            accumulation with a method that makes several updates of a batch.
     """
 
     # every method yields batch means, so the Trainer's own scaling by accumulated batches applies
@@ -52,9 +54,49 @@ class MixupTrainer(Trainer):
             )
         if self.train_dataset is not None:
             check_labels(self.train_dataset, self.model.config.num_labels)
+            self._check_batches()
         lengths = token_lengths(self.train_dataset)
         self.method.prepare(self.model, tokenizer=self.processing_class, train_lengths=lengths)
         self._part = (-1, 0)  # (optimizer step, batches of it already seen)
+
+    def _check_batches(self) -> None:
+        size, needed = self._train_batch_size, self.method.min_rows
+        rows = len(self.train_dataset) if hasattr(self.train_dataset, "__len__") else 0
+        last = 0 if self.args.dataloader_drop_last else rows % size
+        for got, where in ((size, "a batch"), (last, "the last batch of an epoch")):
+            if 0 < got < needed:
+                raise ValueError(
+                    f"{self.method.key} needs at least {needed} rows, but {where} has {got} ({rows} rows in batches of "
+                    f"{size}): change per_device_train_batch_size, or set dataloader_drop_last=True"
+                )
+        if self.method.updates_per_batch > 1 and self.args.gradient_accumulation_steps > 1:
+            raise ValueError(
+                f"{self.method.key} makes {self.method.updates_per_batch} updates of each batch, which cannot be "
+                "accumulated over several: set gradient_accumulation_steps=1"
+            )
+
+    def get_train_dataloader(self) -> DataLoader:
+        """The training batches, each repeated for every update that the method makes of it.
+
+        Repeating them here rather than in the step keeps schedules, logs and step counts true.
+        """
+        times = self.method.updates_per_batch
+        if times == 1:
+            return super().get_train_dataloader()
+        sampler = self._get_train_sampler()
+        if sampler is None or isinstance(sampler, BatchSampler):
+            raise ValueError(
+                f"{self.method.key} repeats batches, which needs a data set of known length and "
+                "train_sampling_strategy 'random', 'sequential' or 'group_by_length'"
+            )
+        loader = DataLoader(
+            self._remove_unused_columns(self.train_dataset, description="training"),
+            batch_sampler=RepeatedBatches(sampler, self._train_batch_size, self.args.dataloader_drop_last, times),
+            collate_fn=self.data_collator,
+            num_workers=self.args.dataloader_num_workers,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
+        return self.accelerator.prepare(loader)
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, Tensor], num_items_in_batch: Tensor | int | None = None
@@ -89,6 +131,22 @@ class MixupTrainer(Trainer):
         self._part = (step, part)
         self.method.seed_step(self.args.seed, step, part)
         self.method.progress = step / self.state.max_steps if self.state.max_steps > 0 else 0.0
+
+
+class RepeatedBatches(BatchSampler):
+    """Batches of row numbers, each of them ``times`` times in a row."""
+
+    def __init__(self, sampler: Any, batch_size: int, drop_last: bool, times: int) -> None:
+        super().__init__(sampler, batch_size, drop_last)
+        self.times = times
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for batch in super().__iter__():
+            for _ in range(self.times):
+                yield batch
+
+    def __len__(self) -> int:
+        return self.times * super().__len__()
 
 
 def check_classifier(model: nn.Module) -> None:

@@ -4,7 +4,7 @@ from mixlib import claims, published
 from mixlib.claims import CONTRADICTED, INCONCLUSIVE, NOT_RUN, SUPPORTED, directions
 from mixlib.claims import mixup_calibration as judge
 from mixlib.protocols import mixup_calibration as protocol
-from mixlib.runs import Store
+from mixlib.store import Store
 from mixlib.tables import Comparison
 from tests.fabricate import records
 

@@ -9,7 +9,8 @@ import pytest
 
 from mixlib import engines
 from mixlib.engines import run_all
-from mixlib.runs import DamagedRecord, RunFailed, Store, execute
+from mixlib.runs import RunFailed, execute
+from mixlib.store import DamagedRecord, Store
 
 SWEEP = """
 import sys, torch
@@ -17,7 +18,8 @@ torch.set_num_threads(1)
 sys.path.insert(0, {root!r})
 from dataclasses import replace
 from mixlib.engines import run_all
-from mixlib.runs import RunSpec, Store
+from mixlib.runs import RunSpec
+from mixlib.store import Store
 base = RunSpec.from_canonical({spec!r})
 run_all([replace(base, seed=s) for s in range(40)], store=Store({folder!r}), progress=False)
 """

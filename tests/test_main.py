@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from mixlib import published
 from mixlib.__main__ import main
-from mixlib.runs import Store
+from mixlib.store import Store
 
 
 def run(*arguments):

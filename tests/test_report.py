@@ -3,7 +3,7 @@ import papermill as pm
 import pytest
 
 from mixlib import paths, report
-from mixlib.runs import Store
+from mixlib.store import Store
 
 
 def test_smoke_trains_from_an_empty_store_and_stands_beside_the_committed_result(tmp_path):

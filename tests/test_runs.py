@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mixlib import runs
-from mixlib.runs import DamagedRecord, RunFailed, RunRecord, RunSpec, Store, execute
+from mixlib import store as stores
+from mixlib.runs import RunFailed, RunRecord, RunSpec, execute
+from mixlib.store import DamagedRecord, Store
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def test_a_record_has_every_evaluation_of_every_split(finished):
     assert sum(finished.reliability["rows"]) == 32
     assert finished.reliability["rows"] != [0] * 15
     assert finished.timing["steps"] == 4
-    assert set(finished.data) == {"source", "train", "dev", "test"}
+    assert set(finished.data) == {"source", "train", "dev", "test", "train_rows"}
     assert {"torch", "transformers", "device", "threads", "precision", "code"} <= set(finished.environment)
 
 
@@ -120,7 +121,7 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path, finished, monkeypatch):
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(runs.os, "fsync", full)
+    monkeypatch.setattr(stores.os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         store.put(finished)
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == []

@@ -11,7 +11,8 @@ import pandas as pd
 
 from mixlib.claims import CONTRADICTED, INCONCLUSIVE, NOT_RUN, SUPPORTED, Verdict, directions
 from mixlib.protocols import mixup_calibration as protocol
-from mixlib.runs import RunRecord, Store
+from mixlib.runs import RunRecord
+from mixlib.store import Store
 from mixlib.tables import LABELS, Comparison, cell, compare, frame, holm
 
 MIXED = ("cls_mixup", "input_mixup", "manifold_mixup")

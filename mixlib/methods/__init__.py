@@ -1,5 +1,6 @@
 """The methods by name. ``get("cls_mixup", alpha=0.5)`` makes one; one file holds the methods of one paper."""
 
+from mixlib.methods import batchmixup as batchmixup
 from mixlib.methods import mixup_calibration as mixup_calibration
 from mixlib.methods.base import REGISTRY, Draw, Method, get, names
 

@@ -37,6 +37,7 @@ class Method(ABC):
     key: ClassVar[str]
     paper: ClassVar[str | None] = None
     uses_hooks: ClassVar[bool] = True
+    min_rows: ClassVar[int] = 1
 
     generator: torch.Generator = field(default_factory=torch.Generator, init=False, repr=False, compare=False)
     progress: float = field(default=0.0, init=False, repr=False, compare=False)
@@ -55,6 +56,11 @@ class Method(ABC):
             tokenizer: needed by methods that write tokens.
             train_lengths: tokens of each training text, needed by methods that pad to the longest of them.
         """
+
+    @property
+    def updates_per_batch(self) -> int:
+        """Optimizer updates a batch gets: the trainer repeats every batch so often."""
+        return 1
 
     def seed_step(self, seed: int, step: int, part: int = 0) -> None:
         """Make the draws of this step a function of (run seed, step, part of an accumulated batch) alone.
@@ -93,6 +99,33 @@ class Plain(Method):
 
     def losses(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
         yield plain_loss(model, batch)
+
+
+@dataclass(kw_only=True)
+class PlainLong(Plain):
+    """The plain model with as many optimizer updates as a method that makes several of each batch.
+
+    Each batch is repeated in the same places, so that nothing but the mixing is left out.
+
+    Args:
+        updates: of each batch, at least 1.
+    """
+
+    key: ClassVar[str] = "none_long"
+    updates: int = 15
+
+    def __post_init__(self) -> None:
+        check_count("updates", self.updates)
+
+    @property
+    def updates_per_batch(self) -> int:
+        return self.updates
+
+
+def check_count(name: str, value: int) -> None:
+    """Raise ``ValueError`` unless ``value`` is a whole number of at least 1."""
+    if not (isinstance(value, int) and value >= 1):
+        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
 
 
 def names() -> list[str]:

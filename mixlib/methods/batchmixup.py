@@ -1,0 +1,293 @@
+"""BatchMixup and the two pairwise methods it is compared with.
+
+"BatchMixup: Improving Training by Interpolating Hidden States of the Entire Mini-batch" (Findings of ACL 2021). All
+three mix the sentence vectors v(x) that enter the class layer, and two of them mix the class vectors w_y, the rows of
+that layer, alike. Only mixed points are trained on.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mixlib import sites
+from mixlib.methods.base import Batch, Method, check_count, inputs_of
+from mixlib.mixing import check_alpha, mixed_cross_entropy, sample_beta, sample_lam
+
+OBJECTIVES = ("softmax", "dot")
+POLICIES = ("elementwise", "sample")
+UPDATES = ("each", "one")
+CHUNK = {"cpu": 2**18, "cuda": 2**25}  # entries of the policy held at once: what fits the cache; 128 MiB
+
+
+def _one_of(name: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+
+
+@dataclass(kw_only=True)
+class MixedVectors(Method):
+    """Train on points mixed from the sentence vectors of a batch: one forward pass, mixing is a few small products."""
+
+    paper: ClassVar[str] = "batchmixup"
+    min_rows: ClassVar[int] = 2
+    alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_alpha(self.alpha)
+
+    def prepare(self, model: nn.Module, tokenizer: Any = None, train_lengths: Sequence[int] | None = None) -> None:
+        sites.class_layer(sites.unwrap(model))  # raises if the head has no linear class layer
+
+    @abstractmethod
+    def loss(self, vectors: Tensor, classes: nn.Linear, labels: Tensor) -> Tensor:
+        """The loss of one draw, a scalar.
+
+        Args:
+            vectors: (rows, hidden) float32.
+            classes: the class layer; row c of its weight is the class vector w_c.
+            labels: (rows,).
+        """
+
+    def losses(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
+        labels = batch["labels"]
+        if len(labels) < 2:
+            raise ValueError(f"{self.key} mixes the rows of a batch and needs at least 2 of them, got {len(labels)}")
+        vectors = sites.sentence_vectors(model, inputs_of(batch)).float()
+        with torch.autocast(vectors.device.type, enabled=False):  # shares near 1 / rows need more digits than bf16 has
+            loss = self.loss(vectors, sites.class_layer(sites.unwrap(model)), labels)
+        yield loss
+
+
+@dataclass(kw_only=True)
+class Pairwise(MixedVectors):
+    """Mix every row with every row, n draws a batch (section 3).
+
+    Args:
+        alpha: of Beta(alpha, alpha), positive (not stated; 0.4 in the author's code).
+        n: draws a batch (15 in the paper's timing and the author's code).
+        updates: ``"each"``: every draw is an optimizer update of its own, on the batch encoded anew, which makes an
+            epoch n times as long; ``"one"``: the mean of the n losses is one update, as a control.
+    """
+
+    alpha: float = 0.4
+    n: int = 15
+    updates: str = "each"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("n", self.n)
+        _one_of("updates", self.updates, UPDATES)
+
+    @property
+    def updates_per_batch(self) -> int:
+        return self.n if self.updates == "each" else 1
+
+    @abstractmethod
+    def one_draw(self, vectors: Tensor, classes: nn.Linear, labels: Tensor) -> Tensor:
+        """The loss of all ordered pairs under one draw."""
+
+    def loss(self, vectors: Tensor, classes: nn.Linear, labels: Tensor) -> Tensor:
+        draws = 1 if self.updates == "each" else self.n
+        return torch.stack([self.one_draw(vectors, classes, labels) for _ in range(draws)]).mean()
+
+
+@dataclass(kw_only=True)
+class Mixup(Pairwise):
+    """Mixup of hidden states: x_ij = beta x_i + (1 - beta) x_j, y_ij alike (equations 1 and 2)."""
+
+    key: ClassVar[str] = "mixup"
+
+    def one_draw(self, vectors: Tensor, classes: nn.Linear, labels: Tensor) -> Tensor:
+        return all_pairs_loss(vectors, classes, labels, sample_lam(self.alpha, self.generator))
+
+
+def all_pairs_loss(vectors: Tensor, classes: nn.Module, labels: Tensor, lam: float) -> Tensor:
+    """Mean mixed cross-entropy of all rows * rows ordered pairs; ``lam`` is the weight of the first of a pair."""
+    rows = len(labels)
+    first = torch.arange(rows, device=labels.device).repeat_interleave(rows)
+    second = torch.arange(rows, device=labels.device).repeat(rows)
+    mixed = lam * vectors[first] + (1 - lam) * vectors[second]
+    # rows of the pairs (i, j) and (j, i) are each other's partners
+    return mixed_cross_entropy(classes(mixed), labels[first], second * rows + first, lam)
+
+
+@dataclass(kw_only=True)
+class NonlinearMixup(Pairwise):
+    """Nonlinear mixup (Guo 2020) moved to sentence vectors: one Beta draw a dimension, class vectors mixed alike.
+
+    Args:
+        alpha, n, updates: as in mixup.
+        objective: as in BatchMixup.
+    """
+
+    key: ClassVar[str] = "nonlinear_mixup"
+    objective: str = "softmax"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _one_of("objective", self.objective, OBJECTIVES)
+
+    def one_draw(self, vectors: Tensor, classes: nn.Linear, labels: Tensor) -> Tensor:
+        lam = sample_beta((vectors.shape[1],), self.alpha, self.generator).to(vectors.device)
+        return nonlinear_loss(vectors, classes, labels, lam, self.objective)
+
+
+def nonlinear_loss(
+    vectors: Tensor, classes: nn.Linear, labels: Tensor, lam: Tensor, objective: str = "softmax"
+) -> Tensor:
+    """Mean loss of all ordered pairs whose dimensions are mixed with ``lam`` (hidden,) in vectors and class vectors."""
+    rows, width = vectors.shape
+    y = classes.weight[labels]
+    mixed_x = (lam * vectors[:, None] + (1 - lam) * vectors[None]).view(rows * rows, width)
+    mixed_y = (lam * y[:, None] + (1 - lam) * y[None]).view(rows * rows, width)
+    own = lam.mean()
+    bias = None if classes.bias is None else classes.bias[labels]
+    mixed_bias = None if bias is None else (own * bias[:, None] + (1 - own) * bias[None]).flatten()
+    return point_loss(mixed_x, mixed_y, mixed_bias, classes.weight, classes.bias, objective)
+
+
+@dataclass(kw_only=True)
+class BatchMixup(MixedVectors):
+    """BatchMixup: every mixed point is a weighted sum of the whole batch, n points in one product (section 4).
+
+    Args:
+        alpha: of the policy's Beta(alpha, alpha) entries, positive (not stated; uniform, 1, in the author's code).
+        n: mixed points a batch (not stated; the author's code has 400 for batches of 5, 2400 for batches of 32).
+        n_per_row: mixed points a row of the batch, in place of ``n``.
+        policy: ``"elementwise"``: a weight for each row and dimension (equation 3); ``"sample"``: one weight a row
+            (the author's code).
+        objective: ``"softmax"``: -x'.y' + logsumexp_c(x'.w_c), which with one weight a row is cross-entropy against
+            the mixed label; ``"dot"``: -x'.y' as printed, which has no lower bound and does not train a classifier.
+        temperature: the policy is divided by it before the softmax. At 1 (the paper) weights stay within a factor e
+            of each other and points crowd at the batch mean; small values spread them.
+    """
+
+    key: ClassVar[str] = "batchmixup"
+    n: int = 400
+    n_per_row: int | None = None
+    policy: str = "elementwise"
+    objective: str = "softmax"
+    temperature: float = 1.0
+    chunk: int | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("n", self.n)
+        if self.n_per_row is not None:
+            check_count("n_per_row", self.n_per_row)
+        _one_of("policy", self.policy, POLICIES)
+        _one_of("objective", self.objective, OBJECTIVES)
+        if not self.temperature > 0:
+            raise ValueError(f"temperature must be positive, got {self.temperature!r}")
+
+    def draw(self, points: int, rows: int, width: int, generator: torch.Generator) -> Tensor:
+        """A policy M: (points, rows, hidden), or (points, rows, 1) with one weight a row."""
+        return sample_beta((points, rows, width if self.policy == "elementwise" else 1), self.alpha, generator)
+
+    def loss(self, vectors: Tensor, classes: nn.Linear, labels: Tensor) -> Tensor:
+        rows, width = vectors.shape
+        points = self.n if self.n_per_row is None else self.n_per_row * rows
+        generator = self.generator
+        if generator.device != vectors.device:  # millions of draws are made where they are used
+            seed = int(torch.randint(2**62, (), generator=generator))
+            generator = torch.Generator(vectors.device).manual_seed(seed)
+        chunk = self.chunk or CHUNK.get(vectors.device.type, CHUNK["cuda"])
+        # four draws come from one random number: multiples of four give the same points at every chunk size
+        at_once = max(4, chunk // (rows * width) // 4 * 4)
+
+        def part(start: int, vectors: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+            count = min(at_once, points - start)
+            policy = self.draw(count, rows, width, generator)
+            loss = batchmixup_loss(vectors, weight, bias, labels, policy, self.objective, self.temperature)
+            return loss * (count / points)
+
+        tensors = [vectors, classes.weight] + ([] if classes.bias is None else [classes.bias])
+        return summed(part, range(0, points, at_once), *tensors)
+
+
+def shares_of(policy: Tensor, temperature: float = 1.0) -> Tensor:
+    """The share of each row in each mixed point: softmax of the policy over the rows, shape unchanged.
+
+    Args:
+        policy: (points, rows, hidden), or (points, rows, 1) with one weight a row.
+        temperature: that the policy is divided by.
+    """
+    return torch.softmax(policy / temperature, 1)
+
+
+def mixed_points(vectors: Tensor, shares: Tensor) -> Tensor:
+    """The mixed points (points, hidden) of these vectors (rows, hidden): equations 3 and 4."""
+    return shares.squeeze(2) @ vectors if shares.shape[2] == 1 else (shares * vectors).sum(1)
+
+
+def batchmixup_loss(
+    vectors: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    labels: Tensor,
+    policy: Tensor,
+    objective: str = "softmax",
+    temperature: float = 1.0,
+) -> Tensor:
+    """Mean loss over the mixed points of a policy, a scalar.
+
+    Args:
+        vectors: (rows, hidden).
+        weight, bias: (num_labels, hidden) class vectors and (num_labels,) or ``None``. The paper has no bias; that of a
+            model's class layer is mixed with each row's mean weight over the dimensions.
+        labels: (rows,).
+        policy, temperature: as in :func:`shares_of`.
+        objective: as in :class:`BatchMixup`.
+    """
+    shares = shares_of(policy, temperature)
+    mixed_x, mixed_y = mixed_points(vectors, shares), mixed_points(weight[labels], shares)
+    mixed_bias = None if bias is None else shares.mean(2) @ bias[labels]
+    return point_loss(mixed_x, mixed_y, mixed_bias, weight, bias, objective)
+
+
+def point_loss(
+    mixed_x: Tensor, mixed_y: Tensor, mixed_bias: Tensor | None, weight: Tensor, bias: Tensor | None, objective: str
+) -> Tensor:
+    """Mean over the points of -x'.y' (``"dot"``, as printed) or of -x'.y' + logsumexp_c(x'.w_c) (``"softmax"``)."""
+    match = (mixed_x * mixed_y).sum(1)
+    if objective == "dot":
+        return -match.mean()
+    if mixed_bias is not None:
+        match = match + mixed_bias
+    return (F.linear(mixed_x, weight, bias).logsumexp(1) - match).mean()
+
+
+def summed(part: Callable[..., Tensor], pieces: Sequence[int], *tensors: Tensor) -> Tensor:
+    """The sum of ``part(piece, *tensors)``, with only one piece's intermediate results in memory at a time."""
+    return _Summed.apply(part, pieces, *tensors)
+
+
+class _Summed(torch.autograd.Function):
+    """The gradient of each piece is taken at once, in the forward pass; only the (small) sums are kept."""
+
+    @staticmethod
+    def forward(ctx: Any, part: Callable[..., Tensor], pieces: Sequence[int], *tensors: Tensor) -> Tensor:
+        leaves = [tensor.detach().requires_grad_() for tensor in tensors]
+        total = torch.zeros((), dtype=tensors[0].dtype, device=tensors[0].device)
+        gradients = [torch.zeros_like(leaf) for leaf in leaves]
+        for piece in pieces:
+            with torch.enable_grad():
+                loss = part(piece, *leaves)
+                found = torch.autograd.grad(loss, leaves, allow_unused=True)
+            total += loss.detach()
+            for gradient, more in zip(gradients, found, strict=True):
+                if more is not None:
+                    gradient += more
+        ctx.save_for_backward(*gradients)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        return None, None, *(upstream * gradient for gradient in ctx.saved_tensors)

@@ -1,0 +1,212 @@
+"""Where results are kept: one JSON file a finished run or study, named by a hash of what it is.
+
+So two notebooks that need the same run share it, and a sweep that was stopped goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable
+from dataclasses import MISSING, dataclass, fields, replace
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from mixlib import paths
+
+
+class DamagedRecord(ValueError):
+    """A record file that cannot be read, or that is not the record of the run it stands for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """Everything a result depends on, except the machine. Equal specs are the same run.
+
+    Attributes:
+        paper: whose protocol this is.
+        seed: of every random choice.
+        synthetic: on invented data, never a result.
+    """
+
+    paper: str
+    seed: int
+    synthetic: bool = False
+
+    def canonical(self) -> dict[str, Any]:
+        """The fields that differ from their defaults, with sorted names: what the key is made of.
+
+        Leaving defaults out keeps the keys of existing records when a field is added.
+        """
+        kept = {}
+        for item in sorted(fields(self), key=lambda f: f.name):
+            default = item.default if item.default_factory is MISSING else item.default_factory()
+            if default is MISSING or getattr(self, item.name) != default:
+                kept[item.name] = getattr(self, item.name)
+        return json.loads(json.dumps(kept))
+
+    @cached_property
+    def key(self) -> str:
+        """Sixteen hexadecimal digits that name this run."""
+        return sha256(json.dumps(self.canonical(), sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def cell(self) -> Self:
+        """This spec without its seed: runs of one cell of a table share it."""
+        return replace(self, seed=0)
+
+    @property
+    def name(self) -> str:
+        """What the file name says beside seed and key."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_canonical(cls, values: dict[str, Any]) -> Self:
+        """The spec that :meth:`canonical` wrote."""
+        return cls(**values)
+
+    @property
+    def record_type(self) -> type[Record]:
+        """The kind of record that holds its result."""
+        return next(kind for kind in RECORD_TYPES if kind.spec_type is type(self))
+
+    def __hash__(self) -> int:  # dataclass makes its own for each subclass, which has to name this one again
+        return hash(self.key)
+
+
+RECORD_TYPES: list[type[Record]] = []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What one finished run or study measured.
+
+    Attributes:
+        spec: what was run.
+        environment: versions, device, threads, precision, peak memory in MiB.
+        origin: class of machine it was made on.
+        started: UTC time.
+    """
+
+    spec_type: ClassVar[type[Spec]]
+
+    spec: Any
+    environment: dict[str, Any]
+    origin: str
+    started: str
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        RECORD_TYPES.append(cls)
+
+    def check(self) -> None:
+        """Read what every record of this type has, so that a file without it is found out at once."""
+
+    def to_json(self) -> str:
+        """The record as text, with its key."""
+        values = {"key": self.spec.key, **{f.name: getattr(self, f.name) for f in fields(self)}}
+        values["spec"] = self.spec.canonical()
+        return json.dumps(values, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read a record; :class:`DamagedRecord` if it is cut short, edited in its settings, or of another kind."""
+        try:
+            values = json.loads(text)
+            key = values.pop("key")
+            record = cls(**{**values, "spec": cls.spec_type.from_canonical(values["spec"])})
+            record.check()
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+            raise DamagedRecord(f"not a run record ({type(error).__name__}: {error})") from error
+        if key != record.spec.key:
+            raise DamagedRecord(f"its settings have the key {record.spec.key}, but it says {key}")
+        return record
+
+
+def read(text: str) -> Record:
+    """A record of whichever kind it is; :class:`DamagedRecord` if of none."""
+    reasons = []
+    for kind in RECORD_TYPES:
+        try:
+            return kind.from_json(text)
+        except DamagedRecord as error:
+            reasons.append(str(error))
+    raise DamagedRecord(reasons[0])
+
+
+class Store:
+    """A folder of records, one JSON file a finished run, by default the repository's ``data/results``.
+
+    Args:
+        folder: for runs on real data; synthetic ones go to a folder of their own that is not committed.
+    """
+
+    def __init__(self, folder: Path | str | None = None) -> None:
+        self.folder = Path(folder) if folder else paths.results()
+        self.synthetic_folder = self.folder / "synthetic" if folder else paths.synthetic_results()
+
+    def path(self, spec: Spec) -> Path:
+        """Where the record of this run is, or would be."""
+        folder = self.synthetic_folder if spec.synthetic else self.folder
+        return folder / spec.paper / f"{spec.name}-{spec.seed}-{spec.key}.json"
+
+    def get(self, spec: Spec) -> Record | None:
+        """The record of this run, ``None`` if it has not been made.
+
+        Raises:
+            DamagedRecord: the file is there but unusable; it is named, and has to be deleted to run it again.
+        """
+        path = self.path(spec)
+        try:
+            text = path.read_text()
+        except FileNotFoundError:
+            return None
+        try:
+            record = spec.record_type.from_json(text)
+        except DamagedRecord as error:
+            raise DamagedRecord(f"{path}: {error}; delete it to run it again") from error
+        if record.spec != spec:
+            raise DamagedRecord(f"{path}: holds the run {record.spec}, not {spec}; delete it to run it again")
+        return record
+
+    def put(self, record: Record) -> Path:
+        """Write a record by atomic rename: other processes see all of it or nothing."""
+        path = self.path(record.spec)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".", suffix=".tmp", delete=False) as file:
+            try:
+                file.write(record.to_json())
+                file.flush()
+                os.fsync(file.fileno())
+                os.chmod(file.name, 0o644)
+                os.replace(file.name, path)
+            except BaseException:
+                os.unlink(file.name)
+                raise
+        return path
+
+    def missing(self, specs: Iterable[Spec]) -> list[Spec]:
+        """Those of the runs that have no usable record, each once."""
+        return [spec for spec in dict.fromkeys(specs) if not self._usable(spec)]
+
+    def _usable(self, spec: Spec) -> bool:
+        try:
+            return self.get(spec) is not None
+        except DamagedRecord:
+            return False
+
+    def scan(self) -> tuple[list[Record], dict[Path, str]]:
+        """All usable records of the folder, and for each file left out the reason."""
+        records, left_out = [], {}
+        for path in sorted({*self.folder.rglob("*.json"), *self.synthetic_folder.rglob("*.json")}):
+            try:
+                record = read(path.read_text())
+                if path.name != self.path(record.spec).name:
+                    raise DamagedRecord(f"its name does not fit its settings ({self.path(record.spec).name})")
+                records.append(record)
+            except (DamagedRecord, UnicodeDecodeError) as error:
+                left_out[path] = str(error)
+        return records, left_out

@@ -1,0 +1,93 @@
+"""What is measured without a row in a results table: an illustration, a geometry, a time. One module a paper.
+
+A study is a registered function from its spec to a dictionary of numbers. Its record stands beside those of the runs,
+so a figure is drawn from records alone.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from typing import Any, ClassVar
+
+from transformers import set_seed
+
+from mixlib import runs
+from mixlib.store import Record, Spec
+
+STUDIES: dict[str, Callable[..., dict[str, Any]]] = {}
+
+
+def study(function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Register a function ``(spec) -> values`` under its name."""
+    STUDIES[function.__name__] = function
+    return function
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudySpec(Spec):
+    """One study. Attributes: ``study`` (a name in :data:`STUDIES`), ``params`` (of that study)."""
+
+    study: str
+    params: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "params", json.loads(json.dumps(self.params)))
+
+    @property
+    def name(self) -> str:
+        return self.study
+
+    __hash__ = Spec.__hash__
+
+    def __str__(self) -> str:
+        params = "".join(f" {name}={value}" for name, value in self.params.items())
+        return f"{self.study}{params} seed {self.seed}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRecord(Record):
+    """What one study measured.
+
+    Attributes:
+        values: what the study's function returned.
+        timing: ``total_seconds``.
+        spec, environment, origin, started: see :class:`mixlib.store.Record`.
+    """
+
+    spec_type: ClassVar[type[StudySpec]] = StudySpec
+
+    values: dict[str, Any]
+    timing: dict[str, float]
+
+    def check(self) -> None:
+        self.values.keys()
+
+
+def execute(spec: StudySpec) -> StudyRecord:
+    """Do one study and return its record; nothing is written.
+
+    Raises:
+        ValueError: unknown study (with the nearest names), and what the study itself refuses.
+    """
+    if spec.study not in STUDIES:
+        near = get_close_matches(spec.study, STUDIES, n=3, cutoff=0.4) or sorted(STUDIES)
+        raise ValueError(f"unknown study {spec.study!r}; did you mean {', '.join(near)}?")
+    started, clock = datetime.now(UTC), time.perf_counter()
+    set_seed(spec.seed)
+    values = STUDIES[spec.study](spec)
+    return StudyRecord(
+        spec=spec,
+        values=json.loads(json.dumps(values)),
+        timing={"total_seconds": round(time.perf_counter() - clock, 3)},
+        environment=runs.environment("fp32"),
+        origin=runs.machine_class(),
+        started=started.isoformat(timespec="seconds"),
+    )
+
+
+from mixlib.studies import batchmixup as batchmixup  # noqa: E402 (its functions register themselves)

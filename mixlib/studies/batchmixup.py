@@ -1,0 +1,209 @@
+"""What BatchMixup's figure, timing statement and claim of a filled space rest on, measured."""
+
+from __future__ import annotations
+
+import random
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+from mixlib import bench, geometry, heads, methods, runs, sites
+from mixlib.methods.batchmixup import mixed_points, shares_of
+from mixlib.mixing import sample_beta
+from mixlib.runs import RunSpec
+from mixlib.studies import StudySpec, study
+
+CENTRE, DEVIATION = 2.0, 2.0  # of the two Gaussian clouds at (-2, -2) and (2, 2); ours, as the paper gives none
+POOL = 2000
+GRID = 41
+REACH = 8.0  # the paper's panels run from -8 to 8
+
+
+class PointClassifier(nn.Module):
+    """A multilayer perceptron on points of the plane, built like the head of Table 1: two tanh layers, class layer."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.config = SimpleNamespace(num_labels=2)
+        self.base_model = nn.Linear(2, width)
+        self.hidden = heads.tanh_layers(width)
+        self.classifier = nn.Linear(width, 2)
+
+    def forward(self, points: Tensor, labels: Tensor | None = None) -> SequenceClassifierOutput:
+        logits = self.classifier(self.hidden(self.base_model(points)))
+        return SequenceClassifierOutput(logits=logits)
+
+
+def clouds(rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """``rows`` points (rows, 2) of the two clouds, half of each, and their labels (rows,)."""
+    labels = torch.arange(rows) % 2
+    centres = CENTRE * (2.0 * labels - 1)[:, None]
+    return centres + DEVIATION * torch.randn(rows, 2, generator=generator), labels
+
+
+@study
+def toy(spec: StudySpec) -> dict[str, Any]:
+    """Figure 1: five points of each of two Gaussian classes, a perceptron of 100 epochs, one method.
+
+    Params: ``method``, ``method_params``, ``draws`` (trainings, each on new points), ``shots``, ``epochs``,
+    ``learning_rate``, ``width``. Values: ``accuracy`` of each draw on the same pool of points; for the first draw its
+    ``points``, ``labels`` and the probability of class 1 on a ``grid``; the ``pool``'s first 400 points.
+    """
+    p = spec.params
+    generator = torch.Generator().manual_seed(spec.seed)
+    pool, pool_labels = clouds(POOL, generator)
+    axis = torch.linspace(-REACH, REACH, GRID)
+    grid = torch.cartesian_prod(axis, axis)
+    values: dict[str, Any] = {"accuracy": []}
+    for draw in range(p["draws"]):
+        points, labels = clouds(2 * p["shots"], generator)
+        torch.manual_seed(draw)  # the same start for every method
+        model = PointClassifier(p["width"]).train()
+        method = methods.get(p["method"], **p.get("method_params", {}))
+        method.prepare(model)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=p["learning_rate"])
+        for step in range(p["epochs"] * method.updates_per_batch):
+            method.seed_step(draw, step)
+            for loss in method.losses(model, {"points": points, "labels": labels}):
+                loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        with torch.inference_mode():
+            right = model(pool).logits.argmax(1) == pool_labels
+            values["accuracy"].append(round(float(right.float().mean()), 4))
+            if draw == 0:
+                chance = model(grid).logits.softmax(1)[:, 1]
+                shown = {"points": points, "grid": chance.view(GRID, GRID), "pool": pool[:400]}
+                values |= {name: [[round(v, 3) for v in row] for row in x.tolist()] for name, x in shown.items()}
+                values |= {"labels": labels.tolist(), "pool_labels": pool_labels[:400].tolist()}
+    return values
+
+
+@study
+def geometry_of_policies(spec: StudySpec) -> dict[str, Any]:
+    """Where the mixed points of each policy lie among the sentence vectors of a batch (claim 11).
+
+    Params: ``run`` (canonical spec of a plain run that is trained first), ``rows`` (batch sizes), ``points``,
+    ``policies`` (list of ``{"policy": pairwise | nonlinear | elementwise | sample, "alpha", "temperature"}``). Values:
+    ``rows`` of measurements, one a batch size and policy.
+    """
+    p = spec.params
+    fitted = runs.fit(RunSpec.from_canonical(p["run"] | {"seed": spec.seed}))
+    trainer, model = fitted.trainer, fitted.trainer.model.eval()
+    generator = torch.Generator().manual_seed(spec.seed)
+    order = torch.randperm(len(fitted.train), generator=generator).tolist()
+    found = []
+    for rows in p["rows"]:
+        batch = trainer._prepare_inputs(trainer.data_collator([_inputs(fitted.train[i]) for i in order[:rows]]))
+        with torch.inference_mode():
+            vectors = sites.sentence_vectors(model, {k: v for k, v in batch.items() if k != "labels"}).float().cpu()
+        unit = geometry.mean_pair_distance(vectors)
+        for policy in p["policies"]:
+            points, largest = draw_points(vectors, p["points"], generator=generator, **policy)
+            found.append(
+                {"rows": rows, **policy}
+                | {
+                    "largest_share": round(largest, 4),
+                    "distance": round(float(geometry.distance_to_segments(points, vectors).mean()) / unit, 4),
+                    "spread": round(geometry.spread(points, vectors), 4),
+                    "effective_rank": round(geometry.effective_rank(points), 2),
+                    "batch_rank": round(geometry.effective_rank(vectors), 2),
+                    "box_side": round(geometry.box_side(points, vectors), 4),
+                }
+            )
+    return {"rows": found, "accuracy": trainer.state.log_history[-2].get("eval_test_accuracy")}
+
+
+def _inputs(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if value is not None}
+
+
+def draw_points(
+    vectors: Tensor,
+    points: int,
+    policy: str,
+    alpha: float,
+    generator: torch.Generator,
+    temperature: float = 1.0,
+) -> tuple[Tensor, float]:
+    """Points mixed from vectors (rows, hidden) by a policy, and the mean of the largest share a row has in one.
+
+    ``pairwise`` and ``nonlinear`` mix random pairs with a draw each, ``sample`` and ``elementwise`` the whole batch.
+    """
+    rows, width = vectors.shape
+    if policy in ("pairwise", "nonlinear"):
+        first = torch.randint(rows, (points,), generator=generator)
+        second = (first + 1 + torch.randint(rows - 1, (points,), generator=generator)) % rows
+        lam = sample_beta((points, width if policy == "nonlinear" else 1), alpha, generator)
+        return lam * vectors[first] + (1 - lam) * vectors[second], float(torch.maximum(lam, 1 - lam).mean())
+    shares = shares_of(sample_beta((points, rows, width if policy == "elementwise" else 1), alpha, generator),
+                       temperature)  # fmt: skip
+    return mixed_points(vectors, shares), float(shares.amax(1).mean())
+
+
+@study
+def epoch_time(spec: StudySpec) -> dict[str, Any]:
+    """Seconds an epoch takes with each method at several n (claims 8 to 10).
+
+    Params: ``run`` (canonical spec of the plain run whose epoch it is), ``n`` (numbers of mixed points), ``batches``
+    (timed, of the epoch's). Methods take turns in random order on the same batch, so that other load on the machine
+    falls on all alike. Values: ``batches_per_epoch``; ``seconds`` by method and n, a list with one entry a batch.
+    """
+    p = spec.params
+    fitted = runs.fit(RunSpec.from_canonical(p["run"] | {"seed": spec.seed, "max_steps": 1}))
+    trainer = fitted.trainer
+    model, size = trainer.model.train(), trainer.args.per_device_train_batch_size
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
+    contestants = {("none", 1): methods.get("none")}
+    for n in p["n"]:
+        contestants |= {(name, n): methods.get(name, n=n) for name in ("mixup", "nonlinear_mixup", "batchmixup")}
+    order = torch.randperm(len(fitted.train), generator=torch.Generator().manual_seed(spec.seed)).tolist()
+    shuffle = random.Random(spec.seed)
+    seconds: dict[str, dict[str, list[float]]] = {}
+    for i in range(p["batches"] + 1):  # the first one warms up
+        chosen = order[i * size : (i + 1) * size]
+        batch = trainer._prepare_inputs(trainer.data_collator([_inputs(fitted.train[j]) for j in chosen]))
+        turns = list(contestants) if i else [("none", 1)]
+        shuffle.shuffle(turns)
+        for name, n in turns:
+            method = contestants[name, n]
+            method.seed_step(spec.seed, i)
+            took = sum(bench.step(model, optimizer, method, batch) for _ in range(method.updates_per_batch))
+            if i:
+                seconds.setdefault(name, {}).setdefault(str(n), []).append(round(took, 5))
+    return {"batches_per_epoch": -(-len(fitted.train) // size), "seconds": seconds}
+
+
+@study
+def objectives(spec: StudySpec) -> dict[str, Any]:
+    """The printed dot-product loss beside the softmax reading, on the toy problem with all its points.
+
+    Params: ``objective``, ``policy``, ``steps``, ``learning_rate``, ``width``, ``rows``. Values: every tenth step's
+    ``loss``, ``accuracy`` on the batch, ``cosine`` of the two class vectors and their mean ``norm``.
+    """
+    p = spec.params
+    points, labels = clouds(p["rows"], torch.Generator().manual_seed(spec.seed))
+    torch.manual_seed(spec.seed)
+    model = PointClassifier(p["width"])
+    method = methods.get("batchmixup", objective=p["objective"], policy=p["policy"])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=p["learning_rate"])
+    curve: dict[str, list[float]] = {"step": [], "loss": [], "accuracy": [], "cosine": [], "norm": []}
+    for step in range(p["steps"] + 1):
+        method.seed_step(spec.seed, step)
+        (loss,) = method.losses(model, {"points": points, "labels": labels})
+        if step % 10 == 0:
+            with torch.inference_mode():
+                weight = model.classifier.weight
+                right = (model(points).logits.argmax(1) == labels).float().mean()
+                cosine = F.cosine_similarity(weight[0], weight[1], dim=0)
+            entry = {"step": step, "loss": loss, "accuracy": right, "cosine": cosine, "norm": weight.norm(dim=1).mean()}
+            for name, value in entry.items():
+                curve[name].append(round(float(value), 4))
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return curve
