@@ -80,9 +80,10 @@ def _overview(artefact: Artefact, store) -> dict:
 @click.option("--json", "as_json", is_flag=True, help="an array of objects on standard output, nothing else")
 def list_(as_json: bool) -> None:
     """Every table, figure and algorithm of the papers: its notebook, its runs and how many are done."""
+    from mixlib import protocols
     from mixlib.store import Store
 
-    rows = [_overview(artefact, Store()) for artefact in published.artefacts()]
+    rows = [_overview(artefact, Store()) for artefact in protocols.artefacts()]
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return
@@ -130,18 +131,18 @@ def refresh(only) -> None:
 def run(artefacts, profile, engine, model, seeds, max_steps, limit) -> None:
     """Run what the records of these ARTEFACTS (ids, or 'all') still miss."""
     from mixlib import engines, protocols
+    from mixlib.runs import RunSpec
     from mixlib.store import Store
 
-    ids = [a.id for a in published.artefacts()] if "all" in artefacts else artefacts
+    ids = [a.id for a in protocols.artefacts()] if "all" in artefacts else artefacts
     specs = [spec for id_ in ids for spec in protocols.artefact_runs(id_, profile, model=model, seeds=seeds)]
     if max_steps:
-        specs = [spec.trial(max_steps) for spec in specs]
+        specs = [spec.trial(max_steps) for spec in specs if isinstance(spec, RunSpec)]
     store = Store()
     missing = store.missing(specs)
     click.echo(f"{len(set(specs))} runs, {len(missing)} to do", err=True)
     for record in engines.run_all(missing[:limit], engine, store):
-        test = record.test
-        click.echo(f"{record.spec}: accuracy {test['accuracy']:.3f} nll {test['nll']:.3f} ece {test['ece']:.3f}")
+        click.echo(f"{record.spec}: {record.summary}")
 
 
 @main.command()
@@ -157,7 +158,7 @@ def status(profiles, model) -> None:
     for profile in profiles or protocols.PROFILES:
         protocols.check_profile(profile)
         click.echo(f"{profile}")
-        for artefact in published.artefacts():
+        for artefact in protocols.artefacts():
             specs = list(dict.fromkeys(protocols.artefact_runs(artefact.id, profile, model=model)))
             if not specs:
                 continue
@@ -201,7 +202,8 @@ def bench(as_json, lengths) -> None:
         return
     click.echo(f"{result['device']}, {result['threads']} threads, {result['precision']}, {result['rounds']} rounds")
     for row in result["methods"]:
-        click.echo(f"{row['method']:18} {1000 * row['seconds']:9.1f} ms   {row['ratio']:.2f} x none")
+        several = f", {row['updates_per_batch']} updates a batch" if row["updates_per_batch"] > 1 else ""
+        click.echo(f"{row['method']:18} {1000 * row['seconds']:9.1f} ms   {row['ratio']:.2f} x none{several}")
 
 
 @main.command()

@@ -76,8 +76,8 @@ def run(lengths: str = "trec", budget: float = 30.0, at_least: int = 3) -> dict[
 
     Returns:
         ``device``, ``threads``, ``precision``, ``lengths``, ``rounds`` and ``methods``: for each the median
-        ``seconds`` of a step, and ``ratio``, the median over the rounds of its time divided by the plain step's of
-        the same round.
+        ``seconds`` of an update, its ``updates_per_batch``, and ``ratio``, the median over the rounds of its time
+        divided by the plain step's of the same round.
     """
     if lengths not in LENGTHS:
         raise ValueError(f"unknown lengths {lengths!r}; choose one of {', '.join(LENGTHS)}")
@@ -111,6 +111,7 @@ def run(lengths: str = "trec", budget: float = 30.0, at_least: int = 3) -> dict[
         "methods": [
             {
                 "method": name,
+                "updates_per_batch": contestants[name][0].updates_per_batch,
                 "seconds": round(median(seconds), 5),
                 "ratio": round(median(s / p for s, p in zip(seconds, plain, strict=True)), 4),
             }

@@ -141,6 +141,10 @@ class RunRecord(Record):
         self.test["accuracy"]
 
     @property
+    def summary(self) -> str:
+        return f"accuracy {self.test['accuracy']:.3f} nll {self.test['nll']:.3f} ece {self.test['ece']:.3f}"
+
+    @property
     def test(self) -> dict[str, float]:
         """Test metrics of the selected evaluation."""
         return self.evaluations[self.selected]["test"]

@@ -102,6 +102,11 @@ class Record:
         super().__init_subclass__(**kwargs)
         RECORD_TYPES.append(cls)
 
+    @property
+    def summary(self) -> str:
+        """The result in a few words, for the command line."""
+        raise NotImplementedError
+
     def check(self) -> None:
         """Read what every record of this type has, so that a file without it is found out at once."""
 

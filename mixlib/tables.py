@@ -29,6 +29,10 @@ LABELS = {
     "cls_mixup_late": "CLS MixUp, last half",
     "input_mixup": "Input MixUp",
     "manifold_mixup": "Manifold MixUp",
+    "none_long": "no mixup, as many updates",
+    "mixup": "mixup (all pairs)",
+    "nonlinear_mixup": "nonlinear mixup",
+    "batchmixup": "BatchMixup",
 }
 
 
@@ -49,7 +53,7 @@ def frame(records: Iterable[RunRecord], size_label: Callable[[RunSpec], str] = l
             "method": spec.method,
             "param": str(spec.method_params.get("padding", "")),
             "seed": spec.seed,
-            "examples": spec.train_size,
+            "examples": record.data.get("train_rows", spec.train_size),
             "key": spec.key,
         }
         rows.append(row | {ours: 100 * record.test[theirs] for ours, theirs in METRICS.items()})

@@ -6,12 +6,14 @@ profile it was measured at, never of the paper's scale.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from mixlib import published
+from mixlib.store import Record, Spec, Store
 from mixlib.tables import Comparison
 
 SUPPORTED, CONTRADICTED, INCONCLUSIVE = "supported", "contradicted", "inconclusive"
@@ -54,6 +56,42 @@ def directions(comparisons: Sequence[Comparison]) -> Verdict:
     return Verdict(verdict, f"{text}; as claimed is +: {ends}")
 
 
+def judge(
+    paper: str,
+    needs: Mapping[Callable[[Any], Verdict], Sequence[Callable[..., list[Spec]]]],
+    view: Callable[[Sequence[Record]], Any],
+    profile: str,
+    store: Store | None = None,
+    **overrides: object,
+) -> dict[str, Verdict]:
+    """The verdict on each claim of a paper whose records are all there; nothing is run.
+
+    Args:
+        paper: key of the paper; its claims are numbered from 1 in the order of ``needs``.
+        needs: the test of each claim, and the functions of the protocol whose runs it looks at.
+        view: makes what a test is called with out of the records.
+        profile: whose runs count.
+        store: where records are, by default the repository's.
+        overrides: of the protocol, such as ``model``.
+    """
+    store = store or Store()
+    specs = {part: part(profile, **overrides) for parts in needs.values() for part in parts}
+    kept = {spec: store.get(spec) for part in specs.values() for spec in part}
+    found, views = {}, {}
+    for number, (test, parts) in enumerate(needs.items(), start=1):
+        wanted = list(dict.fromkeys(spec for part in parts for spec in specs[part]))
+        missing = sum(kept[spec] is None for spec in wanted)
+        if missing:
+            verdict = Verdict(NOT_RUN, f"{missing} of its {len(wanted)} runs are missing")
+        else:
+            if parts not in views:
+                views[parts] = view([kept[spec] for spec in wanted])
+            verdict = test(views[parts])
+            verdict = Verdict(verdict.verdict, verdict.evidence, tuple(spec.key for spec in wanted))
+        found[f"{paper}-{number}"] = verdict
+    return found
+
+
 def table(paper: str, profile: str, ids: Sequence[str] | None = None, **overrides: object) -> pd.DataFrame:
     """The claims of a paper with their verdicts at a profile, from the records there are; nothing is run.
 
@@ -66,9 +104,9 @@ def table(paper: str, profile: str, ids: Sequence[str] | None = None, **override
     Returns:
         Index ``id``; columns ``claim``, ``verdict``, ``scale``, ``evidence``, ``records`` (how many).
     """
-    from mixlib.claims import mixup_calibration
+    from mixlib.claims import batchmixup, mixup_calibration
 
-    judges = {"mixup_calibration": mixup_calibration.verdicts}
+    judges = {"batchmixup": batchmixup.verdicts, "mixup_calibration": mixup_calibration.verdicts}
     listed = published.claims(paper)
     verdicts = judges[paper](profile, **overrides) if paper in judges else {}
     rows = []

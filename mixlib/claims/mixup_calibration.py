@@ -5,11 +5,12 @@ Differences are in the papers' units, paired by seed, and turned so that positiv
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import pandas as pd
 
-from mixlib.claims import CONTRADICTED, INCONCLUSIVE, NOT_RUN, SUPPORTED, Verdict, directions
+from mixlib.claims import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Verdict, directions, judge
 from mixlib.protocols import mixup_calibration as protocol
 from mixlib.runs import RunRecord
 from mixlib.store import Store
@@ -34,8 +35,9 @@ LONGEST = ("unused_max", "sep_max", "pad_max")
 class _Runs:
     """The tidy frame of one profile, with short words for what the claims compare."""
 
-    def __init__(self, data: pd.DataFrame, records: dict[str, RunRecord]) -> None:
-        self.data, self.records = data, records
+    def __init__(self, records: Sequence[RunRecord]) -> None:
+        self.data = frame(records, protocol.size_label)
+        self.records = {record.spec.key: record for record in records}
 
     def get(self, dataset: str, size: str, method: str, metric: str, param: str = "") -> pd.Series:
         if metric == "score":
@@ -246,18 +248,4 @@ NEEDS = {
 
 def verdicts(profile: str, store: Store | None = None, **overrides: object) -> dict[str, Verdict]:
     """The verdict on each claim whose runs are all there, and ``not run at this scale`` on the others."""
-    store = store or Store()
-    found: dict[str, Verdict] = {}
-    runs = {table: table(profile, **overrides) for table in (T2, T3, T4, T5)}
-    kept = {spec: store.get(spec) for specs in runs.values() for spec in specs}
-    for number, (test, tables) in enumerate(NEEDS.items(), start=1):
-        claim = f"{protocol.PAPER}-{number}"
-        specs = list(dict.fromkeys(spec for table in tables for spec in runs[table]))
-        records = [kept[spec] for spec in specs]
-        if missing := sum(record is None for record in records):
-            found[claim] = Verdict(NOT_RUN, f"{missing} of its {len(specs)} runs are missing")
-            continue
-        data = frame(records, protocol.size_label)
-        verdict = test(_Runs(data, {record.spec.key: record for record in records}))
-        found[claim] = Verdict(verdict.verdict, verdict.evidence, tuple(data["key"]))
-    return found
+    return judge(protocol.PAPER, NEEDS, _Runs, profile, store, **overrides)

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from mixlib import published
+from mixlib.protocols import batchmixup as batchmixup
 from mixlib.protocols import mixup_calibration as mixup_calibration
-from mixlib.runs import RunSpec
+from mixlib.published import Artefact
+from mixlib.store import Spec
 
 PROFILES = ("smoke", "mini", "full")
 
@@ -18,10 +20,20 @@ class Recipe:
     """How an artefact is made: its notebook, and its runs for a profile (none for a drawing or a settings table)."""
 
     notebook: str
-    runs: Callable[..., list[RunSpec]] | None = None
+    runs: Callable[..., list[Spec]] | None = None
 
+
+# What the papers only state and we measure
+EXTRAS = (
+    Artefact("batchmixup-epoch-time", "batchmixup", "Epoch time", "measurement", "seconds an epoch takes, by method"),
+    Artefact("batchmixup-geometry", "batchmixup", "Geometry", "measurement", "where mixed points lie"),
+)
 
 RECIPES: dict[str, Recipe] = {
+    "batchmixup-figure1": Recipe("10_batchmixup_figure1", batchmixup.figure1),
+    "batchmixup-table1": Recipe("11_batchmixup_table1", batchmixup.table1),
+    "batchmixup-epoch-time": Recipe("12_batchmixup_epoch_time", batchmixup.epoch_time),
+    "batchmixup-geometry": Recipe("13_batchmixup_geometry", batchmixup.geometry),
     "calibration-table1": Recipe("20_calibration_tables1_6"),
     "calibration-table6": Recipe("20_calibration_tables1_6"),
     "calibration-figure1": Recipe("21_calibration_figure1"),
@@ -41,14 +53,23 @@ def check_profile(profile: str) -> str:
     return profile
 
 
-def artefact_runs(artefact_id: str, profile: str, **overrides: object) -> list[RunSpec]:
+def artefacts() -> list[Artefact]:
+    """Every table, figure and algorithm of the papers, and after each paper's what we measure beside them."""
+    found = published.artefacts()
+    for extra in reversed(EXTRAS):
+        last = max(i for i, artefact in enumerate(found) if artefact.paper == extra.paper and artefact not in EXTRAS)
+        found.insert(last + 1, extra)
+    return found
+
+
+def artefact_runs(artefact_id: str, profile: str, **overrides: object) -> list[Spec]:
     """The runs an artefact needs at a profile, ``[]`` if it needs none or is not built yet.
 
     Raises:
         ValueError: unknown artefact or profile (with the nearest names).
     """
     check_profile(profile)
-    known = [artefact.id for artefact in published.artefacts()]
+    known = [artefact.id for artefact in artefacts()]
     if artefact_id not in known:
         near = get_close_matches(artefact_id, known, n=3, cutoff=0.4) or known
         raise ValueError(f"unknown artefact {artefact_id!r}; did you mean {', '.join(near)}?")

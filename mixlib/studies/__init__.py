@@ -67,6 +67,10 @@ class StudyRecord(Record):
     def check(self) -> None:
         self.values.keys()
 
+    @property
+    def summary(self) -> str:
+        return f"{', '.join(self.values)} in {self.timing['total_seconds']:.1f} s"
+
 
 def execute(spec: StudySpec) -> StudyRecord:
     """Do one study and return its record; nothing is written.

@@ -20,6 +20,7 @@ from mixlib.studies import StudySpec, study
 CENTRE, DEVIATION = 2.0, 2.0  # of the two Gaussian clouds at (-2, -2) and (2, 2); ours, as the paper gives none
 POOL = 2000
 GRID = 41
+SHOWN = 120  # mixed points of each policy in a picture
 REACH = 8.0  # the paper's panels run from -8 to 8
 
 
@@ -78,7 +79,7 @@ def toy(spec: StudySpec) -> dict[str, Any]:
             if draw == 0:
                 chance = model(grid).logits.softmax(1)[:, 1]
                 shown = {"points": points, "grid": chance.view(GRID, GRID), "pool": pool[:400]}
-                values |= {name: [[round(v, 3) for v in row] for row in x.tolist()] for name, x in shown.items()}
+                values |= {name: _rounded(x) for name, x in shown.items()}
                 values |= {"labels": labels.tolist(), "pool_labels": pool_labels[:400].tolist()}
     return values
 
@@ -89,21 +90,25 @@ def geometry_of_policies(spec: StudySpec) -> dict[str, Any]:
 
     Params: ``run`` (canonical spec of a plain run that is trained first), ``rows`` (batch sizes), ``points``,
     ``policies`` (list of ``{"policy": pairwise | nonlinear | elementwise | sample, "alpha", "temperature"}``). Values:
-    ``rows`` of measurements, one a batch size and policy.
+    ``rows`` of measurements, one a batch size and policy; ``pictures`` by batch size: the vectors and the first mixed
+    points of each policy on the vectors' two principal axes; ``accuracy`` of the trained model.
     """
     p = spec.params
     fitted = runs.fit(RunSpec.from_canonical(p["run"] | {"seed": spec.seed}))
     trainer, model = fitted.trainer, fitted.trainer.model.eval()
     generator = torch.Generator().manual_seed(spec.seed)
     order = torch.randperm(len(fitted.train), generator=generator).tolist()
-    found = []
+    found, pictures = [], {}
     for rows in p["rows"]:
         batch = trainer._prepare_inputs(trainer.data_collator([_inputs(fitted.train[i]) for i in order[:rows]]))
         with torch.inference_mode():
             vectors = sites.sentence_vectors(model, {k: v for k, v in batch.items() if k != "labels"}).float().cpu()
         unit = geometry.mean_pair_distance(vectors)
+        axes = torch.linalg.svd(vectors - vectors.mean(0), full_matrices=False).Vh[:2].T
+        plane = {"vectors": _rounded((vectors - vectors.mean(0)) @ axes), "points": []}
         for policy in p["policies"]:
             points, largest = draw_points(vectors, p["points"], generator=generator, **policy)
+            plane["points"].append(_rounded((points[:SHOWN] - vectors.mean(0)) @ axes))
             found.append(
                 {"rows": rows, **policy}
                 | {
@@ -115,7 +120,13 @@ def geometry_of_policies(spec: StudySpec) -> dict[str, Any]:
                     "box_side": round(geometry.box_side(points, vectors), 4),
                 }
             )
-    return {"rows": found, "accuracy": trainer.state.log_history[-2].get("eval_test_accuracy")}
+        pictures[str(rows)] = plane
+    accuracy = next(log["eval_test_accuracy"] for log in trainer.state.log_history if "eval_test_accuracy" in log)
+    return {"rows": found, "pictures": pictures, "accuracy": accuracy}
+
+
+def _rounded(x: Tensor) -> list[list[float]]:
+    return [[round(value, 3) for value in row] for row in x.tolist()]
 
 
 def _inputs(row: dict[str, Any]) -> dict[str, Any]:
