@@ -231,6 +231,7 @@ def doctor() -> None:
     import torch
 
     from mixlib import corpora, models, runs
+    from mixlib.store import Store
 
     broken = []
     click.echo(f"python      {platform.python_version()}")
@@ -256,8 +257,8 @@ def doctor() -> None:
     click.echo(
         f"model       {models.MINILM}: {place if Path(place).is_dir() else 'from the hub (extra offline: from PyPI)'}"
     )
-    records, left_out = runs.Store().scan()
-    click.echo(f"records     {len(records)} usable in {runs.Store().folder}")
+    records, left_out = Store().scan()
+    click.echo(f"records     {len(records)} usable in {Store().folder}")
     broken += [f"{path}: {reason}" for path, reason in left_out.items()]
     for problem in broken:
         click.echo(f"problem: {problem}", err=True)

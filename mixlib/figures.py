@@ -338,8 +338,8 @@ def toy_accuracies(accuracies: pd.DataFrame) -> Figure:
         shown = accuracies[accuracies["learning_rate"] == rate]
         sns.stripplot(shown, x="accuracy", y="variant", order=order, color="0.6", size=2.5, alpha=0.5, jitter=False,
                       ax=axis)  # fmt: skip
-        sns.pointplot(shown, x="accuracy", y="variant", order=order, linestyle="none", errorbar=_t_interval, capsize=0.3,
-                      color="black", marker="D", markersize=4, ax=axis)  # fmt: skip
+        sns.pointplot(shown, x="accuracy", y="variant", order=order, linestyle="none", errorbar=_t_interval,
+                      capsize=0.3, color="black", marker="D", markersize=4, ax=axis)  # fmt: skip
         axis.axvline(shown.loc[shown["variant"] == order[0], "accuracy"].mean(), color="black", linestyle="--",
                      linewidth=1)  # fmt: skip
         axis.set(title=f"learning rate {rate:g}", xlabel="accuracy on 2000 points, %", ylabel="")

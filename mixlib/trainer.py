@@ -84,7 +84,7 @@ class MixupTrainer(Trainer):
         if times == 1:
             return super().get_train_dataloader()
         sampler = self._get_train_sampler()
-        if sampler is None or isinstance(sampler, BatchSampler):
+        if sampler is None or self.args.train_sampling_strategy == "batch_rebalance":
             raise ValueError(
                 f"{self.method.key} repeats batches, which needs a data set of known length and "
                 "train_sampling_strategy 'random', 'sequential' or 'group_by_length'"

@@ -4,7 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from mixlib import costs
 from mixlib.runs import RunRecord, RunSpec
+from mixlib.studies import StudyRecord, StudySpec
 
 
 def record(spec: RunSpec, accuracy=0.8, mcc=0.5, nll=0.5, ece=0.1, losses=None) -> RunRecord:
@@ -19,7 +21,8 @@ def record(spec: RunSpec, accuracy=0.8, mcc=0.5, nll=0.5, ece=0.1, losses=None) 
         reliability={"rows": [0] * 10 + [20] * 5, "confidence": [0.0] * 10 + [14.0, 15.0, 16.0, 17.5, 19.0],
                      "correct": [0] * 10 + [12, 13, 14, 15, 16]},
         timing={"train_seconds": 1.0, "eval_seconds": 0.5, "steps": 2, "seconds_per_step": 0.5, "total_seconds": 2.0},
-        data={"source": "fabricated"}, environment={}, origin="test machine", started="2026-01-01T00:00:00+00:00",
+        data={"source": "fabricated", "train_rows": round(costs.train_rows(spec))}, environment={},
+        origin="test machine", started="2026-01-01T00:00:00+00:00",
     )  # fmt: skip
 
 
@@ -36,3 +39,11 @@ def records(specs: list[RunSpec], effect: Callable[[RunSpec], dict[str, float]],
         values = {k: float(v + shift.get(k, 0.0) + rng.normal(0, noise)) for k, v in base.items()}
         made.append(record(spec, **values, losses=shift.get("losses")))
     return made
+
+
+def study(spec: StudySpec, values: dict, seconds: float = 1.0) -> StudyRecord:
+    """A record of a study with these values."""
+    return StudyRecord(
+        spec=spec, values=values, timing={"total_seconds": seconds}, environment={}, origin="test machine",
+        started="2026-01-01T00:00:00+00:00",
+    )  # fmt: skip

@@ -1,4 +1,5 @@
 import json
+from itertools import pairwise
 
 import pandas as pd
 import pytest
@@ -167,3 +168,118 @@ def test_longest_first_sorts_without_losing_rows():
     data = corpora.encode(pd.DataFrame({"text": ["a", "a b c", "a b"], "label": [0, 1, 2]}), models.tiny_tokenizer(), 9)
     ordered = corpora.longest_first(data)
     assert ordered["labels"] == [1, 2, 0]
+
+
+def by_class(seed=3, **changes):
+    defaults = {"train_per_class": 8, "dev_size": 16, "test_size": 20, "synthetic_twin": True}
+    return corpora.sample("fewrel75_none", seed, **(defaults | changes))
+
+
+def test_shares_of_each_class_are_nested_exact_and_judged_on_the_same_rows():
+    drawn = {f: by_class(train_fraction=f) for f in (1.0, 0.75, 0.5, 0.25, 0.01)}
+    for fraction, count in ((1.0, 8), (0.75, 6), (0.5, 4), (0.25, 2), (0.01, 1)):
+        counts = drawn[fraction].train["label_name"].value_counts()
+        assert len(counts) == 80
+        assert set(counts) == {count}
+    texts = [set(sample.train["text"]) for sample in drawn.values()]
+    assert all(small <= large for large, small in pairwise(texts))
+    assert len({sample.checksums["test"] for sample in drawn.values()}) == 1
+    assert len({sample.checksums["dev"] for sample in drawn.values()}) == 1
+    assert by_class().checksums == drawn[1.0].checksums
+    assert by_class(seed=4, train_fraction=0.5).checksums["train"] != drawn[0.5].checksums["train"]
+
+
+def test_shares_of_unequal_classes():
+    whole = corpora.load_split("rte", "train", synthetic_twin=True)
+    half = corpora.sample("rte", 0, dev_size=0, test_size=4, synthetic_twin=True, train_fraction=0.5)
+    for label in (0, 1):
+        count = (whole.rows["label"] == label).sum()
+        assert (half.train["label"] == label).sum() == round(count / 2)
+
+
+def test_rows_outside_a_share_do_not_become_development_rows():
+    whole, quarter = (
+        corpora.sample(
+            "banking77", 0, dev_size=30, test_size=4, synthetic_twin=True, train_per_class=4, train_fraction=f
+        )
+        for f in (1.0, 0.25)
+    )
+    assert not set(whole.train["text"]) & set(quarter.dev["text"])
+    assert whole.checksums["dev"] == quarter.checksums["dev"]
+
+
+def test_shares_that_cannot_be_drawn():
+    with pytest.raises(corpora.DataDiffers, match="9999 training examples of each class were asked for, but class"):
+        by_class(train_per_class=9999)
+    with pytest.raises(ValueError, match="train_fraction must be above 0 and at most 1, got 0"):
+        by_class(train_fraction=0)
+    with pytest.raises(ValueError, match="train_per_class must be at least 1"):
+        by_class(train_per_class=0)
+    with pytest.raises(ValueError, match="not both"):
+        by_class(train_size=10)
+
+
+def test_75_relations_and_none():
+    old = corpora.load_split("fewrel80", "train", synthetic_twin=True)
+    new = corpora.load_split("fewrel75_none", "train", synthetic_twin=True)
+    assert corpora.get("fewrel75_none").num_labels == new.rows["label"].nunique() == 76
+    none = old.rows["label"].isin(corpora.NONE_RELATIONS)
+    assert ((new.rows["label"] == 75) == none).all()
+    pairs = set(zip(old.rows["label"][~none], new.rows["label"][~none], strict=True))
+    assert len(pairs) == 75
+    assert sorted(pairs) == sorted(pairs, key=lambda pair: pair[1])
+    assert new.groups == old.groups  # per-class draws still go by the 80 relations
+    assert len(set(corpora.NONE_RELATIONS)) == 5
+
+
+@pytest.fixture
+def relations():
+    return pd.DataFrame([
+        {"text": "zabi was born in koro koro .", "label": 0, "head": "zabi", "tail": "koro koro", "head_start": 0,
+         "head_end": 1, "tail_start": 4, "tail_end": 6},
+        {"text": "in Tolu , Mana met him", "label": 1, "head": "Mana", "tail": "Tolu", "head_start": 3, "head_end": 4,
+         "tail_start": 1, "tail_end": 2},
+    ])  # fmt: skip
+
+
+def test_entities_are_found_as_word_pieces(relations):
+    _, tokenizer = models.load("tiny", 2)
+    data = corpora.encode(relations, tokenizer, 64, entities=True)
+    for row, spans, ids in zip(relations.to_dict("records"), data["entity_spans"], data["input_ids"], strict=True):
+        for entity, (first, end) in zip(("head", "tail"), spans, strict=True):
+            pieces = tokenizer.convert_ids_to_tokens(ids[first:end])
+            assert "".join(p.removeprefix("##") for p in pieces) == row[entity].lower().replace(" ", "")
+
+
+def test_an_entity_cut_off_is_an_error_or_a_counted_skip(relations):
+    _, tokenizer = models.load("tiny", 2)
+    length = max(spans[1][1] for spans in corpora.encode(relations, tokenizer, 64, entities=True)["entity_spans"])
+    with pytest.raises(ValueError, match=f"max_length={length} cuts an entity off in 1 of 2 rows, first in row 0"):
+        corpora.encode(relations, tokenizer, length, entities=True)  # its last piece makes room for [SEP]
+    assert len(corpora.encode(relations, tokenizer, length, entities=True, skip_cut=True)) == 1
+    assert len(corpora.encode(relations, tokenizer, length + 1, entities=True)) == 2
+
+
+def test_bad_entities_are_named(relations):
+    _, tokenizer = models.load("tiny", 2)
+    with pytest.raises(ValueError, match="entity spans need the columns tail_end; the data has text, label"):
+        corpora.encode(relations.drop(columns="tail_end"), tokenizer, 64, entities=True)
+    for start, end in ((4, 8), (-1, 2), (3, 3)):
+        wrong = relations.assign(tail_start=start, tail_end=end)
+        with pytest.raises(
+            ValueError, match=rf"tail entity spans words {start} to {end} \(end exclusive\) of a text of"
+        ):
+            corpora.encode(wrong, tokenizer, 64, entities=True)
+    tokenizer.padding_side = "left"
+    with pytest.raises(ValueError, match="padding_side='left'"):
+        corpora.encode(relations, tokenizer, 64, entities=True)
+
+
+def test_rows_with_entities_cut_off_are_counted_in_the_record():
+    from mixlib.runs import RunSpec, execute
+
+    spec = RunSpec(paper="batchmixup", dataset="fewrel80", method="none", seed=0, model="tiny", head="entities",
+                   train_size=32, dev_size=8, test_size=32, synthetic=True, max_length=16)  # fmt: skip
+    record = execute(spec)
+    assert record.data["train_skipped"] == 32 - record.data["train_rows"] > 0
+    assert record.data["test_skipped"] == 32 - sum(record.reliability["rows"]) > 0

@@ -3,8 +3,10 @@ from dataclasses import replace
 import pytest
 
 from mixlib import costs
+from mixlib.protocols import batchmixup
 from mixlib.protocols import mixup_calibration as protocol
 from tests.fabricate import records
+from tests.fabricate import study as fabricated_study
 
 
 def test_a_cell_with_records_takes_their_median():
@@ -41,3 +43,31 @@ def test_a_trial_costs_its_steps():
 @pytest.mark.parametrize(("seconds", "text"), [(5, "5 s"), (600, "10 min"), (7200, "2.0 h")])
 def test_times_are_readable(seconds, text):
     assert costs.as_text(seconds) == text
+
+
+def test_several_updates_of_a_batch_cost_several_times_its_training():
+    specs = {s.method: s for s in batchmixup.runs("full", "rte", "full", ["none", "none_long", "mixup", "batchmixup"])}
+    evaluation = costs.flops(replace(specs["none"], max_steps=1)) / costs.flops(specs["none"])
+    assert evaluation < 0.2
+    ratio = costs.flops(specs["mixup"]) / costs.flops(specs["none"])
+    assert 12 < ratio < 15
+    assert costs.flops(specs["none_long"]) == costs.flops(specs["mixup"])
+    assert costs.flops(specs["batchmixup"]) == costs.flops(specs["none"])
+
+
+def test_training_examples_of_a_run():
+    def rows(dataset, fraction, profile="full"):
+        return costs.train_rows(batchmixup.runs(profile, dataset, fraction, ["none"])[0])
+
+    assert rows("fewrel75_none", "full") == 80 * 400
+    assert rows("fewrel75_none", "25%") == 80 * 100
+    assert rows("rte", "full") == 2490
+    assert rows("banking77", "50%") == pytest.approx(5001.5)
+    assert rows("fewrel75_none", "1%", "mini") == 80
+
+
+def test_a_study_takes_the_time_of_its_records_or_a_round_number():
+    specs = batchmixup.epoch_time("mini")
+    made = [fabricated_study(specs[0], {}, seconds=40.0)]
+    assert costs.estimate(specs[1:3], made).seconds == pytest.approx(80.0)
+    assert costs.estimate(specs[:1], []).seconds == costs.STUDY_SECONDS

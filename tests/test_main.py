@@ -5,7 +5,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from mixlib import published
+from mixlib import protocols
 from mixlib.__main__ import main
 from mixlib.store import Store
 
@@ -18,7 +18,7 @@ def test_list_json_is_the_only_thing_on_standard_output():
     command = [sys.executable, "-m", "mixlib", "list", "--json"]
     out = subprocess.run(command, capture_output=True, text=True, check=True)
     rows = json.loads(out.stdout)
-    assert [row["id"] for row in rows] == [a.id for a in published.artefacts()]
+    assert [row["id"] for row in rows] == [a.id for a in protocols.artefacts()]
     for row in rows:
         assert set(row) == {"id", "paper", "artefact", "notebook", "runs", "done"}
         assert set(row["runs"]) == set(row["done"]) == {"smoke", "mini", "full"}

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from mixlib.mixing import mix, mixed_cross_entropy, random_others, random_pairs, sample_lam
+from mixlib.mixing import mix, mixed_cross_entropy, random_others, random_pairs, sample_beta, sample_lam
 
 seeds = st.integers(0, 2**31 - 1)
 lams = st.floats(0, 1)
@@ -101,3 +101,25 @@ def test_bad_rule_and_n_are_refused():
         sample_lam(1.0, seeded(0), rule="max")
     with pytest.raises(ValueError, match="at least 1"):
         sample_lam(1.0, seeded(0), rule="max_of_n", n=0)
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.4, 1.0, 8.0])
+def test_many_beta_draws_have_the_distribution(alpha):
+    draws = sample_beta((300, 401), alpha, seeded(0))
+    assert draws.shape == (300, 401)
+    assert 0 <= draws.min() <= draws.max() <= 1
+    for value in (0.001, 0.05, 0.3, 0.5, 0.7, 0.95, 0.999):
+        assert (draws <= value).double().mean() == pytest.approx(stats.beta.cdf(value, alpha, alpha), abs=0.005)
+    for lag in range(1, 5):  # four draws come from one random number
+        pair = torch.stack([draws.flatten()[:-lag], draws.flatten()[lag:]])
+        assert abs(torch.corrcoef(pair)[0, 1]) < 0.015
+
+
+def test_many_beta_draws_depend_on_the_generator_alone():
+    torch.manual_seed(1)
+    first = sample_beta((7, 5), 0.4, seeded(3))
+    torch.manual_seed(2)
+    assert torch.equal(first, sample_beta((7, 5), 0.4, seeded(3)))
+    assert not torch.equal(first, sample_beta((7, 5), 0.4, seeded(4)))
+    with pytest.raises(ValueError, match="alpha must be a positive number"):
+        sample_beta((2,), 0, seeded(0))

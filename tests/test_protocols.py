@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 
 from mixlib import corpora, methods, protocols, published
+from mixlib.protocols import batchmixup
 from mixlib.protocols import mixup_calibration as calibration
 from mixlib.runs import execute
 
@@ -101,7 +102,7 @@ def test_figure_2_shares_its_runs_with_table_4():
 def test_recipes_name_artefacts_and_notebooks_that_exist():
     from mixlib import report
 
-    assert set(protocols.RECIPES) <= {a.id for a in published.artefacts()}
+    assert set(protocols.RECIPES) <= {a.id for a in protocols.artefacts()}
     assert {r.notebook for r in protocols.RECIPES.values()} <= set(report.available())
 
 
@@ -142,3 +143,96 @@ def test_full_refuses_a_source_with_fewer_rows(tmp_path, monkeypatch):
     monkeypatch.setenv("MIXLIB_DATA", str(tmp_path))
     with pytest.raises(corpora.DataDiffers, match="8551 train examples were asked for, but MIXLIB_DATA has 640"):
         execute(full("cola")[0])
+
+
+def test_artefacts_of_our_own_stand_after_their_papers():
+    ids = [a.id for a in protocols.artefacts()]
+    assert [a for a in ids if a.startswith("batchmixup")] == [
+        "batchmixup-table1", "batchmixup-figure1", "batchmixup-epoch-time", "batchmixup-geometry",
+    ]  # fmt: skip
+    assert len(set(ids)) == len(ids) == 34
+    assert {a.id for a in published.artefacts()} <= set(ids)
+
+
+SAID = published.hyperparameters("batchmixup").set_index("name")["value"]
+
+
+def test_batchmixup_full_is_all_that_the_paper_states():
+    specs = batchmixup.table1("full")
+    assert {s.model for s in specs} == {SAID["model"].iloc[0]} == {"roberta-large"}
+    assert len({s.seed for s in specs}) == int(SAID["seeds"])
+    shares = [float(part.rstrip("%")) / 100 for part in SAID["train_fractions"].split(", ")]
+    assert list(batchmixup.FRACTIONS.values()) == shares
+    assert {s.train_fraction for s in specs} == set(shares)
+    assert corpora.get("fewrel75_none").num_labels == 76
+    assert SAID["classes"] == "75 relations + None"
+    assert batchmixup.TIMED_N["full"][-1] == int(SAID["n_mixed_points"].split()[0])
+    for spec in batchmixup.figure1("full"):
+        if spec.study == "toy":
+            assert spec.params["epochs"] == int(SAID["epochs"].iloc[-1]) == 100
+            assert f"{spec.params['shots']} per class" == SAID["train_size"]
+    for dataset in batchmixup.DATASETS:
+        heads = {s.head for s in specs if s.dataset == dataset}
+        assert heads == {"entities" if dataset.startswith("fewrel") else "tanh"}
+
+
+def test_batchmixup_takes_what_the_paper_leaves_open_from_its_authors_code_or_marks_it_as_ours():
+    open_ = set(SAID[SAID == "not stated"].index)
+    assert {"alpha", "optimizer", "learning_rate", "schedule", "warmup", "weight_decay", "batch_size", "epochs",
+            "max_length", "checkpoint_selection", "evaluation split"} <= open_  # fmt: skip
+    taken = {name for settings in batchmixup.CODE.values() for name in settings} | set(batchmixup.CODE_TRAINING)
+    assert taken == {"learning_rate", "batch_size", "num_train_epochs", "max_length", "train_per_class",
+                     "lr_scheduler_type", "warmup_ratio", "weight_decay"}  # fmt: skip
+    by_set = {s.dataset: s for s in batchmixup.table1("full") if s.method == "none"}
+    rte, few = by_set["rte"], by_set["fewrel75_none"]
+    assert (rte.learning_rate, rte.batch_size, rte.max_length, rte.lr_scheduler_type) == (1e-6, 5, 128, "constant")
+    assert (few.learning_rate, few.batch_size, few.max_length, few.num_train_epochs) == (1e-5, 32, 64, 8)
+    assert (few.train_per_class, few.weight_decay, few.warmup_ratio) == (400, 0.01, 0)
+    params = {(s.dataset, s.method): s.method_params for s in batchmixup.table1("full")}
+    assert params["rte", "mixup"] == {"alpha": 0.4, "n": 15}
+    assert params["rte", "none_long"] == {"updates": 15}
+    assert params["rte", "batchmixup"] == {"alpha": 1.0, "n": 400, **batchmixup.CHOICES}
+    assert params["banking77", "batchmixup"] == {"alpha": 1.0, "n_per_row": 75, **batchmixup.CHOICES}
+
+
+@pytest.mark.parametrize("profile", protocols.PROFILES)
+def test_batchmixup_methods_of_a_cell_get_the_same_settings_and_seeds(profile):
+    cells = {}
+    for spec in batchmixup.table1(profile):
+        settings = replace(spec, method="none", method_params={}, seed=0)
+        cells.setdefault((spec.dataset, spec.train_fraction), {}).setdefault(spec.method, set()).add(
+            (settings, spec.seed)
+        )
+    for by_method in cells.values():
+        assert set(by_method) == {*batchmixup.VARIANTS, "none_long"}
+        assert len({frozenset(v) for v in by_method.values()}) == 1
+
+
+def test_batchmixup_table_1_has_the_papers_cells():
+    printed = published.table("batchmixup_table1")
+    printed = printed[printed["method"] != "majority"]
+    rows = set(printed[["dataset", "train_size", "method"]].itertuples(index=False, name=None))
+    assert len(rows) == 60
+    for profile in protocols.PROFILES:
+        ours = {
+            (batchmixup.PRINTED[s.dataset], batchmixup.size_label(s), s.method)
+            for s in batchmixup.table1(profile)
+            if s.dataset in batchmixup.PRINTED
+        }
+        assert rows <= ours
+    counts = Counter((s.cell, batchmixup.size_label(s)) for s in batchmixup.table1("mini"))
+    assert all(n >= (10 if size == "1%" else 6) for (_, size), n in counts.items())
+
+
+def test_batchmixup_full_starts_where_the_data_are(tmp_path, monkeypatch):
+    """The paper's FewRel run on the twin's rows in the real data's shape, a tiny model in the place of RoBERTa."""
+    (tmp_path / "fewrel80").mkdir()
+    for split, each in (("train", 400), ("validation", 2), ("test", 2)):
+        rows = corpora.load_split("fewrel80", split, synthetic_twin=True).rows
+        rows = rows.groupby("label").sample(each, replace=True, random_state=0)
+        rows.to_parquet(tmp_path / "fewrel80" / f"{split}.parquet", index=False)
+    monkeypatch.setenv("MIXLIB_DATA", str(tmp_path))
+    (spec,) = batchmixup.runs("full", "fewrel75_none", "25%", ["mixup"], model="tiny", seeds=[0])
+    record = execute(spec.trial(max_steps=2, rows=64))
+    assert record.timing["steps"] == 2
+    assert record.data["train_rows"] + record.data.get("train_skipped", 0) == 8000

@@ -61,6 +61,16 @@ def mixed(model, inputs, layer, lam, perm=PERM):
         return model(**inputs).logits
 
 
+def test_sentence_vectors_are_what_the_class_layer_reads(classifier, inputs):
+    ids, mask = inputs["input_ids"].clone(), inputs["attention_mask"].clone()
+    ids[1, 4:], mask[1, 4:] = 0, 0  # a shorter row: decoders read another position there
+    batch = {"input_ids": ids, "attention_mask": mask}
+    vectors = sites.sentence_vectors(classifier, batch)
+    assert torch.allclose(sites.class_layer(classifier)(vectors), classifier(**batch).logits)
+    assert vectors.requires_grad
+    assert not any(module._forward_pre_hooks for module in classifier.modules())
+
+
 @pytest.mark.parametrize("layer", range(5))
 def test_every_layer_of_every_architecture(classifier, inputs, layer):
     with torch.inference_mode():

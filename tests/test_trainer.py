@@ -69,9 +69,86 @@ def test_lam_one_is_plain_training_bit_for_bit(tmp_path):
     assert not torch.equal(weights(trained(tmp_path, "cls_mixup")), plain)
 
 
+@dataclass(kw_only=True)
+class Recorder(methods.Method):
+    """Plain training in several updates a batch, noting the rows and the progress of each."""
+
+    times: int = 3
+    uses_hooks: ClassVar[bool] = False
+
+    @property
+    def updates_per_batch(self):
+        return self.times
+
+    def losses(self, model, batch):
+        self.__dict__.setdefault("seen", []).append((batch["input_ids"].tolist(), self.progress))
+        yield from methods.get("none").losses(model, batch)
+
+
+@pytest.mark.parametrize("strategy", ["random", "group_by_length"])
+def test_each_batch_is_repeated_for_every_update_and_steps_are_true(tmp_path, strategy):
+    method = Recorder()
+    trainer = trained(tmp_path, method, data_rows=10, train_sampling_strategy=strategy)  # batches of 4, 4 and 2
+    assert trainer.state.global_step == trainer.state.max_steps == 2 * 3 * 3
+    assert trainer.state.epoch == 2
+    rows, progress = zip(*method.seen, strict=True)
+    for i in range(0, 18, 3):
+        assert rows[i] == rows[i + 1] == rows[i + 2]
+    assert [len(r) for r in rows[:9:3]] == [4, 4, 2]
+    assert rows[0] != rows[9]  # the second epoch has another order
+    assert list(progress) == [step / 18 for step in range(18)]
+    assert trainer.lr_scheduler.last_epoch == 18
+    assert trainer.lr_scheduler.get_last_lr()[0] == pytest.approx(
+        0, abs=1e-12
+    )  # the linear schedule ends where it should
+
+
+def test_long_plain_training_repeats_batches_and_one_repetition_is_plain_training(tmp_path):
+    once, long = methods.get("none_long", updates=1), methods.get("none_long", updates=4)
+    assert torch.equal(weights(trained(tmp_path, once)), weights(trained(tmp_path, "none")))
+    trainer = trained(tmp_path, long)
+    assert trainer.state.global_step == 4 * 8
+
+
+def test_repeated_batches_resume_where_they_stopped(tmp_path):
+    params = {"method": methods.get("mixup", n=3)}
+    whole = trained(tmp_path / "a", params["method"], save_strategy="steps", save_steps=7)
+    model, tokenizer = make()
+    trainer = MixupTrainer(
+        model=model, args=arguments(tmp_path / "b"), method=methods.get("mixup", n=3), train_dataset=rows(tokenizer),
+        processing_class=tokenizer,
+    )  # fmt: skip
+    trainer.train(resume_from_checkpoint=str(tmp_path / "a" / "checkpoint-7"))
+    assert trainer.state.global_step == whole.state.global_step == 24
+    assert torch.equal(weights(trainer), weights(whole))
+
+
+def test_batches_that_cannot_be_mixed_or_repeated_are_refused_before_training(tmp_path):
+    model, tokenizer = make()
+
+    def start(method, rows_=16, **changes):
+        return MixupTrainer(model=model, args=arguments(tmp_path, **changes), method=method,
+                            train_dataset=rows(tokenizer, rows_), processing_class=tokenizer)  # fmt: skip
+
+    with pytest.raises(ValueError, match=r"at least 2 rows, but a batch has 1 .*per_device_train_batch_size"):
+        start("batchmixup", per_device_train_batch_size=1)
+    with pytest.raises(ValueError, match=r"the last batch of an epoch has 1 \(9 rows in batches of 4\)"):
+        start("mixup", rows_=9)
+    start("mixup", rows_=9, dataloader_drop_last=True)
+    with pytest.raises(ValueError, match=r"15 updates of each batch.*gradient_accumulation_steps=1"):
+        start("nonlinear_mixup", gradient_accumulation_steps=2)
+    trainer = start("mixup", train_sampling_strategy="batch_rebalance")
+    with pytest.raises(ValueError, match="repeats batches"):
+        trainer.get_train_dataloader()
+
+
+SHORT = {"mixup": {"n": 2}, "nonlinear_mixup": {"n": 2}, "none_long": {"updates": 2}, "batchmixup": {"n": 20}}
+
+
 @pytest.mark.parametrize("method", methods.names())
 def test_same_seed_same_weights(tmp_path, method):
-    assert torch.equal(weights(trained(tmp_path, method)), weights(trained(tmp_path, method)))
+    first, second = (weights(trained(tmp_path, methods.get(method, **SHORT.get(method, {})))) for _ in range(2))
+    assert torch.equal(first, second)
 
 
 def gradients(folder, method, size, parts):

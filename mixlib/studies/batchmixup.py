@@ -176,7 +176,7 @@ def epoch_time(spec: StudySpec) -> dict[str, Any]:
     shuffle = random.Random(spec.seed)
     seconds: dict[str, dict[str, list[float]]] = {}
     for i in range(p["batches"] + 1):  # the first one warms up
-        chosen = order[i * size : (i + 1) * size]
+        chosen = [order[(i * size + k) % len(order)] for k in range(size)]
         batch = trainer._prepare_inputs(trainer.data_collator([_inputs(fitted.train[j]) for j in chosen]))
         turns = list(contestants) if i else [("none", 1)]
         shuffle.shuffle(turns)
@@ -211,7 +211,14 @@ def objectives(spec: StudySpec) -> dict[str, Any]:
                 weight = model.classifier.weight
                 right = (model(points).logits.argmax(1) == labels).float().mean()
                 cosine = F.cosine_similarity(weight[0], weight[1], dim=0)
-            entry = {"step": step, "loss": loss, "accuracy": right, "cosine": cosine, "norm": weight.norm(dim=1).mean()}
+                norm = weight.norm(dim=1).mean()
+            entry = {
+                "step": step,
+                "loss": loss.detach(),
+                "accuracy": right,
+                "cosine": cosine,
+                "norm": norm,
+            }
             for name, value in entry.items():
                 curve[name].append(round(float(value), 4))
         loss.backward()

@@ -1,0 +1,93 @@
+from dataclasses import replace
+
+import pytest
+
+from mixlib import engines, protocols, studies
+from mixlib.protocols import batchmixup as protocol
+from mixlib.store import DamagedRecord, Store, read
+from mixlib.studies import StudyRecord, StudySpec, execute
+
+
+@pytest.fixture
+def spec():
+    params = {"method": "batchmixup", "method_params": {"n": 20}, "draws": 2, "shots": 5, "epochs": 5, "width": 4,
+              "learning_rate": 0.01}  # fmt: skip
+    return StudySpec(paper="batchmixup", study="toy", seed=1, synthetic=True, params=params)
+
+
+def test_a_study_is_kept_and_found_like_a_run(tmp_path, spec):
+    store = Store(tmp_path)
+    (record,) = engines.run_all([spec], store=store, progress=False)
+    assert store.get(spec) == record
+    assert store.missing([spec]) == []
+    assert store.path(spec).name == f"toy-1-{spec.key}.json"
+    assert read(record.to_json()) == record
+    assert store.scan() == ([record], {})
+    assert execute(spec).values == record.values
+    assert execute(replace(spec, seed=2)).values != record.values
+
+
+def test_damaged_studies_are_named(tmp_path, spec):
+    store = Store(tmp_path)
+    path = store.put(execute(spec))
+    path.write_text(path.read_text().replace('"seed": 1', '"seed": 2'))
+    with pytest.raises(DamagedRecord, match="delete it to run it again"):
+        store.get(spec)
+
+
+def test_unknown_study(spec):
+    with pytest.raises(ValueError, match="unknown study 'toyy'; did you mean toy"):
+        execute(replace(spec, study="toyy"))
+
+
+def test_a_record_of_a_run_is_no_record_of_a_study():
+    with pytest.raises(DamagedRecord):
+        StudyRecord.from_json('{"key": "x", "spec": {"paper": "p", "seed": 0}}')
+
+
+def test_toy_starts_every_method_alike(spec):
+    plain = replace(spec, params=spec.params | {"method": "none", "method_params": {}})
+    first, second = execute(spec).values, execute(plain).values
+    assert first["points"] == second["points"]
+    assert first["pool"] == second["pool"]
+    assert first["accuracy"] != second["accuracy"]
+    assert len(first["accuracy"]) == 2
+    assert len(first["grid"]) == len(first["grid"][0]) == 41
+
+
+def test_dot_objective_fails_where_softmax_trains():
+    curves = {s.params["objective"]: execute(s).values for s in protocol.figure1("mini") if s.study == "objectives"}
+    assert curves["softmax"]["accuracy"][-1] > 0.8
+    assert curves["dot"]["accuracy"][-1] < 0.7
+    assert curves["dot"]["cosine"][-1] > 0.9
+    assert curves["dot"]["loss"][-1] < -10
+
+
+def test_geometry_of_a_trained_model():
+    (spec,) = protocol.geometry("smoke", seeds=[0])
+    values = execute(spec).values
+    assert {row["rows"] for row in values["rows"]} == {5, 8}
+    by_policy = {(r["policy"], r["alpha"], r.get("temperature")): r for r in values["rows"] if r["rows"] == 8}
+    assert by_policy["pairwise", 0.4, None]["distance"] < 1e-4
+    crowded, spread = by_policy["elementwise", 1.0, None], by_policy["elementwise", 1.0, 0.03]
+    assert crowded["spread"] < spread["spread"]
+    assert crowded["largest_share"] <= 2.7183 / (2.7183 + 7)
+    picture = values["pictures"]["8"]
+    assert len(picture["vectors"]) == 8
+    assert len(picture["points"]) == len(protocol.POLICIES)
+
+
+def test_epoch_time_counts_every_update():
+    (spec,) = protocol.epoch_time("smoke", seeds=[0])
+    values = execute(spec).values
+    assert set(values["seconds"]) == {"none", "mixup", "nonlinear_mixup", "batchmixup"}
+    assert set(values["seconds"]["mixup"]) == {"1", "3"}
+    assert values["batches_per_epoch"] == 1
+    assert all(t > 0 for by_n in values["seconds"].values() for ts in by_n.values() for t in ts)
+
+
+def test_every_study_of_the_protocols_is_registered():
+    for artefact in protocols.artefacts():
+        for profile in protocols.PROFILES:
+            for spec in protocols.artefact_runs(artefact.id, profile):
+                assert not isinstance(spec, StudySpec) or spec.study in studies.STUDIES
