@@ -21,7 +21,7 @@ def code(notebook):
 
 
 def test_there_are_notebooks():
-    assert {"00_start_here", "22_calibration_table2"} <= set(NOTEBOOKS)
+    assert {"00_start_here", "11_batchmixup_table1", "22_calibration_table2"} <= set(NOTEBOOKS)
 
 
 def test_was_run_from_top_to_bottom(notebook):

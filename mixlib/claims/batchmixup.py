@@ -42,23 +42,38 @@ class _Records:
         label = f"{dataset} {size}, {LABELS[method]} against {LABELS[over]}"
         return compare(self.accuracy(dataset, size, method), self.accuracy(dataset, size, over), label)
 
-    def seconds(self) -> pd.DataFrame:
-        """Seconds a batch by ``method``, ``n`` and ``seed``, and their ratio to the plain model's."""
-        rows = []
-        for record in self.studies:
-            plain = np.array(record.values["seconds"]["none"]["1"])
-            for method, by_n in record.values["seconds"].items():
-                for n, taken in by_n.items():
-                    ratio = float(np.median(np.array(taken) / plain))
-                    rows.append({"method": method, "n": int(n), "seed": record.spec.seed, "ratio": ratio,
-                                 "seconds": float(np.median(taken)),
-                                 "batches_per_epoch": record.values["batches_per_epoch"]})  # fmt: skip
-        return pd.DataFrame(rows)
 
-    def policies(self) -> pd.DataFrame:
-        """Geometry by ``rows``, ``policy``, ``alpha``, ``temperature`` and ``seed``."""
-        rows = [row | {"seed": record.spec.seed} for record in self.studies for row in record.values["rows"]]
-        return pd.DataFrame(rows).fillna({"temperature": 1.0})
+def epoch_ratios(records: Sequence[StudyRecord]) -> pd.DataFrame:
+    """Epoch times of the study ``epoch_time``: ``method``, ``n``, ``seed``, ``ratio`` to the plain model's, ``seconds``
+    a batch, ``batches_per_epoch``. Both are medians over the timed batches."""
+    rows = []
+    for record in records:
+        plain = np.array(record.values["seconds"]["none"]["1"])
+        for method, by_n in record.values["seconds"].items():
+            for n, taken in by_n.items():
+                ratio = float(np.median(np.array(taken) / plain))
+                rows.append({"method": method, "n": int(n), "seed": record.spec.seed, "ratio": ratio,
+                             "seconds": float(np.median(taken)),
+                             "batches_per_epoch": record.values["batches_per_epoch"]})  # fmt: skip
+    order = [method for method in LABELS if method in {row["method"] for row in rows}]
+    return pd.DataFrame(rows).sort_values(
+        ["method", "n"], key=lambda c: c.map(order.index) if c.name == "method" else c
+    )
+
+
+def policy_rows(records: Sequence[StudyRecord]) -> pd.DataFrame:
+    """Measurements of the study ``geometry_of_policies``: one row a ``rows`` (batch size), policy and ``seed``.
+
+    Beside what the study measures: ``label`` of the policy, ``rank_share`` of the originals' effective rank.
+    """
+    found = pd.DataFrame([row | {"seed": r.spec.seed} for r in records for row in r.values["rows"]])
+    found = found.fillna({"temperature": 1.0})
+    names = {"elementwise": "BatchMixup", "sample": "one weight a row"}
+    found["label"] = [
+        f"{names.get(p, p)}, α {a:g}" + (f", τ {t:g}" if p in names else "")
+        for p, a, t in found[["policy", "alpha", "temperature"]].itertuples(index=False)
+    ]
+    return found.assign(rank_share=found["effective_rank"] / found["batch_rank"])
 
 
 def claim_1(found: _Records) -> Verdict:
@@ -136,7 +151,7 @@ def claim_7(found: _Records) -> Verdict:
 
 def _ratio(found: _Records, method: str, over: str) -> Comparison:
     """The ratio of two epoch times at the paper's n, as a difference to zero with its interval."""
-    data = found.seconds()
+    data = epoch_ratios(found.studies)
     data = data[data["n"] == int(TIMED)].set_index(["method", "seed"])["ratio"]
     first = data[method]
     second = first * 0 + 1 if over == "none" else data[over]
@@ -165,7 +180,7 @@ def claim_9(found: _Records) -> Verdict:
 
 
 def claim_10(found: _Records) -> Verdict:
-    data, slopes = found.seconds(), {}
+    data, slopes = epoch_ratios(found.studies), {}
     for method in ("mixup", "batchmixup"):
         by_seed = data[data["method"] == method].groupby("seed")
         slope = pd.Series({seed: np.polyfit(rows["n"], rows["ratio"], 1)[0] for seed, rows in by_seed})
@@ -178,7 +193,7 @@ def claim_10(found: _Records) -> Verdict:
 
 
 def claim_11(found: _Records) -> Verdict:
-    data = found.policies()
+    data = policy_rows(found.studies)
     comparisons, shown = [], []
     for rows in sorted(data["rows"].unique()):
         at = data[data["rows"] == rows]
