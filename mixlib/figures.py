@@ -24,8 +24,9 @@ from mixlib.tables import CONFIDENCE, LABELS, TITLES
 METHODS = tuple(LABELS)
 PALETTE = dict(zip(METHODS, sns.color_palette("colorblind", len(METHODS)), strict=True))
 MARKERS = dict(zip(METHODS, "osD^vXP*p", strict=True))
-DASHES = dict(zip(METHODS, ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)), "--", "-.", (0, (6, 2))),
-                  strict=True))  # fmt: skip
+DASHES = dict(zip(METHODS, (
+    "-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)), (0, (8, 2)), (0, (4, 1, 1, 1)), (0, (6, 2, 2, 2)),
+), strict=True))  # fmt: skip
 
 
 def theme() -> None:
@@ -166,6 +167,8 @@ def _t_interval(values: Iterable[float]) -> tuple[float, float]:
     from scipy import stats
 
     values = np.asarray(list(values))
+    if np.ptp(values) == 0:  # no spread, no interval
+        return float(values[0]), float(values[0])
     return stats.t.interval(CONFIDENCE, len(values) - 1, loc=values.mean(), scale=stats.sem(values))
 
 
