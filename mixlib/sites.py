@@ -181,6 +181,9 @@ def sentence_vectors(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
     Args:
         model: a Hugging Face sequence classifier, or one of :mod:`mixlib.heads`; may be wrapped for data parallelism.
         inputs: what the model is called with.
+
+    Raises:
+        ValueError: the class layer was not called exactly once, as in replicas of ``nn.DataParallel``.
     """
     inner = unwrap(model)
     caught: list[Tensor] = []
@@ -189,7 +192,12 @@ def sentence_vectors(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
         model(**inputs)
     finally:
         handle.remove()
-    vectors = caught[-1]
+    if len(caught) != 1:
+        raise ValueError(
+            f"the class layer was called {len(caught)} times in one forward pass of {type(model).__name__}, once is "
+            "needed; instead of nn.DataParallel use one process a GPU (torchrun)"
+        )
+    vectors = caught[0]
     if vectors.dim() == 3:  # a linear head on every position: the library reads the last that is no padding
         position = torch.arange(vectors.shape[1], device=vectors.device)
         last = (position * (inputs["input_ids"] != inner.config.pad_token_id)).argmax(-1)

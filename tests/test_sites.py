@@ -71,6 +71,14 @@ def test_sentence_vectors_are_what_the_class_layer_reads(classifier, inputs):
     assert not any(module._forward_pre_hooks for module in classifier.modules())
 
 
+def test_sentence_vectors_need_the_class_layer_called_once(inputs):
+    model = AutoModelForSequenceClassification.from_config(CONFIGS["bert"])
+    twice = model.forward
+    model.forward = lambda **kwargs: (twice(**kwargs), twice(**kwargs))
+    with pytest.raises(ValueError, match=r"called 2 times .* instead of nn.DataParallel use one process a GPU"):
+        sites.sentence_vectors(model, inputs)
+
+
 @pytest.mark.parametrize("layer", range(5))
 def test_every_layer_of_every_architecture(classifier, inputs, layer):
     with torch.inference_mode():
