@@ -23,6 +23,8 @@ from mixlib.tables import CONFIDENCE, LABELS, TITLES
 
 METHODS = tuple(LABELS)
 PALETTE = dict(zip(METHODS, sns.color_palette("colorblind", len(METHODS)), strict=True))
+# methods of different papers stand in different figures and may share the colours that read best on white
+PALETTE |= {"none_long": "#56b4e9", "mixup": "#de8f05", "nonlinear_mixup": "#029e73", "batchmixup": "#b03a00"}
 MARKERS = dict(zip(METHODS, "osD^vXP*p", strict=True))
 DASHES = dict(zip(METHODS, (
     "-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)), (0, (8, 2)), (0, (4, 1, 1, 1)), (0, (6, 2, 2, 2)),
@@ -323,7 +325,8 @@ def toy_panels(plain: Mapping[str, Any], mixed: Mapping[str, Any]) -> Figure:
             axis.scatter(*chosen.T, s=80, edgecolors="black", linewidths=1.2, **look)
         axis.set_title(f"{title}, first draw: accuracy {100 * values['accuracy'][0]:.1f}%")
     for axis in axes:
-        axis.set(xlim=(-8, 8), ylim=(-8, 8), aspect="equal")
+        axis.set(xlim=(-8, 8), ylim=(-8, 8), aspect="equal", xlabel="$x_1$")
+    axes[0].set_ylabel("$x_2$")
     return figure
 
 

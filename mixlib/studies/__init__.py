@@ -45,8 +45,8 @@ class StudySpec(Spec):
     __hash__ = Spec.__hash__
 
     def __str__(self) -> str:
-        params = "".join(f" {name}={value}" for name, value in self.params.items())
-        return f"{self.study}{params} seed {self.seed}"
+        short = {name: value for name, value in self.params.items() if not isinstance(value, (list, dict))}
+        return f"{self.study}{''.join(f' {name}={value}' for name, value in short.items())} seed {self.seed}"
 
 
 @dataclass(frozen=True, kw_only=True)
