@@ -453,7 +453,10 @@ def policy_geometry(data: pd.DataFrame) -> Figure:
         if name != "distance":
             axis.axvline(1, color="black", linewidth=1, linestyle="--")
         axis.set_xlabel(title)
-        axis.set_xlim(left=min(0, axis.get_xlim()[0]))
+        if name == "rank_share":
+            axis.set_xscale("log")
+        else:
+            axis.set_xlim(left=min(0, axis.get_xlim()[0]))
     axes[0].set_yticks(range(len(order)), order)
     axes[0].invert_yaxis()
     handles, labels = axes[0].get_legend_handles_labels()
