@@ -44,13 +44,13 @@ class _Records:
 
 def epoch_ratios(records: Sequence[StudyRecord]) -> pd.DataFrame:
     """Epoch times of the study ``epoch_time``: ``method``, ``n``, ``seed``, ``ratio`` to the plain model's, ``seconds``
-    a batch, ``batches_per_epoch``. Both are medians over the timed batches."""
+    a batch, ``batches_per_epoch``. Times are medians over the timed batches."""
     rows = []
     for record in records:
-        plain = np.array(record.values["seconds"]["none"]["1"])
+        plain = np.median(record.values["seconds"]["none"]["1"])
         for method, by_n in record.values["seconds"].items():
             for n, taken in by_n.items():
-                ratio = float(np.median(np.array(taken) / plain))
+                ratio = float(np.median(taken) / plain)
                 rows.append({"method": method, "n": int(n), "seed": record.spec.seed, "ratio": ratio,
                              "seconds": float(np.median(taken)),
                              "batches_per_epoch": record.values["batches_per_epoch"]})  # fmt: skip
