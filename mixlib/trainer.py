@@ -69,7 +69,8 @@ class MixupTrainer(Trainer):
                     f"{self.method.key} needs at least {needed} rows, but {where} has {got} ({rows} rows in batches of "
                     f"{size}): change per_device_train_batch_size, or set dataloader_drop_last=True"
                 )
-        several = f"{self.method.key} makes {self.method.updates_per_batch} updates of each batch"
+        name = getattr(self.method, "key", type(self.method).__name__)
+        several = f"{name} makes {self.method.updates_per_batch} updates of each batch"
         if self.method.updates_per_batch > 1 and self.args.gradient_accumulation_steps > 1:
             raise ValueError(f"{several}, which cannot be accumulated over several: set gradient_accumulation_steps=1")
         if self.method.updates_per_batch > 1 and self.args.world_size > 1:
