@@ -133,6 +133,8 @@ class Record:
 
 def read(text: str) -> Record:
     """A record of whichever kind it is; :class:`DamagedRecord` if of none."""
+    import mixlib.studies  # noqa: F401 (every kind of record has to be known, whatever the caller imported)
+
     reasons = []
     for kind in RECORD_TYPES:
         try:
