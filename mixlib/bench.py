@@ -23,27 +23,43 @@ LENGTHS: dict[str, tuple[int, ...]] = {
              59, 47, 29, 46, 57),
 }  # fmt: skip
 PADDED = 128
+# beside every method as it comes: the SSMix paper's frame, and its code's way of finding saliency
+VARIANTS = (
+    ("embedmix", "originals", {"originals": True}),
+    ("tmix", "originals", {"originals": True}),
+    ("ssmix", "split", {"saliency": "split"}),
+)
 MINILM = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
-SEP, FIRST_WORD, VOCABULARY = 102, 1000, 30522
+PAIRS = ("mrpc",)  # two sentences a text
+UNK, CLS, SEP, FIRST_WORD, VOCABULARY = 100, 101, 102, 1000, 30522
 
 
 class _Tokens:
     """Just enough of a tokenizer for methods that look ids up; random ids need no text."""
 
     sep_token, pad_token, padding_side = "[SEP]", "[PAD]", "right"
+    pad_token_id, unk_token_id, cls_token_id, sep_token_id, all_special_ids = 0, UNK, CLS, SEP, [0, UNK, CLS, SEP]
 
     @staticmethod
     def get_vocab() -> dict[str, int]:
         return {"[PAD]": 0, "[unused0]": 1, "[SEP]": SEP}
 
 
-def rows(lengths: tuple[int, ...], width: int, device: torch.device) -> dict[str, torch.Tensor]:
-    """A batch of random ids with these lengths, padded to ``width``."""
+def rows(lengths: tuple[int, ...], width: int, device: torch.device, pair: bool = False) -> dict[str, torch.Tensor]:
+    """A batch of random ids with these lengths, padded to ``width``; a pair's first sentence is half as long."""
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(FIRST_WORD, VOCABULARY, (len(lengths), width), generator=generator)
-    mask = (torch.arange(width) < torch.tensor(lengths).unsqueeze(1)).long()
+    length, place = torch.tensor(lengths).unsqueeze(1), torch.arange(width)
+    mask = (place < length).long()
+    ids[:, 0] = CLS
+    ids[place == length - 1] = SEP
+    types = torch.zeros_like(ids)
+    if pair:
+        ids[place == length // 2] = SEP
+        types = ((place > length // 2) & (place < length)).long()
     labels = torch.randint(0, 6, (len(lengths),), generator=generator)
-    return {"input_ids": (ids * mask).to(device), "attention_mask": mask.to(device), "labels": labels.to(device)}
+    batch = {"input_ids": ids * mask, "attention_mask": mask, "token_type_ids": types, "labels": labels}
+    return {name: tensor.to(device) for name, tensor in batch.items()}
 
 
 def step(model: nn.Module, optimizer: torch.optim.Optimizer, method: Method, batch: dict[str, torch.Tensor]) -> float:
@@ -85,9 +101,11 @@ def run(lengths: str = "trec", budget: float = 30.0, at_least: int = 3) -> dict[
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = BertForSequenceClassification(BertConfig(**MINILM, num_labels=6)).to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
-    dynamic = rows(LENGTHS[lengths], max(LENGTHS[lengths]), device)
+    pair = lengths in PAIRS
+    dynamic = rows(LENGTHS[lengths], max(LENGTHS[lengths]), device, pair)
     contestants = {name: (methods.get(name), dynamic) for name in methods.names()}
-    contestants["none_padded128"] = (methods.get("none"), rows(LENGTHS[lengths], PADDED, device))
+    contestants |= {f"{name} {params}": (methods.get(name, **values), dynamic) for name, params, values in VARIANTS}
+    contestants["none_padded128"] = (methods.get("none"), rows(LENGTHS[lengths], PADDED, device, pair))
     for method, batch in contestants.values():
         method.prepare(model, _Tokens(), batch["attention_mask"].sum(1).tolist())
         method.progress = 1.0  # methods that start late are timed where they mix

@@ -20,9 +20,10 @@ def engine(function: Callable) -> Callable:
     return function
 
 
-def execute(spec: Spec) -> Record:
-    """Do one run or study and return its record; nothing is written."""
-    return studies.execute(spec) if isinstance(spec, StudySpec) else runs.execute(spec)
+def execute(spec: Spec, store: Store) -> Record:
+    """Do one run or study and return its record. Weights that other runs start from are taken from the store and kept
+    there; nothing else is written."""
+    return studies.execute(spec) if isinstance(spec, StudySpec) else runs.execute(spec, store)
 
 
 @engine
@@ -36,7 +37,7 @@ def local(specs: Sequence[Spec], store: Store, progress: bool) -> dict[Spec, str
         if store.get(spec) is not None:  # another sweep on this store may have made it meanwhile
             continue
         try:
-            record = execute(spec)
+            record = execute(spec, store)
         except Exception as error:  # one poisoned run must not stop a sweep of hundreds: it is reported at its end
             failed[spec] = str(error) if isinstance(error, RunFailed) else f"{type(error).__name__}: {error}"
             continue

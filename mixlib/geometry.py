@@ -21,6 +21,22 @@ def distance_to_segments(points: Tensor, vectors: Tensor) -> Tensor:
     return nearest
 
 
+def on_segment(points: Tensor, start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
+    """Where each point lies beside its own segment, in units of that segment's length.
+
+    Args:
+        points, start, end: (rows, hidden); segment i runs from ``start[i]`` to ``end[i]``.
+
+    Returns:
+        Along the segment, 0 at its start and 1 at its end, and the distance from it, (rows,) each.
+    """
+    axis = end - start
+    length = axis.pow(2).sum(1).clamp_min(1e-12)
+    along = ((points - start) * axis).sum(1) / length
+    nearest = start + along.clamp(0, 1)[:, None] * axis
+    return along, (points - nearest).norm(dim=1) / length.sqrt()
+
+
 def mean_pair_distance(vectors: Tensor) -> float:
     """Mean distance between two different vectors: the unit that other distances are given in."""
     return float(torch.pdist(vectors).mean())

@@ -29,7 +29,7 @@ from transformers.trainer_callback import PrinterCallback
 
 import mixlib
 from mixlib import corpora, methods, metrics, models
-from mixlib.store import Record, Spec
+from mixlib.store import Record, Spec, Store
 from mixlib.trainer import MixupTrainer
 
 EVAL_ROWS = {"cpu": 32, "cuda": 128}  # a CPU is busy with few rows, and fewer need less padding
@@ -56,8 +56,14 @@ class RunSpec(Spec):
         batch_size, learning_rate, num_train_epochs, warmup_ratio, weight_decay, lr_scheduler_type: of AdamW training.
         dropout: of encoder and head; ``None`` keeps the model's own.
         eval_epochs: epochs from one evaluation to the next.
+        eval_steps: updates from one evaluation to the next where that is sooner.
         group_by_length: whether batches hold texts of similar length.
         metric_for_best_model: ``accuracy`` or ``mcc``; the evaluation with its highest value is selected.
+        max_grad_norm: gradients are clipped to it, 0 for no clipping.
+        first_stage: the run whose best weights this one starts from, with a fresh optimizer; ``None``: the pretrained
+            ones.
+        keep_state: keep the weights of the selected evaluation in the store, for runs that start from them.
+        dropout_leak: see :class:`mixlib.trainer.MixupTrainer`.
         max_steps: stop after so many optimizer updates (a trial, not the protocol).
         seed: (of the draw of examples, the new head, dropout, batch order and mixing), paper, synthetic: see
             :class:`mixlib.store.Spec`.
@@ -82,8 +88,13 @@ class RunSpec(Spec):
     lr_scheduler_type: str = "linear"
     dropout: float | None = None
     eval_epochs: int = 1
+    eval_steps: int | None = None
     group_by_length: bool = False
     metric_for_best_model: str = "accuracy"
+    max_grad_norm: float = 1.0
+    first_stage: RunSpec | None = None
+    keep_state: bool = False
+    dropout_leak: bool = False
     max_steps: int | None = None
 
     def __post_init__(self) -> None:
@@ -91,6 +102,17 @@ class RunSpec(Spec):
         object.__setattr__(self, "method_params", json.loads(json.dumps(self.method_params)))
         if self.num_train_epochs % self.eval_epochs:
             raise ValueError(f"eval_epochs={self.eval_epochs} must divide num_train_epochs={self.num_train_epochs}")
+        if self.first_stage is not None and not self.first_stage.keep_state:
+            raise ValueError("a run can start only from one that keeps its weights: first_stage needs keep_state=True")
+
+    @classmethod
+    def from_canonical(cls, values: dict[str, Any]) -> RunSpec:
+        first = values.get("first_stage")
+        return cls(**values | ({"first_stage": cls.from_canonical(first)} if first else {}))
+
+    @property
+    def cell(self) -> RunSpec:
+        return replace(self, seed=0, first_stage=self.first_stage and self.first_stage.cell)
 
     @property
     def name(self) -> str:
@@ -100,7 +122,8 @@ class RunSpec(Spec):
         """The first ``max_steps`` updates of this run, evaluated on at most ``rows`` examples: does it start at all?"""
         few = {f"{role}_size": rows if size is None else min(rows, size)
                for role, size in (("dev", self.dev_size), ("test", self.test_size))}  # fmt: skip
-        return replace(self, max_steps=max_steps, **few)
+        first = self.first_stage and self.first_stage.trial(max_steps, rows)
+        return replace(self, max_steps=max_steps, first_stage=first, **few)
 
     __hash__ = Spec.__hash__
 
@@ -108,7 +131,9 @@ class RunSpec(Spec):
         params = "".join(f" {name}={value}" for name, value in self.method_params.items())
         size = self.train_size or (f"{self.train_per_class} a class" if self.train_per_class else "all")
         share = "" if self.train_fraction == 1 else f", {100 * self.train_fraction:g}%"
-        return f"{self.dataset} ({size}{share}) {self.method}{params} seed {self.seed}"
+        stage = " after a first stage" if self.first_stage else ""
+        leak = " with the dropout leak" if self.dropout_leak else ""
+        return f"{self.dataset} ({size}{share}) {self.method}{params}{stage}{leak} seed {self.seed}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +148,8 @@ class RunRecord(Record):
         reliability: reliability bins of the test split at the selected evaluation.
         timing: ``train_seconds`` (without evaluation), ``eval_seconds``, ``steps``, ``seconds_per_step``,
             ``total_seconds``.
-        data: source and checksums of the drawn examples; ``train_rows``; where entities were cut off by
+        data: source and checksums of the drawn examples; ``train_rows``; ``state``, the digest of the weights that were
+            kept; ``first_stage``, the digest of those it started from; where entities were cut off by
             ``max_length``, the rows left out of each split.
         spec, environment, origin, started: see :class:`mixlib.store.Record`.
     """
@@ -171,7 +197,7 @@ def machine_class() -> str:
 def code_version() -> str:
     """Hash of the source that a run's numbers depend on: tells whether two records were made by the same code."""
     folder = Path(mixlib.__file__).parent
-    names = ("mixing", "sites", "trainer", "corpora", "synthetic", "models", "metrics", "runs", "heads")
+    names = ("mixing", "sites", "trainer", "corpora", "synthetic", "models", "metrics", "runs", "heads", "spans")
     digest = sha256()
     for path in sorted([*(folder / f"{name}.py" for name in names), *(folder / "methods").glob("*.py")]):
         digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
@@ -212,8 +238,14 @@ class Fitted:
     seconds: float
 
 
-def fit(spec: RunSpec) -> Fitted:
+def fit(spec: RunSpec, store: Store | None = None) -> Fitted:
     """Train one run; :func:`execute` makes the record of it.
+
+    A run that starts from another one takes its weights from the store; where they are not kept, that one is run now.
+
+    Args:
+        spec: the run.
+        store: where weights are kept, by default the repository's.
 
     Raises:
         RunFailed: the loss became NaN or infinite.
@@ -226,6 +258,9 @@ def fit(spec: RunSpec) -> Fitted:
     )  # fmt: skip
     set_seed(spec.seed)  # before the model is built: its head is random
     model, tokenizer = models.load(spec.model, corpus.num_labels, spec.dropout, spec.head)
+    found = {"source": data.source, **data.checksums}
+    if spec.first_stage is not None:
+        found["first_stage"] = _first_stage(spec.first_stage, model, store or Store())
     splits = {"train": data.train, "dev": data.dev, "test": data.test}
     encoded = {
         name: corpora.encode(rows, tokenizer, spec.max_length, entities=spec.head == "entities", skip_cut=True)
@@ -238,7 +273,15 @@ def fit(spec: RunSpec) -> Fitted:
     method = methods.get(spec.method, **spec.method_params)
     steps_per_epoch = math.ceil(len(train) / spec.batch_size) * method.updates_per_batch
     steps = spec.max_steps or steps_per_epoch * spec.num_train_epochs
-    every = spec.max_steps or steps_per_epoch * spec.eval_epochs
+    every = spec.max_steps or min(steps_per_epoch * spec.eval_epochs, spec.eval_steps or steps)
+    selected_on = "dev" if "dev" in evaluated else "test"
+    keeping: dict[str, Any] = {"save_strategy": "no"}
+    if spec.keep_state:
+        keeping = {
+            "save_strategy": "steps", "save_steps": every, "save_total_limit": 1, "save_only_model": True,
+            "load_best_model_at_end": True, "greater_is_better": True,
+            "metric_for_best_model": f"eval_{selected_on}_{spec.metric_for_best_model}",
+        }  # fmt: skip
     bf16 = bf16_is_fast()
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
@@ -246,6 +289,7 @@ def fit(spec: RunSpec) -> Fitted:
         trainer = MixupTrainer(
             model=model,
             method=method,
+            dropout_leak=spec.dropout_leak,
             args=TrainingArguments(
                 output_dir=folder,
                 seed=spec.seed,
@@ -260,14 +304,14 @@ def fit(spec: RunSpec) -> Fitted:
                 optim="adamw_torch_fused",
                 bf16=bf16,
                 use_cpu=bf16 and not torch.cuda.is_available(),  # the Trainer asks for it before it uses bf16 on a CPU
-                max_grad_norm=1.0,
+                max_grad_norm=spec.max_grad_norm,
                 train_sampling_strategy="group_by_length" if spec.group_by_length else "random",
                 eval_strategy="steps",
                 eval_steps=every,
                 logging_strategy="steps",
                 logging_steps=every,
                 logging_nan_inf_filter=False,
-                save_strategy="no",
+                **keeping,
                 report_to=[],
                 dataloader_pin_memory=torch.cuda.is_available(),
                 disable_tqdm=True,
@@ -283,20 +327,39 @@ def fit(spec: RunSpec) -> Fitted:
         training_clock = time.perf_counter()
         trainer.train()
         seconds = time.perf_counter() - training_clock
-    found = {"source": data.source, **data.checksums, "train_rows": len(train)}
+    found["train_rows"] = len(train)
     found |= {name: rows for name, rows in skipped.items() if rows}
     return Fitted(trainer, tokenizer, train, evaluated, found, seconds)
 
 
-def execute(spec: RunSpec) -> RunRecord:
-    """Train and evaluate one run and return its record; nothing is written. Raises what :func:`fit` raises."""
+def _first_stage(spec: RunSpec, model: torch.nn.Module, store: Store) -> str:
+    """Load the weights that a run kept into the model, after running it if they are not there; their digest."""
+    if not store.state_path(spec).exists():
+        record = execute(spec, store)
+        if store.get(spec) is None:
+            store.put(record)
+        set_seed(spec.seed)
+    return store.load_state(spec, model)
+
+
+def execute(spec: RunSpec, store: Store | None = None) -> RunRecord:
+    """Train and evaluate one run and return its record; nothing is written but weights that are to be kept.
+
+    Args:
+        spec: the run.
+        store: where weights are kept, by default the repository's.
+
+    Raises what :func:`fit` raises.
+    """
     started, clock = datetime.now(UTC), time.perf_counter()
-    fitted = fit(spec)
+    fitted = fit(spec, store)
     trainer = fitted.trainer
     evaluations, eval_seconds = _evaluations(trainer.state.log_history, list(fitted.evaluated))
     selected_on = "dev" if "dev" in fitted.evaluated else "test"
     scores = [entry[selected_on][spec.metric_for_best_model] for entry in evaluations]
     selected = scores.index(max(scores))  # the first of equals
+    if spec.keep_state:
+        fitted.data["state"] = (store or Store()).put_state(spec, trainer.model)
     bins = [entry.pop("reliability") for entry in evaluations]
     return RunRecord(
         spec=spec,

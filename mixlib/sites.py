@@ -175,6 +175,66 @@ def changed(model: nn.Module, layer: int, change: Callable[[Tensor], Tensor]) ->
         yield
 
 
+class Saliency:
+    """The embeddings of one forward pass and, after its backward pass, the size of the gradient at each token."""
+
+    def __init__(self) -> None:
+        self.found: list[Tensor] = []
+        self.outputs: list[Tensor] = []
+
+    @property
+    def embedded(self) -> Tensor:
+        """The embedding layer's output, (rows, tokens, hidden)."""
+        if len(self.outputs) != 1:
+            raise ValueError(
+                f"the embedding layer was called {len(self.outputs)} times while saliency was watched, once is needed; "
+                "instead of nn.DataParallel use one process a GPU (torchrun)"
+            )
+        return self.outputs[0]
+
+    def norms(self) -> Tensor:
+        """L2 norm of the loss gradient at the embedding of each token, (rows, tokens).
+
+        Raises:
+            RuntimeError: no backward pass has reached the embeddings.
+        """
+        if not self.found:
+            raise RuntimeError(
+                "no gradient has reached the embeddings: back-propagate each loss as it is yielded, before the next "
+                "one is asked for (MixupTrainer does)"
+            )
+        return self.found[0]
+
+
+@contextmanager
+def watched_saliency(model: nn.Module) -> Iterator[Saliency]:
+    """Inside this context one forward pass is watched; its backward pass leaves the saliency of the tokens.
+
+    A frozen embedding layer is no hindrance: the gradient is taken at its output, not at its weights.
+
+    Raises:
+        ValueError: gradients are switched off.
+        UnsupportedArchitecture: the model's structure is not known.
+    """
+    watched = Saliency()
+
+    def watch(module, inputs, output) -> None:
+        if not torch.is_grad_enabled():
+            raise ValueError("saliency is a gradient: call the model outside torch.no_grad() and inference_mode()")
+        x = output[0] if isinstance(output, tuple) else output
+        if not x.requires_grad:
+            x.requires_grad_()
+        digits = torch.promote_types(x.dtype, torch.float32)
+        x.register_hook(lambda g: watched.found.append(torch.linalg.vector_norm(g, dim=-1, dtype=digits)))
+        watched.outputs.append(x)
+
+    handle = embeddings(unwrap(model)).register_forward_hook(watch)
+    try:
+        yield watched
+    finally:
+        handle.remove()
+
+
 def sentence_vectors(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
     """The sentence vectors (rows, hidden) that enter the class layer, with their gradients' history.
 

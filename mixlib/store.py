@@ -8,12 +8,17 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
 from dataclasses import MISSING, dataclass, fields, replace
 from functools import cached_property
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any, ClassVar, Self
+
+import safetensors.torch as safetensors
+from safetensors import SafetensorError
+from torch import nn
 
 from mixlib import paths
 
@@ -23,7 +28,7 @@ class DamagedRecord(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spec:
+class Spec(ABC):
     """Everything a result depends on, except the machine. Equal specs are the same run.
 
     Attributes:
@@ -46,7 +51,7 @@ class Spec:
             default = item.default if item.default_factory is MISSING else item.default_factory()
             if default is MISSING or getattr(self, item.name) != default:
                 kept[item.name] = getattr(self, item.name)
-        return json.loads(json.dumps(kept))
+        return json.loads(json.dumps(kept, default=lambda spec: spec.canonical()))  # a run may start from another one
 
     @cached_property
     def key(self) -> str:
@@ -59,9 +64,9 @@ class Spec:
         return replace(self, seed=0)
 
     @property
+    @abstractmethod
     def name(self) -> str:
         """What the file name says beside seed and key."""
-        raise NotImplementedError
 
     @classmethod
     def from_canonical(cls, values: dict[str, Any]) -> Self:
@@ -81,7 +86,7 @@ RECORD_TYPES: list[type[Record]] = []
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class Record(ABC):
     """What one finished run or study measured.
 
     Attributes:
@@ -103,10 +108,11 @@ class Record:
         RECORD_TYPES.append(cls)
 
     @property
+    @abstractmethod
     def summary(self) -> str:
         """The result in a few words, for the command line."""
-        raise NotImplementedError
 
+    @abstractmethod
     def check(self) -> None:
         """Read what every record of this type has, so that a file without it is found out at once."""
 
@@ -142,6 +148,28 @@ def read(text: str) -> Record:
         except DamagedRecord as error:
             reasons.append(str(error))
     raise DamagedRecord(reasons[0])
+
+
+def digest(path: Path) -> str:
+    """Sixteen hexadecimal digits of the content of a file."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()[:16]
+
+
+def _write(path: Path, write: Callable[[str], object]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    number, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    os.close(number)
+    try:
+        write(temporary)
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    return path
 
 
 class Store:
@@ -181,19 +209,29 @@ class Store:
 
     def put(self, record: Record) -> Path:
         """Write a record by atomic rename: other processes see all of it or nothing."""
-        path = self.path(record.spec)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".", suffix=".tmp", delete=False) as file:
-            try:
-                file.write(record.to_json())
-                file.flush()
-                os.fsync(file.fileno())
-                os.chmod(file.name, 0o644)
-                os.replace(file.name, path)
-            except BaseException:
-                os.unlink(file.name)
-                raise
-        return path
+        return _write(self.path(record.spec), lambda temporary: Path(temporary).write_text(record.to_json()))
+
+    def state_path(self, spec: Spec) -> Path:
+        """Where the weights of a run are kept that others start from, or would be. They are not committed."""
+        return self.path(spec).with_suffix(".safetensors")
+
+    def put_state(self, spec: Spec, model: nn.Module) -> str:
+        """Keep the weights of a model by atomic rename; returns their digest."""
+        return digest(_write(self.state_path(spec), lambda temporary: safetensors.save_model(model, temporary)))
+
+    def load_state(self, spec: Spec, model: nn.Module) -> str:
+        """Read the kept weights of a run into a model of the same shape; returns their digest.
+
+        Raises:
+            FileNotFoundError: none were kept here.
+            DamagedRecord: the file is unusable; it is named, and has to be deleted to make it again.
+        """
+        path = self.state_path(spec)
+        try:
+            safetensors.load_model(model, path)
+        except (SafetensorError, RuntimeError) as error:
+            raise DamagedRecord(f"{path}: {error}; delete it to run {spec} again") from error
+        return digest(path)
 
     def missing(self, specs: Iterable[Spec]) -> list[Spec]:
         """Those of the runs that have no usable record, each once."""

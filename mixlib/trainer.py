@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader
-from transformers import Trainer
+from transformers import Trainer, TrainerCallback
 
 from mixlib import methods
 from mixlib.methods import Method
@@ -24,6 +24,9 @@ class MixupTrainer(Trainer):
     Args:
         method: a name (see ``mixlib.methods.names()``) or a :class:`~mixlib.methods.Method` with its parameters.
         method_params: parameters for a method given by name, e.g. ``{"alpha": 0.5}``.
+        dropout_leak: repeat a fault of the published SSMix code, for comparison only: an evaluation in mid-epoch leaves
+            the model in eval mode, so that dropout is off for the rest of the epoch, except for SSMix, whose saliency
+            pass switches it on again.
         **kwargs: of ``Trainer``. ``processing_class`` (the tokenizer) is needed by methods that write tokens.
 
     Raises:
@@ -42,15 +45,20 @@ class MixupTrainer(Trainer):
         *,
         method: str | Method = "none",
         method_params: dict[str, Any] | None = None,
+        dropout_leak: bool = False,
         model_init: Callable[..., nn.Module] | None = None,
         **kwargs: Any,
     ) -> None:
         self.method = methods.get(method, **(method_params or {}))
         super().__init__(model=model, args=args, model_init=model_init, **kwargs)
+        self.dropout_leak = dropout_leak
+        self._evaluated_in = -1  # the epoch of the last evaluation during training
+        self._epoch = 0
+        self.add_callback(_CountEpochs(self))
         check_classifier(self.model)
         if self.args.torch_compile and self.method.uses_hooks:
             raise ValueError(
-                f"{self.method.key} mixes through hooks, which torch.compile ignores: set torch_compile=False"
+                f"{_name(self.method)} mixes through hooks, which torch.compile ignores: set torch_compile=False"
             )
         if self.train_dataset is not None:
             check_labels(self.train_dataset, self.model.config.num_labels)
@@ -66,11 +74,10 @@ class MixupTrainer(Trainer):
         for got, where in ((size, "a batch"), (last, "the last batch of an epoch")):
             if 0 < got < needed:
                 raise ValueError(
-                    f"{self.method.key} needs at least {needed} rows, but {where} has {got} ({rows} rows in batches of "
-                    f"{size}): change per_device_train_batch_size, or set dataloader_drop_last=True"
+                    f"{_name(self.method)} needs at least {needed} rows, but {where} has {got} ({rows} rows in batches "
+                    f"of {size}): change per_device_train_batch_size, or set dataloader_drop_last=True"
                 )
-        name = getattr(self.method, "key", type(self.method).__name__)
-        several = f"{name} makes {self.method.updates_per_batch} updates of each batch"
+        several = f"{_name(self.method)} makes {self.method.updates_per_batch} updates of each batch"
         if self.method.updates_per_batch > 1 and self.args.gradient_accumulation_steps > 1:
             raise ValueError(f"{several}, which cannot be accumulated over several: set gradient_accumulation_steps=1")
         if self.method.updates_per_batch > 1 and self.args.world_size > 1:
@@ -87,7 +94,7 @@ class MixupTrainer(Trainer):
         sampler = self._get_train_sampler()
         if sampler is None or self.args.train_sampling_strategy == "batch_rebalance":
             raise ValueError(
-                f"{self.method.key} repeats batches, which needs a data set of known length and "
+                f"{_name(self.method)} repeats batches, which needs a data set of known length and "
                 "train_sampling_strategy 'random', 'sequential' or 'group_by_length'"
             )
         loader = DataLoader(
@@ -103,7 +110,8 @@ class MixupTrainer(Trainer):
         self, model: nn.Module, inputs: dict[str, Tensor], num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
         """Back-propagate each loss of the method as it is yielded; return their detached sum for the log."""
-        model.train()
+        leaking = self.dropout_leak and self._evaluated_in == self._epoch and not self.method.keeps_dropout
+        model.train(not leaking)
         if hasattr(self.optimizer, "train") and callable(self.optimizer.train):
             self.optimizer.train()  # schedule-free optimizers
         inputs = self._prepare_inputs(inputs)
@@ -122,8 +130,13 @@ class MixupTrainer(Trainer):
         finally:
             losses.close()  # removes hooks at once where the backward pass raised
         if total is None:
-            raise RuntimeError(f"{self.method.key} yielded no loss for a batch of {len(inputs['labels'])} rows")
+            raise RuntimeError(f"{_name(self.method)} yielded no loss for a batch of {len(inputs['labels'])} rows")
         return total
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """As in ``Trainer``."""
+        self._evaluated_in = self._epoch
+        return super().evaluate(*args, **kwargs)
 
     def _start_step(self) -> None:
         step, part = self.state.global_step, 0
@@ -132,6 +145,18 @@ class MixupTrainer(Trainer):
         self._part = (step, part)
         self.method.seed_step(self.args.seed, step, part)
         self.method.progress = step / self.state.max_steps if self.state.max_steps > 0 else 0.0
+
+
+def _name(method: Method) -> str:
+    return getattr(method, "key", type(method).__name__)  # a user's own method need not be registered
+
+
+class _CountEpochs(TrainerCallback):
+    def __init__(self, trainer: MixupTrainer) -> None:
+        self.trainer = trainer
+
+    def on_epoch_begin(self, args, state, control, **kwargs) -> None:
+        self.trainer._epoch += 1
 
 
 class RepeatedBatches(BatchSampler):

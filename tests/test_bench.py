@@ -8,7 +8,9 @@ def test_every_method_and_the_padded_step_are_timed(monkeypatch):
     monkeypatch.setattr(bench, "MINILM", {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
                                           "intermediate_size": 64})  # fmt: skip
     result = bench.run("trec", budget=0, at_least=2)
-    assert {row["method"] for row in result["methods"]} == {*methods.names(), "none_padded128"}
+    assert {row["method"] for row in result["methods"]} == {
+        *methods.names(), *(f"{name} {label}" for name, label, _ in bench.VARIANTS), "none_padded128"
+    }  # fmt: skip
     assert result["rounds"] == 2
     assert result["threads"] == torch.get_num_threads()
     for row in result["methods"]:

@@ -1,7 +1,10 @@
-"""The methods by name. ``get("cls_mixup", alpha=0.5)`` makes one; one file holds the methods of one paper."""
+"""The methods by name. ``get("cls_mixup", alpha=0.5)`` makes one; one file holds the methods of one paper,
+``hidden_mixup`` those that two papers compare themselves with."""
 
 from mixlib.methods import batchmixup as batchmixup
+from mixlib.methods import hidden_mixup as hidden_mixup
 from mixlib.methods import mixup_calibration as mixup_calibration
+from mixlib.methods import ssmix as ssmix
 from mixlib.methods.base import REGISTRY, Draw, Method, get, names
 
 __all__ = ["REGISTRY", "Draw", "Method", "get", "names"]

@@ -37,6 +37,7 @@ class Method(ABC):
     key: ClassVar[str]
     paper: ClassVar[str | None] = None
     uses_hooks: ClassVar[bool] = True
+    keeps_dropout: ClassVar[bool] = False  # under ``dropout_leak``: its saliency pass switches dropout on again
     min_rows: ClassVar[int] = 1
 
     generator: torch.Generator = field(default_factory=torch.Generator, init=False, repr=False, compare=False)
@@ -70,6 +71,12 @@ class Method(ABC):
         # the CPU generator keeps 32 bits of its seed: mix the three numbers into those bits first
         self.generator.manual_seed(int(np.random.SeedSequence([seed, step, part]).generate_state(1)[0]))
 
+    def generator_on(self, device: torch.device) -> torch.Generator:
+        """The method's generator, or for another device one there that it seeds: draws are made where they are used."""
+        if self.generator.device == device:
+            return self.generator
+        return torch.Generator(device).manual_seed(int(torch.randint(2**62, (), generator=self.generator)))
+
     @abstractmethod
     def losses(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
         """Yield the scalar losses of one step.
@@ -88,6 +95,16 @@ def plain_loss(model: nn.Module, batch: Batch) -> Tensor:
 def inputs_of(batch: Batch) -> Batch:
     """The batch without its labels: what the model is called with."""
     return {name: tensor for name, tensor in batch.items() if name != "labels"}
+
+
+def swapped_halves(batch: Batch) -> tuple[Batch, Tensor]:
+    """An even number of rows, and the partner of each: row i of the first half and row i of the second half.
+
+    Of an odd batch the last row is left out.
+    """
+    even = len(batch["labels"]) // 2 * 2
+    perm = torch.arange(even, device=batch["labels"].device).roll(even // 2)
+    return {name: tensor[:even] for name, tensor in batch.items()}, perm
 
 
 @dataclass(kw_only=True)
@@ -126,6 +143,12 @@ def check_count(name: str, value: int) -> None:
     """Raise ``ValueError`` unless ``value`` is a whole number of at least 1."""
     if not (isinstance(value, int) and value >= 1):
         raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+
+
+def one_of(name: str, value: str, known: Sequence[str]) -> None:
+    """Raise ``ValueError`` unless ``value`` is one of the ``known``."""
+    if value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
 
 
 def names() -> list[str]:

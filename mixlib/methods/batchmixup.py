@@ -17,18 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixlib import sites
-from mixlib.methods.base import Batch, Method, check_count, inputs_of
+from mixlib.methods.base import Batch, Method, check_count, inputs_of, one_of
 from mixlib.mixing import check_alpha, mixed_cross_entropy, sample_beta, sample_lam
 
 OBJECTIVES = ("softmax", "dot")
 POLICIES = ("elementwise", "sample")
 UPDATES = ("each", "one")
 CHUNK = {"cpu": 2**18, "cuda": 2**25}  # entries of the policy held at once: what fits the cache; 128 MiB
-
-
-def _one_of(name: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
 
 
 @dataclass(kw_only=True)
@@ -83,7 +78,7 @@ class Pairwise(MixedVectors):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_count("n", self.n)
-        _one_of("updates", self.updates, UPDATES)
+        one_of("updates", self.updates, UPDATES)
 
     @property
     def updates_per_batch(self) -> int:
@@ -132,7 +127,7 @@ class NonlinearMixup(Pairwise):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _one_of("objective", self.objective, OBJECTIVES)
+        one_of("objective", self.objective, OBJECTIVES)
 
     def one_draw(self, vectors: Tensor, classes: nn.Linear, labels: Tensor) -> Tensor:
         lam = sample_beta((vectors.shape[1],), self.alpha, self.generator).to(vectors.device)
@@ -182,8 +177,8 @@ class BatchMixup(MixedVectors):
         check_count("n", self.n)
         if self.n_per_row is not None:
             check_count("n_per_row", self.n_per_row)
-        _one_of("policy", self.policy, POLICIES)
-        _one_of("objective", self.objective, OBJECTIVES)
+        one_of("policy", self.policy, POLICIES)
+        one_of("objective", self.objective, OBJECTIVES)
         if not self.temperature > 0:
             raise ValueError(f"temperature must be positive, got {self.temperature!r}")
 
@@ -194,10 +189,7 @@ class BatchMixup(MixedVectors):
     def loss(self, vectors: Tensor, classes: nn.Linear, labels: Tensor) -> Tensor:
         rows, width = vectors.shape
         points = self.n if self.n_per_row is None else self.n_per_row * rows
-        generator = self.generator
-        if generator.device != vectors.device:  # millions of draws are made where they are used
-            seed = int(torch.randint(2**62, (), generator=generator))
-            generator = torch.Generator(vectors.device).manual_seed(seed)
+        generator = self.generator_on(vectors.device)
         chunk = self.chunk or CHUNK.get(vectors.device.type, CHUNK["cuda"])
         # four draws come from one random number: multiples of four give the same points at every chunk size
         at_once = max(4, chunk // (rows * width) // 4 * 4)

@@ -7,9 +7,11 @@ code has; ``CHOICES`` are ours. All of them are the same for every method of a t
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from mixlib.models import MINILM, TINY
+from mixlib.protocols.common import Named, method_runs, study_of
 from mixlib.runs import RunSpec
 from mixlib.studies import StudySpec
 
@@ -106,7 +108,7 @@ def runs(
     profile: str,
     dataset: str,
     fraction: str,
-    methods: Iterable[str | tuple[str, dict[str, Any]]],
+    methods: Iterable[Named],
     model: str | None = None,
     seeds: Iterable[int] | None = None,
     **overrides: Any,
@@ -121,18 +123,11 @@ def runs(
         model, seeds, overrides: in place of the profile's; overrides are fields of ``RunSpec``.
     """
     settings, usual_model = _settings(profile, dataset)
-    specs = []
-    for method in methods:
-        name, params = method if isinstance(method, tuple) else (method, {})
-        specs += [
-            RunSpec(
-                paper=PAPER, dataset=dataset, model=model or usual_model, head=HEAD[dataset], method=name,
-                method_params=method_params(profile, dataset, name) | params, seed=seed,
-                **(settings | {"train_fraction": FRACTIONS[fraction]} | overrides),
-            )
-            for seed in (_seeds(profile, fraction) if seeds is None else seeds)
-        ]  # fmt: skip
-    return specs
+    return method_runs(
+        methods, partial(method_params, profile, dataset), _seeds(profile, fraction) if seeds is None else seeds,
+        paper=PAPER, dataset=dataset, model=model or usual_model, head=HEAD[dataset],
+        **(settings | {"train_fraction": FRACTIONS[fraction]} | overrides),
+    )  # fmt: skip
 
 
 def size_label(spec: RunSpec) -> str:
@@ -201,8 +196,7 @@ def epoch_time(profile: str, model: str | None = None, seeds: Iterable[int] | No
         few |= {"batch_size": CODE["rte"]["batch_size"], "max_length": CODE["rte"]["max_length"],
                 "group_by_length": False, "train_per_class": None, "train_size": 400}  # fmt: skip
     specs = runs(profile, "rte", "full", ["none"], model=model, seeds=_study_seeds(profile, seeds), **few)
-    params = {"n": TIMED_N[profile], "batches": TIMED_BATCHES[profile]}
-    return [_study(profile, "epoch_time", spec.seed, {"run": _without_seed(spec), **params}) for spec in specs]
+    return [study_of(spec, "epoch_time", n=TIMED_N[profile], batches=TIMED_BATCHES[profile]) for spec in specs]
 
 
 POLICIES: tuple[dict[str, Any], ...] = (
@@ -224,9 +218,7 @@ def geometry(profile: str, model: str | None = None, seeds: Iterable[int] | None
         few |= {"num_train_epochs": 4, "eval_epochs": 4, "learning_rate": 2e-4}
     specs = runs(profile, "banking77", "full", ["none"], model=model, seeds=_study_seeds(profile, seeds), **few)
     params = {"rows": GEOMETRY_ROWS[profile], "points": 400, "policies": POLICIES}
-    return [
-        _study(profile, "geometry_of_policies", spec.seed, {"run": _without_seed(spec), **params}) for spec in specs
-    ]
+    return [study_of(spec, "geometry_of_policies", **params) for spec in specs]
 
 
 def _known(profile: str) -> str:
@@ -240,7 +232,3 @@ def _study_seeds(profile: str, seeds: Iterable[int] | None) -> Sequence[int]:
 
 def _study(profile: str, study: str, seed: int, params: dict[str, Any]) -> StudySpec:
     return StudySpec(paper=PAPER, study=study, seed=seed, synthetic=profile == "smoke", params=params)
-
-
-def _without_seed(spec: RunSpec) -> dict[str, Any]:
-    return {name: value for name, value in spec.canonical().items() if name != "seed"}

@@ -11,6 +11,7 @@ from typing import Any
 
 from mixlib.methods.mixup_calibration import PADDINGS
 from mixlib.models import MINILM, TINY
+from mixlib.protocols.common import Named, method_runs
 from mixlib.runs import RunSpec
 
 PAPER = "mixup_calibration"
@@ -83,7 +84,7 @@ def runs(
     profile: str,
     dataset: str,
     few: bool,
-    methods: Iterable[str | tuple[str, dict[str, Any]]],
+    methods: Iterable[Named],
     model: str | None = None,
     seeds: Iterable[int] | None = None,
     **overrides: Any,
@@ -98,24 +99,12 @@ def runs(
         model, seeds, overrides: in place of the profile's; overrides are fields of ``RunSpec``.
     """
     settings, usual_model, usual_seeds = _settings(profile, dataset, few)
-    alpha = ALPHA.get(dataset, SST2_ALPHA)
-    specs = []
-    for method in methods:
-        name, params = method if isinstance(method, tuple) else (method, {})
-        specs += [
-            RunSpec(
-                paper=PAPER,
-                dataset=dataset,
-                model=model or usual_model,
-                method=name,
-                method_params={} if name == "none" else {"alpha": alpha, **params},
-                metric_for_best_model=METRIC.get(dataset, "accuracy"),
-                seed=seed,
-                **(settings | overrides),
-            )
-            for seed in (usual_seeds if seeds is None else seeds)
-        ]
-    return specs
+    alpha = {"alpha": ALPHA.get(dataset, SST2_ALPHA)}
+    return method_runs(
+        methods, lambda name: {} if name == "none" else alpha, usual_seeds if seeds is None else seeds,
+        paper=PAPER, dataset=dataset, model=model or usual_model,
+        metric_for_best_model=METRIC.get(dataset, "accuracy"), **(settings | overrides),
+    )  # fmt: skip
 
 
 def size_label(spec: RunSpec) -> str:

@@ -94,4 +94,5 @@ def execute(spec: StudySpec) -> StudyRecord:
     )
 
 
-from mixlib.studies import batchmixup as batchmixup  # noqa: E402 (its functions register themselves)
+from mixlib.studies import batchmixup as batchmixup  # noqa: E402 (their functions register themselves)
+from mixlib.studies import ssmix as ssmix  # noqa: E402

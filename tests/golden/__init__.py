@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
-from mixlib import methods, metrics
+from mixlib import methods, metrics, sites, spans
 from mixlib.methods import Draw, batchmixup
+from mixlib.methods.base import plain_loss, swapped_halves
 from mixlib.mixing import mixed_cross_entropy
 
 HERE = Path(__file__).parent
@@ -57,13 +58,15 @@ def tiny_bert(folder: Path) -> BertForSequenceClassification:
     return model
 
 
-def _mixed(name: str, inputs: dict[str, Any], folder: Path, fill_id: int | None = None) -> dict[str, Any]:
+def _mixed(
+    name: str, inputs: dict[str, Any], folder: Path, fill_id: int | None = None, layer: int = 5
+) -> dict[str, Any]:
     model = tiny_bert(folder)
     batch = {key: torch.tensor(inputs[key]) for key in ("input_ids", "attention_mask", "labels")}
     method = methods.get(name, **({"padding": inputs["padding"]} if "padding" in inputs else {}))
     if fill_id is not None:
         method.fill_id = fill_id
-    draw = Draw(torch.tensor(inputs["perm"]), inputs["lam"], inputs.get("layer", 5))
+    draw = Draw(torch.tensor(inputs["perm"]), inputs["lam"], inputs.get("layer", inputs.get("block", layer)))
     with torch.inference_mode():
         logits = method.logits(model, batch, draw)
         loss = mixed_cross_entropy(logits, batch["labels"], draw.perm, draw.lam)
@@ -92,6 +95,251 @@ def _ece(inputs: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {name: measured[name] for name in ("accuracy", "nll")} | {
         "ece": metrics.ece(logits.softmax(1), labels, inputs["bins"])
     }
+
+
+@runner("embedmix")
+def _embedmix(inputs: dict[str, Any], folder: Path) -> dict[str, Any]:
+    return _mixed("embedmix", inputs, folder, layer=0)
+
+
+@runner("tmix")
+def _tmix(inputs: dict[str, Any], folder: Path) -> dict[str, Any]:
+    return _mixed("tmix", inputs, folder)
+
+
+WORDPIECE = spans.SpecialTokens(ids=(0, 101, 102), separator=102, cls=101, unknown=100)
+
+
+def _ssmix(lam0: float, **params: Any) -> methods.Method:
+    method = methods.get("ssmix", lam0=lam0, **params)
+    method.special = WORDPIECE
+    return method
+
+
+@runner("ssmix_single")
+def _ssmix_single(inputs: dict[str, Any], folder: Path) -> dict[str, Any]:
+    a, b = ({"input_ids": torch.tensor(inputs[f"ids_{x}"])} for x in "ab")
+    saliency = [[_tensor(inputs[f"saliency_{x}"])] * 2 for x in "ab"]
+    mixed = _ssmix(inputs["mix_fraction"]).mix_texts(a, b, *saliency)
+    return {"ids_mixed": mixed.input_ids.tolist(), "weight_a": mixed.weight.tolist()}
+
+
+@runner("ssmix_pair")
+def _ssmix_pair(inputs: dict[str, Any], folder: Path) -> dict[str, Any]:
+    a, b = ({"input_ids": torch.tensor(inputs[f"ids_{x}"]), "token_type_ids": torch.tensor(inputs[f"types_{x}"])}
+            for x in "ab")  # fmt: skip
+    saliency = [[_tensor(inputs[f"saliency_{x}"])] * 2 for x in "ab"]
+    method = _ssmix(inputs["mix_fraction"])
+    ab, ba = method.mix_texts(a, b, *saliency), method.mix_texts(b, a, *saliency[::-1])
+    return {
+        "ids_mixed_ab": ab.input_ids.tolist(), "weight_a": ab.weight.tolist(),
+        "ids_mixed_ba": ba.input_ids.tolist(), "weight_b": ba.weight.tolist(),
+    }  # fmt: skip
+
+
+@runner("saliency")
+def _saliency(inputs: dict[str, Any], folder: Path) -> dict[str, Any]:
+    batch = {key: torch.tensor(inputs[key]) for key in ("input_ids", "attention_mask", "labels")}
+    return {"saliency": _scaled(_norms(tiny_bert(folder), batch)).tolist()}
+
+
+def _norms(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    with sites.watched_saliency(model) as watched:
+        plain_loss(model, batch).backward()
+    model.zero_grad()
+    return watched.norms()
+
+
+def _scaled(saliency: torch.Tensor) -> torch.Tensor:
+    return saliency / saliency.amax(1, keepdim=True)
+
+
+# Spans of the published SSMix code. It pads nothing and mixes one text at a time; lists become one-row tensors here.
+def _row(values: list[Any], width: int, dtype: torch.dtype = torch.long) -> torch.Tensor:
+    return torch.tensor([[*values, *[0] * (width - len(values))]], dtype=dtype)
+
+
+def _cut(ids: list[int], limit: int) -> list[int]:
+    return ids if len(ids) <= limit else [*ids[: limit - 1], WORDPIECE.separator]
+
+
+@runner("ssmix_spans_single")
+def _spans_single(case: dict[str, Any], folder: Path) -> dict[str, Any]:
+    x1 = _cut(case["x1"], case["max_len"])
+    width = max(len(x1), len(case["x2"]))
+    s1, s2 = (_row(s[:width], width, torch.float64) for s in (case["s1"][: len(x1)], case["s2"]))
+    a, b = ({"input_ids": _row(x, width)} for x in (x1, case["x2"]))
+    rule = {"short_partner": "skip"} if case["kind_of"] == "donor_too_short" else {}
+    mixed = _ssmix(case["window_percent"] / 100, **rule).mix_texts(a, b, [s1] * 2, [s2] * 2)
+    return {
+        "mixed": mixed.input_ids[0, : len(x1)].tolist(),
+        "weight1": mixed.weight.item(),
+        "span_length": mixed.moves[0].length.item(),
+    }
+
+
+def _one_direction(case: dict[str, Any], own: str, other: str, cut_donor: bool) -> tuple[list[int], float]:
+    """The pair of text ``own`` with spans of ``other``, each sentence cut as the published code cuts it."""
+    limit, texts, given = case["max_len"] // 2, {}, {}
+    for x in (own, other):
+        end = case[f"{x}_types"].index(1)
+        ids = case[x]
+        sentences = {"first": ids[1 : end - 1], "second": ids[end:-1]}
+        if x == own or cut_donor:
+            sentences = {name: words[: limit - 2] for name, words in sentences.items()}
+        first, second = sentences.values()
+        texts[x] = [101, *first, 102, *second, 102], [0] * (len(first) + 2) + [1] * (len(second) + 1)
+        s = {name: case[f"{x.replace('x', 's')}_{name}"][1 : 1 + len(words)] for name, words in sentences.items()}
+        given[x] = [0.0, *s["first"], 0.0, *s["second"], 0.0]
+    width = max(len(ids) for ids, _ in texts.values())
+    a, b = ({"input_ids": _row(ids, width), "token_type_ids": _row(types, width)}
+            for ids, types in (texts[own], texts[other]))  # fmt: skip
+    saliency = [[_row(given[x], width, torch.float64)] * 2 for x in (own, other)]
+    mixed = _ssmix(case["window_percent"] / 100).mix_texts(a, b, *saliency)
+    return mixed.input_ids[0, : len(texts[own][0])].tolist(), mixed.weight.item()
+
+
+@runner("ssmix_spans_pair")
+def _spans_pair(case: dict[str, Any], folder: Path) -> dict[str, Any]:
+    mixed12, weight1 = _one_direction(case, "x1", "x2", cut_donor=False)
+    mixed21, weight2 = _one_direction(case, "x2", "x1", cut_donor=True)
+    return {"mixed12": mixed12, "weight1_12": weight1, "mixed21": mixed21, "weight2_21": weight2}
+
+
+@runner("ssmix_spans_ablation")
+def _spans_ablation(case: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The recorded random choice carried out. The published span without saliency may hold special tokens."""
+    x1, x2 = (_cut(case[x], case["max_len"]) for x in ("x1", "x2"))
+    width = max(len(x1), len(x2))
+    ids, source = _row(x1, width), _row(x2, width)
+    everything = case["kind_of"] == "span_without_saliency"
+    a, b = (
+        spans.words_of((x > 0).long() if everything else spans.sentence_of({"input_ids": x}, WORDPIECE), 1)
+        for x in (ids, source)
+    )
+    content = spans.words_of(spans.sentence_of({"input_ids": ids}, WORDPIECE), 1).length
+    k = spans.share_of(content, case["window_percent"] / 100).clamp_min(1)
+    if everything:
+        start = torch.tensor([[case["start"]]])
+        k = k * (start + k <= b.length)
+        chosen, place = spans.window(a, start, k, start)
+    else:
+        chosen = torch.zeros(1, width, dtype=torch.bool)
+        chosen[0, [position - 1 for position in case["positions"]]] = True
+        place = spans.places(a)
+    unknown = case["kind_of"] == "unk_replacement"
+    if unknown:
+        source, b = torch.full_like(ids, WORDPIECE.unknown), a
+    mixed = spans.copy_tokens(ids, a, chosen, source, b, place)
+    weight = 1.0 if unknown else 1 - chosen.sum().item() / content.item()
+    return {"mixed": mixed[0, : len(x1)].tolist(), "weight1": weight}
+
+
+def _expected_spans(group: str, case: dict[str, Any]) -> dict[str, Any]:
+    if group == "pair":
+        return {name: case[name] for name in ("mixed12", "weight1_12", "mixed21", "weight2_21")}
+    if group == "single" and case["kind"] == "donor_too_short":  # left as it is
+        return {"mixed": case["mixed"], "weight1": case["weight1"]}
+    if group == "single" and case["differs_from_paper"]:  # special tokens were copied, where the span is to be shorter
+        content = len(_cut(case["x1"], case["max_len"])) - 2
+        return {"span_length": case["paper_span_length"], "weight1": 1 - case["paper_span_length"] / content}
+    names = ("mixed", "weight1", "span_length") if group == "single" else ("mixed", "weight1")
+    return {name: case[name] for name in names}
+
+
+@cache
+def tiny_bert_128(folder: Path) -> BertForSequenceClassification:
+    """The classifier of the end-to-end cases, in float64 and eval mode."""
+    config = BertConfig(
+        vocab_size=128, hidden_size=32, num_hidden_layers=4, num_attention_heads=4, intermediate_size=64,
+        max_position_embeddings=128, num_labels=3, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+    )  # fmt: skip
+    model = BertForSequenceClassification(config).double().eval()
+    with np.load(folder / "reference" / "tiny_bert_128.npz") as weights:
+        model.load_state_dict({name: torch.tensor(weights[name], dtype=torch.float64) for name in weights.files})
+    return model
+
+
+def _batch(fields: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: fields[name].long() for name in ("input_ids", "attention_mask", "token_type_ids", "labels")}
+
+
+@reference("saliency", expect=("saliency", "saliency_l2"))
+def _reference_saliency(case: dict[str, Any], fields: dict[str, torch.Tensor]) -> dict[str, Any]:
+    norms = _norms(tiny_bert_128(HERE), _batch(fields))
+    return {"saliency": _scaled(norms).tolist(), "saliency_l2": norms.tolist()}
+
+
+STEP = ("loss", "mixed12_ids", "mixed21_ids", "weight12", "weight21", "grad_classifier_weight", "grad_norm",
+        "grad_word_embeddings_norm")  # fmt: skip
+
+
+@reference("ssmix_step", expect=STEP)
+def _ssmix_step(case: dict[str, Any], fields: dict[str, torch.Tensor]) -> dict[str, Any]:
+    model, batch = tiny_bert_128(HERE), _batch(fields)
+    saliency = "split" if case["pair"] else "joint"
+    method = _ssmix(case["window_percent"] / 100, saliency=saliency, short_partner="skip")
+    seen, mix_texts = [], method.mix_texts
+    method.mix_texts = lambda *args: seen.append(mix_texts(*args)) or seen[-1]
+    total = 0.0
+    for loss in method.losses(model, batch):
+        loss.backward()
+        total += loss.item()
+    weights = dict(model.named_parameters())
+    norm = torch.nn.utils.get_total_norm([p.grad for p in model.parameters()])
+    result = {
+        "loss": total, "grad_norm": norm.item(),
+        "grad_word_embeddings_norm": weights["bert.embeddings.word_embeddings.weight"].grad.norm().item(),
+        "grad_classifier_weight": weights["classifier.weight"].grad.tolist(),
+    }  # fmt: skip
+    model.zero_grad()
+    (mixed,) = seen
+    first, second = mixed.input_ids.chunk(2)
+    weight1, weight2 = mixed.weight.chunk(2)
+    # recorded without the columns that only hold padding
+    ids = {
+        name: x[:, : fields[name].shape[1]].tolist() for name, x in (("mixed12_ids", first), ("mixed21_ids", second))
+    }
+    return result | ids | {"weight12": weight1.tolist(), "weight21": weight2.tolist()}
+
+
+def _halves(name: str, case: dict[str, Any], fields: dict[str, torch.Tensor], layer: int) -> dict[str, Any]:
+    model, method = tiny_bert_128(HERE), methods.get(name, originals=True)
+    pairs, perm = swapped_halves(_batch(fields))
+    draw = Draw(perm, case["lam"], layer)
+    method.draw = lambda *args: draw
+    with torch.no_grad():
+        total = sum(loss.item() for loss in method.losses(model, pairs))
+        first, second = method.logits(model, pairs, draw).chunk(2)
+    return {"loss": total, "logits12": first.tolist(), "logits21": second.tolist()}
+
+
+@reference("embedmix_halves", expect=("loss", "logits12", "logits21"))
+def _embedmix_halves(case: dict[str, Any], fields: dict[str, torch.Tensor]) -> dict[str, Any]:
+    return _halves("embedmix", case, fields, 0)
+
+
+@reference("tmix_halves", expect=("loss", "logits12", "logits21"))
+def _tmix_halves(case: dict[str, Any], fields: dict[str, torch.Tensor]) -> dict[str, Any]:
+    return _halves("tmix", case, fields, case["block"] + 1)  # blocks are counted from 0 there
+
+
+def _permuted(name: str, case: dict[str, Any], fields: dict[str, torch.Tensor], layer: int) -> dict[str, Any]:
+    model, batch, perm = tiny_bert_128(HERE), _batch(fields), fields["perm"].long()
+    with torch.no_grad():
+        logits = methods.get(name).logits(model, batch, Draw(perm, case["lam"], layer))
+        loss = mixed_cross_entropy(logits, batch["labels"], perm, case["lam"])
+    return {"logits": logits.tolist(), "loss": loss.item()}
+
+
+@reference("embedmix_perm", expect=("logits", "loss"))
+def _embedmix_perm(case: dict[str, Any], fields: dict[str, torch.Tensor]) -> dict[str, Any]:
+    return _permuted("embedmix", case, fields, 0)
+
+
+@reference("tmix_perm", expect=("logits", "loss"))
+def _tmix_perm(case: dict[str, Any], fields: dict[str, torch.Tensor]) -> dict[str, Any]:
+    return _permuted("tmix", case, fields, case["block"] + 1)
 
 
 def _tensor(values: Any) -> torch.Tensor:
@@ -152,7 +400,10 @@ def cases(folder: Path) -> Iterator[dict[str, Any]]:
     if (reference / "ssmix_spans.json").exists():
         for group, found in json.loads((reference / "ssmix_spans.json").read_text()).items():
             for case in found:
-                yield {**case, "id": f"reference/ssmix_spans/{case['name']}", "kind": f"ssmix_spans_{group}"}
+                yield {
+                    "id": f"reference/ssmix_spans/{case['name']}", "kind": f"ssmix_spans_{group}",
+                    "inputs": case | {"kind_of": case.get("kind")}, "expect": _expected_spans(group, case),
+                }  # fmt: skip
     if (reference / "end_to_end.json").exists():
         for case in json.loads((reference / "end_to_end.json").read_text()):
             yield {**case, "id": f"reference/end_to_end/{case['name']}", "kind": f"reference_{case['kind']}"}
@@ -173,7 +424,10 @@ def check(case: dict[str, Any], folder: Path) -> str | None:
     except Exception as error:  # a case that raises is a failed case, the others still run
         return f"{type(error).__name__}: {error}"
     for name, value in expected.items():
-        difference = np.abs(np.asarray(got[name]) - np.asarray(value)).max()
+        one, other = np.asarray(got[name]), np.asarray(value)
+        if one.shape != other.shape:
+            return f"{name} has the shape {one.shape}, not {other.shape}"
+        difference = np.abs(one - other).max()
         if not difference <= ATOL:
             return f"{name} is off by {difference:.2e} (at most {ATOL:.0e})"
     return None

@@ -1,0 +1,278 @@
+"""SSMix: mixing spans of the input texts themselves, its ablations, and random replacement by the unknown token.
+
+"SSMix: Saliency-Based Span Mixup for Text Classification" (Findings of ACL 2021). A step cuts the batch in halves A
+and B and takes the mean of four losses: A, B, A with spans of B put in, B with spans of A put in (section 3.4). The
+saliency of a token is the size of the loss gradient at its embedding, which the backward pass of the first two losses
+leaves behind anyway: no pass is spent on it.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mixlib import sites, spans
+from mixlib.methods.base import Batch, Method, inputs_of, one_of, plain_loss, swapped_halves
+from mixlib.mixing import mixed_cross_entropy
+from mixlib.spans import SpecialTokens, Words
+
+SALIENCIES = ("joint", "split")
+SHORT_PARTNERS = ("shorten", "skip")
+
+
+class Move(NamedTuple):
+    """What one sentence of each row takes from its partner: the places overwritten (rows, tokens), and from which."""
+
+    a: Words
+    b: Words
+    chosen: Tensor
+    source: Tensor
+    length: Tensor
+
+
+class MixedTexts(NamedTuple):
+    """Mixed texts: ``input_ids`` (rows, tokens), ``weight`` (rows,) of the own label, and one move a sentence."""
+
+    input_ids: Tensor
+    weight: Tensor
+    moves: tuple[Move, ...]
+
+    def replaced(self) -> Tensor:
+        """Positions of the texts that were overwritten, (rows, tokens)."""
+        return sum(torch.zeros_like(m.chosen).scatter(1, m.a.position, m.chosen) for m in self.moves).bool()
+
+    def taken(self) -> Tensor:
+        """Positions of the partners' texts that were copied, (rows, tokens)."""
+        count = torch.zeros_like(self.input_ids)
+        for m in self.moves:
+            count = count.scatter_add(1, m.b.position.gather(1, m.source), m.chosen.long())
+        return count.bool()
+
+
+@dataclass(kw_only=True)
+class InputMixing(Method):
+    """Train on the texts of a batch and on the same texts with tokens of others put in.
+
+    Args:
+        lam0: share of the tokens of a text that is replaced, above 0 and at most 1 (section 3.4: 0.1).
+    """
+
+    paper: ClassVar[str] = "ssmix"
+    uses_hooks: ClassVar[bool] = False
+    lam0: float = 0.1
+    special: SpecialTokens | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        spans.check_lam0(self.lam0)
+
+    def prepare(self, model: nn.Module, tokenizer: Any = None, train_lengths: Sequence[int] | None = None) -> None:
+        self.special = spans.special_tokens(tokenizer)
+
+    @abstractmethod
+    def choose(self, a: Words, b: Words, saliency_a: Tensor | None, saliency_b: Tensor | None) -> Move:
+        """Which tokens of sentence ``a`` are overwritten by which of sentence ``b``, for each row."""
+
+    def mix_texts(
+        self, a: Batch, b: Batch, saliency_a: Sequence[Tensor] | None = None, saliency_b: Sequence[Tensor] | None = None
+    ) -> MixedTexts:
+        """Texts ``a`` with tokens of texts ``b`` put in, sentence by sentence (section 2).
+
+        Args:
+            a, b: ``input_ids`` (rows, tokens), and ``attention_mask``, ``token_type_ids`` where the model takes them.
+            saliency_a, saliency_b: (rows, tokens) for each of the two sentences, not negative.
+        """
+        own, other = (spans.sentence_of(inputs, self.special) for inputs in (a, b))
+        ids, moves = a["input_ids"], []
+        for i, number in enumerate(spans.SENTENCES):
+            given = [s[i] if s is not None else None for s in (saliency_a, saliency_b)]
+            move = self.choose(spans.words_of(own, number), spans.words_of(other, number), *given)
+            ids = self.write(ids, b["input_ids"], move)
+            moves.append(move)
+        tokens = sum(move.a.length for move in moves)
+        share = sum(move.length for move in moves) / tokens.clamp_min(1)
+        return MixedTexts(ids, self.weight(share.squeeze(1)), tuple(moves))
+
+    def write(self, ids: Tensor, source: Tensor, move: Move) -> Tensor:
+        """``ids`` after the move."""
+        return spans.copy_tokens(ids, move.a, move.chosen, source, move.b, move.source)
+
+    def weight(self, share: Tensor) -> Tensor:
+        """Weight of the own label where this ``share`` of the text is the partner's, (rows,)."""
+        return 1 - share
+
+    def watch(self, model: nn.Module) -> AbstractContextManager[Any]:
+        """A context around the loss on the originals; what it gives is handed to :meth:`token_saliency`."""
+        return nullcontext()
+
+    def token_saliency(self, model: nn.Module, batch: Batch, watched: Any) -> Sequence[Tensor] | None:
+        """Saliency of the tokens of each of the two sentences, (rows, tokens) each."""
+        return None
+
+    def uniform(self, like: Tensor) -> Tensor:
+        """Random numbers in [0, 1) of the shape and on the device of ``like``."""
+        return torch.rand(like.shape, generator=self.generator_on(like.device), device=like.device)
+
+    def losses(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
+        if len(batch["labels"]) < 2:  # nobody to mix with
+            yield plain_loss(model, batch)
+            return
+        with self.watch(model) as watched:
+            yield plain_loss(model, batch) / 2
+        found = self.token_saliency(model, batch, watched)
+        pairs, perm = swapped_halves(batch)
+        inputs, labels = inputs_of(pairs), pairs["labels"]
+        saliency = None if found is None else [s[: len(labels)] for s in found]
+        partners = {name: tensor[perm] for name, tensor in inputs.items()}
+        mixed = self.mix_texts(inputs, partners, saliency, saliency and [s[perm] for s in saliency])
+        logits = model(**inputs | {"input_ids": mixed.input_ids}).logits
+        yield mixed_cross_entropy(logits, labels, perm, mixed.weight) / 2
+
+
+@dataclass(kw_only=True)
+class SSMix(InputMixing):
+    """SSMix: the least salient span of a text is overwritten by the most salient span of its partner (section 2).
+
+    Span length k = max(min(floor(lam0 |a|), |b|), 1) tokens, special ones left out of account; the label is
+    (1 - k / |a|) y_a + (k / |a|) y_b. Of two sentences each is mixed on its own, and their k and lengths are added.
+    A sentence without tokens, and its partner, stay as they are.
+
+    Args:
+        lam0: as in :class:`InputMixing`.
+        saliency: ``"joint"``: from the loss of the whole text; ``"split"``: of each of two sentences from that
+            sentence alone with the pair's label, as in the authors' code, for one more pass over twice the rows.
+        short_partner: where the partner has fewer tokens than floor(lam0 |a|): ``"shorten"`` the span to them (the
+            paper's rule), or ``"skip"`` mixing (the authors' code).
+    """
+
+    key: ClassVar[str] = "ssmix"
+    uses_hooks: ClassVar[bool] = True
+    keeps_dropout: ClassVar[bool] = True
+    saliency: str = "joint"
+    short_partner: str = "shorten"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_of("saliency", self.saliency, SALIENCIES)
+        one_of("short_partner", self.short_partner, SHORT_PARTNERS)
+
+    def prepare(self, model: nn.Module, tokenizer: Any = None, train_lengths: Sequence[int] | None = None) -> None:
+        super().prepare(model, tokenizer, train_lengths)
+        sites.family(sites.unwrap(model))  # raise now rather than in the first step
+        if self.saliency == "split" and None in (self.special.cls, self.special.separator):
+            raise ValueError(
+                f"saliency='split' writes each sentence as a text of its own, but {type(tokenizer).__name__} has no "
+                "token before or after a text; use saliency='joint'"
+            )
+
+    def watch(self, model: nn.Module) -> AbstractContextManager[sites.Saliency]:
+        return sites.watched_saliency(model)
+
+    def token_saliency(self, model: nn.Module, batch: Batch, watched: sites.Saliency) -> Sequence[Tensor]:
+        if self.saliency == "joint":
+            return [watched.norms()] * 2
+        return split_saliency(model, batch, self.special)
+
+    def choose(self, a: Words, b: Words, saliency_a: Tensor | None, saliency_b: Tensor | None) -> Move:
+        if saliency_a is None or saliency_b is None:
+            raise ValueError("ssmix chooses spans by saliency: give that of both texts")
+        k = spans.span_length(a, b, self.lam0)
+        if self.short_partner == "skip":
+            k = k * (b.length >= spans.share_of(a.length, self.lam0))
+        least = spans.extreme_window(a, k, saliency_a, most=False)
+        most = spans.extreme_window(b, k, saliency_b, most=True)
+        return Move(a, b, *spans.window(a, least, k, most), k)
+
+
+def split_saliency(model: nn.Module, batch: Batch, special: SpecialTokens) -> list[Tensor]:
+    """Saliency of the tokens of each of two sentences when the model reads that sentence alone, (rows, tokens) each.
+
+    The published code's way: each sentence becomes a text of its own, of its own token type throughout, and is given
+    the label of the pair. No gradient is left at the model's parameters.
+    """
+    inputs, labels = inputs_of(batch), batch["labels"]
+    sentence = spans.sentence_of(inputs, special)
+    words = [spans.words_of(sentence, number) for number in spans.SENTENCES]
+    alone: dict[str, list[Tensor]] = {}
+    for kind, w in enumerate(words):
+        place = spans.places(w)
+        ids = inputs["input_ids"].gather(1, w.position.roll(1, 1))  # the token at place j moves to position j + 1
+        ids = torch.where(place == 0, special.cls, torch.where(place == w.length + 1, special.separator, ids))
+        text = {"input_ids": ids, "attention_mask": (place < w.length + 2).to(ids.dtype)}
+        if "token_type_ids" in inputs:
+            text["token_type_ids"] = torch.full_like(ids, kind)
+        for name, tensor in text.items():
+            alone.setdefault(name, []).append(tensor)
+    with sites.watched_saliency(model) as watched:
+        logits = model(**{name: torch.cat(tensors) for name, tensors in alone.items()}).logits
+        torch.autograd.grad(F.cross_entropy(logits, labels.repeat(2)), watched.embedded)
+    at_place = watched.norms().roll(-1, 1).chunk(2)
+    return [torch.zeros_like(s).scatter(1, w.position, s) for s, w in zip(at_place, words, strict=True)]
+
+
+@dataclass(kw_only=True)
+class RandomSpans(InputMixing):
+    """SSMix without saliency: both spans at places of their own, each equally likely (section 3.3).
+
+    Args:
+        lam0: as in :class:`InputMixing`.
+    """
+
+    key: ClassVar[str] = "ssmix_nosal"
+
+    def choose(self, a: Words, b: Words, saliency_a: Tensor | None = None, saliency_b: Tensor | None = None) -> Move:
+        k = spans.span_length(a, b, self.lam0)
+        start_a, start_b = (spans.random_window(w, k, self.uniform(w.position)) for w in (a, b))
+        return Move(a, b, *spans.window(a, start_a, k, start_b), k)
+
+
+@dataclass(kw_only=True)
+class RandomTokens(InputMixing):
+    """SSMix without saliency and span: k tokens at random places, taken from the same places of the partner (3.3, B.1).
+
+    Args:
+        lam0: as in :class:`InputMixing`.
+    """
+
+    key: ClassVar[str] = "ssmix_nosal_nospan"
+
+    def choose(self, a: Words, b: Words, saliency_a: Tensor | None = None, saliency_b: Tensor | None = None) -> Move:
+        k = spans.span_length(a, b, self.lam0)
+        chosen = spans.random_places(a, k, self.uniform(a.position), below=b.length)
+        return Move(a, b, chosen, spans.places(a).expand_as(chosen), k)
+
+
+@dataclass(kw_only=True)
+class UnknownTokens(InputMixing):
+    """Random words become the unknown token and the label is kept: what mixing has to beat (appendix B.2).
+
+    Every sentence with a token loses max(floor(lam0 |a|), 1) of them; no partner is needed.
+
+    Args:
+        lam0: as in :class:`InputMixing`.
+    """
+
+    key: ClassVar[str] = "unk"
+
+    def prepare(self, model: nn.Module, tokenizer: Any = None, train_lengths: Sequence[int] | None = None) -> None:
+        super().prepare(model, tokenizer, train_lengths)
+        if self.special.unknown is None:
+            raise ValueError(f"unk writes the unknown token, and {type(tokenizer).__name__} has none")
+
+    def choose(self, a: Words, b: Words, saliency_a: Tensor | None = None, saliency_b: Tensor | None = None) -> Move:
+        k = spans.span_length(a, a, self.lam0)
+        chosen = spans.random_places(a, k, self.uniform(a.position))
+        return Move(a, a, chosen, spans.places(a).expand_as(chosen), k)
+
+    def write(self, ids: Tensor, source: Tensor, move: Move) -> Tensor:
+        unknown = torch.full_like(ids, self.special.unknown)
+        return spans.copy_tokens(ids, move.a, move.chosen, unknown, move.a, move.source)
+
+    def weight(self, share: Tensor) -> Tensor:
+        return torch.ones_like(share)

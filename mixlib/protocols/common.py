@@ -1,0 +1,39 @@
+"""What the protocols of several papers share: specs of methods times seeds, and of studies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from mixlib.runs import RunSpec
+from mixlib.studies import StudySpec
+
+Named = str | tuple[str, dict[str, Any]]  # a method by name, or with parameters in place of the protocol's
+
+
+def method_runs(
+    methods: Iterable[Named], params_of: Callable[[str], dict[str, Any]], seeds: Iterable[int], **fields: Any
+) -> list[RunSpec]:
+    """Every method with every seed, alike in everything else.
+
+    Args:
+        methods: names, or names with parameters in place of the protocol's.
+        params_of: the protocol's parameters of a method.
+        seeds: of the runs.
+        **fields: of ``RunSpec``.
+    """
+    named = [method if isinstance(method, tuple) else (method, {}) for method in methods]
+    seeds = list(seeds)
+    return [
+        RunSpec(method=name, method_params=params_of(name) | params, seed=seed, **fields)
+        for name, params in named
+        for seed in seeds
+    ]
+
+
+def study_of(run: RunSpec, study: str, **params: Any) -> StudySpec:
+    """A study of a run, of the same paper and seed."""
+    spec = {name: value for name, value in run.canonical().items() if name != "seed"}
+    return StudySpec(
+        paper=run.paper, study=study, seed=run.seed, synthetic=run.synthetic, params={"run": spec, **params}
+    )
