@@ -81,6 +81,7 @@ _GLUE = "nyu-mll/glue"
 _TREC = "CogComp/trec"
 _AS_PARQUET = "refs/convert/parquet"
 _ANLI = ("premise", "hypothesis", "label")
+_ANLI_TRAIN = "train_r1+train_r2+train_r3"  # the rounds' training sets together, each round judged by itself
 
 CORPORA: dict[str, Corpus] = {
     corpus.name: corpus
@@ -103,12 +104,15 @@ CORPORA: dict[str, Corpus] = {
                columns=("question", "sentence", "label")),
         Corpus("mnli", "pair", 3, hub=_hub(_GLUE, "mnli", train="train", test="validation_matched"),
                columns=("premise", "hypothesis", "label")),
+        Corpus("mnli_mismatched", "pair", 3, dev="validation",
+               hub=_hub(_GLUE, "mnli", train="train", validation="validation_matched", test="validation_mismatched"),
+               columns=("premise", "hypothesis", "label")),
         Corpus("anli_r1", "pair", 3, dev="validation", columns=_ANLI,
-               hub=_hub("facebook/anli", train="train_r1", validation="dev_r1", test="test_r1")),
+               hub=_hub("facebook/anli", train=_ANLI_TRAIN, validation="dev_r1", test="test_r1")),
         Corpus("anli_r2", "pair", 3, dev="validation", columns=_ANLI,
-               hub=_hub("facebook/anli", train="train_r2", validation="dev_r2", test="test_r2")),
+               hub=_hub("facebook/anli", train=_ANLI_TRAIN, validation="dev_r2", test="test_r2")),
         Corpus("anli_r3", "pair", 3, dev="validation", columns=_ANLI,
-               hub=_hub("facebook/anli", train="train_r3", validation="dev_r3", test="test_r3")),
+               hub=_hub("facebook/anli", train=_ANLI_TRAIN, validation="dev_r3", test="test_r3")),
         Corpus("trec_coarse", "question type", 6, hub=_hub(_TREC, train="train", test="test"),
                columns=("text", None, "coarse_label"), revision=_AS_PARQUET),
         Corpus("trec_fine", "question type", 50, hub=_hub(_TREC, train="train", test="test"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -31,12 +32,15 @@ def flops(spec: RunSpec) -> float:
     Splits taken whole count as large as the committed cards say. Unknown models count as BERT-base.
     """
     parameters = ENCODER_PARAMETERS.get(spec.model, ENCODER_PARAMETERS["bert-base-uncased"])
-    updates = methods.get(spec.method, **spec.method_params).updates_per_batch
-    trained = min(train_rows(spec) * spec.num_train_epochs * updates, (spec.max_steps or 10**12) * spec.batch_size)
+    method = methods.get(spec.method, **spec.method_params)
+    steps = math.ceil(train_rows(spec) / spec.batch_size) * method.updates_per_batch
+    rows = train_rows(spec) * spec.num_train_epochs * method.updates_per_batch
+    trained = method.passes * min(rows, (spec.max_steps or 10**12) * spec.batch_size)
     corpus = corpora.get(spec.dataset)
     wanted = ((spec.dev_size, corpus.dev), (spec.test_size, corpus.test))
     evaluated = sum(_split_rows(spec.dataset, split) if size is None else size for size, split in wanted)
-    evaluations = 1 if spec.max_steps else spec.num_train_epochs // spec.eval_epochs
+    every = min(steps * spec.eval_epochs, spec.eval_steps or 10**12)
+    evaluations = 1 if spec.max_steps else steps * spec.num_train_epochs // every
     return parameters * spec.max_length * (TRAIN_FLOPS * trained + EVAL_FLOPS * evaluated * evaluations)
 
 

@@ -8,7 +8,7 @@ new head and batch order, so differences are taken seed by seed.
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +33,12 @@ LABELS = {
     "mixup": "mixup (all pairs)",
     "nonlinear_mixup": "nonlinear mixup",
     "batchmixup": "BatchMixup",
+    "embedmix": "EmbedMix",
+    "tmix": "TMix",
+    "ssmix": "SSMix",
+    "ssmix_nosal": "SSMix − saliency",
+    "ssmix_nosal_nospan": "SSMix − saliency − span",
+    "unk": "UNK",
 }
 
 
@@ -58,6 +64,140 @@ def frame(records: Iterable[RunRecord], size_label: Callable[[RunSpec], str] = l
         }
         rows.append(row | {ours: 100 * record.test[theirs] for ours, theirs in METRICS.items()})
     return pd.DataFrame(rows)
+
+
+SCORES = ("best", "second", "published")
+
+
+def two_stages(
+    records: Iterable[RunRecord],
+    score: str = "best",
+    reported: Mapping[str, str] | None = None,
+    leaking: bool = False,
+) -> pd.DataFrame:
+    """As :func:`frame`, with accuracy alone, for runs in two stages; the method of a second stage without mixup is
+    ``none_long``, that of a first stage ``none``.
+
+    Args:
+        records: of first and second stages.
+        score: ``"second"``: the second stage alone, test accuracy at its selected evaluation; ``"best"``: of whichever
+            stage did better on the development rows (the first of equals); ``"published"``: the best value that any
+            evaluation of either stage reached on the split the paper reports.
+        reported: that split by data set, ``"dev"`` or ``"test"`` (the default).
+        leaking: the second stages with the dropout leak instead of those without.
+
+    Raises:
+        ValueError: unknown score, or a second stage whose first stage is not among the records.
+    """
+    if score not in SCORES:
+        raise ValueError(f"unknown score {score!r}; choose one of {', '.join(SCORES)}")
+    records = [record for record in records if record.spec.keep_state or record.spec.dropout_leak == leaking]
+    first = {record.spec.key: record for record in records if record.spec.keep_state}
+    rows = []
+    for record in records:
+        spec = record.spec
+        if spec.first_stage is None:
+            stages, method = [record], spec.method
+        else:
+            if spec.first_stage.key not in first:
+                raise ValueError(f"{spec}: the record of its first stage is not among those given")
+            stages = [first[spec.first_stage.key], record]
+            method = "none_long" if spec.method == "none" else spec.method
+        for column, split in _columns(spec.dataset, (reported or {}).get(spec.dataset, "test")):
+            rows.append({
+                "dataset": column, "train_size": "full", "method": method, "param": "", "seed": spec.seed,
+                "examples": record.data.get("train_rows"), "key": spec.key,
+                "accuracy": 100 * _score(stages, score, split),
+            })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _columns(dataset: str, split: str) -> list[tuple[str, str]]:
+    """The columns of the paper's table that a data set fills, and the split each reports."""
+    if dataset.startswith("anli"):
+        return [(f"{dataset} valid", "dev"), (f"{dataset} test", "test")]
+    return [(dataset.removesuffix("_mismatched"), split)]
+
+
+def _score(stages: Sequence[RunRecord], score: str, split: str) -> float:
+    if score == "published":
+        split = split if split in stages[-1].evaluations[0] else "test"
+        return max(e[split]["accuracy"] for record in stages for e in record.evaluations)
+    if score == "second":
+        return stages[-1].test["accuracy"]
+    return max(stages, key=lambda r: r.evaluations[r.selected][r.selected_on]["accuracy"]).test["accuracy"]
+
+
+def by_split(printed: pd.DataFrame) -> pd.DataFrame:
+    """A table of the SSMix paper with one data set a column: each round of ANLI has a valid and a test column."""
+    both = printed["dataset"].str.startswith("anli")
+    return printed.assign(dataset=printed["dataset"].where(~both, printed["dataset"] + " " + printed["split"]))
+
+
+def wins(
+    printed: pd.DataFrame, data: pd.DataFrame, pairs: Sequence[tuple[str, str]], baseline: str | None = None
+) -> pd.DataFrame:
+    """In how many columns one method wins, ties with and loses against another: as printed, and as measured.
+
+    Args:
+        printed: from :func:`by_split`.
+        data: from :func:`two_stages`.
+        pairs: first and second method.
+        baseline: stands in for ``none`` in the measured comparison.
+
+    Returns:
+        One row a pair: ``published`` (wins / ties / losses of the printed means), ``measured means`` alike,
+        ``decided`` (wins / undecided / losses after Holm's correction over all pairs and columns).
+    """
+    names = {"none": baseline} if baseline else {}
+    columns = list(dict.fromkeys(data["dataset"]))
+    compared = {
+        (pair, column): compare(*(cell(data, "accuracy", dataset=column, method=names.get(m, m)) for m in pair), column)
+        for pair in pairs
+        for column in columns
+    }
+    corrected = dict(zip(compared, holm(list(compared.values())), strict=True))
+    rows = {}
+    for pair in pairs:
+        values = [printed[printed["method"] == m].set_index("dataset")["value"] for m in pair]
+        said = (values[0] - values[1]).round(2)
+        found = [corrected[pair, column] for column in columns]
+        means = pd.Series([round(c.mean, 2) for c in found])
+        title = " against ".join(LABELS[names.get(m, m)] for m in pair)
+        rows[title] = {
+            f"published, of {len(said)}": _counts(said),
+            f"measured means, of {len(columns)}": _counts(means),
+            "measured, decided": " / ".join(
+                str(sum(test)) for test in ([c.decided and c.mean > 0 for c in found], [not c.decided for c in found],
+                                            [c.decided and c.mean < 0 for c in found])),
+        }  # fmt: skip
+    return pd.DataFrame(rows).T.rename_axis("wins / ties / losses")
+
+
+def _counts(differences: pd.Series) -> str:
+    return f"{(differences > 0).sum()} / {(differences == 0).sum()} / {(differences < 0).sum()}"
+
+
+def variances(printed: pd.DataFrame, data: pd.DataFrame, absent: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Table A.1 of the SSMix paper beside the measured variance over seeds, in squared points.
+
+    Args:
+        printed: from :func:`by_split`, values are the printed spreads.
+        data: from :func:`two_stages`.
+        absent: data set -> why nothing was measured there.
+
+    Returns:
+        Rows are data sets, columns methods; a cell is ``printed | measured variance (standard deviation)``.
+    """
+    methods = list(dict.fromkeys(printed["method"]))
+    table: dict[str, dict[str, str]] = {}
+    for column, method, said in printed[["dataset", "method", "value_printed"]].itertuples(index=False):
+        values = data[(data["dataset"] == column) & (data["method"] == method)]["accuracy"]
+        here = (absent or {}).get(column.split()[0], "not run")
+        if len(values) > 1:
+            here = f"{values.var(ddof=1):.2f} ({values.std(ddof=1):.1f})"
+        table.setdefault(column, {})[LABELS[method]] = f"{said} | {here}"
+    return pd.DataFrame(table).T[[LABELS[m] for m in methods]].rename_axis("data set")
 
 
 @dataclass(frozen=True)
@@ -123,7 +263,12 @@ def cell(data: pd.DataFrame, metric: str, **where: str) -> pd.Series:
 
 
 def beside(
-    printed: pd.DataFrame, data: pd.DataFrame, metrics: Sequence[str], baseline: str = "none", extra: Sequence[str] = ()
+    printed: pd.DataFrame,
+    data: pd.DataFrame,
+    metrics: Sequence[str],
+    baseline: str = "none",
+    extra: Sequence[str] = (),
+    absent: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """The paper's table with measured columns beside the printed ones.
 
@@ -134,6 +279,7 @@ def beside(
         baseline: the method every other is compared with, by seed.
         extra: methods that the paper's table does not have, shown below its rows. A baseline it does not have is shown
             above them.
+        absent: data set -> why nothing was measured there, in place of "not run".
 
     Returns:
         One row a cell of the paper (index: data set, training examples, method, parameter), and for each metric the
@@ -179,7 +325,7 @@ def beside(
                 values = cell(data, name, **dict(zip(keys, c, strict=True)))
                 row[title, "measured"] = f"{values.mean():.1f} ± {values.std(ddof=1):.1f}"
             else:
-                row[title, "measured"] = "not run"
+                row[title, "measured"] = (absent or {}).get(c[0].split()[0], "not run")
             both = paper is not None and base is not None and c[2] != baseline
             row[title, "published Δ"] = f"{paper['value'] - base['value']:+.1f}" if both else ""
             result = corrected.get((c, metric))

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mixlib import methods, sites
+from mixlib import methods, sites, spans
 from mixlib.methods.base import plain_loss
 from mixlib.methods.ssmix import InputMixing, split_saliency
 
@@ -22,7 +22,7 @@ class MixedPair:
     Attributes:
         method: by name.
         tokens_a, tokens_b, tokens_mixed: with special tokens, without padding.
-        saliency_a, saliency_b: of each token, 1 for the largest of its text.
+        saliency_a, saliency_b: of each token, 1 for the largest of its text, 0 for special tokens.
         replaced: positions in ``a``; taken: positions in ``b``.
         labels: names of the labels of ``a`` and ``b``.
         weight: of the label of ``a``; that of ``b`` is the rest.
@@ -99,6 +99,7 @@ def mix_pair(
     other = {name: tensor.flip(0) for name, tensor in inputs.items()}
     mixed = chosen.mix_texts(inputs, other, saliency, [s.flip(0) for s in saliency])
     seen = saliency[0] if saliency[0] is saliency[1] else saliency[0] + saliency[1]
+    seen = seen * (spans.sentence_of(inputs, chosen.special) > 0)  # special tokens never move: their size says nothing
     seen = (seen / seen.amax(1, keepdim=True).clamp_min(torch.finfo(seen.dtype).tiny)).cpu()
     length = batch["attention_mask"].sum(1).tolist()
     tokens = [

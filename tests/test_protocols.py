@@ -118,7 +118,7 @@ def test_unknown_names_give_the_nearest():
 def test_overrides():
     specs = protocols.artefact_runs("calibration-table2", "full", model="tiny", seeds=[7], max_steps=2)
     assert {(s.model, s.seed, s.max_steps) for s in specs} == {("tiny", 7, 2)}
-    assert protocols.artefact_runs("ssmix-table2", "mini") == []
+    assert protocols.artefact_runs("amplify-table2", "mini") == []
 
 
 def test_full_trains_its_first_steps_where_the_data_are(tmp_path, monkeypatch):
@@ -150,7 +150,7 @@ def test_artefacts_of_our_own_stand_after_their_papers():
     assert [a for a in ids if a.startswith("batchmixup")] == [
         "batchmixup-table1", "batchmixup-figure1", "batchmixup-epoch-time", "batchmixup-geometry",
     ]  # fmt: skip
-    assert len(set(ids)) == len(ids) == 34
+    assert len(set(ids)) == len(ids) == 38
     assert {a.id for a in published.artefacts()} <= set(ids)
 
 

@@ -104,9 +104,9 @@ def table(paper: str, profile: str, ids: Sequence[str] | None = None, **override
     Returns:
         Index ``id``; columns ``claim``, ``verdict``, ``scale``, ``evidence``, ``records`` (how many).
     """
-    from mixlib.claims import batchmixup, mixup_calibration
+    from mixlib.claims import batchmixup, mixup_calibration, ssmix
 
-    judges = {"batchmixup": batchmixup.verdicts, "mixup_calibration": mixup_calibration.verdicts}
+    judges = {module.protocol.PAPER: module.verdicts for module in (batchmixup, mixup_calibration, ssmix)}
     listed = published.claims(paper)
     verdicts = judges[paper](profile, **overrides) if paper in judges else {}
     rows = []

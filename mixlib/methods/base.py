@@ -63,6 +63,11 @@ class Method(ABC):
         """Optimizer updates a batch gets: the trainer repeats every batch so often."""
         return 1
 
+    @property
+    def passes(self) -> int:
+        """Forward and backward passes over the rows of a batch that one update takes, for estimates of cost."""
+        return 1
+
     def seed_step(self, seed: int, step: int, part: int = 0) -> None:
         """Make the draws of this step a function of (run seed, step, part of an accumulated batch) alone.
 

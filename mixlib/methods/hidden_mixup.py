@@ -38,6 +38,10 @@ class HiddenMixup(MixedRows):
     alpha: float = 0.2
     originals: bool = False
 
+    @property
+    def passes(self) -> int:
+        return 2 if self.originals else 1
+
     def prepare(self, model: nn.Module, tokenizer: Any = None, train_lengths: Sequence[int] | None = None) -> None:
         sites.family(sites.unwrap(model))  # raise now rather than in the first step
 

@@ -72,6 +72,10 @@ class InputMixing(Method):
     def __post_init__(self) -> None:
         spans.check_lam0(self.lam0)
 
+    @property
+    def passes(self) -> int:
+        return 2
+
     def prepare(self, model: nn.Module, tokenizer: Any = None, train_lengths: Sequence[int] | None = None) -> None:
         self.special = spans.special_tokens(tokenizer)
 
@@ -161,6 +165,10 @@ class SSMix(InputMixing):
         super().__post_init__()
         one_of("saliency", self.saliency, SALIENCIES)
         one_of("short_partner", self.short_partner, SHORT_PARTNERS)
+
+    @property
+    def passes(self) -> int:
+        return 2 if self.saliency == "joint" else 3
 
     def prepare(self, model: nn.Module, tokenizer: Any = None, train_lengths: Sequence[int] | None = None) -> None:
         super().prepare(model, tokenizer, train_lengths)

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from mixlib import published
 from mixlib.protocols import batchmixup as batchmixup
 from mixlib.protocols import mixup_calibration as mixup_calibration
+from mixlib.protocols import ssmix as ssmix
 from mixlib.published import Artefact
 from mixlib.store import Spec
 
@@ -27,6 +28,12 @@ class Recipe:
 EXTRAS = (
     Artefact("batchmixup-epoch-time", "batchmixup", "Epoch time", "measurement", "seconds an epoch takes, by method"),
     Artefact("batchmixup-geometry", "batchmixup", "Geometry", "measurement", "where mixed points lie"),
+    Artefact("ssmix-mixing-ratio", "ssmix", "Mixing ratio", "measurement", "accuracy by share of tokens replaced"),
+    Artefact("ssmix-step-time", "ssmix", "Step time", "measurement", "seconds a step takes, by method"),
+    Artefact("ssmix-two-stages", "ssmix", "Two stages", "measurement", "mixing after plain training or from the start"),
+    Artefact(
+        "ssmix-dropout-leak", "ssmix", "Dropout leak", "measurement", "what a fault of the published code explains"
+    ),
 )
 
 RECIPES: dict[str, Recipe] = {
@@ -42,6 +49,20 @@ RECIPES: dict[str, Recipe] = {
     "calibration-table4": Recipe("24_calibration_table4", mixup_calibration.table4),
     "calibration-table5": Recipe("25_calibration_table5", mixup_calibration.table5),
     "calibration-figure2": Recipe("26_calibration_figure2", mixup_calibration.figure2),
+    "ssmix-table1": Recipe("30_ssmix_table1"),
+    "ssmix-figure1": Recipe("31_ssmix_figures1_3_4_5", ssmix.figures1_3_4_5),
+    "ssmix-figure3": Recipe("31_ssmix_figures1_3_4_5", ssmix.figures1_3_4_5),
+    "ssmix-figure4": Recipe("31_ssmix_figures1_3_4_5", ssmix.figures1_3_4_5),
+    "ssmix-figure5": Recipe("31_ssmix_figures1_3_4_5", ssmix.figures1_3_4_5),
+    "ssmix-algorithm1": Recipe("31_ssmix_figures1_3_4_5"),
+    "ssmix-table2": Recipe("32_ssmix_table2_tableA1", ssmix.table2),
+    "ssmix-tableA1": Recipe("32_ssmix_table2_tableA1", ssmix.table2),
+    "ssmix-tableB1": Recipe("33_ssmix_tableB1", ssmix.tableB1),
+    "ssmix-mixing-ratio": Recipe("33_ssmix_tableB1", ssmix.ratios),
+    "ssmix-figure2": Recipe("34_ssmix_figure2", ssmix.figure2),
+    "ssmix-step-time": Recipe("35_ssmix_step_time", ssmix.step_time),
+    "ssmix-two-stages": Recipe("35_ssmix_step_time", ssmix.from_the_start),
+    "ssmix-dropout-leak": Recipe("36_ssmix_dropout_leak", ssmix.dropout_leak),
 }
 
 

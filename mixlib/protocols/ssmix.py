@@ -47,8 +47,20 @@ METHODS: dict[str, dict[str, Any]] = {  # sections 3.2 to 3.4
 # model's own dropout. TREC, QNLI, RTE and QQP are selected and scored on the same split, as in that code; MNLI is
 # selected on the matched and scored on the mismatched set.
 CHOICES: dict[str, Any] = {"max_grad_norm": 0.0, "dropout": None}
-FULL: dict[str, dict[str, Any]] = {name: {} if name in ("sst2", "mrpc", "mnli") or name.startswith("anli") else
-                                   {"dev_size": 0} for name in DATASETS}  # fmt: skip
+_ANLI = {"train_size": 162865, "dev_size": 1000, "test_size": 1000}
+FULL: dict[str, dict[str, Any]] = {  # the official sizes: a source with fewer rows is refused
+    "sst2": {"train_size": 67349, "dev_size": 872, "test_size": 1821},
+    "qqp": {"train_size": 363846, "dev_size": 0, "test_size": 40430},
+    "mnli": {"train_size": 392702, "dev_size": 9815, "test_size": 9832},
+    "qnli": {"train_size": 104743, "dev_size": 0, "test_size": 5463},
+    "rte": {"train_size": 2490, "dev_size": 0, "test_size": 277},
+    "mrpc": {"train_size": 3668, "dev_size": 408, "test_size": 1725},
+    "trec_coarse": {"train_size": 5452, "dev_size": 0, "test_size": 500},
+    "trec_fine": {"train_size": 5452, "dev_size": 0, "test_size": 500},
+    "anli_r1": _ANLI,
+    "anli_r2": _ANLI,
+    "anli_r3": _ANLI | {"dev_size": 1200, "test_size": 1200},
+}
 FULL_DATA = {"mnli": "mnli_mismatched"}
 REPORTED = {"sst2": "dev", "mrpc": "dev"}  # the split whose number the paper prints, where it is not our test split
 
@@ -70,8 +82,9 @@ MINI_FIRST = {"learning_rate": 2e-4, "num_train_epochs": 5}
 MINI_SECOND = {"learning_rate": 4e-5, "num_train_epochs": 3}
 MINI_FIRST_PAIR = MINI_FIRST | {"num_train_epochs": 4, "eval_epochs": 2}
 MINI_SECOND_PAIR = MINI_SECOND | {"num_train_epochs": 2, "eval_epochs": 2}
-SHORT = ("sst2", "trec_coarse")  # ten seeds, and evaluated in mid-epoch as the paper's large sets are
-MID_EPOCH = {"eval_steps": 3}  # of 8 and 10 updates an epoch
+SHORT = ("sst2", "trec_coarse")  # ten seeds
+LEAKING = {"full": ("sst2", "qnli"), "mini": ("trec_coarse",), "smoke": ("sst2",)}
+MID_EPOCH = {"mini": {"eval_steps": 3}, "smoke": {"eval_steps": 1}}  # of 10 and 2 updates an epoch, in a second stage
 
 _SMOKE = {"train_size": 32, "dev_size": 16, "test_size": 32, "max_length": 32, "batch_size": 16}
 SMOKE_DATASETS = ("sst2", "rte", "trec_fine")
@@ -98,14 +111,13 @@ def settings(profile: str, dataset: str, stage: int) -> dict[str, Any]:
         both = {name: STATED[name] for name in names} | FULL[dataset]
         return training | both | STATED["first" if stage == 1 else "second"] | {
             "dataset": FULL_DATA.get(dataset, dataset)}  # fmt: skip
+    mid_epoch = MID_EPOCH[profile] if stage == 2 and dataset in LEAKING[profile] else {}
     if profile == "smoke":
-        mid_epoch = {"eval_steps": 1} if stage == 2 and dataset in SHORT else {}
         return training | _SMOKE | SMOKE_STAGE | mid_epoch | {"dataset": dataset, "synthetic": True}
     if dataset in PAIRS:
         own = MINI_FIRST_PAIR if stage == 1 else MINI_SECOND_PAIR
     else:
         own = MINI_FIRST if stage == 1 else MINI_SECOND
-    mid_epoch = MID_EPOCH if stage == 2 and dataset in SHORT else {}
     return training | MINI_TRAINING | MINI[dataset] | own | mid_epoch | {"dataset": dataset}
 
 
@@ -217,13 +229,10 @@ def from_the_start(profile: str, **overrides: Any) -> list[RunSpec]:
     return specs
 
 
-LEAK_DATASETS = {"full": ("sst2", "qnli"), "mini": SHORT, "smoke": ("sst2",)}
-
-
 def dropout_leak(profile: str, **overrides: Any) -> list[RunSpec]:
     """Every second stage of Table 2 with and without the dropout leak of the published code."""
     few = _few(profile, overrides)
-    chosen = LEAK_DATASETS[_known(profile)]
+    chosen = LEAKING[_known(profile)]
     return both_stages(profile, TABLE_2, only=chosen, **few) + [
         spec
         for dataset in chosen
@@ -231,6 +240,42 @@ def dropout_leak(profile: str, **overrides: Any) -> list[RunSpec]:
     ]
 
 
+# Figures 1, 3 and 4 draw two reviews whose words are only in the picture: these are ours, of ten tokens each as there,
+# so that lam0 = 0.2 replaces two. Figure 5's sentences are the paper's.
+REVIEWS = ("the plot is dull and the acting is simply awful", "a warm and charming film with a truly wonderful cast")
+SENTENCE_PAIRS = (
+    ("Fun for only children.", "Fun for adults and children."),
+    ("Problems in data synthesis.", "Issues in data synthesis."),
+)
+DRAWN_LAM0 = {"lam0": 0.2}
+DRAWN = {
+    "sst2": {"texts": REVIEWS, "labels": (0, 1), "names": ("negative", "positive"),
+             "methods": [{"method": name, "params": DRAWN_LAM0} for name in TABLE_B1]},
+    "mnli": {"texts": SENTENCE_PAIRS, "labels": (2, 0), "names": ("contradiction", "entailment"),
+             "methods": [{"method": "ssmix", "params": DRAWN_LAM0 | how} for how in ({}, {"saliency": "split"})]},
+}  # fmt: skip
+DRAWN_SIZES = {"smoke": {}, "mini": {"train_size": 2000, "num_train_epochs": 1, "eval_epochs": 1}, "full": {}}
+
+
+def figures1_3_4_5(profile: str, model: str | None = None, seeds: Iterable[int] | None = None) -> list[StudySpec]:
+    """Two reviews and two pairs of sentences mixed by every input-level method, with a really trained model."""
+    return [
+        study_of(spec, "mixed_texts", **drawn)
+        for dataset, drawn in DRAWN.items()
+        for spec in first_stage(
+            profile, dataset, model, [0] if seeds is None else seeds, keep_state=False, **DRAWN_SIZES[_known(profile)]
+        )
+    ]
+
+
+def figure2(profile: str, model: str | None = None, seeds: Iterable[int] | None = None) -> list[StudySpec]:
+    """Where sentence vectors of mixed texts lie beside the segment between the originals' (claim 15)."""
+    few = FEW if profile == "mini" and seeds is None else seeds
+    runs = first_stage(profile, "sst2", model, few, keep_state=False)
+    return [study_of(spec, "off_the_segment", ratios=RATIOS_DRAWN, shown=2) for spec in runs]
+
+
+RATIOS_DRAWN = (0.1, 0.3, 0.5)
 TIMED = [
     {"label": "embedmix", "method": "embedmix", "params": METHODS["embedmix"]},
     {"label": "tmix", "method": "tmix", "params": METHODS["tmix"]},

@@ -1,0 +1,33 @@
+"""The plots, one function each. Every function returns the matplotlib figure; :func:`save` writes it as a stable SVG.
+
+Colours come with a second sign (marker, line style, hatch), so that figures read in grey; the background is white and
+opaque, so that they read on dark pages. One module a paper; all are called as ``figures.NAME``.
+"""
+
+from mixlib.figures.batchmixup import (
+    by_fraction,
+    epoch_times,
+    mixed_points,
+    objective_curves,
+    policy_geometry,
+    toy_accuracies,
+    toy_panels,
+)
+from mixlib.figures.common import DASHES, MARKERS, METHODS, PALETTE, differences, save, theme
+from mixlib.figures.mixup_calibration import loss_curves, manifold_schematic, paddings, reliability
+from mixlib.figures.ssmix import (
+    by_ratio,
+    leak,
+    learning_curves,
+    off_the_segment,
+    show_mix,
+    show_pair,
+    step_times,
+)
+
+__all__ = [
+    "DASHES", "MARKERS", "METHODS", "PALETTE", "by_fraction", "by_ratio", "differences", "epoch_times", "leak",
+    "learning_curves", "loss_curves", "manifold_schematic", "mixed_points", "objective_curves", "off_the_segment",
+    "paddings", "policy_geometry", "reliability", "save", "show_mix", "show_pair", "step_times", "theme",
+    "toy_accuracies", "toy_panels",
+]  # fmt: skip

@@ -1,0 +1,217 @@
+"""Figures of the BatchMixup paper."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from mixlib.figures.common import DASHES, MARKERS, METHODS, PALETTE, t_interval
+from mixlib.tables import LABELS
+
+
+def by_fraction(
+    printed: pd.DataFrame, data: pd.DataFrame, columns: Mapping[str, str], fractions: Sequence[str]
+) -> Figure:
+    """Accuracy against the share of the training data: the paper's above, the measured one below, a column a data set.
+
+    Args:
+        printed: the paper's table.
+        data: from :func:`mixlib.tables.frame`.
+        columns: measured data set -> the paper's key of it.
+        fractions: labels of the shares, largest first.
+    """
+    figure, axes = plt.subplots(2, len(columns), figsize=(4.1 * len(columns), 6.4), squeeze=False, sharex=True,
+                                layout="constrained")  # fmt: skip
+    order = list(reversed(fractions))
+    for column, (dataset, key) in enumerate(columns.items()):
+        top, bottom = axes[:, column]
+        for method in [m for m in METHODS if m in set(data["method"])]:
+            style = {"color": PALETTE[method], "linestyle": DASHES[method], "marker": MARKERS[method], "markersize": 6}
+            said = printed[(printed["dataset"] == key) & (printed["method"] == method)].set_index("train_size")
+            if not said.empty:
+                values = said.loc[order]
+                top.errorbar(order, values["value"], yerr=values["spread"], capsize=3, linewidth=1.5, **style)
+            here = data[(data["dataset"] == dataset) & (data["method"] == method)]
+            groups = [here.loc[here["train_size"] == size, "accuracy"] for size in order]
+            mean = np.array([g.mean() for g in groups])
+            reach = np.transpose([t_interval(g) for g in groups])
+            bottom.errorbar(
+                order, mean, yerr=[mean - reach[0], reach[1] - mean], capsize=3, linewidth=1.5, label=LABELS[method],
+                **style,
+            )  # fmt: skip
+        top.set_title(key if key == dataset else f"{key} (measured: {dataset})")
+        bottom.set_xlabel("share of the training examples")
+    axes[0, 0].set_ylabel("published accuracy, %\n(± as printed)")
+    axes[1, 0].set_ylabel("measured accuracy, %\n(95% interval over seeds)")
+    handles, labels = axes[1, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    return figure
+
+
+def toy_panels(plain: Mapping[str, Any], mixed: Mapping[str, Any]) -> Figure:
+    """Figure 1 of BatchMixup: the two clouds, and the first draw's boundary without mixup and with BatchMixup.
+
+    Args:
+        plain, mixed: values of the study ``toy`` for ``none`` and ``batchmixup``.
+    """
+    figure, axes = plt.subplots(1, 3, figsize=(12.6, 4.4), sharex=True, sharey=True, layout="constrained")
+    pool, labels = np.array(plain["pool"]), np.array(plain["pool_labels"])
+    looks = {0: {"marker": "o", "color": "#0173b2"}, 1: {"marker": "^", "color": "#de8f05"}}
+    for label, look in looks.items():
+        axes[0].scatter(*pool[labels == label].T, s=18, alpha=0.6, linewidths=0, label=f"class {label}", **look)
+    axes[0].set_title("(a) points of two Gaussian classes")
+    axes[0].legend(loc="upper left")
+    for axis, values, title in ((axes[1], plain, "(b) no mixup"), (axes[2], mixed, "(c) BatchMixup")):
+        grid = np.array(values["grid"])
+        side = np.linspace(-8, 8, len(grid))
+        axis.contourf(side, side, grid.T, levels=[0, 0.5, 1], colors=["#cfe3f1", "#f8e3c4"])
+        axis.contour(side, side, grid.T, levels=[0.5], colors="black", linewidths=1.5)
+        for label, look in looks.items():
+            axis.scatter(*pool[labels == label].T, s=9, alpha=0.25, linewidths=0, **look)
+            chosen = np.array(values["points"])[np.array(values["labels"]) == label]
+            axis.scatter(*chosen.T, s=80, edgecolors="black", linewidths=1.2, **look)
+        axis.set_title(f"{title}, first draw: accuracy {100 * values['accuracy'][0]:.1f}%")
+    for axis in axes:
+        axis.set(xlim=(-8, 8), ylim=(-8, 8), aspect="equal", xlabel="$x_1$")
+    axes[0].set_ylabel("$x_2$")
+    return figure
+
+
+def toy_accuracies(accuracies: pd.DataFrame) -> Figure:
+    """Accuracy over many draws of five points a class: one dot a draw, the mean with its 95% interval.
+
+    Args:
+        accuracies: columns ``variant``, ``learning_rate``, ``accuracy`` (percent).
+    """
+    rates = list(dict.fromkeys(accuracies["learning_rate"]))
+    figure, axes = plt.subplots(1, len(rates), figsize=(6.2 * len(rates), 4.6), sharex=True, sharey=True, squeeze=False,
+                                layout="constrained")  # fmt: skip
+    order = list(dict.fromkeys(accuracies["variant"]))
+    for axis, rate in zip(axes[0], rates, strict=True):
+        shown = accuracies[accuracies["learning_rate"] == rate]
+        sns.stripplot(shown, x="accuracy", y="variant", order=order, color="0.6", size=2.5, alpha=0.5, jitter=False,
+                      ax=axis)  # fmt: skip
+        sns.pointplot(shown, x="accuracy", y="variant", order=order, linestyle="none", errorbar=t_interval,
+                      capsize=0.3, color="black", marker="D", markersize=4, ax=axis)  # fmt: skip
+        axis.axvline(shown.loc[shown["variant"] == order[0], "accuracy"].mean(), color="black", linestyle="--",
+                     linewidth=1)  # fmt: skip
+        axis.set(title=f"learning rate {rate:g}", xlabel="accuracy on 2000 points, %", ylabel="")
+    return figure
+
+
+def objective_curves(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
+    """Loss, accuracy, likeness and size of the class vectors over training, for each reading of the objective.
+
+    Args:
+        curves: values of the study ``objectives`` by objective.
+    """
+    panels = {"loss": "loss", "accuracy": "accuracy on the batch", "cosine": "cosine of the two class vectors",
+              "norm": "mean norm of a class vector"}  # fmt: skip
+    figure, axes = plt.subplots(1, len(panels), figsize=(14, 3.3), layout="constrained")
+    for axis, (name, title) in zip(axes, panels.items(), strict=True):
+        for (objective, curve), style, color in zip(curves.items(), ("-", "--"), ("#0173b2", "#de8f05"), strict=True):
+            axis.plot(curve["step"], curve[name], style, color=color, linewidth=2, label=f"objective {objective!r}")
+        axis.set(title=title, xlabel="update")
+    axes[1].set_ylim(-0.02, 1.05)
+    axes[2].set_ylim(-1.05, 1.05)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    return figure
+
+
+def epoch_times(ratios: pd.DataFrame, published: float, n: int) -> Figure:
+    """Epoch time over that of the plain model against the number of mixed points n.
+
+    Args:
+        ratios: columns ``method``, ``n``, ``seed``, ``ratio``.
+        published: the paper's ratio for the pairwise methods at ``n``.
+        n: that the paper's ratio is for.
+    """
+    figure, axis = plt.subplots(figsize=(6.6, 4.2), layout="constrained")
+    mixed = ratios[ratios["method"] != "none"]
+    for method in [m for m in METHODS if m in set(mixed["method"])]:
+        chosen = mixed[mixed["method"] == method]
+        steps = sorted(chosen["n"].unique())
+        groups = [chosen.loc[chosen["n"] == step, "ratio"] for step in steps]
+        mean = np.array([g.mean() for g in groups])
+        reach = np.transpose([t_interval(g) for g in groups])
+        axis.errorbar(steps, mean, yerr=[mean - reach[0], reach[1] - mean], capsize=3, color=PALETTE[method],
+                      linestyle=DASHES[method], marker=MARKERS[method], label=LABELS[method])  # fmt: skip
+    axis.plot(n, published, marker="_", markersize=18, markeredgewidth=3, color="black", linestyle="none",
+              label="published, pairwise")  # fmt: skip
+    axis.axhline(1, color="black", linewidth=1)
+    axis.set(
+        xlabel="mixed points n (for each pair, or a batch)", ylabel="epoch time / plain epoch time", ylim=(0, None)
+    )
+    axis.set_xticks(sorted(mixed["n"].unique()))
+    axis.legend(loc="upper left")
+    return figure
+
+
+def mixed_points(picture: Mapping[str, Any], panels: Mapping[int, str]) -> Figure:
+    """Originals of a batch and mixed points of some policies, on the originals' two principal axes.
+
+    Args:
+        picture: one batch size of the study ``geometry_of_policies``.
+        panels: number of a policy in the study -> title, one panel each.
+    """
+    figure, axes = plt.subplots(1, len(panels), figsize=(3.3 * len(panels), 3.7), sharex=True, sharey=True,
+                                layout="constrained")  # fmt: skip
+    vectors = np.array(picture["vectors"])
+    for axis, (index, title) in zip(axes, panels.items(), strict=True):
+        axis.scatter(*np.array(picture["points"][index]).T, s=14, color="#de8f05", alpha=0.55, linewidths=0,
+                     label="mixed points")  # fmt: skip
+        axis.scatter(*vectors.T, s=34, marker="^", color="#0173b2", edgecolors="black", linewidths=0.6,
+                     label="originals")  # fmt: skip
+        axis.set(title=title, xlabel="first principal axis")
+    axes[0].set_ylabel("second principal axis")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2)
+    return figure
+
+
+def policy_geometry(data: pd.DataFrame) -> Figure:
+    """How far the points of each policy spread, one panel a quantity, mean over the seeds with its 95% interval.
+
+    Args:
+        data: columns ``label``, ``rows`` (batch size), ``spread``, ``distance``, ``rank_share``, ``box_side``.
+    """
+    panels = {
+        "spread": "distance from the batch mean\n/ that of the originals",
+        "box_side": "side of the bounding box\n/ that of the originals",
+        "rank_share": "effective rank\n/ that of the originals",
+        "distance": "distance to the nearest segment\n/ mean distance of two originals",
+    }
+    order = list(dict.fromkeys(data["label"]))
+    figure, axes = plt.subplots(1, len(panels), figsize=(15, 0.4 * len(order) + 1.7), sharey=True,
+                                layout="constrained")  # fmt: skip
+    sizes = sorted(data["rows"].unique())
+    for axis, (name, title) in zip(axes, panels.items(), strict=True):
+        for k, size in enumerate(sizes):
+            chosen = data[data["rows"] == size]
+            for y, label in enumerate(order):
+                values = chosen.loc[chosen["label"] == label, name]
+                low, high = t_interval(values)
+                axis.errorbar(
+                    values.mean(), y + 0.2 * (k - (len(sizes) - 1) / 2),
+                    xerr=[[values.mean() - low], [high - values.mean()]], capsize=2, fmt="os^D"[k], markersize=5,
+                    color=sns.color_palette("colorblind")[k], label=f"batch of {size}" if y == 0 else None,
+                )  # fmt: skip
+        if name != "distance":
+            axis.axvline(1, color="black", linewidth=1, linestyle="--")
+        axis.set_xlabel(title)
+        if name == "rank_share":
+            axis.set_xscale("log")
+        else:
+            axis.set_xlim(left=min(0, axis.get_xlim()[0]))
+    axes[0].set_yticks(range(len(order)), order)
+    axes[0].invert_yaxis()
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    return figure

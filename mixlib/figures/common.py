@@ -1,0 +1,104 @@
+"""The look of all figures, and what several papers' figures share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from mixlib import paths
+from mixlib.tables import CONFIDENCE, LABELS, TITLES
+
+METHODS = tuple(LABELS)
+PALETTE = dict(zip(METHODS, sns.color_palette("colorblind", len(METHODS)), strict=True))
+# methods of different papers stand in different figures and may share the colours that read best on white
+PALETTE |= {"none_long": "#56b4e9", "mixup": "#de8f05", "nonlinear_mixup": "#029e73", "batchmixup": "#b03a00"}
+PALETTE |= {"embedmix": "#0173b2", "tmix": "#56b4e9", "ssmix": "#b03a00", "ssmix_nosal": "#de8f05",
+            "ssmix_nosal_nospan": "#c9a400", "unk": "#606060"}  # fmt: skip
+MARKERS = dict(zip(METHODS, "osD^vXP*p<>dhH8", strict=True))
+DASHES = dict(zip(METHODS, (
+    "-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)), (0, (8, 2)), (0, (4, 1, 1, 1)), (0, (6, 2, 2, 2)),
+    (0, (3, 1)), (0, (1, 1)), (0, (10, 1)), (0, (3, 3)), (0, (7, 1, 1, 1)), (0, (2, 4)),
+), strict=True))  # fmt: skip
+
+
+def theme() -> None:
+    """The look of all figures; call once in a notebook."""
+    sns.set_theme(
+        context="notebook",
+        style="whitegrid",
+        palette="colorblind",
+        rc={
+            "figure.facecolor": "white",
+            "savefig.facecolor": "white",
+            "svg.hashsalt": "mixlib",
+            "svg.fonttype": "none",
+            "axes.titlesize": "medium",
+            "legend.frameon": True,
+        },
+    )
+
+
+def save(figure: Figure, name: str, profile: str) -> Path:
+    """Write ``figures/NAME.svg``; other profiles than ``mini`` go below ``build/figures`` and are not committed."""
+    folder = paths.FIGURES if profile == "mini" else paths.BUILD / "figures" / profile
+    path = folder / f"{name}.svg"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
+    return path
+
+
+def differences(data: pd.DataFrame, metrics: Sequence[str]) -> Figure:
+    """Paired difference to no mixup of every cell with its 95% interval, and the paper's beside it.
+
+    Args:
+        data: from :func:`mixlib.tables.differences`.
+        metrics: one panel each.
+    """
+    data = data.assign(cell=data["dataset"] + ", " + data["train_size"])
+    methods = [m for m in METHODS if m in set(data["method"])]
+    lines: list[tuple[str, str]] = []  # one line a cell and method, an empty one between cells
+    middles: dict[str, float] = {}
+    for name in dict.fromkeys(data["cell"]):
+        present = [m for m in methods if m in set(data[data["cell"] == name]["method"])]
+        middles[name] = len(lines) + (len(present) - 1) / 2
+        lines += [(name, m) for m in present] + [("", "")]
+    figure, axes = plt.subplots(
+        1, len(metrics), figsize=(4.2 * len(metrics), 0.32 * len(lines) + 1.5), sharey=True, squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
+    for axis, metric in zip(axes[0], metrics, strict=True):
+        labelled: set[str] = set()
+        for y, (name, method) in enumerate(lines):
+            chosen = data[(data["cell"] == name) & (data["method"] == method) & (data["metric"] == metric)]
+            if chosen.empty:
+                continue
+            row = chosen.iloc[0]
+            axis.errorbar(
+                row["mean"], y, xerr=[[row["mean"] - row["low"]], [row["high"] - row["mean"]]], capsize=3,
+                fmt=MARKERS[method], color=PALETTE[method], label=None if method in labelled else LABELS[method],
+            )  # fmt: skip
+            axis.plot(row["published"], y, marker="|", markersize=13, markeredgewidth=2, color="black",
+                      linestyle="none", label=None if labelled else "published")  # fmt: skip
+            labelled.add(method)
+        axis.axvline(0, color="black", linewidth=1)
+        axis.set_xlabel(f"{TITLES[metric]}: difference to no mixup")
+    axes[0, 0].set_yticks(list(middles.values()), list(middles))
+    axes[0, 0].invert_yaxis()
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    return figure
+
+
+def t_interval(values: Iterable[float]) -> tuple[float, float]:
+    from scipy import stats
+
+    values = np.asarray(list(values))
+    if np.ptp(values) == 0:  # no spread, no interval
+        return float(values[0]), float(values[0])
+    return stats.t.interval(CONFIDENCE, len(values) - 1, loc=values.mean(), scale=stats.sem(values))

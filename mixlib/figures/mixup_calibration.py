@@ -1,0 +1,170 @@
+"""Figures of the MixUp-calibration paper."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from mixlib.figures.common import DASHES, MARKERS, PALETTE, t_interval
+from mixlib.metrics import ECE_BINS
+from mixlib.runs import RunRecord
+from mixlib.tables import LABELS
+
+
+def reliability(groups: Mapping[str, Sequence[RunRecord]], title: str = "") -> Figure:
+    """Reliability diagrams, one panel a method: accuracy in each bin of confidence, pooled over the seeds.
+
+    Bars below the diagonal are overconfident. A bar's gap to the diagonal, weighted by its rows, is the ECE; the
+    strip below shows where the rows are.
+
+    Args:
+        groups: records of one cell of a table by method name.
+        title: of the whole figure.
+    """
+    figure, axes = plt.subplots(
+        2, len(groups), figsize=(2.9 * len(groups) + 0.6, 4.2), sharex=True, sharey="row", height_ratios=(4, 1),
+        squeeze=False, layout="constrained",
+    )  # fmt: skip
+    edges = np.linspace(0, 1, ECE_BINS + 1)
+    middle = (edges[:-1] + edges[1:]) / 2
+    for column, (method, records) in enumerate(groups.items()):
+        rows, confidence, correct = (
+            np.sum([record.reliability[name] for record in records], axis=0, dtype=float)
+            for name in ("rows", "confidence", "correct")
+        )
+        filled = rows > 0
+        accuracy = np.divide(correct, rows, out=np.zeros_like(rows), where=filled)
+        mean_confidence = np.divide(confidence, rows, out=middle.copy(), where=filled)
+        top, bottom = axes[:, column]
+        top.bar(middle, accuracy, width=1 / ECE_BINS, color=PALETTE.get(method, "C0"), edgecolor="black", linewidth=0.6)
+        gap = mean_confidence - accuracy
+        top.bar(middle[filled], gap[filled], bottom=accuracy[filled], width=1 / ECE_BINS, color="none",
+                edgecolor="0.25", linewidth=0.6, hatch="////")  # fmt: skip
+        top.plot([0, 1], [0, 1], color="black", linestyle="--", linewidth=1)
+        pooled = 100 * np.abs(correct - confidence).sum() / rows.sum()
+        mean = np.mean([100 * record.test["ece"] for record in records])
+        top.set_title(f"{LABELS.get(method, method)}\nECE {mean:.1f}, pooled {pooled:.1f}")
+        top.set(xlim=(0, 1), ylim=(0, 1))
+        bottom.bar(middle, 100 * rows / rows.sum(), width=1 / ECE_BINS, color="0.55", edgecolor="black", linewidth=0.6)
+        bottom.set_xlabel("confidence")
+    axes[0, 0].set_ylabel("accuracy (bar), gap to\nconfidence (hatched)")
+    axes[1, 0].set_ylabel("rows, %")
+    if title:
+        figure.suptitle(title)
+    return figure
+
+
+def paddings(measured: pd.DataFrame, printed: pd.DataFrame, baseline: pd.Series) -> Figure:
+    """Accuracy of Input MixUp by padding: a dot a seed, the mean with its 95% interval, and the printed value.
+
+    Args:
+        measured: columns ``param``, ``accuracy`` (percent).
+        printed: Table 5 of the paper.
+        baseline: accuracies of the plain model.
+    """
+    order = list(printed["param"])
+    figure, axis = plt.subplots(figsize=(7.5, 4), layout="constrained")
+    sns.stripplot(measured, x="accuracy", y="param", order=order, color="0.6", size=5, alpha=0.6, jitter=False, ax=axis)
+    sns.pointplot(
+        measured, x="accuracy", y="param", order=order, linestyle="none", errorbar=t_interval, capsize=0.3,
+        color=PALETTE["input_mixup"], marker="D", markersize=5, label="measured mean, 95% interval", ax=axis,
+    )  # fmt: skip
+    axis.plot(printed["value"], range(len(order)), linestyle="none", marker="|", markersize=14, markeredgewidth=2,
+              color="black", label="published")  # fmt: skip
+    axis.axvline(baseline.mean(), color=PALETTE["none"], linestyle="--", label="no mixup, measured mean")
+    axis.set(xlabel="accuracy, % (SST-2, 64 training examples)", ylabel="padding")
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=3)
+    return figure
+
+
+def loss_curves(groups: Mapping[str, Mapping[str, Sequence[RunRecord]]]) -> Figure:
+    """Test loss over training steps, one panel a data set: mean over the seeds with its 95% t interval.
+
+    Args:
+        groups: data set -> method -> records.
+    """
+    figure, axes = plt.subplots(1, len(groups), figsize=(4.3 * len(groups), 3.4), squeeze=False, layout="constrained")
+    for axis, (dataset, methods) in zip(axes[0], groups.items(), strict=True):
+        for method, records in methods.items():
+            curve = pd.DataFrame(
+                {"step": e["step"], "loss": e["test"]["nll"]} for record in records for e in record.evaluations
+            )
+            color, style = PALETTE[method], DASHES[method]
+            steps = sorted(curve["step"].unique())
+            by_step = [curve.loc[curve["step"] == step, "loss"] for step in steps]
+            mean = [values.mean() for values in by_step]
+            low, high = np.transpose([t_interval(values) for values in by_step])
+            axis.plot(steps, mean, color=color, linestyle=style, marker=MARKERS[method], label=LABELS[method])
+            axis.fill_between(steps, low, high, color=color, alpha=0.18, linewidth=0)
+        axis.set(title=dataset, xlabel="training step")
+    axes[0, 0].set_ylabel("test loss, nats")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    return figure
+
+
+def manifold_schematic(lam: float = 0.7, blocks: int = 6, layer: int = 3) -> Figure:
+    """Manifold MixUp drawn: hidden states of two texts mixed after one block, their one-hot labels alike.
+
+    Args:
+        lam: weight of the first text.
+        blocks: number of encoder blocks n.
+        layer: where the mix happens, 0 to n + 1.
+    """
+    figure, axis = plt.subplots(figsize=(9, 4.6), layout="constrained")
+    first, second, both = sns.color_palette("colorblind", 3)
+    names = ["embed\n0", *(f"block\n{k}" for k in range(1, blocks + 1)), f"pooled\n{blocks + 1}"]
+
+    def box(x: float, y: float, text: str, color: object, hatch: str = "") -> None:
+        axis.add_patch(plt.Rectangle((x - 0.38, y - 0.3), 0.76, 0.6, facecolor=(*color, 0.25), edgecolor="black",
+                                     hatch=hatch))  # fmt: skip
+        axis.text(x, y, text, ha="center", va="center", fontsize=9,
+                  bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5, "alpha": 0.85})  # fmt: skip
+
+    def arrow(start: tuple[float, float], end: tuple[float, float], text: str = "", above: float = 0.0) -> None:
+        axis.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": "black", "linewidth": 1.3})
+        if text:
+            middle = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2 + above)
+            axis.text(*middle, text, ha="center", va="center", fontsize=10)
+
+    for x in range(layer + 1):
+        box(x, 2, names[x], first)
+        box(x, 0, names[x], second, hatch="..")
+        if x:
+            arrow((x - 0.62, 2), (x - 0.38, 2))
+            arrow((x - 0.62, 0), (x - 0.38, 0))
+    at = layer + 0.95
+    arrow((layer + 0.38, 2), (at - 0.16, 1.12), r"  $\lambda$", 0.22)
+    arrow((layer + 0.38, 0), (at - 0.16, 0.88), r"      $1-\lambda$", -0.26)
+    axis.add_patch(plt.Circle((at, 1), 0.2, facecolor="white", edgecolor="black"))
+    axis.text(at, 1, "+", ha="center", va="center", fontsize=14)
+    last = at
+    for step, x in enumerate(range(layer + 1, blocks + 2)):
+        center = at + 0.85 + step
+        arrow((last + (0.2 if step == 0 else 0.38), 1), (center - 0.38, 1))
+        box(center, 1, names[x], both, hatch="//")
+        last = center
+    arrow((last + 0.38, 1), (last + 0.8, 1))
+    axis.text(last + 0.85, 1, "logits", va="center", fontsize=10)
+    axis.text(-0.4, 2.5, "text i, label $y_i$", fontsize=10)
+    axis.text(-0.4, -0.62, "text j, label $y_j$", fontsize=10)
+
+    def label_bar(y: float, values: Sequence[float], text: str) -> None:
+        for k, value in enumerate(values):
+            left = last - 0.6 + 0.55 * k
+            axis.add_patch(plt.Rectangle((left, y), 0.4, 0.6 * value, facecolor="0.6", edgecolor="black"))
+            axis.plot([left, left + 0.4], [y, y], color="black", linewidth=1)
+        axis.text(last - 0.75, y + 0.1, text, ha="right", va="bottom", fontsize=10)
+
+    label_bar(2.1, (1, 0), "$y_i$")
+    label_bar(-0.55, (0, 1), "$y_j$")
+    label_bar(-1.55, (lam, 1 - lam), rf"$\lambda y_i+(1-\lambda)y_j$,  $\lambda={lam}$")
+    axis.set(xlim=(-0.6, last + 1.6), ylim=(-1.75, 2.9))
+    axis.set_aspect("equal")
+    axis.axis("off")
+    return figure

@@ -1,0 +1,73 @@
+import json
+
+import pytest
+import torch
+
+from mixlib import figures, models
+from mixlib.texts import MixedPair, mix_pair
+
+A, B = "the plot is dull and the acting awful", "a warm and charming film with a wonderful cast"
+
+
+@pytest.fixture
+def classifier():
+    torch.manual_seed(0)
+    model, tokenizer = models.load("tiny", num_labels=2)
+    return model.train(), tokenizer
+
+
+def test_a_pair_is_what_a_step_would_make_of_it(classifier):
+    model, tokenizer = classifier
+    pair = mix_pair(model, tokenizer, A, B, (0, 1), lam0=0.2, names=("negative", "positive"))
+    assert len(pair.tokens_mixed) == len(pair.tokens_a) == len(pair.saliency_a)
+    words = len(pair.tokens_a) - 2
+    assert 1 - pair.weight == pytest.approx(len(pair.replaced) / words, abs=1e-4)
+    assert len(pair.taken) == len(pair.replaced) == int(0.2 * words)
+    for i, j in zip(pair.replaced, pair.taken, strict=True):
+        assert pair.tokens_mixed[i] == pair.tokens_b[j]
+    assert max(pair.saliency_a) == 1
+    assert pair.saliency_a[0] == pair.saliency_a[-1] == 0  # special tokens never move
+    least = sum(pair.saliency_a[i] for i in pair.replaced)
+    k = len(pair.replaced)
+    assert all(least <= sum(pair.saliency_a[p : p + k]) + 1e-2 for p in range(1, words - k + 2))
+    assert model.training  # left as it was
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_a_pair_survives_a_record(classifier):
+    pair = mix_pair(*classifier, A, B, (0, 1))
+    again = MixedPair(**json.loads(json.dumps(pair.as_dict())))
+    assert figures.show_pair(again).data == figures.show_pair(pair).data
+
+
+@pytest.mark.parametrize("how", [{}, {"saliency": "split"}], ids=["joint", "split"])
+def test_two_sentences_are_mixed_each_on_its_own(classifier, how):
+    pair = mix_pair(*classifier, ("fun for children", "fun for adults"), ("a dull plot", "a bad film"), (0, 1), **how)
+    first = pair.tokens_a.index("[SEP]")
+    assert sum(i < first for i in pair.replaced) == sum(i > first for i in pair.replaced) == len(pair.replaced) / 2
+
+
+@pytest.mark.parametrize("method", ["ssmix", "ssmix_nosal", "ssmix_nosal_nospan", "unk"])
+def test_the_view_marks_what_moves_without_colour(classifier, method):
+    view = figures.show_mix(*classifier, A, B, (0, 1), method, names=("negative", "positive"), lam0=0.2).data
+    moved = int(0.2 * (len(classifier[1](A)["input_ids"]) - 2))
+    assert view.count("line-through") == view.count("font-weight: bold;") == moved
+    assert view.count("3px double") == (0 if method == "unk" else moved)
+    assert ("1.00 negative" in view) is (method == "unk")
+    assert "currentColor" in view  # frames follow the page, light or dark
+    assert "<style" not in view  # which JupyterLab and GitHub take out of outputs
+
+
+def test_text_is_escaped(classifier):
+    view = figures.show_mix(*classifier, "a < b & c > d", "x", (0, 1), names=("<no>", "yes")).data
+    assert "<no>" not in view
+    assert "&lt;no&gt;" in view
+
+
+def test_bad_input_says_what_would_be_right(classifier):
+    with pytest.raises(ValueError, match="embedmix mixes no texts; choose one of ssmix, ssmix_nosal"):
+        mix_pair(*classifier, A, B, (0, 1), "embedmix")
+    with pytest.raises(ValueError, match="both texts one sentence"):
+        mix_pair(*classifier, A, (B, B), (0, 1))
+    with pytest.raises(ValueError, match="above 0 and at most 1"):
+        mix_pair(*classifier, A, B, (0, 1), lam0=2)
