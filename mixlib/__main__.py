@@ -192,11 +192,12 @@ def claims(paper, profile) -> None:
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="one object on standard output, nothing else")
 @click.option("--lengths", default="trec", show_default=True, help="trec or mrpc: whose text lengths the rows have")
-def bench(as_json, lengths) -> None:
+@click.option("--methods", "only", help="comma-separated, in place of all")
+def bench(as_json, lengths, only) -> None:
     """Time a training step of each method beside a plain step on the same 32 rows."""
     from mixlib import bench as benchmark
 
-    result = benchmark.run(lengths)
+    result = benchmark.run(lengths, only=only.split(",") if only else None)
     if as_json:
         click.echo(json.dumps(result, indent=1))
         return

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Sequence
+from difflib import get_close_matches
 from statistics import median
 from typing import Any
 
@@ -82,13 +84,16 @@ def step(model: nn.Module, optimizer: torch.optim.Optimizer, method: Method, bat
     return time.perf_counter() - start
 
 
-def run(lengths: str = "trec", budget: float = 30.0, at_least: int = 3) -> dict[str, Any]:
-    """Time all methods, interleaved in random order, round after round.
+def run(
+    lengths: str = "trec", budget: float = 30.0, at_least: int = 3, only: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Time methods, interleaved in random order, round after round.
 
     Args:
         lengths: ``"trec"`` or ``"mrpc"``, whose text lengths the 32 rows have.
         budget: seconds after which no further round is started.
         at_least: rounds to run in any case.
+        only: time these methods beside the plain step, by default all.
 
     Returns:
         ``device``, ``threads``, ``precision``, ``lengths``, ``rounds`` and ``methods``: for each the median
@@ -106,13 +111,18 @@ def run(lengths: str = "trec", budget: float = 30.0, at_least: int = 3) -> dict[
     contestants = {name: (methods.get(name), dynamic) for name in methods.names()}
     contestants |= {f"{name} {params}": (methods.get(name, **values), dynamic) for name, params, values in VARIANTS}
     contestants["none_padded128"] = (methods.get("none"), rows(LENGTHS[lengths], PADDED, device, pair))
+    if only is not None:
+        if unknown := sorted(set(only) - set(contestants)):
+            near = get_close_matches(unknown[0], contestants, n=3, cutoff=0.4) or sorted(contestants)
+            raise ValueError(f"unknown method {unknown[0]!r}; did you mean {', '.join(near)}?")
+        contestants = {name: found for name, found in contestants.items() if name in {"none", *only}}
     for method, batch in contestants.values():
         method.prepare(model, _Tokens(), batch["attention_mask"].sum(1).tolist())
         method.progress = 1.0  # methods that start late are timed where they mix
         method.seed_step(0, 0)
 
-    for name in ("none", "none_padded128"):  # warm up allocator and threads
-        step(model, optimizer, *contestants[name])
+    for method, batch in contestants.values():  # warm up allocator and threads
+        step(model, optimizer, method, batch)
     times: dict[str, list[float]] = {name: [] for name in contestants}
     order, shuffle, end = list(contestants), random.Random(0), time.perf_counter() + budget
     while len(times["none"]) < at_least or time.perf_counter() < end:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mixlib import bench, methods
+from mixlib import bench, methods, spans
 
 
 def test_every_method_and_the_padded_step_are_timed(monkeypatch):
@@ -17,6 +17,22 @@ def test_every_method_and_the_padded_step_are_timed(monkeypatch):
         assert row["seconds"] > 0
         assert row["ratio"] > 0
     assert next(row for row in result["methods"] if row["method"] == "none")["ratio"] == 1
+
+
+def test_some_methods_beside_the_plain_step(monkeypatch):
+    monkeypatch.setattr(bench, "MINILM", {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
+                                          "intermediate_size": 64})  # fmt: skip
+    result = bench.run("mrpc", budget=0, at_least=1, only=["ssmix", "ssmix split"])
+    assert [row["method"] for row in result["methods"]] == ["none", "ssmix", "ssmix split"]
+    with pytest.raises(ValueError, match="unknown method 'ssmx'; did you mean ssmix"):
+        bench.run("trec", only=["ssmx"])
+
+
+def test_pairs_have_two_sentences():
+    batch = bench.rows(bench.LENGTHS["mrpc"], 128, torch.device("cpu"), pair=True)
+    sentence = spans.sentence_of(batch, spans.special_tokens(bench._Tokens()))
+    assert all({1, 2} <= set(row.tolist()) for row in sentence)
+    assert torch.equal(sentence == 2, (batch["token_type_ids"] == 1) & (batch["input_ids"] != bench.SEP))
 
 
 def test_unknown_lengths():

@@ -44,6 +44,38 @@ def every_figure(made):
         "loss_curves": figures.loss_curves(by),
         "manifold": figures.manifold_schematic(),
         **batchmixup_figures(),
+        **ssmix_figures(),
+    }
+
+
+def ssmix_figures():
+    rng = np.random.default_rng(0)
+    picture = {name: rng.random((6, 2)).tolist() for name in ("spans", "embedmix", "tmix")}
+    hidden = ("ssmix", "embedmix", "tmix")
+    distances = pd.DataFrame([
+        {"method": m, "ratio": r, "seed": s, "distance": rng.random()}
+        for m in hidden for r in (0.1, 0.3) for s in range(3)
+    ])  # fmt: skip
+    times = pd.DataFrame([
+        {"dataset": d, "method": m, "ratio": 1 + rng.random()} for d in ("a", "b") for m in hidden for _ in range(3)
+    ])  # fmt: skip
+    ways = pd.DataFrame([
+        {"dataset": "a", "way": way, "seed": s, "step": step, "accuracy": rng.random()}
+        for way in ("two stages", "from the start") for s in range(3) for step in (3, 6)
+    ])  # fmt: skip
+    shares = pd.DataFrame([
+        {"dataset": "a", "lam0": ratio, "seed": s, "accuracy": rng.random()} for ratio in (0.01, 0.1) for s in range(3)
+    ])  # fmt: skip
+    effects = pd.DataFrame([
+        {"dataset": "a", "method": m, "what": what, "mean": 0.0, "low": -1.0, "high": 1.0}
+        for m in ("none_long", *hidden) for what in ("change", "lead", "lead with the leak")
+    ])  # fmt: skip
+    return {
+        "off_the_segment": figures.off_the_segment(picture, distances),
+        "step_times": figures.step_times(times, {m: tables.LABELS[m] for m in hidden}, {"a": 3.6}),
+        "learning_curves": figures.learning_curves(ways),
+        "by_ratio": figures.by_ratio(shares),
+        "leak": figures.leak(effects),
     }
 
 

@@ -48,3 +48,11 @@ def test_spread_box_and_rank(vectors):
     ball = torch.randn(20000, 3, generator=torch.Generator().manual_seed(0))
     assert geometry.effective_rank(ball) == pytest.approx(3, rel=1e-2)
     assert geometry.mean_pair_distance(torch.tensor([[0.0, 0.0], [3.0, 4.0]])) == pytest.approx(5)
+
+
+def test_place_beside_a_segment():
+    start, end = torch.zeros(4, 2), torch.tensor([[2.0, 0.0]]).expand(4, 2)
+    points = torch.tensor([[0.0, 0.0], [1.0, 1.0], [2.0, -0.5], [3.0, 0.0]])
+    along, distance = geometry.on_segment(points, start, end)
+    assert along.tolist() == [0, 0.5, 1, 1.5]
+    assert distance.tolist() == [0, 0.5, 0.25, 0.5]  # beyond its end the distance is to the end

@@ -2,10 +2,13 @@ from dataclasses import replace
 
 import pytest
 
-from mixlib import engines, protocols, studies
+from mixlib import engines, models, protocols, studies
+from mixlib.claims import ssmix as judge
 from mixlib.protocols import batchmixup as protocol
+from mixlib.protocols import ssmix
 from mixlib.store import DamagedRecord, Store, read
 from mixlib.studies import StudyRecord, StudySpec, execute
+from mixlib.texts import MixedPair
 
 
 @pytest.fixture
@@ -91,3 +94,32 @@ def test_every_study_of_the_protocols_is_registered():
         for profile in protocols.PROFILES:
             for spec in protocols.artefact_runs(artefact.id, profile):
                 assert not isinstance(spec, StudySpec) or spec.study in studies.STUDIES
+
+
+@pytest.mark.parametrize("part", [ssmix.step_time, ssmix.figure2, ssmix.figures1_3_4_5], ids=lambda part: part.__name__)
+def test_studies_of_ssmix_run_and_say_what_their_readers_need(part):
+    spec = part("smoke", seeds=[0])[0]
+    record = execute(spec)
+    if spec.study == "step_time":
+        times = judge.step_ratios([record])
+        assert set(times["method"]) == {"none", "padded", *(m["label"] for m in ssmix.TIMED)}
+        assert (times["ratio"] > 0).all()
+    elif spec.study == "off_the_segment":
+        found = judge.distances([record])
+        assert len(found) == 9
+        assert (found["distance"] >= 0).all()
+        assert len(record.values["pictures"]) == 2
+        by = found.set_index(["method", "ratio"])["weight"]
+        assert by["ssmix", 0.3] == by["embedmix", 0.3] == by["tmix", 0.3]  # compared at equal weights
+    else:
+        mixed = [MixedPair(**values) for values in record.values["mixed"]]
+        assert [pair.method for pair in mixed] == list(ssmix.TABLE_B1)
+        assert mixed[0].labels == ["negative", "positive"]
+
+
+def test_figure_5s_sentences_have_the_papers_lengths():
+    """Five and six tokens with the tokenizer of MiniLM and BERT: 2/11 at a share of 0.2."""
+    _, tokenizer = models.load("all-MiniLM-L6-v2", num_labels=3)
+    first, second = ssmix.SENTENCE_PAIRS[0]
+    assert [len(tokenizer.tokenize(text)) for text in (first, second)] == [5, 6]
+    assert [len(tokenizer.tokenize(text)) for text in ssmix.REVIEWS] == [10, 10]
