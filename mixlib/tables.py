@@ -129,9 +129,11 @@ def _score(stages: Sequence[RunRecord], score: str, split: str) -> float:
 
 
 def by_split(printed: pd.DataFrame) -> pd.DataFrame:
-    """A table of the SSMix paper with one data set a column: each round of ANLI has a valid and a test column."""
+    """A table of the SSMix paper, data set by data set: each round of ANLI is two, its valid and its test column."""
     both = printed["dataset"].str.startswith("anli")
-    return printed.assign(dataset=printed["dataset"].where(~both, printed["dataset"] + " " + printed["split"]))
+    named = printed.assign(dataset=printed["dataset"].where(~both, printed["dataset"] + " " + printed["split"]))
+    order = list(dict.fromkeys(named["dataset"]))
+    return named.sort_values("dataset", key=lambda column: column.map(order.index), kind="stable", ignore_index=True)
 
 
 def wins(
@@ -269,6 +271,7 @@ def beside(
     baseline: str = "none",
     extra: Sequence[str] = (),
     absent: Mapping[str, str] | None = None,
+    published_baseline: str | None = None,
 ) -> pd.DataFrame:
     """The paper's table with measured columns beside the printed ones.
 
@@ -280,6 +283,7 @@ def beside(
         extra: methods that the paper's table does not have, shown below its rows. A baseline it does not have is shown
             above them.
         absent: data set -> why nothing was measured there, in place of "not run".
+        published_baseline: the method that printed differences are taken to, where it is another one.
 
     Returns:
         One row a cell of the paper (index: data set, training examples, method, parameter), and for each metric the
@@ -317,7 +321,7 @@ def beside(
             name = score[c[0]] if metric == "score" else metric
             title = "Score" if metric == "score" else TITLES[metric]
             paper = _printed(printed, keys, c, name)
-            base = _printed(printed, keys, (c[0], c[1], baseline, ""), name)
+            base = _printed(printed, keys, (c[0], c[1], published_baseline or baseline, ""), name)
             row[title, "published"] = (
                 f"{paper['value_printed']} ± {paper['spread_printed']}" if paper is not None else "–"
             )
@@ -326,7 +330,7 @@ def beside(
                 row[title, "measured"] = f"{values.mean():.1f} ± {values.std(ddof=1):.1f}"
             else:
                 row[title, "measured"] = (absent or {}).get(c[0].split()[0], "not run")
-            both = paper is not None and base is not None and c[2] != baseline
+            both = paper is not None and base is not None and c[2] != (published_baseline or baseline)
             row[title, "published Δ"] = f"{paper['value'] - base['value']:+.1f}" if both else ""
             result = corrected.get((c, metric))
             row[title, "measured Δ"] = result.interval + (" *" if result.decided else "") if result else ""

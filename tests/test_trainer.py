@@ -110,16 +110,19 @@ def test_long_plain_training_repeats_batches_and_one_repetition_is_plain_trainin
     assert trainer.state.global_step == 4 * 8
 
 
-def test_repeated_batches_resume_where_they_stopped(tmp_path):
-    params = {"method": methods.get("mixup", n=3)}
-    whole = trained(tmp_path / "a", params["method"], save_strategy="steps", save_steps=7)
+@pytest.mark.parametrize(
+    ("method", "params", "stopped_after", "updates"),
+    [("manifold_mixup", {}, 3, 8), ("mixup", {"n": 3}, 7, 24), ("ssmix_nosal", {}, 3, 8)],  # mixup: inside a batch
+)
+def test_resumed_run_equals_the_uninterrupted_one(tmp_path, method, params, stopped_after, updates):
+    whole = trained(tmp_path / "a", methods.get(method, **params), save_strategy="steps", save_steps=stopped_after)
     model, tokenizer = make()
     trainer = MixupTrainer(
-        model=model, args=arguments(tmp_path / "b"), method=methods.get("mixup", n=3), train_dataset=rows(tokenizer),
-        processing_class=tokenizer,
+        model=model, args=arguments(tmp_path / "b"), method=methods.get(method, **params),
+        train_dataset=rows(tokenizer), processing_class=tokenizer,
     )  # fmt: skip
-    trainer.train(resume_from_checkpoint=str(tmp_path / "a" / "checkpoint-7"))
-    assert trainer.state.global_step == whole.state.global_step == 24
+    trainer.train(resume_from_checkpoint=str(tmp_path / "a" / f"checkpoint-{stopped_after}"))
+    assert trainer.state.global_step == whole.state.global_step == updates
     assert torch.equal(weights(trainer), weights(whole))
 
 
@@ -206,18 +209,6 @@ def test_several_losses_are_backpropagated_as_they_are_yielded(tmp_path):
 
     trained(tmp_path, Two(), data_rows=4, num_train_epochs=1)
     assert found[0] > 0
-
-
-def test_resumed_run_equals_the_uninterrupted_one(tmp_path):
-    whole = trained(tmp_path / "a", "manifold_mixup", save_strategy="steps", save_steps=3)
-    model, tokenizer = make()
-    trainer = MixupTrainer(
-        model=model, args=arguments(tmp_path / "b"), method="manifold_mixup", train_dataset=rows(tokenizer),
-        processing_class=tokenizer,
-    )  # fmt: skip
-    trainer.train(resume_from_checkpoint=str(tmp_path / "a" / "checkpoint-3"))
-    assert trainer.state.global_step == whole.state.global_step == 8
-    assert torch.equal(weights(trainer), weights(whole))
 
 
 def test_early_stopping_and_schedules_keep_working(tmp_path):

@@ -147,8 +147,8 @@ def step_ratios(records: Sequence[StudyRecord]) -> pd.DataFrame:
         taken = record.values["seconds"]
         for method, seconds in taken.items():
             rows += [
-                {"dataset": record.spec.params["run"]["dataset"], "method": method, "batch": i, "ratio": s / plain,
-                 "seconds": s, "tokens": record.values["tokens"]}
+                {"dataset": record.spec.params["run"]["dataset"], "method": method, "batch": f"{record.spec.seed}/{i}",
+                 "ratio": s / plain, "seconds": s, "tokens": record.values["tokens"]}
                 for i, (s, plain) in enumerate(zip(seconds, taken["none"], strict=True))
             ]  # fmt: skip
     return pd.DataFrame(rows)

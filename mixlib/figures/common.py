@@ -68,8 +68,9 @@ def differences(data: pd.DataFrame, metrics: Sequence[str]) -> Figure:
         present = [m for m in methods if m in set(data[data["cell"] == name]["method"])]
         middles[name] = len(lines) + (len(present) - 1) / 2
         lines += [(name, m) for m in present] + [("", "")]
+    line = 0.32 if len(metrics) > 1 else 0.24
     figure, axes = plt.subplots(
-        1, len(metrics), figsize=(4.2 * len(metrics), 0.32 * len(lines) + 1.5), sharey=True, squeeze=False,
+        1, len(metrics), figsize=(max(7.5, 4.2 * len(metrics)), line * len(lines) + 1.5), sharey=True, squeeze=False,
         layout="constrained",
     )  # fmt: skip
     for axis, metric in zip(axes[0], metrics, strict=True):
@@ -91,7 +92,7 @@ def differences(data: pd.DataFrame, metrics: Sequence[str]) -> Figure:
     axes[0, 0].set_yticks(list(middles.values()), list(middles))
     axes[0, 0].invert_yaxis()
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels) if len(metrics) > 1 else 3)
     return figure
 
 
