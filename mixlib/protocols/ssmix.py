@@ -82,7 +82,7 @@ MINI_FIRST = {"learning_rate": 2e-4, "num_train_epochs": 5}
 MINI_SECOND = {"learning_rate": 4e-5, "num_train_epochs": 3}
 MINI_FIRST_PAIR = MINI_FIRST | {"num_train_epochs": 4, "eval_epochs": 2}
 MINI_SECOND_PAIR = MINI_SECOND | {"num_train_epochs": 2, "eval_epochs": 2}
-SHORT = ("sst2", "trec_coarse")  # ten seeds
+MINI_SEEDS = range(6)
 LEAKING = {"full": ("sst2", "qnli"), "mini": ("trec_coarse",), "smoke": ("sst2",)}
 MID_EPOCH = {"mini": {"eval_steps": 3}, "smoke": {"eval_steps": 1}}  # of 10 and 2 updates an epoch, in a second stage
 
@@ -121,11 +121,11 @@ def settings(profile: str, dataset: str, stage: int) -> dict[str, Any]:
     return training | MINI_TRAINING | MINI[dataset] | own | mid_epoch | {"dataset": dataset}
 
 
-def seeds_of(profile: str, dataset: str) -> Sequence[int]:
-    """The seeds of a data set's cells."""
+def seeds_of(profile: str) -> Sequence[int]:
+    """The seeds of every cell."""
     if profile == "full":
         return STATED["seeds"]
-    return range(2) if profile == "smoke" else range(10 if dataset in SHORT else 6)
+    return range(2) if profile == "smoke" else MINI_SEEDS
 
 
 def first_stage(
@@ -140,7 +140,7 @@ def first_stage(
     usual = {"full": STATED["model"], "mini": MINILM, "smoke": TINY}[_known(profile)]
     fields = settings(profile, dataset, 1) | {"model": model or usual, "keep_state": True} | overrides
     return method_runs(
-        [method], METHODS.__getitem__, seeds_of(profile, dataset) if seeds is None else seeds, paper=PAPER, **fields
+        [method], METHODS.__getitem__, seeds_of(profile) if seeds is None else seeds, paper=PAPER, **fields
     )
 
 
@@ -195,22 +195,16 @@ def tableB1(profile: str, **overrides: Any) -> list[RunSpec]:
 # Section 3.4 says that 0.1 is best, without numbers. A text of n tokens gives floor(lam0 n), but never less than one.
 RATIOS = (0.01, 0.1, 0.5)
 RATIO_DATASETS = ("rte", "trec_fine", "sst2")
-FEW = range(6)  # seeds at mini of what stands in no table of the paper
-
-
-def _few(profile: str, overrides: dict[str, Any]) -> dict[str, Any]:
-    return {"seeds": FEW} | overrides if profile == "mini" and overrides.get("seeds") is None else overrides
 
 
 def ratios(profile: str, **overrides: Any) -> list[RunSpec]:
     """SSMix with several shares lam0 (claim 13)."""
     chosen = [dataset for dataset in RATIO_DATASETS if dataset in datasets(profile)]
-    few = _few(profile, overrides)
-    firsts = [spec for dataset in chosen for spec in first_stage(profile, dataset, **few)]
+    firsts = [spec for dataset in chosen for spec in first_stage(profile, dataset, **overrides)]
     return firsts + [
         spec
         for dataset in chosen
-        for spec in second_stage(profile, dataset, [("ssmix", {"lam0": ratio}) for ratio in RATIOS], **few)
+        for spec in second_stage(profile, dataset, [("ssmix", {"lam0": ratio}) for ratio in RATIOS], **overrides)
     ]
 
 
@@ -219,24 +213,23 @@ START_DATASETS = {"full": ("trec_coarse", "rte"), "mini": ("trec_coarse",), "smo
 
 def from_the_start(profile: str, **overrides: Any) -> list[RunSpec]:
     """SSMix in two stages, and from the start for as many epochs at the first learning rate (claim 14)."""
-    few, specs = _few(profile, overrides), []
+    specs: list[RunSpec] = []
     for dataset in START_DATASETS[_known(profile)]:
-        specs += first_stage(profile, dataset, **few) + second_stage(profile, dataset, ["ssmix"], **few)
+        specs += first_stage(profile, dataset, **overrides) + second_stage(profile, dataset, ["ssmix"], **overrides)
         first, second = (settings(profile, dataset, stage) for stage in (1, 2))
         epochs = first["num_train_epochs"] + second["num_train_epochs"]
         alone = {"method": "ssmix", "keep_state": False, "num_train_epochs": epochs}
-        specs += first_stage(profile, dataset, **few | alone)
+        specs += first_stage(profile, dataset, **overrides | alone)
     return specs
 
 
 def dropout_leak(profile: str, **overrides: Any) -> list[RunSpec]:
     """Every second stage of Table 2 with and without the dropout leak of the published code."""
-    few = _few(profile, overrides)
     chosen = LEAKING[_known(profile)]
-    return both_stages(profile, TABLE_2, only=chosen, **few) + [
+    return both_stages(profile, TABLE_2, only=chosen, **overrides) + [
         spec
         for dataset in chosen
-        for spec in second_stage(profile, dataset, ("none", *TABLE_2), dropout_leak=True, **few)
+        for spec in second_stage(profile, dataset, ("none", *TABLE_2), dropout_leak=True, **overrides)
     ]
 
 
@@ -270,8 +263,7 @@ def figures1_3_4_5(profile: str, model: str | None = None, seeds: Iterable[int] 
 
 def figure2(profile: str, model: str | None = None, seeds: Iterable[int] | None = None) -> list[StudySpec]:
     """Where sentence vectors of mixed texts lie beside the segment between the originals' (claim 15)."""
-    few = FEW if profile == "mini" and seeds is None else seeds
-    runs = first_stage(profile, "sst2", model, few, keep_state=False)
+    runs = first_stage(profile, "sst2", model, seeds, keep_state=False)
     return [study_of(spec, "off_the_segment", ratios=RATIOS_DRAWN, shown=2) for spec in runs]
 
 
