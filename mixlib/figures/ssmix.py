@@ -250,7 +250,8 @@ def leak(data: pd.DataFrame) -> Figure:
         row[1].set(
             title=f"{dataset}: SSMix's lead over each method", xlabel=f"{TITLES['accuracy']}, SSMix minus the method"
         )
-        row[1].legend(loc="best")
         row[0].set_yticks(range(len(methods)), [LABELS[m] for m in methods])
     axes[0, 0].invert_yaxis()
+    handles, labels = axes[0, 1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower right", ncols=2, title="SSMix's lead")
     return figure
