@@ -46,8 +46,8 @@ def test_choosing_notebooks():
     assert report.choose(["calibration-table6"]) == ["20_calibration_tables1_6"]
     assert report.choose(["22", "calibration-table2"]) == ["22_calibration_table2"]
     assert report.choose() == report.available()
-    with pytest.raises(ValueError, match="ssmix-table2 has no notebook yet"):
-        report.choose(["ssmix-table2"])
+    with pytest.raises(ValueError, match="amplify-table2 has no notebook yet"):
+        report.choose(["amplify-table2"])
     with pytest.raises(ValueError, match="did you mean calibration-table"):
         report.choose(["calibration-table22"])
     with pytest.raises(ValueError, match="no artefact or notebook 'tables'"):
