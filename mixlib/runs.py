@@ -338,7 +338,6 @@ def _first_stage(spec: RunSpec, model: torch.nn.Module, store: Store) -> str:
         record = execute(spec, store)
         if store.get(spec) is None:
             store.put(record)
-        set_seed(spec.seed)
     return store.load_state(spec, model)
 
 

@@ -72,7 +72,7 @@ def ssmix_figures():
     ])  # fmt: skip
     return {
         "off_the_segment": figures.off_the_segment(picture, distances),
-        "step_times": figures.step_times(times, {m: tables.LABELS[m] for m in hidden}, {"a": 3.6}),
+        "step_times": figures.step_times(times, {m: tables.LABELS[m] for m in hidden}),
         "learning_curves": figures.learning_curves(ways),
         "by_ratio": figures.by_ratio(shares),
         "leak": figures.leak(effects),

@@ -139,13 +139,12 @@ def off_the_segment(picture: Mapping[str, Sequence[Sequence[float]]], data: pd.D
     return figure
 
 
-def step_times(data: pd.DataFrame, order: Mapping[str, str], published: Mapping[str, float]) -> Figure:
+def step_times(data: pd.DataFrame, order: Mapping[str, str]) -> Figure:
     """Time of a step over that of a plain step of the same batch: a dot a batch, a panel a data set.
 
     Args:
         data: columns ``dataset``, ``method``, ``ratio``.
         order: method -> label, from top to bottom.
-        published: data set -> ratio of the published SSMix code to its own plain step.
     """
     sets = list(dict.fromkeys(data["dataset"]))
     figure, axes = plt.subplots(1, len(sets), figsize=(6.2 * len(sets), 0.42 * len(order) + 1.6), sharey=True,
@@ -159,10 +158,6 @@ def step_times(data: pd.DataFrame, order: Mapping[str, str], published: Mapping[
                       errorbar=None, color="black", marker="D", markersize=5, ax=axis)  # fmt: skip
         axis.axvline(1, color="black", linewidth=1)
         axis.axvline(2, color="black", linewidth=1, linestyle=":")
-        if dataset in published:
-            axis.axvline(published[dataset], color=PALETTE["ssmix"], linestyle="--", linewidth=1.5)
-            axis.annotate("published code", (published[dataset], 0.02), xycoords=("data", "axes fraction"), rotation=90,
-                          xytext=(-12, 0), textcoords="offset points", fontsize=9)  # fmt: skip
         axis.set(title=dataset, xlabel="time of a step / plain step on the same 32 texts", ylabel="", xlim=(0, None))
     return figure
 
