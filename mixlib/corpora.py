@@ -18,6 +18,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from datasets import Dataset, load_dataset
 
@@ -361,6 +362,24 @@ def sample(
         content = b"".join(sorted(split.digests[i] for i in chosen))
         checksums[role] = blake2b(content, digest_size=16).hexdigest()
     return Sample(**drawn, checksums=checksums, source=test.source)
+
+
+def with_label_noise(rows: pd.DataFrame, share: float, num_labels: int, seed: int) -> pd.DataFrame:
+    """A copy of the rows in which a share of the labels, rounded, is replaced by another label drawn at random.
+
+    The rows changed at a smaller share of the same seed are among those of a larger one, with the same new labels.
+
+    Raises:
+        ValueError: the share is not in [0, 1).
+    """
+    if not 0 <= share < 1:
+        raise ValueError(f"label_noise must be a share of the training rows in [0, 1), got {share}")
+    generator = np.random.default_rng([seed, len(rows)])
+    order = generator.permutation(len(rows))[: round(share * len(rows))]
+    shift = generator.integers(1, num_labels, len(rows))
+    labels = rows["label"].to_numpy(copy=True)
+    labels[order] = (labels[order] + shift[order]) % num_labels
+    return rows.assign(label=labels)
 
 
 def _draw_by_class(

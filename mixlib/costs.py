@@ -12,7 +12,8 @@ from mixlib.runs import RunSpec
 from mixlib.store import Record, Spec
 
 # parameters outside the embeddings: every one of them takes part in one multiply-add a token
-ENCODER_PARAMETERS = {"bert-base-uncased": 85e6, "roberta-large": 303e6, "all-MiniLM-L6-v2": 10.6e6, "tiny": 0.02e6}
+ENCODER_PARAMETERS = {"bert-base-uncased": 85e6, "distilbert-base-uncased": 43e6, "roberta-large": 303e6,
+                      "all-MiniLM-L6-v2": 10.6e6, "tiny": 0.02e6}  # fmt: skip
 TRAIN_FLOPS = 6  # a parameter and token: 2 forward, 4 backward
 EVAL_FLOPS = 2
 GPU_FLOPS = 20e12  # batches of 16 short texts keep a data-centre GPU far below its peak
@@ -31,7 +32,8 @@ def flops(spec: RunSpec) -> float:
 
     Splits taken whole count as large as the committed cards say. Unknown models count as BERT-base.
     """
-    parameters = ENCODER_PARAMETERS.get(spec.model, ENCODER_PARAMETERS["bert-base-uncased"])
+    whole = spec.model.partition("[")[0]  # some of its blocks count as all of them
+    parameters = ENCODER_PARAMETERS.get(whole, ENCODER_PARAMETERS["bert-base-uncased"])
     method = methods.get(spec.method, **spec.method_params)
     steps = math.ceil(train_rows(spec) / spec.batch_size) * method.updates_per_batch
     rows = train_rows(spec) * spec.num_train_epochs * method.updates_per_batch

@@ -12,14 +12,27 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from mixlib import sites
 
-HEADS = ("own", "tanh", "entities")
+HEADS = ("own", "tanh", "entities", "mean", "untyped")
 
 
 def check(head: str) -> str:
     """The head itself; ``ValueError`` with the known ones if there is none of that name."""
+    if head == "published":
+        raise ValueError("head 'published' is 'mean' for amplify and 'untyped' for any other method: name one of them")
     if head not in HEADS:
         raise ValueError(f"unknown head {head!r}; choose one of {', '.join(HEADS)}")
     return head
+
+
+def of_method(head: str, method: str) -> str:
+    """The head itself, or for ``"published"`` the one that the published code of AMPLIFY gives this method.
+
+    That is ``"mean"``, :class:`MeanClassifier`, for ``amplify`` and for everything it is compared with ``"untyped"``,
+    the model's own head without token types.
+    """
+    if head == "published":
+        return "mean" if method == "amplify" else "untyped"
+    return check(head)
 
 
 def tanh_layers(width: int) -> nn.Sequential:
@@ -88,5 +101,37 @@ class EntityClassifier(nn.Module):
         head, tail = (inside.to(hidden.dtype) @ hidden).unbind(1)
         pooled = torch.tanh(self.pool(torch.cat([head, tail, head * tail], -1)))
         logits = self.classifier(self.hidden(pooled))
+        loss = None if labels is None else F.cross_entropy(logits, labels)
+        return SequenceClassifierOutput(loss=loss, logits=logits)
+
+
+class MeanClassifier(nn.Module):
+    """Mean of the last hidden states over all positions, padding included, dropout, linear layer (AMPLIFY's code).
+
+    So what it says depends on how far texts are padded: pad all of them to one length, as that code does.
+
+    Args:
+        model: a sequence classifier whose encoder and configuration are used; its own head is dropped.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.config = model.config
+        self.base_model = model.base_model
+        rates = ("classifier_dropout", "seq_classif_dropout", "hidden_dropout_prob", "resid_pdrop")
+        self.dropout = nn.Dropout(next(r for name in rates if (r := getattr(self.config, name, None)) is not None))
+        self.classifier = nn.Linear(self.config.hidden_size, self.config.num_labels)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        token_type_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+    ) -> SequenceClassifierOutput:
+        """Classify rows; all arguments are (rows, tokens), labels (rows,) for the loss."""
+        types: dict[str, Any] = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+        hidden = self.base_model(input_ids=input_ids, attention_mask=attention_mask, **types).last_hidden_state
+        logits = self.classifier(self.dropout(hidden.mean(1)))
         loss = None if labels is None else F.cross_entropy(logits, labels)
         return SequenceClassifierOutput(loss=loss, logits=logits)

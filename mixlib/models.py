@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import string
 from pathlib import Path
 from typing import Any
@@ -69,13 +70,16 @@ def load(name: str, num_labels: int, dropout: float | None = None, head: str = "
 
     Args:
         name: ``"tiny"``, ``"all-MiniLM-L6-v2"``, a folder, or a name on the hub. Only safetensors weights are read.
+            ``"NAME[:k]"`` keeps the first k blocks of it.
         num_labels: number of classes.
         dropout: dropout of the encoder and the head; ``None`` keeps the model's own.
         head: ``"own"``: the model's; ``"tanh"``: two tanh layers without dropout before its class layer;
-            ``"entities"``: a relation classifier on two entity spans (both: :mod:`mixlib.heads`).
+            ``"entities"``: a relation classifier on two entity spans; ``"mean"``: the mean over all positions in place
+            of the model's head (all: :mod:`mixlib.heads`); ``"untyped"``: the model's, meant for rows without
+            ``token_type_ids``.
 
     Raises:
-        ValueError: unknown head.
+        ValueError: unknown head, or more blocks than the model has.
         ModelUnavailable: the model is nowhere; says where it was looked for and how to get it.
     """
     heads.check(head)
@@ -84,13 +88,17 @@ def load(name: str, num_labels: int, dropout: float | None = None, head: str = "
         heads.add_tanh_layers(model)
     elif head == "entities":
         model = heads.EntityClassifier(model)
+    elif head == "mean":
+        model = heads.MeanClassifier(model)
     return model, tokenizer
 
 
 def _load(name: str, num_labels: int, dropout: float | None) -> tuple[torch.nn.Module, Any]:
+    name, kept = _kept_blocks(name)
     if name == TINY:
         tokenizer = tiny_tokenizer()
         config = tiny_config(num_labels, len(tokenizer))
+        keep_blocks(config, kept)
         set_dropout(config, dropout)
         return AutoModelForSequenceClassification.from_config(config), tokenizer
     place = find(name)
@@ -99,6 +107,7 @@ def _load(name: str, num_labels: int, dropout: float | None) -> tuple[torch.nn.M
     hf_logging.disable_progress_bar()
     try:
         config = AutoConfig.from_pretrained(place, num_labels=num_labels)
+        keep_blocks(config, kept)
         set_dropout(config, dropout)
         tokenizer = AutoTokenizer.from_pretrained(place)
         model = AutoModelForSequenceClassification.from_pretrained(
@@ -116,6 +125,20 @@ def _load(name: str, num_labels: int, dropout: float | None) -> tuple[torch.nn.M
         hf_logging.set_verbosity(before)
         hf_logging.enable_progress_bar()
     return model, tokenizer
+
+
+def _kept_blocks(name: str) -> tuple[str, int | None]:
+    found = re.fullmatch(r"(.+)\[:(\d+)\]", name)
+    return (found[1], int(found[2])) if found else (name, None)
+
+
+def keep_blocks(config: Any, kept: int | None) -> None:
+    """Make this configuration one of the first ``kept`` blocks; ``None`` keeps all."""
+    if kept is None:
+        return
+    if not 1 <= kept <= config.num_hidden_layers:
+        raise ValueError(f"this model has {config.num_hidden_layers} blocks, [:{kept}] keeps 1 to all of them")
+    config.num_hidden_layers = kept
 
 
 def set_dropout(config: Any, dropout: float | None) -> None:

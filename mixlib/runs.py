@@ -24,14 +24,24 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from datasets import Dataset
-from transformers import DataCollatorWithPadding, EvalPrediction, TrainerCallback, TrainingArguments, set_seed
+from transformers import (
+    DataCollatorWithPadding,
+    EarlyStoppingCallback,
+    EvalPrediction,
+    TrainerCallback,
+    TrainingArguments,
+    set_seed,
+)
 from transformers.trainer_callback import PrinterCallback
 
 import mixlib
-from mixlib import corpora, methods, metrics, models
+from mixlib import corpora, heads, methods, metrics, models
 from mixlib.store import Record, Spec, Store
 from mixlib.trainer import MixupTrainer
 
+SCHEDULES = ("stated", "published")
+TOKEN_TYPES = {"token_type_ids"}
+LOSSES_KEPT = 400  # in a record
 EVAL_ROWS = {"cpu": 32, "cuda": 128}  # a CPU is busy with few rows, and fewer need less padding
 LIBRARIES = ("torch", "transformers", "accelerate", "datasets", "tokenizers", "torchmetrics", "scikit-learn", "numpy")
 
@@ -50,10 +60,16 @@ class RunSpec(Spec):
             epoch is selected on the test split.
         train_per_class, train_fraction: training examples of each class, and the share kept of each class (see
             :func:`mixlib.corpora.sample`), in place of ``train_size``.
-        model, head: see :func:`mixlib.models.load`.
+        model, head: see :func:`mixlib.models.load`. Rows for ``head="mean"`` are padded to ``max_length``.
+            ``head="published"`` is the one that AMPLIFY's code gives the method (:func:`mixlib.heads.of_method`).
         method, method_params: see :mod:`mixlib.methods`.
         max_length: tokens, longer texts are cut.
         batch_size, learning_rate, num_train_epochs, warmup_ratio, weight_decay, lr_scheduler_type: of AdamW training.
+        schedule: ``"stated"``: as those say. ``"published"``: as AMPLIFY's code has it: a cosine without warmup whose
+            length is the batches of an epoch *divided* by the epochs, and which goes on past its end, so that the
+            learning rate swings between its full value and 0.
+        early_stopping_patience: stop after so many evaluations without a better ``metric_for_best_model``.
+        label_noise: share of the training labels replaced by other ones (:func:`mixlib.corpora.with_label_noise`).
         dropout: of encoder and head; ``None`` keeps the model's own.
         eval_epochs: epochs from one evaluation to the next.
         eval_steps: updates from one evaluation to the next where that is sooner.
@@ -86,6 +102,9 @@ class RunSpec(Spec):
     warmup_ratio: float = 0.1
     weight_decay: float = 0.01
     lr_scheduler_type: str = "linear"
+    schedule: str = "stated"
+    early_stopping_patience: int | None = None
+    label_noise: float = 0.0
     dropout: float | None = None
     eval_epochs: int = 1
     eval_steps: int | None = None
@@ -102,6 +121,8 @@ class RunSpec(Spec):
         object.__setattr__(self, "method_params", json.loads(json.dumps(self.method_params)))
         if self.num_train_epochs % self.eval_epochs:
             raise ValueError(f"eval_epochs={self.eval_epochs} must divide num_train_epochs={self.num_train_epochs}")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"unknown schedule {self.schedule!r}; choose one of {', '.join(SCHEDULES)}")
         if self.first_stage is not None and not self.first_stage.keep_state:
             raise ValueError("a run can start only from one that keeps its weights: first_stage needs keep_state=True")
 
@@ -133,7 +154,9 @@ class RunSpec(Spec):
         share = "" if self.train_fraction == 1 else f", {100 * self.train_fraction:g}%"
         stage = " after a first stage" if self.first_stage else ""
         leak = " with the dropout leak" if self.dropout_leak else ""
-        return f"{self.dataset} ({size}{share}) {self.method}{params}{stage}{leak} seed {self.seed}"
+        own = {"head": "own", "schedule": "stated", "label_noise": 0.0}
+        other = "".join(f" {name}={getattr(self, name)}" for name, usual in own.items() if getattr(self, name) != usual)
+        return f"{self.dataset} ({size}{share}) {self.method}{params}{other}{stage}{leak} seed {self.seed}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,10 +169,12 @@ class RunRecord(Record):
         selected: index of the evaluation that the selection rule chose.
         selected_on: ``dev`` or ``test``, the split the choice was made on.
         reliability: reliability bins of the test split at the selected evaluation.
+        train_losses: training loss of each update, of mixed rows where rows are mixed; in a run of more than
+            ``LOSSES_KEPT`` updates means of several. Empty in older records.
         timing: ``train_seconds`` (without evaluation), ``eval_seconds``, ``steps``, ``seconds_per_step``,
             ``total_seconds``.
-        data: source and checksums of the drawn examples; ``train_rows``; ``state``, the digest of the weights that were
-            kept; ``first_stage``, the digest of those it started from; where entities were cut off by
+        data: source and checksums of the drawn examples; ``train_rows``; ``labels_changed`` by label noise; ``state``,
+            the digest of the weights that were kept; ``first_stage``, the digest of those it started from; where entities were cut off by
             ``max_length``, the rows left out of each split.
         spec, environment, origin, started: see :class:`mixlib.store.Record`.
     """
@@ -162,6 +187,7 @@ class RunRecord(Record):
     reliability: dict[str, list[float]]
     timing: dict[str, float]
     data: dict[str, Any]
+    train_losses: list[float] = field(default_factory=list)
 
     def check(self) -> None:
         self.test["accuracy"]
@@ -211,6 +237,22 @@ class _StopOnNan(TrainerCallback):
                 raise RunFailed(f"{name} became {value} at step {state.global_step}")
 
 
+class _StopEarly(EarlyStoppingCallback):
+    """Early stopping that looks at the split it is to look at, and asks for no checkpoints."""
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        pass
+
+    def on_evaluate(self, args, state, control, metrics, **kwargs):
+        if args.metric_for_best_model in metrics:
+            super().on_evaluate(args, state, control, metrics, **kwargs)
+
+
+def loss_interval(steps: int, every: int) -> int:
+    """Updates from one logged training loss to the next: divides ``every``, and keeps to ``LOSSES_KEPT`` losses."""
+    return next(n for n in range(1, every + 1) if every % n == 0 and (steps <= LOSSES_KEPT * n or n == every))
+
+
 def _finite_metrics(prediction: EvalPrediction) -> dict[str, Any]:
     if not np.isfinite(prediction.predictions).all():
         raise RunFailed("the logits became NaN or infinite")
@@ -237,6 +279,10 @@ class Fitted:
     data: dict[str, Any]
     seconds: float
 
+    def last(self, metric: str) -> float:
+        """A metric of the test split at the last evaluation."""
+        return [log for log in self.trainer.state.log_history if "eval_test_nll" in log][-1][f"eval_test_{metric}"]
+
 
 def fit(spec: RunSpec, store: Store | None = None) -> Fitted:
     """Train one run; :func:`execute` makes the record of it.
@@ -257,16 +303,20 @@ def fit(spec: RunSpec, store: Store | None = None) -> Fitted:
         train_per_class=spec.train_per_class, train_fraction=spec.train_fraction,
     )  # fmt: skip
     set_seed(spec.seed)  # before the model is built: its head is random
-    model, tokenizer = models.load(spec.model, corpus.num_labels, spec.dropout, spec.head)
+    head = heads.of_method(spec.head, spec.method)
+    model, tokenizer = models.load(spec.model, corpus.num_labels, spec.dropout, head)
     found = {"source": data.source, **data.checksums}
     if spec.first_stage is not None:
         found["first_stage"] = _first_stage(spec.first_stage, model, store or Store())
-    splits = {"train": data.train, "dev": data.dev, "test": data.test}
+    noisy = corpora.with_label_noise(data.train, spec.label_noise, corpus.num_labels, spec.seed)
+    splits = {"train": noisy, "dev": data.dev, "test": data.test}
     encoded = {
-        name: corpora.encode(rows, tokenizer, spec.max_length, entities=spec.head == "entities", skip_cut=True)
+        name: corpora.encode(rows, tokenizer, spec.max_length, entities=head == "entities", skip_cut=True)
         for name, rows in splits.items()
         if len(rows)
     }
+    if head == "untyped":
+        encoded = {name: rows.remove_columns(TOKEN_TYPES & set(rows.column_names)) for name, rows in encoded.items()}
     skipped = {f"{name}_skipped": len(splits[name]) - len(rows) for name, rows in encoded.items()}
     train = encoded.pop("train")
     evaluated = {name: corpora.longest_first(rows) for name, rows in encoded.items()}
@@ -275,13 +325,23 @@ def fit(spec: RunSpec, store: Store | None = None) -> Fitted:
     steps = spec.max_steps or steps_per_epoch * spec.num_train_epochs
     every = spec.max_steps or min(steps_per_epoch * spec.eval_epochs, spec.eval_steps or steps)
     selected_on = "dev" if "dev" in evaluated else "test"
+    best = {"metric_for_best_model": f"eval_{selected_on}_{spec.metric_for_best_model}", "greater_is_better": True}
     keeping: dict[str, Any] = {"save_strategy": "no"}
     if spec.keep_state:
-        keeping = {
+        keeping = best | {
             "save_strategy": "steps", "save_steps": every, "save_total_limit": 1, "save_only_model": True,
-            "load_best_model_at_end": True, "greater_is_better": True,
-            "metric_for_best_model": f"eval_{selected_on}_{spec.metric_for_best_model}",
+            "load_best_model_at_end": True,
         }  # fmt: skip
+    callbacks: list[TrainerCallback] = [_StopOnNan()]
+    if spec.early_stopping_patience is not None:
+        keeping |= best
+        callbacks.append(_StopEarly(spec.early_stopping_patience))
+    schedule: dict[str, Any] = {"lr_scheduler_type": spec.lr_scheduler_type}
+    schedule["warmup_steps"] = math.ceil(spec.warmup_ratio * steps)
+    if spec.schedule == "published":
+        length = max(1, len(train) // spec.batch_size // spec.num_train_epochs)
+        schedule = {"lr_scheduler_type": "cosine", "lr_scheduler_kwargs": {"num_cycles": steps / (2 * length)}}
+    fixed = {"padding": "max_length", "max_length": spec.max_length} if head == "mean" else {}
     bf16 = bf16_is_fast()
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
@@ -298,9 +358,8 @@ def fit(spec: RunSpec, store: Store | None = None) -> Fitted:
                 per_device_train_batch_size=spec.batch_size,
                 per_device_eval_batch_size=EVAL_ROWS["cuda" if torch.cuda.is_available() else "cpu"],
                 learning_rate=spec.learning_rate,
-                warmup_steps=math.ceil(spec.warmup_ratio * steps),
                 weight_decay=spec.weight_decay,
-                lr_scheduler_type=spec.lr_scheduler_type,
+                **schedule,
                 optim="adamw_torch_fused",
                 bf16=bf16,
                 use_cpu=bf16 and not torch.cuda.is_available(),  # the Trainer asks for it before it uses bf16 on a CPU
@@ -309,7 +368,7 @@ def fit(spec: RunSpec, store: Store | None = None) -> Fitted:
                 eval_strategy="steps",
                 eval_steps=every,
                 logging_strategy="steps",
-                logging_steps=every,
+                logging_steps=loss_interval(steps, every),
                 logging_nan_inf_filter=False,
                 **keeping,
                 report_to=[],
@@ -319,15 +378,17 @@ def fit(spec: RunSpec, store: Store | None = None) -> Fitted:
             train_dataset=train,
             eval_dataset=evaluated,
             processing_class=tokenizer,
-            data_collator=DataCollatorWithPadding(tokenizer),
+            data_collator=DataCollatorWithPadding(tokenizer, **fixed),
             compute_metrics=_finite_metrics,
-            callbacks=[_StopOnNan()],
+            callbacks=callbacks,
         )
         trainer.pop_callback(PrinterCallback)
         training_clock = time.perf_counter()
         trainer.train()
         seconds = time.perf_counter() - training_clock
     found["train_rows"] = len(train)
+    if changed := int((noisy["label"] != data.train["label"]).sum()):
+        found["labels_changed"] = changed
     found |= {name: rows for name, rows in skipped.items() if rows}
     return Fitted(trainer, tokenizer, train, evaluated, found, seconds)
 
@@ -353,7 +414,7 @@ def execute(spec: RunSpec, store: Store | None = None) -> RunRecord:
     started, clock = datetime.now(UTC), time.perf_counter()
     fitted = fit(spec, store)
     trainer = fitted.trainer
-    evaluations, eval_seconds = _evaluations(trainer.state.log_history, list(fitted.evaluated))
+    evaluations, losses, eval_seconds = _evaluations(trainer.state.log_history, list(fitted.evaluated))
     selected_on = "dev" if "dev" in fitted.evaluated else "test"
     scores = [entry[selected_on][spec.metric_for_best_model] for entry in evaluations]
     selected = scores.index(max(scores))  # the first of equals
@@ -366,6 +427,7 @@ def execute(spec: RunSpec, store: Store | None = None) -> RunRecord:
         selected=selected,
         selected_on=selected_on,
         reliability=bins[selected],
+        train_losses=losses,
         timing={
             "train_seconds": round(fitted.seconds - eval_seconds, 3),
             "eval_seconds": round(eval_seconds, 3),
@@ -395,19 +457,25 @@ def environment(precision: str) -> dict[str, Any]:
     }
 
 
-def _evaluations(history: list[dict[str, Any]], splits: list[str]) -> tuple[list[dict[str, Any]], float]:
-    """Group the Trainer's log by step into one entry an evaluation; also the seconds evaluation took."""
+def _evaluations(history: list[dict[str, Any]], splits: list[str]) -> tuple[list[dict[str, Any]], list[float], float]:
+    """Group the Trainer's log by step into one entry an evaluation; the training losses, and seconds of evaluation."""
     by_step: dict[int, dict[str, Any]] = {}
+    losses: list[float] = []
+    since: list[float] = []  # losses after the evaluation before
     seconds = 0.0
     names = ("accuracy", "mcc", "nll", "ece")
     for log in history:
         entry = by_step.setdefault(log["step"], {"step": log["step"], "epoch": round(log["epoch"], 4)})
         if "loss" in log:
-            entry["train_loss"] = round(log["loss"], 6)
+            losses.append(round(log["loss"], 6))
+            since.append(log["loss"])
         for split in splits:
             if f"eval_{split}_nll" in log:
+                if since:
+                    entry["train_loss"] = round(sum(since) / len(since), 6)
+                    since.clear()
                 entry[split] = {name: round(log[f"eval_{split}_{name}"], 6) for name in names}
                 seconds += log[f"eval_{split}_runtime"]
                 if split == "test":
                     entry["reliability"] = log["eval_test_reliability"]
-    return [entry for entry in by_step.values() if "test" in entry], seconds
+    return [entry for entry in by_step.values() if "test" in entry], losses, seconds

@@ -1,14 +1,17 @@
 """Where in a classifier a mix can happen, found by module structure and reached through forward hooks.
 
 Layers are counted as in the papers: 0 is the embedding layer's output (after its LayerNorm and dropout),
-k = 1..n the output of block k, and n + 1 the sentence vector that enters the last linear layer.
+k = 1..n the output of block k, and n + 1 the sentence vector that enters the last linear layer. Inside block k lies the
+output of its attention sublayer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import count
 from operator import attrgetter
 
@@ -18,27 +21,32 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Family:
-    """How one architecture family arranges its modules below ``model.base_model``."""
+    """How one architecture family arranges its modules below ``model.base_model``.
+
+    ``attention`` is the module in a block whose output is the attention sublayer's: after residual and LayerNorm, or,
+    where the norm comes before the sublayer, before it joins the residual.
+    """
 
     examples: str
     embeddings: str
     blocks: str
+    attention: str
     shared_blocks: bool = False  # a few modules called in turn stand for all blocks
     reads_last_token: bool = False  # the linear head is applied to every position, then one position is read
 
 
 FAMILIES = (
-    Family("BERT, RoBERTa, XLM-R, ELECTRA, DeBERTa, MPNet", "embeddings", "encoder.layer"),
-    Family("DistilBERT", "embeddings", "transformer.layer"),
-    Family("ALBERT", "embeddings", "encoder.albert_layer_groups", shared_blocks=True),
-    Family("ModernBERT", "embeddings", "layers"),
-    Family("GPT-2", "drop", "h", reads_last_token=True),
-    Family("Llama, Mistral, Qwen", "embed_tokens", "layers", reads_last_token=True),
+    Family("BERT, RoBERTa, XLM-R, ELECTRA, DeBERTa, MPNet", "embeddings", "encoder.layer", "attention"),
+    Family("DistilBERT", "embeddings", "transformer.layer", "sa_layer_norm"),
+    Family("ALBERT", "embeddings", "encoder.albert_layer_groups", "attention", shared_blocks=True),
+    Family("ModernBERT", "embeddings", "layers", "attn"),
+    Family("GPT-2", "drop", "h", "attn", reads_last_token=True),
+    Family("Llama, Mistral, Qwen", "embed_tokens", "layers", "self_attn", reads_last_token=True),
 )
 
 
 class UnsupportedArchitecture(ValueError):
-    """The model has none of the module structures in :data:`FAMILIES`."""
+    """The model has none of the module structures in :data:`FAMILIES`, or not the part of one that is needed."""
 
 
 def unwrap(model: nn.Module) -> nn.Module:
@@ -87,6 +95,57 @@ def blocks(model: nn.Module) -> list[nn.Module]:
 def num_blocks(model: nn.Module) -> int:
     """The number n of blocks a row passes through."""
     return model.config.num_hidden_layers if family(model).shared_blocks else len(blocks(model))
+
+
+def attentions(model: nn.Module) -> list[nn.Module]:
+    """The module of each block whose output is its attention sublayer's, (rows, tokens, hidden).
+
+    Raises:
+        UnsupportedArchitecture: the blocks have no such module.
+    """
+    kind, found = family(model), blocks(model)
+    for block in found:
+        if not _has(block, kind.attention):
+            raise UnsupportedArchitecture(
+                f"{type(model).__name__} has no attention sublayers to mix in: a {type(block).__name__} has "
+                f"{', '.join(name for name, _ in block.named_children()) or 'no modules'}, looked for "
+                f"{kind.attention}; methods that mix elsewhere are embedmix, sentencemix and tmix"
+            )
+    return [attrgetter(kind.attention)(block) for block in found]
+
+
+def chosen_blocks(model: nn.Module, chosen: Sequence[int | str] | None) -> tuple[int, ...]:
+    """Block numbers of this model, each once.
+
+    Args:
+        model: a Hugging Face sequence classifier.
+        chosen: numbers 1 to n, or strings such as ``"4/12"``, block 4 of twelve, which is round(4 n / 12) and at least
+            1 in a model of n blocks; ``None``: all blocks.
+
+    Raises:
+        ValueError: a block that does not exist.
+    """
+    n = num_blocks(model)
+    if chosen is None:
+        return tuple(range(1, n + 1))
+    found = {block: block if isinstance(block, int) else max(1, round(Fraction(block) * n)) for block in chosen}
+    if wrong := [block for block, number in found.items() if not 1 <= number <= n]:
+        raise ValueError(f"blocks {wrong} do not exist: this model has 1 to {n}")
+    return tuple(dict.fromkeys(found.values()))
+
+
+def check_blocks(chosen: Sequence[int | str] | None) -> tuple[int | str, ...] | None:
+    """What :func:`chosen_blocks` can read, as a tuple; ``ValueError`` for anything else or for none at all."""
+    if chosen is None:
+        return None
+    chosen = (chosen,) if isinstance(chosen, (int, str)) else tuple(chosen)
+    if not chosen:
+        raise ValueError("blocks must name at least one block, got none")
+    for block in chosen:
+        numbers = re.fullmatch(r"(\d+)/(\d+)", block) if isinstance(block, str) else None
+        if not (isinstance(block, int) or (numbers and 1 <= int(numbers[1]) <= int(numbers[2]))):
+            raise ValueError(f"blocks must be numbers from 1 or strings such as '4/12', got {block!r}")
+    return chosen
 
 
 def class_layer(model: nn.Module) -> nn.Linear:
@@ -147,32 +206,61 @@ def changed(model: nn.Module, layer: int, change: Callable[[Tensor], Tensor]) ->
     if not 0 <= layer <= last:
         raise ValueError(f"layer must be 0 (embedding output) to {last} (sentence vector), got {layer}")
     with ExitStack() as hooks:
-
-        def attach(handle: torch.utils.hooks.RemovableHandle) -> None:
-            hooks.callback(handle.remove)
-
         if layer == 0:
-            attach(embeddings(model).register_forward_hook(_replace_output(change)))
+            handles = [embeddings(model).register_forward_hook(_replace_output(change))]
         elif layer == last and kind.reads_last_token:
             # The head has no bias and the weights sum to one: mixed logits are the logits of the mixed vectors.
-            attach(model.register_forward_hook(_replace_logits(change)))
+            handles = [model.register_forward_hook(_replace_logits(change))]
         elif layer == last:
-            attach(class_layer(model).register_forward_pre_hook(_replace_input(change)))
-        elif kind.shared_blocks:
-            calls: list[Iterator[int]] = [count(1)]
-
-            def restart(module, inputs, output) -> None:
-                calls[0] = count(1)
-
-            def at_its_turn(tensor: Tensor) -> Tensor:
-                return change(tensor) if next(calls[0]) == layer else tensor
-
-            attach(embeddings(model).register_forward_hook(restart))
-            for block in blocks(model):
-                attach(block.register_forward_hook(_replace_output(at_its_turn)))
+            handles = [class_layer(model).register_forward_pre_hook(_replace_input(change))]
         else:
-            attach(blocks(model)[layer - 1].register_forward_hook(_replace_output(change)))
+            handles = _change_in_blocks(model, blocks(model), {layer}, change)
+        for handle in handles:
+            hooks.callback(handle.remove)
         yield
+
+
+@contextmanager
+def attention_changed(
+    model: nn.Module, change: Callable[[Tensor], Tensor], chosen: Sequence[int | str] | None = None
+) -> Iterator[None]:
+    """Inside this context the output of attention sublayers is replaced by ``change(output)``; see :func:`changed`.
+
+    Args:
+        model: a Hugging Face sequence classifier.
+        change: tensor of shape (rows, tokens, hidden) to one of the same shape.
+        chosen: blocks to change it in, see :func:`chosen_blocks`.
+
+    Raises:
+        ValueError: a block that does not exist, or a compiled model.
+        UnsupportedArchitecture: the model's structure is not known, or has no attention sublayers.
+    """
+    model = unwrap(model)
+    turns, modules = chosen_blocks(model, chosen), attentions(model)
+    with ExitStack() as hooks:
+        for handle in _change_in_blocks(model, modules, turns, change):
+            hooks.callback(handle.remove)
+        yield
+
+
+def _change_in_blocks(
+    model: nn.Module, modules: Sequence[nn.Module], turns: Collection[int], change: Callable[[Tensor], Tensor]
+) -> list[torch.utils.hooks.RemovableHandle]:
+    """Hooks that change the output of ``modules``, one a block or a few that are called in turn, in some blocks."""
+    if not family(model).shared_blocks:
+        return [modules[turn - 1].register_forward_hook(_replace_output(change)) for turn in turns]
+    calls: list[Iterator[int]] = [count(1)]
+
+    def restart(module, inputs, output) -> None:
+        calls[0] = count(1)
+
+    def at_its_turn(tensor: Tensor) -> Tensor:
+        return change(tensor) if next(calls[0]) in turns else tensor
+
+    return [
+        embeddings(model).register_forward_hook(restart),
+        *(module.register_forward_hook(_replace_output(at_its_turn)) for module in modules),
+    ]
 
 
 class Saliency:

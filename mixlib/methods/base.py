@@ -19,11 +19,16 @@ REGISTRY: dict[str, type[Method]] = {}
 
 
 class Draw(NamedTuple):
-    """The random choices of one step: partner of each row, weight of the row itself, and the layer to mix at."""
+    """The random choices of one step.
+
+    Partner of each row, weight of the row itself, the layer to mix at where that is drawn, and the partner whose label
+    is mixed in where that is another one (a fault of published code).
+    """
 
     perm: Tensor
     lam: float
-    layer: int
+    layer: int = 0
+    label_perm: Tensor | None = None
 
 
 @dataclass(kw_only=True)

@@ -1,8 +1,8 @@
-"""EmbedMix and TMix: mixing hidden states of two texts, as the SSMix and AMPLIFY papers compare themselves with.
+"""EmbedMix, TMix and SentenceMix: mixing hidden states of two texts, the baselines of the SSMix and AMPLIFY papers.
 
 x~ = lam x_i + (1 - lam) x_j at some layer and y~ alike, with lam = max(lam0, 1 - lam0) and lam0 ~ Beta(alpha, alpha),
-one draw a batch (SSMix section 3.2, AMPLIFY equation 9). TMix is from MixText (Chen et al. 2020), EmbedMix after
-wordMixup (Guo et al. 2019).
+one draw a batch (SSMix section 3.2, AMPLIFY equation 9). TMix is from MixText (Chen et al. 2020), EmbedMix and
+SentenceMix after wordMixup and senMixup (Guo et al. 2019).
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from mixlib import sites
-from mixlib.methods.base import Batch, Draw, inputs_of, plain_loss, swapped_halves
+from mixlib.methods.base import Batch, Draw, inputs_of, one_of, plain_loss, swapped_halves
 from mixlib.methods.mixup_calibration import MixedRows
 from mixlib.mixing import mix, mixed_cross_entropy, random_others, sample_lam
 
-TWELFTHS = (7, 9, 12)  # blocks of twelve that both papers draw TMix's from
+TMIX_BLOCKS = ("7/12", "9/12", "12/12")  # blocks that both papers draw from
+LABEL_PERMS = ("same", "independent")
 
 
 @dataclass(kw_only=True)
@@ -32,11 +33,21 @@ class HiddenMixup(MixedRows):
         originals: ``True`` is the SSMix paper's frame: the mean of four losses, of the two halves of the batch and of
             each mixed with the other, an odd row trained on as it is. ``False`` is the AMPLIFY paper's: the mixed rows
             alone, each with a random other row.
+        label_perm: whose label is mixed in. ``"same"``: that of the row that is mixed in. ``"independent"``: that of a
+            row of a second, unrelated draw, so that labels do not belong to inputs; a fault of the AMPLIFY paper's
+            code in these three methods, for comparison only.
     """
 
     paper: ClassVar[str] = "ssmix"
     alpha: float = 0.2
     originals: bool = False
+    label_perm: str = "same"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_of("label_perm", self.label_perm, LABEL_PERMS)
+        if self.originals and self.label_perm != "same":
+            raise ValueError("label_perm='independent' belongs to the AMPLIFY paper's frame: set originals=False")
 
     @property
     def passes(self) -> int:
@@ -47,7 +58,10 @@ class HiddenMixup(MixedRows):
 
     def draw(self, model: nn.Module, rows: int) -> Draw:
         lam = sample_lam(self.alpha, self.generator, "folded")
-        return Draw(random_others(rows, self.generator), lam, self.layer(model))
+        draw = Draw(random_others(rows, self.generator), lam, self.layer(model))
+        if self.label_perm == "independent":  # drawn last: inputs are mixed as they are with "same"
+            draw = draw._replace(label_perm=random_others(rows, self.generator))
+        return draw
 
     def layer(self, model: nn.Module) -> int:
         """The layer to mix at in this step."""
@@ -74,7 +88,7 @@ class EmbedMix(HiddenMixup):
     """Mix the embedding layer's outputs; attention covers the tokens of either text.
 
     Args:
-        alpha, originals: as in :class:`HiddenMixup`.
+        alpha, originals, label_perm: as in :class:`HiddenMixup`.
     """
 
     key: ClassVar[str] = "embedmix"
@@ -91,26 +105,42 @@ class TMix(HiddenMixup):
     """Mix the outputs of a block drawn anew for each batch; attention covers each row's own tokens.
 
     Args:
-        alpha, originals: as in :class:`HiddenMixup`.
-        blocks: to draw from, 1 to n; ``None``: blocks 7, 9 and 12 of twelve, scaled to the model's number of blocks.
+        alpha, originals, label_perm: as in :class:`HiddenMixup`.
+        blocks: to draw from, as in :func:`mixlib.sites.chosen_blocks`; ``None``: blocks 7, 9 and 12 of twelve.
     """
 
     key: ClassVar[str] = "tmix"
-    blocks: tuple[int, ...] | None = None
+    blocks: tuple[int | str, ...] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.blocks is not None:
-            self.blocks = tuple(self.blocks)
-            if not self.blocks:
-                raise ValueError("blocks must name at least one block, got none")
+        self.blocks = sites.check_blocks(self.blocks)
 
     def prepare(self, model: nn.Module, tokenizer: Any = None, train_lengths: Sequence[int] | None = None) -> None:
-        n = sites.num_blocks(sites.unwrap(model))
-        if wrong := [block for block in self.blocks or () if not 1 <= block <= n]:
-            raise ValueError(f"blocks {wrong} do not exist: this model has 1 to {n}")
+        sites.chosen_blocks(sites.unwrap(model), self.blocks or TMIX_BLOCKS)
 
     def layer(self, model: nn.Module) -> int:
-        n = sites.num_blocks(model)
-        blocks = self.blocks or tuple(dict.fromkeys(max(1, round(block * n / 12)) for block in TWELFTHS))
+        blocks = sites.chosen_blocks(model, self.blocks or TMIX_BLOCKS)
         return blocks[int(torch.randint(len(blocks), (), generator=self.generator))]
+
+
+@dataclass(kw_only=True)
+class SentenceMix(HiddenMixup):
+    """Mix the sentence vectors before the class layer (AMPLIFY section 4.2).
+
+    The paper's code mixes the logits of two forward passes instead; with a linear class layer that is the same but for
+    dropout, and takes twice the time.
+
+    Args:
+        alpha, originals, label_perm: as in :class:`HiddenMixup`.
+    """
+
+    key: ClassVar[str] = "sentencemix"
+    paper: ClassVar[str] = "amplify"
+
+    def prepare(self, model: nn.Module, tokenizer: Any = None, train_lengths: Sequence[int] | None = None) -> None:
+        super().prepare(model, tokenizer, train_lengths)
+        sites.class_layer(sites.unwrap(model))
+
+    def layer(self, model: nn.Module) -> int:
+        return sites.num_blocks(model) + 1

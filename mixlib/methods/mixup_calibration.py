@@ -54,9 +54,10 @@ class MixedRows(Method):
             return
         draw = self.draw(sites.unwrap(model), len(labels))
         draw = draw._replace(perm=draw.perm.to(labels.device, non_blocking=True))
+        partners = draw.perm if draw.label_perm is None else draw.label_perm.to(labels.device, non_blocking=True)
         with self.mixing(model, batch, draw) as inputs:
             # yielded inside: under gradient checkpointing the backward pass runs parts of the model, and hooks, again
-            yield mixed_cross_entropy(model(**inputs).logits, labels, draw.perm, draw.lam)
+            yield mixed_cross_entropy(model(**inputs).logits, labels, partners, draw.lam)
 
 
 @dataclass(kw_only=True)

@@ -94,5 +94,6 @@ def execute(spec: StudySpec) -> StudyRecord:
     )
 
 
+from mixlib.studies import amplify as amplify  # noqa: E402
 from mixlib.studies import batchmixup as batchmixup  # noqa: E402 (their functions register themselves)
 from mixlib.studies import ssmix as ssmix  # noqa: E402

@@ -23,7 +23,8 @@ def step_time(spec: StudySpec) -> dict[str, Any]:
     Params: ``run`` (canonical spec of a plain run whose batches they are), ``batches`` (to time), ``methods`` (list of
     ``{"label", "method", "params"}``), ``padded`` (tokens that one more plain step is padded to, as the published code
     pads). Methods take turns in random order on the same batch, so that other load falls on all alike. Values:
-    ``seconds`` by label, a list with one entry a batch (the plain step: the mean of its turns); ``tokens`` a row.
+    ``seconds`` by label, a list with one entry a batch (the plain step: the mean of its turns); ``tokens`` a row;
+    trainable ``parameters`` of the model with each method (older records have none).
     """
     p = spec.params
     fitted = runs.fit(RunSpec.from_canonical(p["run"] | {"seed": spec.seed, "max_steps": 1}))
@@ -32,8 +33,10 @@ def step_time(spec: StudySpec) -> dict[str, Any]:
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
     contestants = {"none": methods.get("none")}
     contestants |= {m["label"]: methods.get(m["method"], **m["params"]) for m in p["methods"]}
-    for method in contestants.values():
+    parameters = {}
+    for label, method in contestants.items():
         method.prepare(model, fitted.tokenizer, [p["padded"]])
+        parameters[label] = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     contestants["padded"] = contestants["none"]
     order = torch.randperm(len(fitted.train), generator=torch.Generator().manual_seed(spec.seed)).tolist()
     shuffle = random.Random(spec.seed)
@@ -55,7 +58,7 @@ def step_time(spec: StudySpec) -> dict[str, Any]:
             tokens.append(float(batch["attention_mask"].sum(1).float().mean()))
             for label, times in took.items():
                 seconds.setdefault(label, []).append(round(sum(times) / len(times), 5))
-    return {"seconds": seconds, "tokens": round(sum(tokens) / len(tokens), 1)}
+    return {"seconds": seconds, "tokens": round(sum(tokens) / len(tokens), 1), "parameters": parameters}
 
 
 @study
@@ -76,11 +79,7 @@ def mixed_texts(spec: StudySpec) -> dict[str, Any]:
         ).as_dict()
         for m in p["methods"]
     ]  # fmt: skip
-    return {"accuracy": _last(fitted, "accuracy"), "mixed": mixed}
-
-
-def _last(fitted: runs.Fitted, metric: str) -> float:
-    return [log for log in fitted.trainer.state.log_history if "eval_test_nll" in log][-1][f"eval_test_{metric}"]
+    return {"accuracy": fitted.last("accuracy"), "mixed": mixed}
 
 
 @study
@@ -127,7 +126,7 @@ def off_the_segment(spec: StudySpec) -> dict[str, Any]:
                 for w, t, d in zip(mixed.weight.tolist(), along.tolist(), distance.tolist(), strict=True)
             ]
     pictures = [_picture(model, fitted, inputs, perm, i, start, end, spec.seed) for i in range(p["shown"])]
-    return {"accuracy": _last(fitted, "accuracy"), "rows": rows, "pictures": pictures}
+    return {"accuracy": fitted.last("accuracy"), "rows": rows, "pictures": pictures}
 
 
 def vectors_of(model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
-from mixlib import methods, metrics, sites, spans
+from mixlib import heads, methods, metrics, sites, spans
 from mixlib.methods import Draw, batchmixup
 from mixlib.methods.base import plain_loss, swapped_halves
 from mixlib.mixing import mixed_cross_entropy
@@ -59,11 +59,11 @@ def tiny_bert(folder: Path) -> BertForSequenceClassification:
 
 
 def _mixed(
-    name: str, inputs: dict[str, Any], folder: Path, fill_id: int | None = None, layer: int = 5
+    name: str, inputs: dict[str, Any], folder: Path, fill_id: int | None = None, layer: int = 5, **params: Any
 ) -> dict[str, Any]:
     model = tiny_bert(folder)
     batch = {key: torch.tensor(inputs[key]) for key in ("input_ids", "attention_mask", "labels")}
-    method = methods.get(name, **({"padding": inputs["padding"]} if "padding" in inputs else {}))
+    method = methods.get(name, **({"padding": inputs["padding"]} if "padding" in inputs else {}), **params)
     if fill_id is not None:
         method.fill_id = fill_id
     draw = Draw(torch.tensor(inputs["perm"]), inputs["lam"], inputs.get("layer", inputs.get("block", layer)))
@@ -100,6 +100,21 @@ def _ece(inputs: dict[str, Any], folder: Path) -> dict[str, Any]:
 @runner("embedmix")
 def _embedmix(inputs: dict[str, Any], folder: Path) -> dict[str, Any]:
     return _mixed("embedmix", inputs, folder, layer=0)
+
+
+@runner("sentencemix")
+def _sentencemix(inputs: dict[str, Any], folder: Path) -> dict[str, Any]:
+    return _mixed("sentencemix", inputs, folder)
+
+
+@runner("amplify")
+def _amplify(inputs: dict[str, Any], folder: Path) -> dict[str, Any]:
+    return _mixed("amplify", inputs, folder)
+
+
+@runner("amplify_block")
+def _amplify_block(inputs: dict[str, Any], folder: Path) -> dict[str, Any]:
+    return _mixed("amplify", inputs, folder, blocks=[inputs["block"]])
 
 
 @runner("tmix")
@@ -324,22 +339,91 @@ def _tmix_halves(case: dict[str, Any], fields: dict[str, torch.Tensor]) -> dict[
     return _halves("tmix", case, fields, case["block"] + 1)  # blocks are counted from 0 there
 
 
+PERMUTED = ("logits", "loss", "loss_as_coded")
+
+
 def _permuted(name: str, case: dict[str, Any], fields: dict[str, torch.Tensor], layer: int) -> dict[str, Any]:
     model, batch, perm = tiny_bert_128(HERE), _batch(fields), fields["perm"].long()
+    method, draw = methods.get(name), Draw(perm, case["lam"], layer)
     with torch.no_grad():
-        logits = methods.get(name).logits(model, batch, Draw(perm, case["lam"], layer))
-        loss = mixed_cross_entropy(logits, batch["labels"], perm, case["lam"])
-    return {"logits": logits.tolist(), "loss": loss.item()}
+        logits = method.logits(model, batch, draw)
+        loss = _loss(method, model, batch, draw)
+        as_coded = _loss(method, model, batch, draw._replace(label_perm=fields["label_perm_as_coded"].long()))
+    return {"logits": logits.tolist(), "loss": loss, "loss_as_coded": as_coded}
 
 
-@reference("embedmix_perm", expect=("logits", "loss"))
+def _loss(method: methods.Method, model: torch.nn.Module, batch: dict[str, torch.Tensor], draw: Draw) -> float:
+    """The one loss that the method yields when it draws ``draw``."""
+    method.draw = lambda model, rows: draw
+    (loss,) = method.losses(model, batch)
+    return loss.item()
+
+
+@reference("embedmix_perm", expect=PERMUTED)
 def _embedmix_perm(case: dict[str, Any], fields: dict[str, torch.Tensor]) -> dict[str, Any]:
     return _permuted("embedmix", case, fields, 0)
 
 
-@reference("tmix_perm", expect=("logits", "loss"))
+@reference("tmix_perm", expect=PERMUTED)
 def _tmix_perm(case: dict[str, Any], fields: dict[str, torch.Tensor]) -> dict[str, Any]:
     return _permuted("tmix", case, fields, case["block"] + 1)
+
+
+@reference("sentencemix_perm", expect=PERMUTED)
+def _sentencemix_perm(case: dict[str, Any], fields: dict[str, torch.Tensor]) -> dict[str, Any]:
+    model = tiny_bert_128(HERE)
+    return _permuted("sentencemix", case, fields, sites.num_blocks(model) + 1)
+
+
+AMPLIFIED = ("logits_pooler", "loss_pooler", "logits_mean", "loss_mean", "mean_hidden", "last_hidden_cls")
+
+
+def _amplified(case: dict[str, Any], fields: dict[str, torch.Tensor], **params: Any) -> dict[str, Any]:
+    own, batch = tiny_bert_128(HERE), _batch(fields)
+    mean = heads.MeanClassifier(own).double().eval()
+    mean.classifier.load_state_dict(own.classifier.state_dict())
+    method, draw = methods.get("amplify", **params), Draw(fields["perm"].long(), case["lam"])
+    found = {}
+    with torch.no_grad():
+        for name, model in (("pooler", own), ("mean", mean)):
+            found[f"logits_{name}"] = method.logits(model, batch, draw).tolist()
+            found[f"loss_{name}"] = _loss(method, model, batch, draw)
+        hidden = _last_hidden(method, own, batch, draw)
+    return found | {"mean_hidden": hidden.mean(1).tolist(), "last_hidden_cls": hidden[:, 0].tolist()}
+
+
+def _last_hidden(
+    method: methods.Method, model: torch.nn.Module, batch: dict[str, torch.Tensor], draw: Draw
+) -> torch.Tensor:
+    with method.mixing(model, batch, draw) as inputs:
+        return model.base_model(**inputs).last_hidden_state
+
+
+@reference("amplify_all", expect=AMPLIFIED)
+def _amplify_all(case: dict[str, Any], fields: dict[str, torch.Tensor]) -> dict[str, Any]:
+    return _amplified(case, fields)
+
+
+@reference("amplify_one", expect=AMPLIFIED)
+def _amplify_one(case: dict[str, Any], fields: dict[str, torch.Tensor]) -> dict[str, Any]:
+    return _amplified(case, fields, blocks=[case["block"] + 1])  # blocks are counted from 0 there
+
+
+@reference("amplify_one_as_coded", expect=AMPLIFIED)
+def _amplify_one_as_coded(case: dict[str, Any], fields: dict[str, torch.Tensor]) -> dict[str, Any]:
+    if case["block"] == 1:  # also the published switch's value for "on": every block mixes
+        return _amplified(case, fields)
+    return _amplified(case, fields, blocks=[case["block"] + 1], and_later=True)
+
+
+@reference("mixtext_tmix", expect=("mean_hidden",))
+def _mixtext_tmix(case: dict[str, Any], fields: dict[str, torch.Tensor]) -> dict[str, Any]:
+    model, ids = tiny_bert_128(HERE), fields["input_ids"].long()
+    everywhere = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}  # that code has no mask
+    draw = Draw(fields["perm"].long(), case["lam"], case["block"] + 1)
+    with torch.no_grad():
+        hidden = _last_hidden(methods.get("tmix"), model, everywhere, draw)
+    return {"mean_hidden": hidden.mean(1).tolist()}
 
 
 def _tensor(values: Any) -> torch.Tensor:

@@ -1,0 +1,72 @@
+"""AMPLIFY: mixing the outputs of the attention sublayers.
+
+"AMPLIFY: Attention-based Mixup for Performance Improvement and Label Smoothing in Transformer" (2023). The methods it
+is compared with are in :mod:`mixlib.methods.hidden_mixup`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import nn
+
+from mixlib import sites
+from mixlib.methods.base import Batch, Draw, check_count, inputs_of
+from mixlib.methods.mixup_calibration import MixedRows
+from mixlib.mixing import mix, random_others, sample_lam
+
+
+@dataclass(kw_only=True)
+class Amplify(MixedRows):
+    """In every block the attention sublayer's output h becomes lam h + (1 - lam) h[perm] (Algorithm 1).
+
+    One permutation and one lam for all blocks of a step, lam the largest of n draws of Beta(alpha, alpha) (equations 5
+    and 6); each row keeps its own attention mask. The loss is lam CE(y) + (1 - lam) CE(y[perm]) (equation 8). The
+    output is taken after residual and LayerNorm, in a model that normalizes first before it joins the residual.
+
+    Args:
+        alpha: of Beta(alpha, alpha), positive (section 3: 0.1).
+        n: draws of which the largest is lam, at least 1 (Table 1: 5).
+        blocks: to mix in, as in :func:`mixlib.sites.chosen_blocks`; ``None``: all (Table 4: one of 4, 8 and 12).
+        and_later: mix in the first of ``blocks`` and all after it, as the published code of Table 4 does.
+
+    Raises:
+        ValueError: ``alpha``, ``n`` or ``blocks`` out of range.
+        sites.UnsupportedArchitecture: a model without attention sublayers, or of unknown structure (``prepare``).
+    """
+
+    key: ClassVar[str] = "amplify"
+    paper: ClassVar[str] = "amplify"
+    alpha: float = 0.1
+    n: int = 5
+    blocks: tuple[int | str, ...] | None = None
+    and_later: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("n", self.n)
+        self.blocks = sites.check_blocks(self.blocks)
+        if self.and_later and self.blocks is None:
+            raise ValueError("and_later=True needs the block to begin at: give blocks")
+
+    def mixed_in(self, model: nn.Module) -> tuple[int, ...]:
+        """The numbers of the blocks it mixes in."""
+        chosen = sites.chosen_blocks(model, self.blocks)
+        return tuple(range(min(chosen), sites.num_blocks(model) + 1)) if self.and_later else chosen
+
+    def prepare(self, model: nn.Module, tokenizer: Any = None, train_lengths: Sequence[int] | None = None) -> None:
+        model = sites.unwrap(model)
+        self.mixed_in(model), sites.attentions(model)  # raise now rather than in the first step
+
+    def draw(self, model: nn.Module, rows: int) -> Draw:
+        lam = sample_lam(self.alpha, self.generator, "max_of_n", self.n)
+        return Draw(random_others(rows, self.generator), lam)
+
+    @contextmanager
+    def mixing(self, model: nn.Module, batch: Batch, draw: Draw) -> Iterator[Batch]:
+        blocks = self.mixed_in(sites.unwrap(model))
+        with sites.attention_changed(model, lambda h: mix(h, draw.perm, draw.lam), blocks):
+            yield inputs_of(batch)
