@@ -39,16 +39,29 @@ LABELS = {
     "ssmix_nosal": "SSMix − saliency",
     "ssmix_nosal_nospan": "SSMix − saliency − span",
     "unk": "UNK",
+    "sentencemix": "SentenceMix",
+    "amplify": "AMPLIFY",
+    "amplify_block4": "AMPLIFY, block 4 of 12",
+    "amplify_block8": "AMPLIFY, block 8 of 12",
+    "amplify_block12": "AMPLIFY, block 12 of 12",
+    "amplify_block_mean": "mean of the three rows",
 }
 
 
-def frame(records: Iterable[RunRecord], size_label: Callable[[RunSpec], str] = lambda s: "full") -> pd.DataFrame:
+def frame(
+    records: Iterable[RunRecord],
+    size_label: Callable[[RunSpec], str] = lambda s: "full",
+    method_of: Callable[[RunSpec], str] = lambda s: s.method,
+    param: str = "padding",
+) -> pd.DataFrame:
     """One row a run: ``dataset``, ``train_size`` (the paper's row), ``method``, ``param``, ``seed``, the metrics of
     the test split at the selected epoch, and ``key`` of the record.
 
     Args:
         records: of one profile.
         size_label: the paper's row that a run belongs to.
+        method_of: the paper's method that a run belongs to, a key of :data:`LABELS`.
+        param: the method's parameter that the paper's table tells rows apart by.
     """
     rows = []
     for record in records:
@@ -56,14 +69,25 @@ def frame(records: Iterable[RunRecord], size_label: Callable[[RunSpec], str] = l
         row = {
             "dataset": spec.dataset,
             "train_size": size_label(spec),
-            "method": spec.method,
-            "param": str(spec.method_params.get("padding", "")),
+            "method": method_of(spec),
+            "param": str(spec.method_params.get(param, "")),
             "seed": spec.seed,
             "examples": record.data.get("train_rows", spec.train_size),
             "key": spec.key,
         }
         rows.append(row | {ours: 100 * record.test[theirs] for ours, theirs in METRICS.items()})
     return pd.DataFrame(rows)
+
+
+def with_mean(data: pd.DataFrame, metric: str = "accuracy") -> pd.DataFrame:
+    """``data`` and below it rows of a data set ``mean``: for each method, parameter and seed the mean of the data sets.
+
+    A seed that one of the data sets lacks is left out, so that every mean is over the same ones.
+    """
+    keys = ["train_size", "method", "param", "seed"]
+    means = data.groupby(keys, sort=False)[metric].agg(["mean", "count"]).reset_index()
+    means = means[means.pop("count") == data["dataset"].nunique()].rename(columns={"mean": metric})
+    return pd.concat([data, means.assign(dataset="mean", key="")], ignore_index=True)
 
 
 SCORES = ("best", "second", "published")
@@ -322,9 +346,10 @@ def beside(
             title = "Score" if metric == "score" else TITLES[metric]
             paper = _printed(printed, keys, c, name)
             base = _printed(printed, keys, (c[0], c[1], published_baseline or baseline, ""), name)
-            row[title, "published"] = (
-                f"{paper['value_printed']} ± {paper['spread_printed']}" if paper is not None else "–"
-            )
+            row[title, "published"] = "–"
+            if paper is not None:
+                spread = f" ± {paper['spread_printed']}" if paper["spread_printed"] else ""
+                row[title, "published"] = paper["value_printed"] + spread
             if c in present:
                 values = cell(data, name, **dict(zip(keys, c, strict=True)))
                 row[title, "measured"] = f"{values.mean():.1f} ± {values.std(ddof=1):.1f}"
@@ -346,7 +371,7 @@ def beside(
 
 
 def _size(label: str, examples: object) -> str:
-    if examples is None or str(examples) == label:
+    if pd.isna(examples) or str(examples) == label:
         return label
     return f"full (here {int(examples)})" if label == "full" else f"{label} (here {int(examples)})"
 

@@ -9,7 +9,9 @@ from mixlib.runs import RunRecord, RunSpec
 from mixlib.studies import StudyRecord, StudySpec
 
 
-def record(spec: RunSpec, accuracy=0.8, mcc=0.5, nll=0.5, ece=0.1, losses=None) -> RunRecord:
+def record(
+    spec: RunSpec, accuracy=0.8, mcc=0.5, nll=0.5, ece=0.1, losses=None, train_losses=(0.4, 0.2, 0.3, 0.1)
+) -> RunRecord:
     """A record of ``spec`` with these test metrics; ``losses`` are test losses of several evaluations."""
     test = {"accuracy": accuracy, "mcc": mcc, "nll": nll, "ece": ece}
     evaluations = [
@@ -22,7 +24,7 @@ def record(spec: RunSpec, accuracy=0.8, mcc=0.5, nll=0.5, ece=0.1, losses=None) 
                      "correct": [0] * 10 + [12, 13, 14, 15, 16]},
         timing={"train_seconds": 1.0, "eval_seconds": 0.5, "steps": 2, "seconds_per_step": 0.5, "total_seconds": 2.0},
         data={"source": "fabricated", "train_rows": round(costs.train_rows(spec))}, environment={},
-        origin="test machine", started="2026-01-01T00:00:00+00:00",
+        origin="test machine", started="2026-01-01T00:00:00+00:00", train_losses=list(train_losses),
     )  # fmt: skip
 
 
@@ -37,7 +39,8 @@ def records(specs: list[RunSpec], effect: Callable[[RunSpec], dict[str, float]],
         base = {"accuracy": 0.8, "mcc": 0.5, "nll": 0.6, "ece": 0.2}
         shift = effect(spec)
         values = {k: float(v + shift.get(k, 0.0) + rng.normal(0, noise)) for k, v in base.items()}
-        made.append(record(spec, **values, losses=shift.get("losses")))
+        more = {name: shift[name] for name in ("losses", "train_losses") if name in shift}
+        made.append(record(spec, **values, **more))
     return made
 
 

@@ -283,3 +283,19 @@ def test_rows_with_entities_cut_off_are_counted_in_the_record():
     record = execute(spec)
     assert record.data["train_skipped"] == 32 - record.data["train_rows"] > 0
     assert record.data["test_skipped"] == 32 - sum(record.reliability["rows"]) > 0
+
+
+def test_label_noise_changes_a_share_of_the_labels_and_a_larger_one_contains_a_smaller():
+    rows = corpora.sample("trec_coarse", 0, train_size=100, synthetic_twin=True).train
+    none, few, many = (corpora.with_label_noise(rows, share, 6, seed=1)["label"] for share in (0, 0.1, 0.2))
+    assert none.equals(rows["label"])
+    wrong = few != rows["label"]
+    assert wrong.sum() == 10
+    assert (many != rows["label"]).sum() == 20
+    assert many[wrong].equals(few[wrong])
+    assert set(many) <= set(range(6))
+    assert not corpora.with_label_noise(rows, 0.1, 6, seed=2)["label"].equals(few)
+    assert corpora.with_label_noise(rows, 0.1, 6, seed=1)["label"].equals(few)
+    for share in (-0.1, 1):
+        with pytest.raises(ValueError, match=r"share of the training rows in \[0, 1\)"):
+            corpora.with_label_noise(rows, share, 6, seed=1)

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from mixlib import figures, paths, published, tables
-from mixlib.protocols import batchmixup
+from mixlib.claims import amplify as judge
+from mixlib.protocols import amplify, batchmixup
 from mixlib.protocols import mixup_calibration as protocol
 from tests.fabricate import records
 
@@ -45,7 +46,45 @@ def every_figure(made):
         "manifold": figures.manifold_schematic(),
         **batchmixup_figures(),
         **ssmix_figures(),
+        **amplify_figures(),
     }
+
+
+def view(seed):
+    rng = np.random.default_rng(seed)
+    words, side = ["[CLS]", "it", "ran", "[SEP]", "it", "sat", "[SEP]"], [None, 0, 0, None, 1, 1, None]
+    attention = rng.dirichlet(np.ones(len(words)), len(words))
+    return {"words": words, "side": side, "attention": attention.tolist()}
+
+
+def amplify_figures():
+    fair = records(amplify.fairness("smoke", seeds=range(3)), lambda s: {})
+    noisy = judge.conditions(records(amplify.noise("mini"), lambda s: {}))
+    printed = published.table("amplify_table1")
+    draws = tables.frame(records(amplify.table1("mini"), lambda s: {}), param="n")
+    rng = np.random.default_rng(0)
+    neurons = {"tokens": ["[CLS]", "it", "ran"], "row": 1, "head": 2, "query": rng.normal(size=4).tolist(),
+               "keys": rng.normal(size=(3, 4)).tolist(), "attention": [0.2, 0.3, 0.5]}  # fmt: skip
+    views = {"amplify": view(0), "embedmix": view(1)}
+    seen = pd.DataFrame({"method": [m for m in views for _ in range(3)], "crossing": rng.random(6)})
+    curves = figures.curves_of(fair, lambda r: r.spec.method)
+    return {
+        "block_schematic": figures.block_schematic(),
+        "lam_distributions": figures.lam_distributions((0.1, 0.5), amplify.DRAWS, 0.1, 0.2),
+        "by_setting": figures.by_setting(
+            printed, draws, {("amplify", str(n)): str(n) for n in amplify.DRAWS}, "none", "draws"
+        ),
+        "loss_by_update": figures.loss_by_update({"a": curves}, {"amplify": "amplify", "tmix": "tmix"}),
+        "attention_lines": figures.attention_lines(views, "it"),
+        "attention_summary": figures.attention_summary(seen, {"crossing": "crossing"}),
+        "neuron_view": figures.neuron_view({"amplify": neurons, "embedmix": neurons}),
+        "word_graph": figures.word_graph(views, "it", links=4),
+        "factor_leads": figures.factor_leads(judge.factor_effects(fair)),
+        "by_noise": figures.by_noise(noisy),
+    }
+
+
+DRAWINGS = ("manifold", "block_schematic", "attention_lines", "word_graph")  # without axes
 
 
 def ssmix_figures():
@@ -115,9 +154,10 @@ def batchmixup_figures():
 
 def test_every_figure_draws_with_labelled_axes_and_is_the_same_twice(made, tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "FIGURES", tmp_path / "a")
+    monkeypatch.setitem(plt.rcParams, "figure.max_open_warning", 0)
     first = {name: figures.save(f, name, "mini").read_bytes() for name, f in every_figure(made).items()}
     for name, figure in every_figure(made).items():
-        if name != "manifold":
+        if name not in DRAWINGS:
             assert any(axis.get_xlabel() for axis in figure.axes), name
             assert any(axis.get_ylabel() or axis.get_yticklabels() for axis in figure.axes), name
         assert figures.save(figure, name, "mini").read_bytes() == first[name]
@@ -139,3 +179,9 @@ def test_reliability_pools_the_seeds(made):
 def test_methods_are_told_apart_without_colour():
     assert len(set(figures.MARKERS.values())) == len(figures.METHODS)
     assert len({str(d) for d in figures.DASHES.values()}) == len(figures.METHODS)
+
+
+def test_loss_curves_say_at_which_update_a_loss_was():
+    (run,) = records(amplify.figure3("mini", seeds=[0])[:1], lambda s: {"train_losses": [0.4, 0.2, 0.1]})
+    run.timing["steps"] = 30  # means of ten updates each
+    assert figures.curves_of([run], lambda r: "x")["update"].tolist() == [10, 20, 30]

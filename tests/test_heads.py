@@ -95,3 +95,28 @@ def test_relation_classifier_trains_and_evaluates_with_the_trainer(tmp_path, met
     trainer.train()
     assert trainer.state.global_step == (8 if method == "mixup" else 4)
     assert trainer.evaluate()["eval_loss"] > 0
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_mean_over_all_positions_padding_included(name):
+    torch.manual_seed(0)
+    model = heads.MeanClassifier(AutoModelForSequenceClassification.from_config(CONFIGS[name])).eval()
+    found = model(**inputs(), labels=torch.tensor([0, 1, 2, 0]))
+    hidden = model.base_model(**inputs()).last_hidden_state
+    assert hidden.shape[:2] == (4, 7)
+    assert torch.allclose(found.logits, model.classifier(hidden.mean(1)), atol=1e-6)
+    assert torch.isclose(found.loss, torch.nn.functional.cross_entropy(found.logits, torch.tensor([0, 1, 2, 0])))
+    assert torch.allclose(sites.sentence_vectors(model, inputs()), hidden.mean(1), atol=1e-6)
+    for method in ("amplify", "embedmix", "tmix", "sentencemix"):
+        methods.get(method).prepare(model)
+
+
+def test_the_published_head_is_another_one_for_each_method():
+    assert heads.of_method("published", "amplify") == "mean"
+    for method in ("none", "embedmix", "sentencemix", "tmix"):
+        assert heads.of_method("published", method) == "untyped"
+    assert heads.of_method("own", "amplify") == "own"
+    with pytest.raises(ValueError, match="unknown head 'pooled'"):
+        heads.of_method("pooled", "amplify")
+    with pytest.raises(ValueError, match="'mean' for amplify and 'untyped' for any other"):
+        models.load("tiny", 2, head="published")

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -5,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from mixlib import mixing
 from mixlib.mixing import mix, mixed_cross_entropy, random_others, random_pairs, sample_beta, sample_lam
 
 seeds = st.integers(0, 2**31 - 1)
@@ -123,3 +125,23 @@ def test_many_beta_draws_depend_on_the_generator_alone():
     assert not torch.equal(first, sample_beta((7, 5), 0.4, seeded(4)))
     with pytest.raises(ValueError, match="alpha must be a positive number"):
         sample_beta((2,), 0, seeded(0))
+
+
+@pytest.mark.parametrize(("alpha", "rule", "n"), [(0.5, "plain", 1), (0.2, "folded", 1), (0.1, "max_of_n", 5)])
+def test_the_distribution_function_is_that_of_the_draws(alpha, rule, n):
+    generator = torch.Generator().manual_seed(0)
+    lams = np.array([mixing.sample_lam(alpha, generator, rule, n) for _ in range(4000)])
+    for x in (0.3, 0.6, 0.9, 0.99):
+        assert abs((lams <= x).mean() - mixing.lam_cdf(x, alpha, rule, n)) < 0.025
+    assert abs((1 - lams).mean() - mixing.mean_partner_share(alpha, rule, n)) < 0.015
+    soft = np.clip(lams, 1e-300, 1 - 1e-16)
+    entropy = -(soft * np.log(soft) + (1 - soft) * np.log1p(-soft))
+    assert abs(entropy.mean() - mixing.mean_label_entropy(alpha, rule, n)) < 0.015
+
+
+def test_how_little_amplify_mixes():
+    """The numbers of the paper's inconsistencies: 0.038 against 0.101, and the share of batches above 0.99."""
+    assert mixing.mean_partner_share(0.1, "max_of_n", 5) == pytest.approx(0.038, abs=5e-4)
+    assert mixing.mean_partner_share(0.2, "folded") == pytest.approx(0.101, abs=5e-4)
+    shares = [1 - mixing.lam_cdf(0.99, 0.1, "max_of_n", n) for n in (1, 3, 5, 7, 9, 20)]
+    assert shares == pytest.approx([0.32, 0.69, 0.85, 0.93, 0.97, 1.0], abs=6e-3)

@@ -49,3 +49,18 @@ def test_a_model_that_is_nowhere_says_where_it_was_looked_for():
 def test_dropout_out_of_range():
     with pytest.raises(ValueError, match=r"dropout must be in \[0, 1\), got 1.5"):
         models.load("tiny", 2, dropout=1.5)
+
+
+def test_the_first_blocks_of_a_model():
+    torch.manual_seed(0)
+    whole, _ = models.load(models.MINILM, num_labels=2)
+    torch.manual_seed(0)
+    half, tokenizer = models.load(f"{models.MINILM}[:3]", num_labels=2)
+    assert half.config.num_hidden_layers == len(half.bert.encoder.layer) == 3
+    for ours, theirs in zip(half.bert.encoder.layer, whole.bert.encoder.layer, strict=False):
+        assert torch.equal(ours.output.dense.weight, theirs.output.dense.weight)
+    assert half(**tokenizer("a text", return_tensors="pt")).logits.shape == (1, 2)
+    for kept in (0, 7):
+        with pytest.raises(ValueError, match=f"6 blocks, .:{kept}. keeps 1 to all"):
+            models.load(f"{models.MINILM}[:{kept}]", num_labels=2)
+    assert models.load("tiny[:1]", 2)[0].config.num_hidden_layers == 1

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from mixlib import corpora, methods, protocols, published
+from mixlib import corpora, methods, paths, protocols, published
 from mixlib.protocols import batchmixup
 from mixlib.protocols import mixup_calibration as calibration
 from mixlib.runs import execute
@@ -115,10 +115,17 @@ def test_unknown_names_give_the_nearest():
         calibration.table2("huge")
 
 
-def test_overrides():
+def test_overrides(monkeypatch):
     specs = protocols.artefact_runs("calibration-table2", "full", model="tiny", seeds=[7], max_steps=2)
     assert {(s.model, s.seed, s.max_steps) for s in specs} == {("tiny", 7, 2)}
+    monkeypatch.delitem(protocols.RECIPES, "amplify-table2")  # an artefact without a notebook has no runs
     assert protocols.artefact_runs("amplify-table2", "mini") == []
+
+
+def test_every_artefact_of_the_papers_has_a_notebook():
+    assert {a.id for a in protocols.artefacts()} == set(protocols.RECIPES)
+    for recipe in protocols.RECIPES.values():
+        assert (paths.NOTEBOOKS / f"{recipe.notebook}.ipynb").exists()
 
 
 def test_full_trains_its_first_steps_where_the_data_are(tmp_path, monkeypatch):
@@ -150,7 +157,7 @@ def test_artefacts_of_our_own_stand_after_their_papers():
     assert [a for a in ids if a.startswith("batchmixup")] == [
         "batchmixup-table1", "batchmixup-figure1", "batchmixup-epoch-time", "batchmixup-geometry",
     ]  # fmt: skip
-    assert len(set(ids)) == len(ids) == 38
+    assert len(set(ids)) == len(ids) == 43
     assert {a.id for a in published.artefacts()} <= set(ids)
 
 

@@ -2,7 +2,7 @@ import nbformat
 import papermill as pm
 import pytest
 
-from mixlib import paths, report
+from mixlib import paths, protocols, report
 from mixlib.store import Store
 
 
@@ -42,10 +42,11 @@ def test_a_failing_notebook_fails(tmp_path, monkeypatch):
         report.execute("99_broken", tmp_path / "out" / "x.ipynb", {})
 
 
-def test_choosing_notebooks():
+def test_choosing_notebooks(monkeypatch):
     assert report.choose(["calibration-table6"]) == ["20_calibration_tables1_6"]
     assert report.choose(["22", "calibration-table2"]) == ["22_calibration_table2"]
     assert report.choose() == report.available()
+    monkeypatch.delitem(protocols.RECIPES, "amplify-table2")
     with pytest.raises(ValueError, match="amplify-table2 has no notebook yet"):
         report.choose(["amplify-table2"])
     with pytest.raises(ValueError, match="did you mean calibration-table"):

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from mixlib import store as stores
-from mixlib.runs import RunFailed, RunRecord, RunSpec, execute
+from mixlib.heads import MeanClassifier
+from mixlib.runs import RunFailed, RunRecord, RunSpec, execute, fit, loss_interval
 from mixlib.store import DamagedRecord, Store
 
 
@@ -140,3 +141,60 @@ def test_the_committed_records_are_all_usable_and_of_real_data(monkeypatch):
             assert record.data["source"] != "synthetic twin"
             assert record.spec.model != "tiny"
             assert record.spec.max_steps is None
+
+
+def test_the_published_schedule_swings_between_the_full_rate_and_nothing(finished):
+    """64 rows in batches of 16 and 2 epochs: a cosine of 4 // 2 = 2 updates, continued for all 8."""
+    spec = replace(
+        finished.spec, method="none", schedule="published", train_size=64, batch_size=16, learning_rate=1e-3,
+        warmup_ratio=0.1,
+    )  # fmt: skip
+    rates = [log["learning_rate"] for log in fit(spec).trainer.state.log_history if "learning_rate" in log]
+    assert rates == pytest.approx([1e-3, 5e-4, 0, 5e-4] * 2, abs=1e-9)
+    stated = [log["learning_rate"] for log in fit(replace(spec, schedule="stated")).trainer.state.log_history
+              if "learning_rate" in log]  # fmt: skip
+    assert stated[1:] == sorted(stated[1:], reverse=True)  # after one update of warmup
+    with pytest.raises(ValueError, match="unknown schedule 'swing'; choose one of stated, published"):
+        replace(spec, schedule="swing")
+
+
+def test_the_training_loss_of_each_update_is_kept(finished):
+    assert len(finished.train_losses) == 4
+    means = [sum(finished.train_losses[i : i + 2]) / 2 for i in (0, 2)]
+    assert [e["train_loss"] for e in finished.evaluations] == pytest.approx(means, abs=2e-6)
+
+
+@pytest.mark.parametrize(("steps", "every", "interval"), [(4, 2, 1), (400, 100, 1), (12075, 12075, 35), (800, 7, 7)])
+def test_of_long_runs_means_of_several_losses_are_kept(steps, every, interval):
+    assert loss_interval(steps, every) == interval
+    assert every % interval == 0
+
+
+def test_early_stopping_looks_at_the_development_rows(finished):
+    spec = replace(finished.spec, learning_rate=1e-9, num_train_epochs=8, early_stopping_patience=2)
+    record = execute(spec)
+    assert len(record.evaluations) == 3  # the first, and two that are no better
+    assert record.selected == 0
+
+
+def test_label_noise_is_in_the_training_labels_alone(finished):
+    clean, noisy = execute(replace(finished.spec, max_steps=1)), execute(
+        replace(finished.spec, max_steps=1, label_noise=0.25)
+    )  # fmt: skip
+    assert noisy.data["labels_changed"] == 8
+    assert "labels_changed" not in clean.data
+    assert noisy.data["test"] == clean.data["test"]
+    assert noisy.train_losses != clean.train_losses
+
+
+def test_heads_of_the_published_code(finished):
+    """The mean head pads every row to max_length, the baselines' head has no token types."""
+    spec = replace(finished.spec, dataset="mrpc", max_steps=1, head="published")
+    mean = fit(replace(spec, method="amplify")).trainer
+    batch = next(iter(mean.get_train_dataloader()))
+    assert isinstance(mean.model, MeanClassifier)
+    assert batch["input_ids"].shape[1] == spec.max_length
+    assert "token_type_ids" in batch
+    pooled = fit(replace(spec, method="embedmix")).trainer
+    assert "token_type_ids" not in next(iter(pooled.get_train_dataloader()))
+    assert "token_type_ids" in next(iter(fit(replace(spec, method="none", head="own")).trainer.get_train_dataloader()))

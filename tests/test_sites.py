@@ -8,6 +8,7 @@ from transformers import (
     DebertaV2Config,
     DistilBertConfig,
     ElectraConfig,
+    FNetConfig,
     GPT2Config,
     LlamaConfig,
     ModernBertConfig,
@@ -187,3 +188,99 @@ def test_compiled_model_is_refused():
     model = torch.compile(AutoModelForSequenceClassification.from_config(CONFIGS["bert"]))
     with pytest.raises(ValueError, match=r"torch\.compile"), sites.changed(model, 0, lambda x: x):
         pass
+
+
+BEFORE_THE_RESIDUAL = ("modernbert", "gpt2", "llama")  # these normalize first: the output is taken before the residual
+
+
+def attended(model, inputs, lam, perm=PERM, chosen=None):
+    with torch.inference_mode(), sites.attention_changed(model, lambda h: mix(h, perm, lam), chosen):
+        return model(**inputs).logits
+
+
+@pytest.mark.parametrize("chosen", [None, [1], [2], [3], ["12/12"]])
+def test_attention_outputs_of_every_architecture(classifier, inputs, chosen):
+    with torch.inference_mode():
+        plain = classifier(**inputs).logits
+    assert torch.allclose(attended(classifier, inputs, 1.0, chosen=chosen), plain, atol=1e-12)
+    assert torch.allclose(attended(classifier, inputs, 0.3, torch.arange(4), chosen), plain)
+    half = attended(classifier, inputs, 0.5, chosen=chosen)
+    assert not torch.allclose(half, plain)
+    with torch.inference_mode():
+        assert torch.equal(classifier(**inputs).logits, plain)  # the hooks are gone
+
+
+@pytest.mark.parametrize("block", [1, 2, 3])
+def test_all_weight_on_the_partner_in_one_block(request, classifier, inputs, block):
+    """After residual and norm the partner's output is all of the partner; before the residual it is a part of it."""
+    with torch.inference_mode():
+        plain = classifier(**inputs).logits
+    swapped = attended(classifier, inputs, 0.0, chosen=[block])
+    before = any(name in request.node.name for name in BEFORE_THE_RESIDUAL)
+    assert torch.allclose(swapped, plain[PERM]) != before
+
+
+@pytest.mark.parametrize("name", BEFORE_THE_RESIDUAL)
+def test_output_is_taken_before_the_residual_where_the_norm_comes_first(name, inputs):
+    torch.manual_seed(0)
+    model = AutoModelForSequenceClassification.from_config(CONFIGS[name]).double().eval()
+    block, seen = sites.blocks(model)[1], {}
+    with torch.inference_mode():
+        handles = [
+            block.register_forward_pre_hook(lambda m, args, kw: seen.update(x=args[0]), with_kwargs=True),
+            sites.attentions(model)[1].register_forward_hook(lambda m, args, out: seen.update(attention=out[0])),
+        ]
+        norm = {"modernbert": "mlp_norm", "gpt2": "ln_2", "llama": "post_attention_layernorm"}[name]
+        handles.append(getattr(block, norm).register_forward_pre_hook(lambda m, args: seen.update(joined=args[0])))
+        with sites.attention_changed(model, lambda h: mix(h, PERM, 0.3), [2]):
+            model(**inputs)
+        for handle in handles:
+            handle.remove()
+    assert torch.allclose(seen["joined"], seen["x"] + mix(seen["attention"], PERM, 0.3))
+
+
+def test_the_shared_block_of_albert_is_changed_at_its_turn_and_again_in_the_next_pass(inputs):
+    torch.manual_seed(0)
+    model = AutoModelForSequenceClassification.from_config(CONFIGS["albert"]).double().eval()
+    by_block = [attended(model, inputs, 0.4, chosen=[block]) for block in (1, 2, 3)]
+    for i, first in enumerate(by_block):
+        assert not any(torch.allclose(first, other, atol=1e-9) for other in by_block[i + 1 :])
+    calls = []
+    with torch.inference_mode(), sites.attention_changed(model, lambda h: calls.append(1) or h):
+        model(**inputs)
+        assert len(calls) == 3  # one module, three blocks
+        model(**inputs)
+        assert len(calls) == 6
+
+
+def test_attention_hooks_are_removed_when_the_forward_pass_raises(classifier, inputs):
+    def fail(h):
+        raise RuntimeError("inside")
+
+    with pytest.raises(RuntimeError, match="inside"), sites.attention_changed(classifier, fail):
+        classifier(**inputs)
+    assert not any(module._forward_hooks for module in classifier.modules())
+
+
+def test_model_without_attention_sublayers_says_what_its_blocks_have():
+    config = FNetConfig(**COMMON, hidden_size=16, num_hidden_layers=2, intermediate_size=24)
+    model = AutoModelForSequenceClassification.from_config(config)
+    message = r"no attention sublayers.*FNetLayer has fourier.*embedmix"
+    with pytest.raises(sites.UnsupportedArchitecture, match=message):
+        sites.attentions(model)
+
+
+def test_blocks_by_number_and_by_share_of_the_depth():
+    model = AutoModelForSequenceClassification.from_config(CONFIGS["bert"])  # three blocks
+    assert sites.chosen_blocks(model, None) == (1, 2, 3)
+    assert sites.chosen_blocks(model, [3, 1]) == (3, 1)
+    assert sites.chosen_blocks(model, ["1/12", "4/12", "8/12", "12/12"]) == (1, 2, 3)  # 1/12 is at least block 1
+    assert sites.check_blocks("4/12") == ("4/12",)
+    for wrong in (0, 4, -1):
+        with pytest.raises(ValueError, match=rf"blocks \[{wrong}\] do not exist: this model has 1 to 3"):
+            sites.chosen_blocks(model, [wrong])
+    for wrong in ("13/12", "four", "0/12", "1/0", 1.5):
+        with pytest.raises(ValueError, match="numbers from 1 or strings such as '4/12'"):
+            sites.check_blocks([wrong])
+    with pytest.raises(ValueError, match="at least one block"):
+        sites.check_blocks([])

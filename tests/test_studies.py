@@ -1,13 +1,16 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
 
 from mixlib import engines, models, protocols, studies
 from mixlib.claims import ssmix as judge
+from mixlib.protocols import amplify, ssmix
 from mixlib.protocols import batchmixup as protocol
-from mixlib.protocols import ssmix
 from mixlib.store import DamagedRecord, Store, read
 from mixlib.studies import StudyRecord, StudySpec, execute
+from mixlib.studies.amplify import REFERENCES, ReadText, by_group
 from mixlib.texts import MixedPair
 
 
@@ -123,3 +126,50 @@ def test_figure_5s_sentences_have_the_papers_lengths():
     first, second = ssmix.SENTENCE_PAIRS[0]
     assert [len(tokenizer.tokenize(text)) for text in (first, second)] == [5, 6]
     assert [len(tokenizer.tokenize(text)) for text in ssmix.REVIEWS] == [10, 10]
+
+
+def test_attention_study_reads_words_not_pieces():
+    spec = amplify.attention("smoke", seeds=[0])[2]
+    values = execute(spec).values
+    view = values["views"]["pair"]
+    assert " ".join(view["words"]) == "[CLS] the rabbit quickly hopped [SEP] the turtle slowly crawled [SEP]"
+    assert view["side"] == [None, 0, 0, 0, 0, None, 1, 1, 1, 1, None]
+    assert np.sum(view["attention"], axis=1) == pytest.approx([1] * 11, abs=1e-3)
+    assert len(values["crossing_made"]) == len(values["crossing_test"]) == 4
+    assert all(0 < x < 1 for x in values["crossing_made"] + values["linked_made"] + values["resolved_made"])
+    assert len(values["resolved_made"]) == len(REFERENCES)
+    neurons = values["views"]["neurons"]
+    scores = np.array(neurons["keys"]) @ np.array(neurons["query"]) / np.sqrt(len(neurons["query"]))
+    softmax = np.exp(scores) / np.exp(scores).sum()
+    assert softmax == pytest.approx(neurons["attention"], abs=2e-3)  # the drawn products make the drawn attention
+    assert "views" not in execute(replace(spec, params=spec.params | {"keep": False})).values
+
+
+def test_attention_of_words_is_summed_over_what_is_looked_at_and_averaged_over_who_looks():
+    attention = torch.tensor([[0.2, 0.3, 0.5], [0.6, 0.2, 0.2], [0.1, 0.1, 0.8]])
+    merged = by_group(attention, [[0, 1], [2]])
+    assert torch.allclose(merged, torch.tensor([[0.65, 0.35], [0.2, 0.8]]))
+    assert torch.allclose(merged.sum(1), torch.ones(2))
+
+
+def test_crossing_and_weights_of_words():
+    half = torch.full((4, 4), 0.25)
+    text = ReadText(["a", "it", "it", "b"], [0, 0, 1, 1], half)
+    assert text.crossing() == pytest.approx(0.5)
+    assert text.weight("it", "it") == pytest.approx(0.5)
+    inside = torch.block_diag(torch.full((2, 2), 0.5), torch.full((2, 2), 0.5))
+    assert ReadText(["a", "b", "c", "d"], [0, 0, 1, 1], inside).crossing() == 0
+
+
+def test_every_sentence_of_reference_has_both_nouns_and_one_it():
+    for text, right, wrong in REFERENCES:
+        words = text.split()
+        assert words.count("it") == words.count(right) == words.count(wrong) == 1
+    assert len(REFERENCES) >= 20
+
+
+def test_step_times_come_with_the_number_of_parameters():
+    (spec,) = amplify.step_time("smoke")
+    values = execute(spec).values
+    assert set(values["seconds"]) == {*amplify.TABLE_2, "padded"}
+    assert len(set(values["parameters"].values())) == 1

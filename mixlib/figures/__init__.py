@@ -4,6 +4,19 @@ Colours come with a second sign (marker, line style, hatch), so that figures rea
 opaque, so that they read on dark pages. One module a paper; all are called as ``figures.NAME``.
 """
 
+from mixlib.figures.amplify import (
+    attention_lines,
+    attention_summary,
+    block_schematic,
+    by_noise,
+    by_setting,
+    curves_of,
+    factor_leads,
+    lam_distributions,
+    loss_by_update,
+    neuron_view,
+    word_graph,
+)
 from mixlib.figures.batchmixup import (
     by_fraction,
     epoch_times,
@@ -26,8 +39,9 @@ from mixlib.figures.ssmix import (
 )
 
 __all__ = [
-    "DASHES", "MARKERS", "METHODS", "PALETTE", "by_fraction", "by_ratio", "differences", "epoch_times", "leak",
-    "learning_curves", "loss_curves", "manifold_schematic", "mixed_points", "objective_curves", "off_the_segment",
-    "paddings", "policy_geometry", "reliability", "save", "show_mix", "show_pair", "step_times", "theme",
-    "toy_accuracies", "toy_panels",
+    "DASHES", "MARKERS", "METHODS", "PALETTE", "attention_lines", "attention_summary", "block_schematic", "by_fraction",
+    "by_noise", "by_ratio", "by_setting", "curves_of", "differences", "epoch_times", "factor_leads",
+    "lam_distributions", "leak", "learning_curves", "loss_by_update", "loss_curves", "manifold_schematic",
+    "mixed_points", "neuron_view", "objective_curves", "off_the_segment", "paddings", "policy_geometry", "reliability",
+    "save", "show_mix", "show_pair", "step_times", "theme", "toy_accuracies", "toy_panels", "word_graph",
 ]  # fmt: skip

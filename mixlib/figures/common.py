@@ -20,10 +20,13 @@ PALETTE = dict(zip(METHODS, sns.color_palette("colorblind", len(METHODS)), stric
 PALETTE |= {"none_long": "#56b4e9", "mixup": "#de8f05", "nonlinear_mixup": "#029e73", "batchmixup": "#b03a00"}
 PALETTE |= {"embedmix": "#0173b2", "tmix": "#56b4e9", "ssmix": "#b03a00", "ssmix_nosal": "#de8f05",
             "ssmix_nosal_nospan": "#c9a400", "unk": "#606060"}  # fmt: skip
-MARKERS = dict(zip(METHODS, "osD^vXP*p<>dHx+", strict=True))
+PALETTE |= {"sentencemix": "#029e73", "amplify": "#b03a00", "amplify_block4": "#de8f05", "amplify_block8": "#c9a400",
+            "amplify_block12": "#606060"}  # fmt: skip
+MARKERS = dict(zip(METHODS, [*"osD^vXP*p<>dHx+h8", "$4$", "$8$", "$12$", "_"], strict=True))
 DASHES = dict(zip(METHODS, (
     "-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)), (0, (8, 2)), (0, (4, 1, 1, 1)), (0, (6, 2, 2, 2)),
-    (0, (3, 1)), (0, (1, 1)), (0, (10, 1)), (0, (3, 3)), (0, (7, 1, 1, 1)), (0, (2, 4)),
+    (0, (3, 1)), (0, (1, 1)), (0, (10, 1)), (0, (3, 3)), (0, (7, 1, 1, 1)), (0, (2, 4)), (0, (5, 2)),
+    (0, (12, 1, 1, 1)), (0, (2, 1)), (0, (4, 2)), (0, (6, 3)), (0, (9, 3)),
 ), strict=True))  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from mixlib import published
+from mixlib.protocols import amplify as amplify
 from mixlib.protocols import batchmixup as batchmixup
 from mixlib.protocols import mixup_calibration as mixup_calibration
 from mixlib.protocols import ssmix as ssmix
@@ -33,6 +34,13 @@ EXTRAS = (
     Artefact("ssmix-two-stages", "ssmix", "Two stages", "measurement", "mixing after plain training or from the start"),
     Artefact(
         "ssmix-dropout-leak", "ssmix", "Dropout leak", "measurement", "what a fault of the published code explains"
+    ),
+    Artefact("amplify-subsamples", "amplify", "Subsamples", "measurement", "gain by number of training examples"),
+    Artefact("amplify-padding", "amplify", "Padding", "measurement", "batches with little and with much padding"),
+    Artefact("amplify-label-noise", "amplify", "Label noise", "measurement", "accuracy by share of wrong labels"),
+    Artefact("amplify-step-time", "amplify", "Step time", "measurement", "seconds 12,000 updates take, by method"),
+    Artefact(
+        "amplify-fairness", "amplify", "Fairness", "measurement", "what the published comparison's differences explain"
     ),
 )
 
@@ -63,6 +71,23 @@ RECIPES: dict[str, Recipe] = {
     "ssmix-step-time": Recipe("35_ssmix_step_time", ssmix.step_time),
     "ssmix-two-stages": Recipe("35_ssmix_step_time", ssmix.from_the_start),
     "ssmix-dropout-leak": Recipe("36_ssmix_dropout_leak", ssmix.dropout_leak),
+    "amplify-figure1": Recipe("40_amplify_figures1_2"),
+    "amplify-figure2": Recipe("40_amplify_figures1_2"),
+    "amplify-algorithm1": Recipe("40_amplify_figures1_2"),
+    "amplify-table1": Recipe("41_amplify_table1", amplify.table1),
+    "amplify-table2": Recipe("42_amplify_table2", amplify.table2),
+    "amplify-subsamples": Recipe("42_amplify_table2", amplify.by_size),
+    "amplify-padding": Recipe("42_amplify_table2", amplify.padding),
+    "amplify-label-noise": Recipe("42_amplify_table2", amplify.noise),
+    "amplify-table3": Recipe("43_amplify_table3", amplify.table3),
+    "amplify-table4": Recipe("44_amplify_table4", amplify.table4),
+    "amplify-figure3": Recipe("45_amplify_figure3", amplify.figure3),
+    "amplify-step-time": Recipe("45_amplify_figure3", amplify.step_time),
+    "amplify-figure4": Recipe("46_amplify_figures4_5_6", amplify.attention),
+    "amplify-figure5": Recipe("46_amplify_figures4_5_6", amplify.attention),
+    "amplify-figure6": Recipe("46_amplify_figures4_5_6", amplify.attention),
+    "amplify-figure7": Recipe("47_amplify_figure7", amplify.attention),
+    "amplify-fairness": Recipe("52_amplify_fairness", amplify.fairness),
 }
 
 

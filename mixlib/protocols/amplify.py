@@ -152,6 +152,12 @@ def _on_all(profile: str, chosen: Iterable[str], methods: Iterable[Named], **ove
     return [spec for dataset in chosen for spec in runs(profile, dataset, methods, **overrides)]
 
 
+def method_of(spec: RunSpec) -> str:
+    """The row of Tables 2 to 4 that a run belongs to: ``amplify_block4`` for AMPLIFY in block 4 of twelve alone."""
+    blocks = spec.method_params.get("blocks")
+    return f"{spec.method}_block{blocks[0].partition('/')[0]}" if spec.method == "amplify" and blocks else spec.method
+
+
 def table2(profile: str, **overrides: Any) -> list[RunSpec]:
     """Five methods on seven data sets (Table 2)."""
     return _on_all(profile, datasets(profile), TABLE_2, variances=True, **overrides)
@@ -207,8 +213,7 @@ PADDED_ON = {"full": "sst2", "mini": "sst2", "smoke": "trec_fine"}
 
 
 def padding(profile: str, **overrides: Any) -> list[RunSpec]:
-    """With and without AMPLIFY, batches of texts of similar length and batches of any, which need more padding (claim 6:
-    the paper blames padding for its loss on SST-2)."""
+    """With and without AMPLIFY, in batches of texts of similar length and of any, which need more padding (claim 6)."""
     return [
         spec
         for grouped in (True, False)
