@@ -9,6 +9,7 @@ from transformers import EarlyStoppingCallback, Trainer, TrainingArguments
 from transformers.models.bert.modeling_bert import BertAttention
 
 from mixlib import methods, models
+from mixlib.methods.amplify import Amplify
 from mixlib.methods.mixup_calibration import ClsMixup, ManifoldMixup
 from mixlib.trainer import MixupTrainer
 
@@ -233,11 +234,14 @@ def test_bf16_trains_and_mixes(tmp_path):
     assert not torch.equal(plain, weights(trained(tmp_path, "none")))  # bf16 was really on
 
 
-def test_gradient_checkpointing_gives_the_same_training(tmp_path, monkeypatch):
+IN_BLOCKS = [methods.get("manifold_mixup", layers=(1,)), methods.get("amplify", n=1, alpha=1.0)]
+
+
+@pytest.mark.parametrize("in_a_block", IN_BLOCKS, ids=["manifold_mixup", "amplify"])
+def test_gradient_checkpointing_gives_the_same_training(tmp_path, monkeypatch, in_a_block):
     calls = []
     forward = BertAttention.forward
     monkeypatch.setattr(BertAttention, "forward", lambda self, *a, **k: calls.append(1) or forward(self, *a, **k))
-    in_a_block = methods.get("manifold_mixup", layers=(1,))
     plain = weights(trained(tmp_path, in_a_block))
     once = len(calls)
     checked = weights(trained(tmp_path, in_a_block, activation_checkpointing=True))
@@ -246,8 +250,9 @@ def test_gradient_checkpointing_gives_the_same_training(tmp_path, monkeypatch):
     assert not torch.allclose(plain, weights(trained(tmp_path, "none")), atol=1e-5)
 
 
-def test_evaluation_is_never_mixed(tmp_path):
-    trainer = trained(tmp_path, "cls_mixup")
+@pytest.mark.parametrize("method", ["cls_mixup", "amplify"])
+def test_evaluation_is_never_mixed(tmp_path, method):
+    trainer = trained(tmp_path, method)
     data = trainer.train_dataset
     first = trainer.predict(data).predictions
     trainer.method = methods.get("none")
@@ -259,11 +264,12 @@ def test_a_batch_of_one_row_at_the_end_of_an_epoch_trains(tmp_path):
     assert trained(tmp_path, "input_mixup", data_rows=9).state.global_step == 6
 
 
-def test_hooks_are_gone_when_a_step_raises(tmp_path):
+@pytest.mark.parametrize("kind", [ClsMixup, Amplify])
+def test_hooks_are_gone_when_a_step_raises(tmp_path, kind):
     model, tokenizer = make()
 
     @dataclass(kw_only=True)
-    class Broken(ClsMixup):
+    class Broken(kind):
         def losses(self, model, batch):
             for loss in super().losses(model, batch):
                 yield loss * torch.tensor(1.0).requires_grad_(False)

@@ -171,7 +171,7 @@ def attention_lines(views: Mapping[str, Mapping[str, Any]], query: str | None = 
                 other = side[i] is not None and side[j] is not None and side[i] != side[j]
                 special = side[i] is None or side[j] is None
                 colour = "0.6" if special else ACROSS if other else INSIDE
-                axis.plot([0, 1], [i, j], color=colour, linewidth=0.4 + 5 * weight / strongest,
+                axis.plot([0, 1], [i, j], color=colour, linewidth=0.4 + 3.6 * weight / strongest,
                           alpha=min(1.0, 0.06 + 0.94 * weight / strongest),
                           linestyle="--" if other and not special else "-")  # fmt: skip
         for i, word in enumerate(words):
