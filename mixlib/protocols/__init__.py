@@ -11,10 +11,10 @@ from mixlib.protocols import amplify as amplify
 from mixlib.protocols import batchmixup as batchmixup
 from mixlib.protocols import mixup_calibration as mixup_calibration
 from mixlib.protocols import ssmix as ssmix
+from mixlib.protocols.common import PROFILES as PROFILES
+from mixlib.protocols.common import check_profile
 from mixlib.published import Artefact
 from mixlib.store import Spec
-
-PROFILES = ("smoke", "mini", "full")
 
 
 @dataclass(frozen=True)
@@ -89,14 +89,6 @@ RECIPES: dict[str, Recipe] = {
     "amplify-figure7": Recipe("47_amplify_figure7", amplify.attention),
     "amplify-fairness": Recipe("52_amplify_fairness", amplify.fairness),
 }
-
-
-def check_profile(profile: str) -> str:
-    """The profile itself; ``ValueError`` with the nearest name if there is none of that name."""
-    if profile not in PROFILES:
-        near = get_close_matches(str(profile), PROFILES, n=1, cutoff=0.4) or PROFILES
-        raise ValueError(f"unknown profile {profile!r}; did you mean {', '.join(near)}? ({', '.join(PROFILES)})")
-    return profile
 
 
 def artefacts() -> list[Artefact]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from mixlib import corpora
 from mixlib.models import MINILM, TINY
-from mixlib.protocols.common import Named, method_runs, study_of
+from mixlib.protocols.common import Named, check_profile, method_runs, study_of
 from mixlib.runs import RunSpec
 from mixlib.studies import StudySpec
 
@@ -92,22 +92,16 @@ _SMOKE = _whole(2) | {
 SMOKE_DATASETS = ("mrpc", "trec_fine")
 
 
-def _known(profile: str) -> str:
-    if profile not in ("smoke", "mini", "full"):
-        raise ValueError(f"unknown profile {profile!r}; choose one of smoke, mini, full")
-    return profile
-
-
 def datasets(profile: str) -> tuple[str, ...]:
     """The data sets of Table 2 that a profile runs."""
-    return {"full": DATASETS, "mini": OFFLINE, "smoke": SMOKE_DATASETS}[_known(profile)]
+    return {"full": DATASETS, "mini": OFFLINE, "smoke": SMOKE_DATASETS}[check_profile(profile)]
 
 
 def settings(profile: str, dataset: str) -> dict[str, Any]:
     """The fields of ``RunSpec`` that a profile sets for a data set, but for method, model and seed."""
     names = ("batch_size", "num_train_epochs", "learning_rate", "lr_scheduler_type", "warmup_ratio", "weight_decay")
     training = {name: STATED[name] for name in names} | CHOICES | {"dataset": dataset}
-    if _known(profile) == "full":
+    if check_profile(profile) == "full":
         own = {name: STATED[name] for name in ("max_length", "early_stopping_patience")} | FULL[dataset]
         return training | own | {"dataset": FULL_DATA.get(dataset, dataset)}
     if profile == "smoke":
@@ -141,7 +135,7 @@ def runs(
         model, seeds, overrides: in place of the profile's; overrides are fields of ``RunSpec``.
         variances: with the seeds that a comparison of variances needs, where the profile has more for it.
     """
-    usual = {"full": STATED["model"], "mini": MINILM, "smoke": TINY}[_known(profile)]
+    usual = {"full": STATED["model"], "mini": MINILM, "smoke": TINY}[check_profile(profile)]
     return method_runs(
         methods, METHODS.__getitem__, _seeds(profile, dataset, variances) if seeds is None else seeds,
         paper=PAPER, model=model or usual, **(settings(profile, dataset) | overrides),
@@ -170,7 +164,7 @@ DRAWS_ON = {"full": DATASETS, "mini": ("trec_fine", "trec_coarse"), "smoke": ("t
 def table1(profile: str, **overrides: Any) -> list[RunSpec]:
     """AMPLIFY with lam the largest of 1 to 20 draws, and the plain model beside it (Table 1)."""
     methods = ["none", *(("amplify", {"n": n}) for n in DRAWS)]
-    return _on_all(profile, DRAWS_ON[_known(profile)], methods, **overrides)
+    return _on_all(profile, DRAWS_ON[check_profile(profile)], methods, **overrides)
 
 
 SMALL_ON = {"full": DATASETS, "mini": ("mrpc", "sst2", "trec_fine", "trec_coarse"), "smoke": SMOKE_DATASETS}
@@ -178,7 +172,7 @@ SMALL_ON = {"full": DATASETS, "mini": ("mrpc", "sst2", "trec_fine", "trec_coarse
 
 def table3(profile: str, model: str | None = None, **overrides: Any) -> list[RunSpec]:
     """A model of half the depth with and without AMPLIFY, and the whole one beside it (Table 3)."""
-    small = {"full": STATED["small_model"], "mini": MINI_SMALL, "smoke": f"{TINY}[:1]"}[_known(profile)]
+    small = {"full": STATED["small_model"], "mini": MINI_SMALL, "smoke": f"{TINY}[:1]"}[check_profile(profile)]
     chosen = SMALL_ON[profile]
     return [
         spec for name in (model or small, None) for spec in _on_all(profile, chosen, ("none", "amplify"), model=name,
@@ -192,7 +186,7 @@ DEPTH_ON = {"full": DATASETS, "mini": ("mrpc", "trec_fine", "trec_coarse"), "smo
 def table4(profile: str, **overrides: Any) -> list[RunSpec]:
     """AMPLIFY in one block alone, 4, 8 or 12 of twelve, in all blocks, and not at all (Table 4)."""
     methods = ["none", "amplify", *(("amplify", {"blocks": [f"{block}/12"]}) for block in BLOCKS)]
-    return _on_all(profile, DEPTH_ON[_known(profile)], methods, **overrides)
+    return _on_all(profile, DEPTH_ON[check_profile(profile)], methods, **overrides)
 
 
 # The published comparison's three differences between AMPLIFY and its baselines, one at a time, then together
@@ -206,7 +200,7 @@ SIZES = {"full": ("yelp5", (4000, 40000, 420000)), "mini": ("sst2", (32, 96, 288
 
 def by_size(profile: str, **overrides: Any) -> list[RunSpec]:
     """Table 2's methods on subsamples of one large data set (claim 5)."""
-    dataset, sizes = SIZES[_known(profile)]
+    dataset, sizes = SIZES[check_profile(profile)]
     return [spec for size in sizes for spec in runs(profile, dataset, TABLE_2, **{"train_size": size} | overrides)]
 
 
@@ -218,7 +212,7 @@ def padding(profile: str, **overrides: Any) -> list[RunSpec]:
     return [
         spec
         for grouped in (True, False)
-        for spec in runs(profile, PADDED_ON[_known(profile)], ("none", "amplify"),
+        for spec in runs(profile, PADDED_ON[check_profile(profile)], ("none", "amplify"),
                          **{"group_by_length": grouped} | overrides)
     ]  # fmt: skip
 
@@ -229,7 +223,7 @@ LOSS_EPOCHS = {"full": 105, "mini": 6, "smoke": 4}  # 12,000 updates of MRPC are
 
 def figure3(profile: str, **overrides: Any) -> list[RunSpec]:
     """Training loss of MRPC over more updates than Table 2 has, and without early stopping (Figure 3)."""
-    longer = _whole(LOSS_EPOCHS[_known(profile)]) | {"early_stopping_patience": None}
+    longer = _whole(LOSS_EPOCHS[check_profile(profile)]) | {"early_stopping_patience": None}
     return _on_all(profile, LOSSES_ON[profile], TABLE_2, **longer | overrides)
 
 
@@ -239,7 +233,7 @@ TIMED_BATCHES = {"smoke": 2, "mini": 8, "full": 30}
 
 def step_time(profile: str, model: str | None = None, seeds: Iterable[int] | None = None) -> list[StudySpec]:
     """Seconds a training step takes on MRPC, in the paper's batches of 32 texts of up to 256 tokens."""
-    size = {} if _known(profile) == "smoke" else {"train_size": 400, "batch_size": 32, "max_length": 256}
+    size = {} if check_profile(profile) == "smoke" else {"train_size": 400, "batch_size": 32, "max_length": 256}
     few = size | {"dev_size": 0, "test_size": 16, "early_stopping_patience": None} | _whole(1)
     params = {"batches": TIMED_BATCHES[profile], "padded": STATED["max_length"], "methods": TIMED}
     specs = runs(profile, "mrpc", ["none"], model, [0] if seeds is None else seeds, **few)
@@ -255,7 +249,7 @@ def attention(profile: str, model: str | None = None, seeds: Iterable[int] | Non
 
     Which data set the paper's models were trained on is not stated; MRPC has pairs of sentences, as the figures have.
     """
-    specs = runs(profile, "mrpc", ("none", "embedmix", "amplify"), model, seeds, **LONGER[_known(profile)])
+    specs = runs(profile, "mrpc", ("none", "embedmix", "amplify"), model, seeds, **LONGER[check_profile(profile)])
     params = {"blocks": ["4/12", "1/12"], "pairs": LOOKED_AT[profile]}
     return [study_of(spec, "attention", keep=spec.seed == min(s.seed for s in specs), **params) for spec in specs]
 
@@ -271,7 +265,7 @@ def fairness(profile: str, **overrides: Any) -> list[RunSpec]:
     """
     specs: list[RunSpec] = []
     unrelated = [(method, PUBLISHED["labels"]) for method in BASELINES]
-    for dataset in FAIR_ON[_known(profile)]:
+    for dataset in FAIR_ON[check_profile(profile)]:
         fields = {"profile": profile, "dataset": dataset, **overrides}
         untyped = PUBLISHED["head"] if corpora.get(dataset).is_pair else {}
         swinging = PUBLISHED["schedule"]
@@ -292,7 +286,7 @@ NOISE_ON = {"full": ("mrpc", "trec_fine"), "mini": ("trec_fine",), "smoke": ("tr
 
 def noise(profile: str, **overrides: Any) -> list[RunSpec]:
     """Table 2's methods with a tenth and a fifth of the training labels wrong (claim 15; not in the paper)."""
-    chosen = NOISE_ON[_known(profile)]
+    chosen = NOISE_ON[check_profile(profile)]
     return _on_all(profile, chosen, TABLE_2, **overrides) + [
         spec for share in NOISE for spec in _on_all(profile, chosen, TABLE_2, label_noise=share, **overrides)
     ]

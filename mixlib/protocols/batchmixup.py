@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from mixlib.models import MINILM, TINY
-from mixlib.protocols.common import Named, method_runs, study_of
+from mixlib.protocols.common import Named, check_profile, method_runs, study_of
 from mixlib.runs import RunSpec
 from mixlib.studies import StudySpec
 
@@ -71,13 +71,11 @@ SMOKE: dict[str, dict[str, Any]] = {dataset: _SMOKE | {"dev_size": 8, "test_size
 
 
 def _settings(profile: str, dataset: str) -> tuple[dict[str, Any], str]:
-    if profile == "full":
+    if check_profile(profile) == "full":
         return CODE_TRAINING | CODE[dataset] | FULL_SIZES[dataset], STATED["model"]
     if profile == "mini":
         return CODE_TRAINING | MINI[dataset], MINILM
-    if profile == "smoke":
-        return CODE_TRAINING | SMOKE[dataset] | {"synthetic": True}, TINY
-    raise ValueError(f"unknown profile {profile!r}; choose one of smoke, mini, full")
+    return CODE_TRAINING | SMOKE[dataset] | {"synthetic": True}, TINY
 
 
 def _seeds(profile: str, fraction: str) -> Sequence[int]:
@@ -156,7 +154,7 @@ TOY_UPDATES = {"smoke": 2, "mini": 5, "full": 15}
 
 def figure1(profile: str, model: str | None = None, seeds: Iterable[int] | None = None) -> list[StudySpec]:
     """The toy problem with every method, many draws each. ``model`` has no meaning here."""
-    n = TOY_UPDATES[_known(profile)]
+    n = TOY_UPDATES[check_profile(profile)]
     variants: list[tuple[str, dict[str, Any]]] = [
         ("none", {}),
         ("batchmixup", {}),
@@ -221,13 +219,8 @@ def geometry(profile: str, model: str | None = None, seeds: Iterable[int] | None
     return [study_of(spec, "geometry_of_policies", **params) for spec in specs]
 
 
-def _known(profile: str) -> str:
-    _settings(profile, "rte")
-    return profile
-
-
 def _study_seeds(profile: str, seeds: Iterable[int] | None) -> Sequence[int]:
-    return list(seeds) if seeds is not None else _seeds(_known(profile), "full")
+    return list(seeds) if seeds is not None else _seeds(check_profile(profile), "full")
 
 
 def _study(profile: str, study: str, seed: int, params: dict[str, Any]) -> StudySpec:

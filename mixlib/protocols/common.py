@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from typing import Any
 
 from mixlib.runs import RunSpec
 from mixlib.studies import StudySpec
 
+PROFILES = ("smoke", "mini", "full")
 Named = str | tuple[str, dict[str, Any]]  # a method by name, or with parameters in place of the protocol's
+
+
+def check_profile(profile: str) -> str:
+    """The profile itself; ``ValueError`` with the nearest name if there is none of that name."""
+    if profile not in PROFILES:
+        near = get_close_matches(str(profile), PROFILES, n=1, cutoff=0.4)
+        nearest = f"did you mean {near[0]}? " if near else ""
+        raise ValueError(f"unknown profile {profile!r}; {nearest}choose one of {', '.join(PROFILES)}")
+    return profile
 
 
 def method_runs(

@@ -11,7 +11,7 @@ from typing import Any
 
 from mixlib.methods.mixup_calibration import PADDINGS
 from mixlib.models import MINILM, TINY
-from mixlib.protocols.common import Named, method_runs
+from mixlib.protocols.common import Named, check_profile, method_runs
 from mixlib.runs import RunSpec
 
 PAPER = "mixup_calibration"
@@ -66,7 +66,7 @@ SMOKE: dict[str, Any] = {
 
 def _settings(profile: str, dataset: str, few: bool) -> tuple[dict[str, Any], str, Sequence[int]]:
     """Training settings, model and seeds of a cell."""
-    if profile == "full":
+    if check_profile(profile) == "full":
         paper = SST2_CHOICES if dataset == "sst2" else TABLE_6[dataset]
         settings = CHOICES | paper | FULL[dataset] | ({"train_size": FEW[dataset]} if few else {})
         return settings, "bert-base-uncased", range(5)
@@ -74,10 +74,8 @@ def _settings(profile: str, dataset: str, few: bool) -> tuple[dict[str, Any], st
         settings = CHOICES | MINI[dataset] | ({"train_size": FEW[dataset]} if few else {})
         settings |= MINI_FEW if few and dataset != "sst2" else {}
         return settings, MINILM, range(10 if few else 6)
-    if profile == "smoke":
-        settings = CHOICES | SMOKE | {"synthetic": True} | ({"train_size": FEW[dataset]} if few else {})
-        return settings, TINY, range(2)
-    raise ValueError(f"unknown profile {profile!r}; choose one of smoke, mini, full")
+    settings = CHOICES | SMOKE | {"synthetic": True} | ({"train_size": FEW[dataset]} if few else {})
+    return settings, TINY, range(2)
 
 
 def runs(

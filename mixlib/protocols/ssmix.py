@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mixlib.models import MINILM, TINY
-from mixlib.protocols.common import Named, method_runs, study_of
+from mixlib.protocols.common import Named, check_profile, method_runs, study_of
 from mixlib.runs import RunSpec
 from mixlib.studies import StudySpec
 
@@ -93,18 +93,12 @@ SMOKE_STAGE = {"learning_rate": 5e-3, "num_train_epochs": 1}
 
 def datasets(profile: str) -> tuple[str, ...]:
     """The data sets of Table 2 that a profile runs."""
-    return {"full": DATASETS, "mini": OFFLINE, "smoke": SMOKE_DATASETS}[_known(profile)]
-
-
-def _known(profile: str) -> str:
-    if profile not in ("smoke", "mini", "full"):
-        raise ValueError(f"unknown profile {profile!r}; choose one of smoke, mini, full")
-    return profile
+    return {"full": DATASETS, "mini": OFFLINE, "smoke": SMOKE_DATASETS}[check_profile(profile)]
 
 
 def settings(profile: str, dataset: str, stage: int) -> dict[str, Any]:
     """The fields of ``RunSpec`` that a profile sets for a data set and stage, but for method, model and seed."""
-    _known(profile)
+    check_profile(profile)
     training = {name: STATED[name] for name in ("weight_decay", "lr_scheduler_type", "warmup_ratio")} | CHOICES
     if profile == "full":
         names = ("max_length", "batch_size", "eval_steps", "metric_for_best_model")
@@ -137,7 +131,7 @@ def first_stage(
     **overrides: Any,
 ) -> list[RunSpec]:
     """Stage 1, without mixup: the row "no mixup" of the tables, and what every second stage starts from."""
-    usual = {"full": STATED["model"], "mini": MINILM, "smoke": TINY}[_known(profile)]
+    usual = {"full": STATED["model"], "mini": MINILM, "smoke": TINY}[check_profile(profile)]
     fields = settings(profile, dataset, 1) | {"model": model or usual, "keep_state": True} | overrides
     return method_runs(
         [method], METHODS.__getitem__, seeds_of(profile) if seeds is None else seeds, paper=PAPER, **fields
@@ -214,7 +208,7 @@ START_DATASETS = {"full": ("trec_coarse", "rte"), "mini": ("trec_coarse",), "smo
 def from_the_start(profile: str, **overrides: Any) -> list[RunSpec]:
     """SSMix in two stages, and from the start for as many epochs at the first learning rate (claim 14)."""
     specs: list[RunSpec] = []
-    for dataset in START_DATASETS[_known(profile)]:
+    for dataset in START_DATASETS[check_profile(profile)]:
         specs += first_stage(profile, dataset, **overrides) + second_stage(profile, dataset, ["ssmix"], **overrides)
         first, second = (settings(profile, dataset, stage) for stage in (1, 2))
         epochs = first["num_train_epochs"] + second["num_train_epochs"]
@@ -225,7 +219,7 @@ def from_the_start(profile: str, **overrides: Any) -> list[RunSpec]:
 
 def dropout_leak(profile: str, **overrides: Any) -> list[RunSpec]:
     """Every second stage of Table 2 with and without the dropout leak of the published code."""
-    chosen = LEAKING[_known(profile)]
+    chosen = LEAKING[check_profile(profile)]
     return both_stages(profile, TABLE_2, only=chosen, **overrides) + [
         spec
         for dataset in chosen
@@ -256,7 +250,12 @@ def figures1_3_4_5(profile: str, model: str | None = None, seeds: Iterable[int] 
         study_of(spec, "mixed_texts", **drawn)
         for dataset, drawn in DRAWN.items()
         for spec in first_stage(
-            profile, dataset, model, [0] if seeds is None else seeds, keep_state=False, **DRAWN_SIZES[_known(profile)]
+            profile,
+            dataset,
+            model,
+            [0] if seeds is None else seeds,
+            keep_state=False,
+            **DRAWN_SIZES[check_profile(profile)],
         )
     ]
 
@@ -282,7 +281,7 @@ TIMED_BATCHES = {"smoke": 2, "mini": 8, "full": 30}
 def step_time(profile: str, model: str | None = None, seeds: Iterable[int] | None = None) -> list[StudySpec]:
     """Seconds a step of the second stage takes, in the paper's batches of 32 texts of up to 128 tokens."""
     specs = []
-    for dataset in TIMED_DATASETS[_known(profile)]:
+    for dataset in TIMED_DATASETS[check_profile(profile)]:
         size = {} if profile == "smoke" else {"train_size": 400, "batch_size": 32, "max_length": 128}
         few = size | {"dev_size": 0, "test_size": 16, "num_train_epochs": 1, "eval_epochs": 1, "keep_state": False}
         for spec in first_stage(profile, dataset, model, [0] if seeds is None else seeds, **few):
