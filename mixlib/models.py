@@ -13,7 +13,7 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, BertConfig, BertTokenizer
 from transformers.utils import logging as hf_logging
 
-from mixlib import heads, synthetic
+from mixlib import heads, sites, synthetic
 
 TINY = "tiny"
 MINILM = "all-MiniLM-L6-v2"
@@ -70,7 +70,7 @@ def load(name: str, num_labels: int, dropout: float | None = None, head: str = "
 
     Args:
         name: ``"tiny"``, ``"all-MiniLM-L6-v2"``, a folder, or a name on the hub. Only safetensors weights are read.
-            ``"NAME[:k]"`` keeps the first k blocks of it.
+            ``"NAME[::k]"`` keeps every k-th block of it, from the first on (DistilBERT began as BERT's ``[::2]``).
         num_labels: number of classes.
         dropout: dropout of the encoder and the head; ``None`` keeps the model's own.
         head: ``"own"``: the model's; ``"tanh"``: two tanh layers without dropout before its class layer;
@@ -79,11 +79,14 @@ def load(name: str, num_labels: int, dropout: float | None = None, head: str = "
             ``token_type_ids``.
 
     Raises:
-        ValueError: unknown head, or more blocks than the model has.
+        ValueError: unknown head, or no such blocks to keep.
         ModelUnavailable: the model is nowhere; says where it was looked for and how to get it.
     """
     heads.check(head)
-    model, tokenizer = _load(name, num_labels, dropout)
+    sliced = re.fullmatch(r"(.+)\[::(\d+)\]", name)
+    model, tokenizer = _load(sliced[1] if sliced else name, num_labels, dropout)
+    if sliced:
+        keep_blocks(model, int(sliced[2]))
     if head == "tanh":
         heads.add_tanh_layers(model)
     elif head == "entities":
@@ -94,11 +97,9 @@ def load(name: str, num_labels: int, dropout: float | None = None, head: str = "
 
 
 def _load(name: str, num_labels: int, dropout: float | None) -> tuple[torch.nn.Module, Any]:
-    name, kept = _kept_blocks(name)
     if name == TINY:
         tokenizer = tiny_tokenizer()
         config = tiny_config(num_labels, len(tokenizer))
-        keep_blocks(config, kept)
         set_dropout(config, dropout)
         return AutoModelForSequenceClassification.from_config(config), tokenizer
     place = find(name)
@@ -107,7 +108,6 @@ def _load(name: str, num_labels: int, dropout: float | None) -> tuple[torch.nn.M
     hf_logging.disable_progress_bar()
     try:
         config = AutoConfig.from_pretrained(place, num_labels=num_labels)
-        keep_blocks(config, kept)
         set_dropout(config, dropout)
         tokenizer = AutoTokenizer.from_pretrained(place)
         model = AutoModelForSequenceClassification.from_pretrained(
@@ -127,18 +127,21 @@ def _load(name: str, num_labels: int, dropout: float | None) -> tuple[torch.nn.M
     return model, tokenizer
 
 
-def _kept_blocks(name: str) -> tuple[str, int | None]:
-    found = re.fullmatch(r"(.+)\[:(\d+)\]", name)
-    return (found[1], int(found[2])) if found else (name, None)
+def keep_blocks(model: torch.nn.Module, every: int) -> None:
+    """Keep the first block of a classifier and every so many-th after it, in place.
 
-
-def keep_blocks(config: Any, kept: int | None) -> None:
-    """Make this configuration one of the first ``kept`` blocks; ``None`` keeps all."""
-    if kept is None:
-        return
-    if not 1 <= kept <= config.num_hidden_layers:
-        raise ValueError(f"this model has {config.num_hidden_layers} blocks, [:{kept}] keeps 1 to all of them")
-    config.num_hidden_layers = kept
+    Raises:
+        ValueError: fewer than two blocks apart, or further apart than the model has blocks.
+        sites.UnsupportedArchitecture: blocks that are not a list of their own.
+    """
+    kind, n = sites.family(model), sites.num_blocks(model)
+    if not 2 <= every <= n:
+        raise ValueError(f"this model has {n} blocks: [::2] to [::{n}] keep some of them, got [::{every}]")
+    if kind.shared_blocks:
+        raise sites.UnsupportedArchitecture(f"{type(model).__name__} shares one block, none of it can be left out")
+    parent, _, name = kind.blocks.rpartition(".")
+    setattr(model.base_model.get_submodule(parent), name, torch.nn.ModuleList(sites.blocks(model)[::every]))
+    model.config.num_hidden_layers = sites.num_blocks(model)
 
 
 def set_dropout(config: Any, dropout: float | None) -> None:

@@ -155,9 +155,15 @@ def _score(stages: Sequence[RunRecord], score: str, split: str) -> float:
 def by_split(printed: pd.DataFrame) -> pd.DataFrame:
     """A table of the SSMix paper, data set by data set: each round of ANLI is two, its valid and its test column."""
     both = printed["dataset"].str.startswith("anli")
-    named = printed.assign(dataset=printed["dataset"].where(~both, printed["dataset"] + " " + printed["split"]))
-    order = list(dict.fromkeys(named["dataset"]))
-    return named.sort_values("dataset", key=lambda column: column.map(order.index), kind="stable", ignore_index=True)
+    return by_dataset(
+        printed.assign(dataset=printed["dataset"].where(~both, printed["dataset"] + " " + printed["split"]))
+    )
+
+
+def by_dataset(printed: pd.DataFrame) -> pd.DataFrame:
+    """A printed table data set by data set, where the paper has them in columns."""
+    order = list(dict.fromkeys(printed["dataset"]))
+    return printed.sort_values("dataset", key=lambda column: column.map(order.index), kind="stable", ignore_index=True)
 
 
 def wins(

@@ -31,9 +31,9 @@ def as_the_paper_says(spec):
         gain = 0.02
     if spec.dataset == "sst2" and spec.train_size != protocol.MINI["sst2"]["train_size"]:
         gain += 0 if row == "none" else 0.02 * np.log2(96 / spec.train_size)
-    if spec.model.endswith("[:3]"):
+    if spec.model.endswith("[::2]"):
         gain *= 0.5
-    if spec.dataset == "sst2" and spec.model.endswith("[:3]") and row == "amplify":
+    if spec.dataset == "sst2" and spec.model.endswith("[::2]") and row == "amplify":
         gain = 0.02
     noise = spec.label_noise * (0.5 if row == "amplify" else 1.5)
     steady = [LOSSES[spec.method] + (0.02 if row == "amplify" else 0.2) * (-1) ** i for i in range(24)]

@@ -402,7 +402,7 @@ def factor_effects(records: Sequence[RunRecord], metric: str = "accuracy") -> pd
     Returns:
         One row a ``dataset``, ``rival`` and ``factor`` (:data:`FACTORS`): the ``lead`` of AMPLIFY with ``lead_low`` and
         ``lead_high``, the ``change`` of that lead by the factor with ``low``, ``high``, ``interval`` and ``decided``
-        (Holm over all changes), the ``printed`` lead in accuracy, and ``share``, change / printed in percent.
+        (Holm over all different changes), the ``printed`` lead in accuracy, and ``share``, change / printed in percent.
     """
     data = conditions(records)
     printed = published.table("amplify_table2").set_index(["dataset", "method"])["value"]
@@ -430,10 +430,10 @@ def factor_effects(records: Sequence[RunRecord], metric: str = "accuracy") -> pd
                              "share": 100 * change.mean / said})  # fmt: skip
                 changes.append(change)
     table = pd.DataFrame(rows)
-    real = [i for i, row in enumerate(rows) if row["factor"] != "as stated"]
-    table["decided"] = False
-    table.loc[real, "decided"] = [c.decided for c in holm([changes[i] for i in real])]
-    return table
+    # one comparison may stand against several methods: a head that changes for AMPLIFY alone changes all leads alike
+    distinct = {(c.mean, c.low, c.high): c for c in changes if c.high > c.low}
+    decided = dict(zip(distinct, (c.decided for c in holm(list(distinct.values()))), strict=True))
+    return table.assign(decided=[decided.get((c.mean, c.low, c.high), False) for c in changes])
 
 
 NEEDS = {

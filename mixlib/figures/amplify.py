@@ -12,6 +12,7 @@ import seaborn as sns
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
+from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
 from mixlib.figures.common import DASHES, MARKERS, METHODS, PALETTE, t_interval
@@ -106,8 +107,10 @@ def by_setting(
         top.plot(places, [said.get(key, np.nan) for key in settings], "k_", markersize=18, markeredgewidth=2.5)
         here = data[data["dataset"] == column]
         groups = [here.loc[(here["method"] == m) & (here["param"] == p), "accuracy"] for m, p in settings]
-        for place, group in zip(places, groups, strict=True):
-            bottom.plot([place] * len(group), group, "o", color="0.7", markersize=4)
+        for _, run in here.groupby("seed"):
+            values = run.set_index(["method", "param"])["accuracy"]
+            bottom.plot(places, [values.get(key, np.nan) for key in settings], "o-", color="0.75", markersize=3,
+                        linewidth=0.8)  # fmt: skip
         mean = np.array([g.mean() for g in groups])
         reach = np.transpose([t_interval(g) for g in groups])
         bottom.errorbar(places, mean, yerr=[mean - reach[0], reach[1] - mean], fmt="D", capsize=4, markersize=6,
@@ -120,9 +123,10 @@ def by_setting(
         top.set_title(column)
         bottom.set_xticks(places, settings.values())
         bottom.set_xlabel(name)
-    dashed = f"; dashed: {LABELS[plain]}" if plain else ""
     axes[0, 0].set_ylabel("published accuracy, %")
-    axes[1, 0].set_ylabel(f"measured accuracy, %\n(grey: seeds; mean, 95% interval{dashed})")
+    axes[1, 0].set_ylabel("measured accuracy, %")
+    dashed = f", dashed: {LABELS[plain]}" if plain else ""
+    figure.supxlabel(f"measured: mean with its 95% interval, grey: one seed{dashed}", fontsize="medium")
     return figure
 
 
@@ -144,6 +148,7 @@ def loss_by_update(data: Mapping[str, pd.DataFrame], looks: Mapping[str, str]) -
                       label=label)  # fmt: skip
             axis.fill_between(runs.index, low, high, color=PALETTE[method], alpha=0.1, linewidth=0)
         axis.set(title=title, xlabel="optimizer update")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[0, 0].set_ylabel(f"training cross-entropy, nats\n(mean of {SMOOTHED} updates; 95% interval over seeds)")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(5, len(labels)))
@@ -161,7 +166,7 @@ def attention_lines(views: Mapping[str, Mapping[str, Any]], query: str | None = 
     rows = len(any_view["words"])
     figure, axes = plt.subplots(1, len(views), figsize=(3.7 * len(views), 0.33 * rows + 1.3), squeeze=False,
                                 layout="constrained")  # fmt: skip
-    strongest = max(np.max(view["attention"]) for view in views.values())
+    strongest = max(_between_words(view).max() for view in views.values())
     for axis, (method, view) in zip(axes[0], views.items(), strict=True):
         words, side = view["words"], view["side"]
         for i, line in enumerate(view["attention"]):
@@ -170,10 +175,11 @@ def attention_lines(views: Mapping[str, Mapping[str, Any]], query: str | None = 
             for j, weight in enumerate(line):
                 other = side[i] is not None and side[j] is not None and side[i] != side[j]
                 special = side[i] is None or side[j] is None
+                part = min(1.0, weight / strongest)  # special tokens may get more than any word does
                 colour = "0.6" if special else ACROSS if other else INSIDE
-                axis.plot([0, 1], [i, j], color=colour, linewidth=0.4 + 3.6 * weight / strongest,
-                          alpha=min(1.0, 0.06 + 0.94 * weight / strongest),
-                          linestyle="--" if other and not special else "-")  # fmt: skip
+                axis.plot([0, 1], [i, j], color=colour, linewidth=0.4 + 3.6 * part,
+                          alpha=part * (0.35 if special else 1.0), linestyle="--" if other and not special else "-",
+                          zorder=1 if special else 2)  # fmt: skip
         for i, word in enumerate(words):
             heavy = "bold" if query is not None and word == query else "normal"
             axis.text(-0.05, i, word, ha="right", va="center", fontsize=10, fontweight=heavy)
@@ -225,7 +231,7 @@ def word_graph(views: Mapping[str, Mapping[str, Any]], query: str, links: int = 
     Args:
         views: method -> words, their side and the attention between them.
         query: the word whose attention colours the nodes, its first occurrence.
-        links: number of links drawn, the strongest between words.
+        links: number of links drawn, the strongest between words that do not stand side by side.
     """
     figure, axes = plt.subplots(1, len(views), figsize=(6.1 * len(views), 6.4), squeeze=False, layout="constrained")
     top = max(_from(view, query).max() for view in views.values())
@@ -235,7 +241,8 @@ def word_graph(views: Mapping[str, Mapping[str, Any]], query: str, links: int = 
         words = [view["words"][i] for i in keep]
         angle = np.pi / 2 - 2 * np.pi * np.arange(len(words)) / len(words)
         x, y = np.cos(angle), np.sin(angle)
-        strength = attention - np.diag(np.diag(attention))
+        apart = np.abs(np.subtract.outer(np.arange(len(words)), np.arange(len(words)))) > 1
+        strength = np.where(apart, attention, 0.0)
         order = np.argsort(strength, axis=None)[::-1][:links]
         for i, j in zip(*np.unravel_index(order, strength.shape), strict=True):
             part = strength[i, j] / strength.max()
@@ -254,10 +261,15 @@ def word_graph(views: Mapping[str, Mapping[str, Any]], query: str, links: int = 
     return figure
 
 
+def _between_words(view: Mapping[str, Any]) -> np.ndarray:
+    """The attention between words, that from or to special tokens as nothing."""
+    word = np.array([side is not None for side in view["side"]])
+    return np.where(np.outer(word, word), np.array(view["attention"]), 0.0)
+
+
 def _from(view: Mapping[str, Any], query: str) -> np.ndarray:
     """The first query's attention to every word, special tokens as nothing."""
-    row = np.array(view["attention"])[view["words"].index(query)]
-    return np.where([side is not None for side in view["side"]], row, 0.0)
+    return _between_words(view)[view["words"].index(query)]
 
 
 def attention_summary(data: pd.DataFrame, quantities: Mapping[str, str]) -> Figure:
@@ -299,16 +311,18 @@ def factor_leads(effects: pd.DataFrame, metric: str = "accuracy") -> Figure:
     for axis, dataset in zip(axes[0], sets, strict=True):
         for k, rival in enumerate(rivals):
             for place, factor in enumerate(factors):
+                if (rival, factor) == ("none", "labels"):  # nothing is mixed, so no label either
+                    continue
                 row = effects[(effects["dataset"] == dataset) & (effects["rival"] == rival)
                               & (effects["factor"] == factor)].iloc[0]  # fmt: skip
                 y = k * (len(factors) + 1) + place
                 axis.errorbar(row["lead"], y, xerr=[[row["lead"] - row["lead_low"]], [row["lead_high"] - row["lead"]]],
                               fmt=marks[factor], color=colours[factor], capsize=3,
-                              label=factor if k == 0 else None)  # fmt: skip
+                              label=factor if k == 1 else None)  # fmt: skip
             if metric == "accuracy":
                 ends = (k * (len(factors) + 1) - 0.4, k * (len(factors) + 1) + len(factors) - 0.6)
                 axis.plot([row["printed"]] * 2, ends, color="black", linestyle=":", linewidth=2,
-                          label="printed lead" if k == 0 else None)  # fmt: skip
+                          label="printed lead" if k == 1 else None)  # fmt: skip
         axis.axvline(0, color="black", linewidth=1)
         title = TITLES.get(metric, "mean training loss, nats")
         axis.set(title=dataset, xlabel=f"{title}: AMPLIFY minus the other method")
