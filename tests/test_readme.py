@@ -1,13 +1,13 @@
 import re
 
-from mixlib import claims, methods, paths
+from mixlib import claims, methods, paths, published
 
 README = (paths.ROOT / "README.md").read_text()
 
 
 def test_the_verdicts_in_the_readme_are_those_of_the_records(monkeypatch):
     monkeypatch.delenv("MIXLIB_RESULTS", raising=False)
-    for paper in ("batchmixup", "mixup_calibration", "ssmix"):
+    for paper in published.PAPERS:
         stated = dict(re.findall(rf"^\| ({paper}-\d+) \|.*\| ([a-z ]+) \|$", README, re.MULTILINE))
         assert stated == claims.table(paper, "mini")["verdict"].to_dict()
 
