@@ -22,7 +22,7 @@ PALETTE |= {"embedmix": "#0173b2", "tmix": "#56b4e9", "ssmix": "#b03a00", "ssmix
             "ssmix_nosal_nospan": "#c9a400", "unk": "#606060"}  # fmt: skip
 PALETTE |= {"sentencemix": "#029e73", "amplify": "#b03a00", "amplify_block4": "#de8f05", "amplify_block8": "#c9a400",
             "amplify_block12": "#606060"}  # fmt: skip
-MARKERS = dict(zip(METHODS, [*"osD^vXP*p<>dHx+h8", "$4$", "$8$", "$12$", "_"], strict=True))
+MARKERS = dict(zip(METHODS, [*"osD^vXP*p<>dHx+", "$S$", "$A$", "$4$", "$8$", "$12$", "_"], strict=True))
 DASHES = dict(zip(METHODS, (
     "-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)), (0, (8, 2)), (0, (4, 1, 1, 1)), (0, (6, 2, 2, 2)),
     (0, (3, 1)), (0, (1, 1)), (0, (10, 1)), (0, (3, 3)), (0, (7, 1, 1, 1)), (0, (2, 4)), (0, (5, 2)),
@@ -85,7 +85,8 @@ def differences(data: pd.DataFrame, metrics: Sequence[str]) -> Figure:
             row = chosen.iloc[0]
             axis.errorbar(
                 row["mean"], y, xerr=[[row["mean"] - row["low"]], [row["high"] - row["mean"]]], capsize=3,
-                fmt=MARKERS[method], color=PALETTE[method], label=None if method in labelled else LABELS[method],
+                marker=MARKERS[method], linestyle="none", color=PALETTE[method],
+                label=None if method in labelled else LABELS[method],
             )  # fmt: skip
             axis.plot(row["published"], y, marker="|", markersize=13, markeredgewidth=2, color="black",
                       linestyle="none", label=None if labelled else "published")  # fmt: skip
