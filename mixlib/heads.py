@@ -59,6 +59,17 @@ def add_tanh_layers(model: nn.Module) -> None:
             module.p = 0.0
 
 
+def _last_hidden(encoder: nn.Module, ids: Tensor, mask: Tensor, types: Tensor | None) -> Tensor:
+    """Last hidden states (rows, tokens, hidden) of an encoder, with token types where rows have them."""
+    more: dict[str, Any] = {} if types is None else {"token_type_ids": types}
+    return encoder(input_ids=ids, attention_mask=mask, **more).last_hidden_state
+
+
+def _answer(logits: Tensor, labels: Tensor | None) -> SequenceClassifierOutput:
+    loss = None if labels is None else F.cross_entropy(logits, labels)
+    return SequenceClassifierOutput(loss=loss, logits=logits)
+
+
 class EntityClassifier(nn.Module):
     """A relation classifier on two entity spans (BatchMixup on FewRel, the author's code).
 
@@ -94,15 +105,12 @@ class EntityClassifier(nn.Module):
                 (:func:`mixlib.corpora.encode` makes them).
             labels: (rows,) for the loss.
         """
-        types: dict[str, Any] = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
-        hidden = self.base_model(input_ids=input_ids, attention_mask=attention_mask, **types).last_hidden_state
+        hidden = _last_hidden(self.base_model, input_ids, attention_mask, token_type_ids)
         position = torch.arange(hidden.shape[1], device=hidden.device)
         inside = (position >= entity_spans[..., :1]) & (position < entity_spans[..., 1:])  # (rows, 2, tokens)
         head, tail = (inside.to(hidden.dtype) @ hidden).unbind(1)
         pooled = torch.tanh(self.pool(torch.cat([head, tail, head * tail], -1)))
-        logits = self.classifier(self.hidden(pooled))
-        loss = None if labels is None else F.cross_entropy(logits, labels)
-        return SequenceClassifierOutput(loss=loss, logits=logits)
+        return _answer(self.classifier(self.hidden(pooled)), labels)
 
 
 class MeanClassifier(nn.Module):
@@ -130,8 +138,5 @@ class MeanClassifier(nn.Module):
         labels: Tensor | None = None,
     ) -> SequenceClassifierOutput:
         """Classify rows; all arguments are (rows, tokens), labels (rows,) for the loss."""
-        types: dict[str, Any] = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
-        hidden = self.base_model(input_ids=input_ids, attention_mask=attention_mask, **types).last_hidden_state
-        logits = self.classifier(self.dropout(hidden.mean(1)))
-        loss = None if labels is None else F.cross_entropy(logits, labels)
-        return SequenceClassifierOutput(loss=loss, logits=logits)
+        hidden = _last_hidden(self.base_model, input_ids, attention_mask, token_type_ids)
+        return _answer(self.classifier(self.dropout(hidden.mean(1))), labels)

@@ -29,6 +29,13 @@ class Verdict:
     records: tuple[str, ...] = ()
 
 
+def by_count(favour: int, against: int, of: int) -> str:
+    """The verdict when so many of the comparisons are decided as claimed, and so many against; see `directions`."""
+    if against > favour:
+        return CONTRADICTED
+    return SUPPORTED if against == 0 and 2 * favour >= of else INCONCLUSIVE
+
+
 def directions(comparisons: Sequence[Comparison]) -> Verdict:
     """The rule for "A is better than B" over several comparisons, each signed so that positive is as claimed.
 
@@ -38,12 +45,7 @@ def directions(comparisons: Sequence[Comparison]) -> Verdict:
     favour = sum(c.decided and c.mean > 0 for c in comparisons)
     against = sum(c.decided and c.mean < 0 for c in comparisons)
     same_sign = sum(c.mean > 0 for c in comparisons)
-    if against > favour:
-        verdict = CONTRADICTED
-    elif against == 0 and 2 * favour >= len(comparisons):
-        verdict = SUPPORTED
-    else:
-        verdict = INCONCLUSIVE
+    verdict = by_count(favour, against, len(comparisons))
     best = max(comparisons, key=lambda c: c.mean)
     worst = min(comparisons, key=lambda c: c.mean)
     text = (

@@ -10,7 +10,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from mixlib import corpora, published
-from mixlib.claims import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Verdict, directions, judge
+from mixlib.claims import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Verdict, by_count, directions, judge
 from mixlib.claims.ssmix import step_ratios
 from mixlib.mixing import lam_cdf, mean_partner_share
 from mixlib.protocols import amplify as protocol
@@ -110,12 +110,7 @@ def claim_3(found: _Records) -> Verdict:
     tests = variance_tests(found.data[found.data["dataset"].isin(enough)])
     lower = tests["amplify"] < tests["other"]
     favour, against = int((tests["decided"] & lower).sum()), int((tests["decided"] & ~lower).sum())
-    if against > favour:
-        verdict = CONTRADICTED
-    elif against == 0 and 2 * favour >= len(tests):
-        verdict = SUPPORTED
-    else:
-        verdict = INCONCLUSIVE
+    verdict = by_count(favour, against, len(tests))
     shown = "; ".join(
         f"{dataset}, {seeds[dataset]} seeds: {rows['amplify'].iloc[0]:.1f} against "
         + ", ".join(f"{v:.1f} ({LABELS[m]})" for m, v in zip(rows["method"], rows["other"], strict=True))
