@@ -284,7 +284,7 @@ def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
     ]
 
 
-def cell(data: pd.DataFrame, metric: str, **where: str) -> pd.Series:
+def cell(data: pd.DataFrame, metric: str, **where: object) -> pd.Series:
     """The values of one cell, indexed by seed. ``KeyError`` if it has not been run."""
     rows = data
     for column, value in where.items():

@@ -17,7 +17,7 @@ from mixlib.protocols import amplify as protocol
 from mixlib.runs import RunRecord
 from mixlib.store import Record, Store
 from mixlib.studies import StudyRecord
-from mixlib.tables import CONFIDENCE, LABELS, Comparison, compare, frame, holm, with_mean
+from mixlib.tables import CONFIDENCE, LABELS, Comparison, cell, compare, frame, holm, with_mean
 
 RIVALS = ("none", *protocol.BASELINES)
 BLOCKS = tuple(f"amplify_block{block}" for block in protocol.BLOCKS)
@@ -46,15 +46,6 @@ def conditions(records: Sequence[RunRecord]) -> pd.DataFrame:
     return pd.concat([data, pd.DataFrame(more, index=data.index)], axis=1)
 
 
-def pick(data: pd.DataFrame, metric: str = "accuracy", **where: object) -> pd.Series:
-    """A metric by seed of the rows whose columns have these values. ``KeyError`` if there are none."""
-    for column, value in where.items():
-        data = data[data[column] == value]
-    if data.empty:
-        raise KeyError(f"no runs with {where}")
-    return data.set_index("seed")[metric].sort_index()
-
-
 class _Records:
     """The records of one profile, with short words for what the claims compare."""
 
@@ -65,7 +56,7 @@ class _Records:
         self.columns = list(dict.fromkeys(self.data["dataset"])) if self.runs else []
 
     def gain(self, dataset: str, over: str, method: str = "amplify", **where: object) -> Comparison:
-        values = (pick(self.data, dataset=dataset, method=m, **where) for m in (method, over))
+        values = (cell(self.data, "accuracy", dataset=dataset, method=m, **where) for m in (method, over))
         return compare(*values, f"{dataset}, {LABELS[method]} against {LABELS[over]}")
 
 
@@ -94,9 +85,9 @@ def variance_tests(data: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for dataset in dict.fromkeys(data["dataset"]):
-        own = pick(data, dataset=dataset, method="amplify")
+        own = cell(data, "accuracy", dataset=dataset, method="amplify")
         for rival in RIVALS:
-            other = pick(data, dataset=dataset, method=rival)
+            other = cell(data, "accuracy", dataset=dataset, method=rival)
             p = float(stats.levene(own, other, center="median").pvalue)
             rows.append({"dataset": dataset, "method": rival, "seeds": len(own), "amplify": own.var(ddof=1),
                          "other": other.var(ddof=1), "p": p})  # fmt: skip
@@ -126,7 +117,7 @@ def claim_3(found: _Records) -> Verdict:
 def claim_4(found: _Records) -> Verdict:
     data = with_mean(found.data[found.data["method"] == "amplify"].assign(param=lambda d: d["n"].map("{:g}".format)))
     paper = protocol.METHODS["amplify"]["n"]
-    by_n = {n: pick(data, dataset="mean", param=str(n)) for n in protocol.DRAWS}
+    by_n = {n: cell(data, "accuracy", dataset="mean", param=str(n)) for n in protocol.DRAWS}
     comparisons = [
         compare(by_n[paper], by_n[n], f"mean of {len(found.columns)} sets, n = {paper} against {n}")
         for n in protocol.DRAWS
@@ -169,13 +160,14 @@ def claim_6(found: _Records) -> Verdict:
     (column,) = found.columns
     losses = {}
     for grouped in (True, False):
-        values = (pick(found.data, method=m, grouped=grouped) for m in ("none", "amplify"))
+        values = (cell(found.data, "accuracy", method=m, grouped=grouped) for m in ("none", "amplify"))
         name = "in batches of similar length" if grouped else "in batches of any length, with more padding"
         losses[grouped] = compare(*values, f"{column} {name}, none minus AMPLIFY")
     verdict = directions(holm(list(losses.values())))
     change = compare(
         *(
-            pick(found.data, method="none", grouped=g) - pick(found.data, method="amplify", grouped=g)
+            cell(found.data, "accuracy", method="none", grouped=g)
+            - cell(found.data, "accuracy", method="amplify", grouped=g)
             for g in (False, True)
         )
     )
@@ -209,11 +201,11 @@ def claim_8(found: _Records) -> Verdict:
     comparisons, shown = [], []
     for column in found.columns:
         for metric, name in (("train_loss", "training loss"), ("unsteadiness", "its moving deviation")):
-            own = pick(found.data, metric, dataset=column, method="amplify")
+            own = cell(found.data, metric, dataset=column, method="amplify")
             for rival in protocol.BASELINES:
-                other = pick(found.data, metric, dataset=column, method=rival)
+                other = cell(found.data, metric, dataset=column, method=rival)
                 comparisons.append(compare(100 * other, 100 * own, f"{column}, 100 x {name}, {LABELS[rival]}"))
-        tests = ", ".join(f"{LABELS[m]} {pick(found.data, 'loss', dataset=column, method=m).mean():.0f}"
+        tests = ", ".join(f"{LABELS[m]} {cell(found.data, 'loss', dataset=column, method=m).mean():.0f}"
                           for m in protocol.TABLE_2)  # fmt: skip
         shown.append(f"{column}: {tests}")
     verdict = directions(holm(comparisons))
@@ -276,7 +268,7 @@ def claim_10(found: _Records) -> Verdict:
 
 
 def _blocks(found: _Records) -> dict[str, dict[str, pd.Series]]:
-    return {c: {b: pick(found.data, dataset=c, method=b) for b in BLOCKS} for c in found.columns}
+    return {c: {b: cell(found.data, "accuracy", dataset=c, method=b) for b in BLOCKS} for c in found.columns}
 
 
 def claim_11(found: _Records) -> Verdict:
@@ -310,12 +302,9 @@ def claim_11(found: _Records) -> Verdict:
 
 def claim_12(found: _Records) -> Verdict:
     data = with_mean(found.data.assign(param=""))
-    every = pick(data, dataset="mean", method="amplify")
-    comparisons = [
-        compare(every, pick(data, dataset="mean", method=b), f"mean of {len(found.columns)} sets, all blocks against "
-                f"{LABELS[b].split(', ')[1]}")
-        for b in BLOCKS
-    ]  # fmt: skip
+    means = {m: cell(data, "accuracy", dataset="mean", method=m) for m in ("amplify", *BLOCKS)}
+    every = f"mean of {len(found.columns)} sets, all blocks against "
+    comparisons = [compare(means["amplify"], means[b], every + LABELS[b].split(", ")[1]) for b in BLOCKS]
     return directions(holm(comparisons))
 
 
@@ -337,7 +326,7 @@ def _attention(found: _Records, more: dict[str, str], less: dict[str, str]) -> V
     comparisons = []
     for sign, quantities in ((1, more), (-1, less)):
         for quantity, name in quantities.items():
-            own, other = (100 * sign * pick(data, quantity, method=m) for m in ("amplify", "embedmix"))
+            own, other = (100 * sign * cell(data, quantity, method=m) for m in ("amplify", "embedmix"))
             comparisons.append(compare(own, other, name))
     verdict = directions(holm(comparisons))
     means = data.groupby("method")[[*more, *less]].mean() * 100
@@ -366,8 +355,8 @@ def claim_15(found: _Records) -> Verdict:
     comparisons, shown = [], []
     for column in found.columns:
         drops = {
-            (method, share): pick(found.data, dataset=column, method=method, noise=0.0)
-            - pick(found.data, dataset=column, method=method, noise=share)
+            (method, share): cell(found.data, "accuracy", dataset=column, method=method, noise=0.0)
+            - cell(found.data, "accuracy", dataset=column, method=method, noise=share)
             for method in protocol.TABLE_2
             for share in protocol.NOISE
         }
@@ -411,7 +400,7 @@ def factor_effects(records: Sequence[RunRecord], metric: str = "accuracy") -> pd
                 heads = ("published", untyped) if factor in ("head", "all three") else ("own", "own")
                 schedule = "published" if factor in ("schedule", "all three") else "stated"
                 own, other = (
-                    pick(data, metric, dataset=dataset, method=m, labels=given, head=head, schedule=schedule)
+                    cell(data, metric, dataset=dataset, method=m, labels=given, head=head, schedule=schedule)
                     for m, given, head in (("amplify", "same", heads[0]), (rival, labels, heads[1]))
                 )
                 leads[factor] = own - other

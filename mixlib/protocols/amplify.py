@@ -217,14 +217,13 @@ def padding(profile: str, **overrides: Any) -> list[RunSpec]:
     ]  # fmt: skip
 
 
-LOSSES_ON = {"full": ("mrpc",), "mini": ("mrpc",), "smoke": ("mrpc",)}
 LOSS_EPOCHS = {"full": 105, "mini": 6, "smoke": 4}  # 12,000 updates of MRPC are 105 epochs
 
 
 def figure3(profile: str, **overrides: Any) -> list[RunSpec]:
     """Training loss of MRPC over more updates than Table 2 has, and without early stopping (Figure 3)."""
     longer = _whole(LOSS_EPOCHS[check_profile(profile)]) | {"early_stopping_patience": None}
-    return _on_all(profile, LOSSES_ON[profile], TABLE_2, **longer | overrides)
+    return runs(profile, "mrpc", TABLE_2, **longer | overrides)
 
 
 TIMED = [{"label": method, "method": method, "params": METHODS[method]} for method in TABLE_2 if method != "none"]
