@@ -15,7 +15,7 @@ reproduce: .venv/.ready  ## run the notebooks headless and write an HTML report
 
 test: .venv/.ready  ## lint, unit tests, then every committed notebook against its outputs
 	$(PY) -m ruff check . && $(PY) -m ruff format --check .
-	HF_HUB_OFFLINE=1 $(PY) -m pytest -n 2
+	HF_HUB_OFFLINE=1 $(PY) -m pytest -n 2 --dist loadgroup
 	HF_HUB_OFFLINE=1 TQDM_DISABLE=1 $(PY) -m pytest -n 2 --dist loadfile --nbval notebooks
 
 lab: .venv/.ready  ## open JupyterLab on the notebooks
@@ -38,5 +38,5 @@ clean:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; say make PYTHON=...") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --constraint requirements.lock torch==2.13.0
-	$(PY) -m pip install --quiet --constraint requirements.lock --editable '.[offline,test]'
+	$(PY) -m pip install --quiet --constraint requirements.lock --editable '.[offline,ray,test]'
 	touch $@

@@ -38,7 +38,33 @@ def option_profile(default: str):
 
 option_model = click.option("--model", help="in place of the profile's: tiny, all-MiniLM-L6-v2, a folder, a hub name")
 option_seeds = click.option("--seeds", type=Numbers(), help="in place of the profile's, e.g. 0-4")
-option_engine = click.option("--engine", default="local", show_default=True, help="where runs execute")
+
+
+def options_engine(command):
+    """Where runs execute, and how many at once."""
+    for option in reversed((
+        click.option("--engine", default="local", show_default=True, help="local, or ray for several runs at once"),
+        click.option("--address", help="of a Ray cluster to join, auto for this machine's [default: a Ray of our own]"),
+        click.option("--workers", type=int, help="runs at once, at most [default: as many as fit]"),
+        click.option("--cpus-per-run", type=int, help="CPUs a run takes, and threads in it [default: 1 on ray]"),
+        click.option("--gpus-per-run", type=float, help="0.25: four runs on a GPU [default: 1 where there are GPUs]"),
+        click.option("--retries", type=int, help="of a run whose worker died [default: 2]"),
+        click.option("--time-limit", type=float, help="seconds after which a run is stopped and counts as failed"),
+    )):  # fmt: skip
+        command = option(command)
+    return command
+
+
+class Shard(click.ParamType):
+    """``2/16`` as a pair of integers."""
+
+    name = "I/N"
+
+    def convert(self, value, param, ctx):
+        index, slash, count = str(value).partition("/")
+        if not (slash and index.isdigit() and count.isdigit() and int(index) < int(count)):
+            self.fail(f"{value!r} is no shard; of four they are 0/4, 1/4, 2/4 and 3/4", param, ctx)
+        return int(index), int(count)
 
 
 class Group(click.Group):
@@ -95,16 +121,17 @@ def list_(as_json: bool) -> None:
 @main.command()
 @option_profile("smoke")
 @click.option("--only", multiple=True, help="artefact id, notebook or number; may be repeated or comma-separated")
-@option_engine
+@options_engine
 @option_model
 @option_seeds
 @click.option("--fresh/--resume", default=None, help="empty record store (default at smoke), or the repository's")
 @click.option("--output", type=click.Path(path_type=Path), help="folder of the report [default: build/report/PROFILE]")
-def reproduce(profile, only, engine, model, seeds, fresh, output) -> None:
-    """Run the notebooks headless and write an HTML report."""
+def reproduce(profile, only, model, seeds, fresh, output, **engine) -> None:
+    """Run the notebooks headless and write an HTML report: first all runs they need, in one sweep."""
     from mixlib import engines, report
 
-    engines.check(engine)
+    engine = engines.describe(**engine)
+    engines.get(engine)
     chosen = [part for name in only for part in name.split(",") if part]
     index = report.reproduce(profile, chosen, engine, model, seeds, fresh, output)
     click.echo(f"Report: {index}")
@@ -123,13 +150,17 @@ def refresh(only) -> None:
 @main.command()
 @click.argument("artefacts", nargs=-1, required=True)
 @option_profile("mini")
-@option_engine
+@options_engine
 @option_model
 @option_seeds
 @click.option("--max-steps", type=click.IntRange(1), help="a trial: so many updates, few test rows, kept apart")
 @click.option("--limit", type=click.IntRange(1), help="only the first so many missing runs")
-def run(artefacts, profile, engine, model, seeds, max_steps, limit) -> None:
-    """Run what the records of these ARTEFACTS (ids, or 'all') still miss."""
+@click.option("--shard", type=Shard(), help="only this part of the grid, such as 0/16; the same in every job")
+def run(artefacts, profile, model, seeds, max_steps, limit, shard, **engine) -> None:
+    """Run what the records of these ARTEFACTS (ids, or 'all') still miss.
+
+    Exit code 1 if a run failed; the others are done then, and the next start tries the failed ones again.
+    """
     from mixlib import engines, protocols
     from mixlib.runs import RunSpec
     from mixlib.store import Store
@@ -138,7 +169,9 @@ def run(artefacts, profile, engine, model, seeds, max_steps, limit) -> None:
     specs = [spec for id_ in ids for spec in protocols.artefact_runs(id_, profile, model=model, seeds=seeds)]
     if max_steps:
         specs = [spec.trial(max_steps) for spec in specs if isinstance(spec, RunSpec)]
-    store = Store()
+    if shard:
+        specs = engines.shard(specs, *shard)
+    store, engine = Store(), engines.get(engines.describe(**engine))
     missing = store.missing(specs)
     click.echo(f"{len(set(specs))} runs, {len(missing)} to do", err=True)
     for record in engines.run_all(missing[:limit], engine, store):

@@ -24,6 +24,7 @@ from datasets import Dataset, load_dataset
 
 from mixlib import paths, synthetic
 
+NARROW = {"input_ids": np.int32, "attention_mask": np.int8, "token_type_ids": np.int8}  # as datasets stores them
 ENTITY_COLUMNS = ("head", "tail", "head_start", "head_end", "tail_start", "tail_end")
 
 
@@ -173,6 +174,15 @@ class Split:
     groups: tuple[int, ...]
 
 
+SENT: dict[tuple[str, str, bool], Split] = {}  # from the driver of a sweep: workers need no file and no network
+
+
+def splits_of(name: str) -> list[str]:
+    """The splits that :func:`sample` reads, as :func:`load_split` takes them."""
+    corpus = get(name)
+    return list(dict.fromkeys(("train", corpus.dev, corpus.test)))
+
+
 def load_split(name: str, split: str, synthetic_twin: bool = False) -> Split:
     """All rows of one split (``"validation+test"`` joins two).
 
@@ -185,6 +195,8 @@ def load_split(name: str, split: str, synthetic_twin: bool = False) -> Split:
         DataUnavailable: nowhere to be had; says where it was looked for and how to get it.
         DataDiffers: a file with another checksum, other columns or impossible labels.
     """
+    if (name, split, synthetic_twin) in SENT:
+        return SENT[name, split, synthetic_twin]
     folder = None if synthetic_twin else data_folder()
     return _load_split(name, split, synthetic_twin, str(folder) if folder else None)
 
@@ -437,7 +449,12 @@ def entity_tokens(
 
 
 def encode(
-    rows: pd.DataFrame, tokenizer: Any, max_length: int, entities: bool = False, skip_cut: bool = False
+    rows: pd.DataFrame,
+    tokenizer: Any,
+    max_length: int,
+    entities: bool = False,
+    skip_cut: bool = False,
+    known: dict[tuple[str, ...], dict[str, np.ndarray]] | None = None,
 ) -> Dataset:
     """Token ids of the texts, cut to ``max_length``, with ``labels``; padding is left to the collator.
 
@@ -447,6 +464,8 @@ def encode(
         max_length: in tokens, special ones included.
         entities: add ``entity_spans`` (2, 2): first token and token after the last, of head and tail.
         skip_cut: leave rows out whose entities were cut off by ``max_length``, instead of raising.
+        known: texts that this tokenizer has cut to this length before, and what came out; new ones are added. Not used
+            with ``entities``.
 
     Raises:
         ValueError: a row with an empty text; with ``entities``: missing columns, a span outside its text, an entity
@@ -458,7 +477,14 @@ def encode(
             raise ValueError(f"empty text in row {empty[0]} ({len(empty)} in all): leave such rows out")
     if entities:
         return _encode_entities(rows, tokenizer, max_length, skip_cut)
-    columns = tokenizer(*texts, truncation=True, max_length=max_length)
+    known = {} if known is None else known
+    keys = list(zip(*texts, strict=True))
+    if new := [key for key in dict.fromkeys(keys) if key not in known]:
+        columns = tokenizer(*map(list, zip(*new, strict=True)), truncation=True, max_length=max_length)
+        for i, key in enumerate(new):
+            known[key] = {name: np.asarray(values[i], NARROW[name]) for name, values in columns.items()}
+    names = known[keys[0]] if keys else ()
+    columns = {name: [known[key][name] for key in keys] for name in names}
     return Dataset.from_dict({**columns, "labels": rows["label"].tolist()})
 
 
@@ -492,7 +518,8 @@ def longest_first(data: Dataset) -> Dataset:
 
 
 def card(name: str, synthetic_twin: bool = False) -> dict[str, Any]:
-    """What is known of a data set: rows, share of the largest class, and content checksum of each split.
+    """What is known of a data set: rows, mean words of a row, share of the largest class, and content checksum of each
+    split.
 
     Raises:
         DataUnavailable: none of its splits is to be had.
@@ -505,8 +532,10 @@ def card(name: str, synthetic_twin: bool = False) -> dict[str, Any]:
         except DataUnavailable as error:
             missing = error
             continue
+        texts = [column for column in ("text", "text_b") if column in split.rows]
         splits[part] = {
             "rows": len(split.rows),
+            "mean_words": round(float(sum(split.rows[c].str.split().str.len().mean() for c in texts)), 1),
             "largest_class": round(float(split.rows["label"].value_counts(normalize=True).max()), 4),
             "checksum": blake2b(b"".join(sorted(split.digests)), digest_size=16).hexdigest(),
             "source": split.source,
@@ -516,6 +545,7 @@ def card(name: str, synthetic_twin: bool = False) -> dict[str, Any]:
     return {"task": corpus.task, "num_labels": corpus.num_labels, "splits": splits}
 
 
+@lru_cache(maxsize=1)
 def cards() -> dict[str, Any]:
     """The committed cards of the data that the records were made with, by name (``data/corpora.json``)."""
     return json.loads(paths.CORPORA_CARDS.read_text())

@@ -17,6 +17,7 @@ ENCODER_PARAMETERS = {"bert-base-uncased": 85e6, "distilbert-base-uncased": 43e6
 TRAIN_FLOPS = 6  # a parameter and token: 2 forward, 4 backward
 EVAL_FLOPS = 2
 GPU_FLOPS = 20e12  # batches of 16 short texts keep a data-centre GPU far below its peak
+CPU_FLOPS = 50e9  # a core
 STUDY_SECONDS = 300
 RUN_SECONDS = 2  # loading, tokenizing, starting
 ASSUMPTIONS = (
@@ -60,6 +61,11 @@ def _split_rows(dataset: str, split: str) -> int:
     splits = corpora.cards().get(dataset, {}).get("splits", {})
     rows = [splits[part]["rows"] for part in split.split("+") if part in splits]
     return sum(rows) if rows else 1000
+
+
+def relative(spec: Spec) -> float:
+    """How long a run takes, as a share of what others take on the same machine: for the time that a sweep has left."""
+    return 1 + flops(spec) / CPU_FLOPS if isinstance(spec, RunSpec) else STUDY_SECONDS
 
 
 @dataclass(frozen=True)

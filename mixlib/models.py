@@ -6,11 +6,23 @@ import importlib.util
 import os
 import re
 import string
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, BertConfig, BertTokenizer
+from transformers import (
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertConfig,
+    BertTokenizer,
+)
 from transformers.utils import logging as hf_logging
 
 from mixlib import heads, sites, synthetic
@@ -66,7 +78,12 @@ def find(name: str) -> str:
 
 
 def load(name: str, num_labels: int, dropout: float | None = None, head: str = "own") -> tuple[torch.nn.Module, Any]:
-    """A sequence classifier with a fresh head, and its tokenizer. Seed torch before the call: the head is random.
+    """A sequence classifier with a fresh head (see :func:`classifier`), and a tokenizer of its own."""
+    return classifier(name, num_labels, dropout, head), deepcopy(pretrained(base_name(name)).tokenizer)
+
+
+def classifier(name: str, num_labels: int, dropout: float | None = None, head: str = "own") -> torch.nn.Module:
+    """A sequence classifier with a fresh head. Seed torch before the call: the head is random.
 
     Args:
         name: ``"tiny"``, ``"all-MiniLM-L6-v2"``, a folder, or a name on the hub. Only safetensors weights are read.
@@ -83,36 +100,87 @@ def load(name: str, num_labels: int, dropout: float | None = None, head: str = "
         ModelUnavailable: the model is nowhere; says where it was looked for and how to get it.
     """
     heads.check(head)
-    sliced = re.fullmatch(r"(.+)\[::(\d+)\]", name)
-    model, tokenizer = _load(sliced[1] if sliced else name, num_labels, dropout)
-    if sliced:
-        keep_blocks(model, int(sliced[2]))
+    found = pretrained(base_name(name))
+    config = deepcopy(found.config)
+    config.num_labels = num_labels
+    set_dropout(config, dropout)
+    with quiet():  # a new head is what we ask for, no need for the report of missing weights
+        if found.weights is None:
+            model = AutoModelForSequenceClassification.from_config(config)
+        else:
+            model = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)].from_pretrained(
+                None, config=config, state_dict={name: tensor.clone() for name, tensor in found.weights.items()},
+                dtype=torch.float32, ignore_mismatched_sizes=True,
+            )  # fmt: skip
+    if base_name(name) != name:
+        keep_blocks(model, int(_SLICED.fullmatch(name)[2]))
     if head == "tanh":
         heads.add_tanh_layers(model)
     elif head == "entities":
         model = heads.EntityClassifier(model)
     elif head == "mean":
         model = heads.MeanClassifier(model)
-    return model, tokenizer
+    return model
 
 
-def _load(name: str, num_labels: int, dropout: float | None) -> tuple[torch.nn.Module, Any]:
+_SLICED = re.compile(r"(.+)\[::(\d+)\]")
+
+
+def base_name(name: str) -> str:
+    """The model that ``"NAME[::k]"`` keeps blocks of; other names as they are."""
+    sliced = _SLICED.fullmatch(name)
+    return sliced[1] if sliced else name
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A model as it was published, in memory: every run of a process copies it instead of reading it again.
+
+    Attributes:
+        config: of the checkpoint; copied before it is changed.
+        weights: its tensors by name, without those it lacks; ``None`` for a model that begins at random.
+        tokenizer: shared by all runs, which do not change it.
+        encoded: what it made of texts, for each ``max_length`` (see :func:`mixlib.corpora.encode`): runs of other seeds
+            and methods meet the same ones.
+    """
+
+    config: Any
+    weights: dict[str, torch.Tensor] | None
+    tokenizer: Any
+    encoded: dict[int, dict] = field(default_factory=dict)
+
+
+SENT: dict[str, Pretrained] = {}  # by base name, from the driver of a sweep: workers need no file and no network
+
+
+def pretrained(name: str) -> Pretrained:
+    """The model of this name, without slices; read once a process.
+
+    Raises:
+        ModelUnavailable: the model is nowhere; says where it was looked for and how to get it.
+    """
+    return SENT[name] if name in SENT else _pretrained(name, *version(name))
+
+
+def version(name: str) -> tuple[str, tuple[tuple[str, int], ...]]:
+    """Where a model is, and the age of its files: what it was read from is still the same while this is."""
+    place = find(name)
+    files = sorted(Path(place).glob("*")) if Path(place).is_dir() else []
+    return place, tuple((path.name, path.stat().st_mtime_ns) for path in files)
+
+
+@lru_cache(maxsize=4)
+def _pretrained(name: str, place: str, files: tuple[tuple[str, int], ...]) -> Pretrained:
     if name == TINY:
         tokenizer = tiny_tokenizer()
-        config = tiny_config(num_labels, len(tokenizer))
-        set_dropout(config, dropout)
-        return AutoModelForSequenceClassification.from_config(config), tokenizer
-    place = find(name)
-    before = hf_logging.get_verbosity()
-    hf_logging.set_verbosity_error()  # a new head is what we ask for, no need for the report of missing weights
-    hf_logging.disable_progress_bar()
+        return Pretrained(tiny_config(2, len(tokenizer)), None, tokenizer)
     try:
-        config = AutoConfig.from_pretrained(place, num_labels=num_labels)
-        set_dropout(config, dropout)
-        tokenizer = AutoTokenizer.from_pretrained(place)
-        model = AutoModelForSequenceClassification.from_pretrained(
-            place, config=config, use_safetensors=True, dtype=torch.float32, ignore_mismatched_sizes=True
-        )
+        # what the checkpoint lacks is filled in at random, and dropped again: no run may depend on who read it first
+        with quiet(), torch.random.fork_rng(devices=[]):
+            config, tokenizer = AutoConfig.from_pretrained(place), AutoTokenizer.from_pretrained(place)
+            model, info = AutoModelForSequenceClassification.from_pretrained(
+                place, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+            )
     except OSError as error:
         shelf = os.environ.get("MIXLIB_MODELS", "not set")
         hint = "pip install 'mixlib[offline]'" if name == MINILM else f"download it into $MIXLIB_MODELS/{name}"
@@ -121,10 +189,21 @@ def _load(name: str, num_labels: int, dropout: float | None) -> tuple[torch.nn.M
             f"model {name!r} is not to be had: looked for the folder {name!r}, MIXLIB_MODELS ({shelf}), and the hub "
             f"as {place!r} ({reason}). To get it: {hint}, or name one that is here: {TINY}, {MINILM} (extra offline)"
         ) from error
+    weights = {name: tensor for name, tensor in model.state_dict().items() if name not in info["missing_keys"]}
+    return Pretrained(config, weights, tokenizer)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars and no remarks of transformers, only its errors."""
+    before = hf_logging.get_verbosity()
+    hf_logging.set_verbosity_error()
+    hf_logging.disable_progress_bar()
+    try:
+        yield
     finally:
         hf_logging.set_verbosity(before)
         hf_logging.enable_progress_bar()
-    return model, tokenizer
 
 
 def keep_blocks(model: torch.nn.Module, every: int) -> None:

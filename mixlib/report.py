@@ -21,8 +21,9 @@ from nbconvert import HTMLExporter
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from tqdm import tqdm
 
-from mixlib import paths, protocols
+from mixlib import engines, paths, protocols
 from mixlib.protocols import RECIPES
+from mixlib.store import Store
 
 MARKER = ".mixlib-report"
 STYLE = """
@@ -125,14 +126,21 @@ def reproduce(
 ) -> Path:
     """Run notebooks at a profile and write the report; returns its index page.
 
+    All runs that the notebooks need are done first, in one sweep: they share workers, data and models, and one
+    progress bar. The notebooks then find their records.
+
     Args:
         profile: ``smoke``, ``mini`` or ``full``.
         only: artefact ids or notebooks, all by default.
-        engine: see :data:`mixlib.engines.ENGINES`.
+        engine: see :func:`mixlib.engines.get`.
         model, seeds: in place of the profile's.
         fresh: train from an empty record store (beside the report) instead of resuming from the repository's; by
             default only ``smoke`` does.
         output: folder of the report, by default ``build/report``.
+
+    Raises:
+        RunFailed: some runs failed; the others are done, and the notebooks were not begun.
+        ValueError: unknown names.
     """
     protocols.check_profile(profile)
     names = choose(only)
@@ -143,9 +151,15 @@ def reproduce(
     if store:
         clear(store)
         tqdm.write(f"Records go to {store}; if stopped, go on with MIXLIB_RESULTS={store} and --resume", sys.stderr)
-    parameters = {"profile": profile, "engine": engine}
-    parameters |= {"model": model} if model else {}
-    parameters |= {"seeds": list(seeds)} if seeds else {}
+    overrides = ({"model": model} if model else {}) | ({"seeds": list(seeds)} if seeds else {})
+    made_here = [id_ for id_, recipe in RECIPES.items() if recipe.notebook in names]
+    specs = [spec for id_ in made_here for spec in protocols.artefact_runs(id_, profile, **overrides)]
+    executor = engines.get(engine)
+    try:
+        engines.run_all(dict.fromkeys(specs), executor, Store(store))
+    finally:
+        executor.close()
+    parameters = {"profile": profile, "engine": engine} | overrides
     bar = tqdm(names, desc="notebooks", unit="notebook")
     for name in bar:
         bar.set_postfix_str(name)

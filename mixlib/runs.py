@@ -304,14 +304,16 @@ def fit(spec: RunSpec, store: Store | None = None) -> Fitted:
     )  # fmt: skip
     set_seed(spec.seed)  # before the model is built: its head is random
     head = heads.of_method(spec.head, spec.method)
-    model, tokenizer = models.load(spec.model, corpus.num_labels, spec.dropout, head)
+    model = models.classifier(spec.model, corpus.num_labels, spec.dropout, head)
+    pretrained = models.pretrained(models.base_name(spec.model))
+    tokenizer, known = pretrained.tokenizer, pretrained.encoded.setdefault(spec.max_length, {})
     found = {"source": data.source, **data.checksums}
     if spec.first_stage is not None:
         found["first_stage"] = _first_stage(spec.first_stage, model, store or Store())
     noisy = corpora.with_label_noise(data.train, spec.label_noise, corpus.num_labels, spec.seed)
     splits = {"train": noisy, "dev": data.dev, "test": data.test}
     encoded = {
-        name: corpora.encode(rows, tokenizer, spec.max_length, entities=head == "entities", skip_cut=True)
+        name: corpora.encode(rows, tokenizer, spec.max_length, entities=head == "entities", skip_cut=True, known=known)
         for name, rows in splits.items()
         if len(rows)
     }
@@ -384,7 +386,8 @@ def fit(spec: RunSpec, store: Store | None = None) -> Fitted:
         )
         trainer.pop_callback(PrinterCallback)
         training_clock = time.perf_counter()
-        trainer.train()
+        with models.quiet():  # a sweep has one bar
+            trainer.train()
         seconds = time.perf_counter() - training_clock
     found["train_rows"] = len(train)
     if changed := int((noisy["label"] != data.train["label"]).sum()):
@@ -442,13 +445,18 @@ def execute(spec: RunSpec, store: Store | None = None) -> RunRecord:
     )
 
 
+@lru_cache(maxsize=1)
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in LIBRARIES}
+
+
 def environment(precision: str) -> dict[str, Any]:
     """What a record says of the machine and the libraries it was made with."""
     gpu = torch.cuda.is_available()
     peak = torch.cuda.max_memory_allocated() if gpu else 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "python": platform.python_version(),
-        **{name: version(name) for name in LIBRARIES},
+        **_versions(),
         "code": code_version(),
         "device": torch.cuda.get_device_name() if gpu else platform.machine(),
         "threads": torch.get_num_threads(),

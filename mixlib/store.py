@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, dataclass, fields, replace
+from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import safetensors.torch as safetensors
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from torch import nn
 
@@ -175,6 +178,10 @@ def _write(path: Path, write: Callable[[str], object]) -> Path:
 class Store:
     """A folder of records, one JSON file a finished run, by default the repository's ``data/results``.
 
+    Several processes may use one folder at once, also from several machines that share it. Beside the records stand
+    ``.failed`` (why a run has no record), ``.json.damaged`` (what a new record took the place of), ``.safetensors``
+    (kept weights) and ``.locks`` (runs under way); none of them is committed.
+
     Args:
         folder: for runs on real data; synthetic ones go to a folder of their own that is not committed.
     """
@@ -192,7 +199,7 @@ class Store:
         """The record of this run, ``None`` if it has not been made.
 
         Raises:
-            DamagedRecord: the file is there but unusable; it is named, and has to be deleted to run it again.
+            DamagedRecord: the file is there but unusable; it is named.
         """
         path = self.path(spec)
         try:
@@ -202,14 +209,58 @@ class Store:
         try:
             record = spec.record_type.from_json(text)
         except DamagedRecord as error:
-            raise DamagedRecord(f"{path}: {error}; delete it to run it again") from error
+            raise DamagedRecord(f"{path}: {error}; running it again replaces it") from error
         if record.spec != spec:
-            raise DamagedRecord(f"{path}: holds the run {record.spec}, not {spec}; delete it to run it again")
+            raise DamagedRecord(f"{path}: holds the run {record.spec}, not {spec}; running it again replaces it")
         return record
 
     def put(self, record: Record) -> Path:
-        """Write a record by atomic rename: other processes see all of it or nothing."""
-        return _write(self.path(record.spec), lambda temporary: Path(temporary).write_text(record.to_json()))
+        """Write a record by atomic rename: other processes see all of it or nothing.
+
+        A damaged file in its place is kept beside it, and the note of an earlier failure is removed.
+        """
+        path = self.path(record.spec)
+        written = path.with_name(f"{path.name}.damaged") if path.exists() and not self._usable(record.spec) else None
+        if written:
+            shutil.copy2(path, written)
+        _write(path, lambda temporary: Path(temporary).write_text(record.to_json()))
+        self._failure_path(record.spec).unlink(missing_ok=True)
+        return path
+
+    def claim(self, spec: Spec) -> FileLock | None:
+        """Take a run, so that no other sweep on this folder starts it; ``None`` if one has taken it.
+
+        The end of this process, however it comes, lets go of what it had not given back with :meth:`release`.
+        """
+        folder = self.folder / ".locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / f"{spec.key}.lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            return None
+        return lock
+
+    @staticmethod
+    def release(lock: FileLock) -> None:
+        """Give back a run that was taken."""
+        Path(lock.lock_file).unlink(missing_ok=True)  # still held: whoever waits for this file looks for a new one
+        lock.release()
+
+    def _failure_path(self, spec: Spec) -> Path:
+        return self.path(spec).with_suffix(".failed")
+
+    def put_failure(self, spec: Spec, reason: str) -> None:
+        """Note why a run has no record, until it has one."""
+        note = json.dumps({"run": str(spec), "reason": reason, "when": datetime.now(UTC).isoformat(timespec="seconds")})
+        _write(self._failure_path(spec), lambda temporary: Path(temporary).write_text(f"{note}\n"))
+
+    def failure(self, spec: Spec) -> str | None:
+        """Why the last try of a run failed; ``None`` if it did not, or was not tried."""
+        try:
+            return json.loads(self._failure_path(spec).read_text())["reason"]
+        except (FileNotFoundError, ValueError, KeyError):
+            return None
 
     def state_path(self, spec: Spec) -> Path:
         """Where the weights of a run are kept that others start from, or would be. They are not committed."""
@@ -218,6 +269,10 @@ class Store:
     def put_state(self, spec: Spec, model: nn.Module) -> str:
         """Keep the weights of a model by atomic rename; returns their digest."""
         return digest(_write(self.state_path(spec), lambda temporary: safetensors.save_model(model, temporary)))
+
+    def put_state_bytes(self, spec: Spec, content: bytes | memoryview) -> None:
+        """Keep weights that another process wrote, given as the content of its file."""
+        _write(self.state_path(spec), lambda temporary: Path(temporary).write_bytes(content))
 
     def load_state(self, spec: Spec, model: nn.Module) -> str:
         """Read the kept weights of a run into a model of the same shape; returns their digest.

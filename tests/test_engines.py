@@ -1,16 +1,21 @@
+import io
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from threading import Timer
 
 import pytest
 
 from mixlib import engines
-from mixlib.engines import run_all
+from mixlib.engines import Local, base, run_all, shard
+from mixlib.engines.sweep import Progress
 from mixlib.runs import RunFailed, execute
-from mixlib.store import DamagedRecord, Store
+from mixlib.store import Store
+from mixlib.studies import StudySpec
 
 SWEEP = """
 import sys, torch
@@ -23,6 +28,26 @@ from mixlib.store import Store
 base = RunSpec.from_canonical({spec!r})
 run_all([replace(base, seed=s) for s in range(40)], store=Store({folder!r}), progress=False)
 """
+COUNTING = """
+from mixlib.engines import base as engine
+done, execute = [], engine.execute
+def counted(spec, store):
+    done.append(spec)
+    return execute(spec, store)
+engine.execute = counted
+"""
+# room for three records, then for less than one: what a full disk does to a write
+FULL_DISK = """
+import resource
+from mixlib.engines import sweep
+put = Store.put
+def filling(self, record):
+    path = put(self, record)
+    if len(list(path.parent.glob("*.json"))) == 3:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))
+    return path
+Store.put = filling
+run_all("""
 
 
 def test_records_come_back_in_order_and_are_run_once(tmp_path, spec, monkeypatch):
@@ -30,12 +55,12 @@ def test_records_come_back_in_order_and_are_run_once(tmp_path, spec, monkeypatch
     specs = [replace(spec, seed=s) for s in (2, 1, 2)]
     records = run_all(specs, store=store, progress=False)
     assert [r.spec.seed for r in records] == [2, 1, 2]
-    monkeypatch.setitem(engines.ENGINES, "local", lambda *a: pytest.fail("nothing is missing"))
+    monkeypatch.setattr(Local, "start", lambda *a: pytest.fail("nothing is missing"))
     assert run_all(specs, store=store, progress=False) == records
 
 
 def test_unknown_engine_is_refused(spec):
-    with pytest.raises(ValueError, match="unknown engine 'spark'; choose one of local"):
+    with pytest.raises(ValueError, match="unknown engine 'spark'; choose one of local, ray"):
         run_all([spec], engine="spark")
 
 
@@ -48,15 +73,195 @@ def test_a_poisoned_run_is_reported_and_the_rest_goes_on(tmp_path, spec):
     assert store.get(poisoned) is None
 
 
-def test_a_damaged_record_stops_the_sweep_before_anything_runs(tmp_path, spec):
+def test_a_record_cut_in_half_is_named_and_made_again(tmp_path, spec, capsys):
     store = Store(tmp_path)
+    (record,) = run_all([spec], store=store, progress=False)
     path = store.path(spec)
-    path.parent.mkdir(parents=True)
-    path.write_text("{")
+    half = path.read_text()[: path.stat().st_size // 2]
+    path.write_text(half)
     other = replace(spec, seed=77)
-    with pytest.raises(DamagedRecord, match=path.name):
-        run_all([other, spec], store=store, progress=False)
-    assert store.get(other) is None
+    again, _ = run_all([spec, other], store=store, progress=False)
+    assert again.evaluations == record.evaluations
+    assert path.name in capsys.readouterr().err
+    assert path.with_name(f"{path.name}.damaged").read_text() == half
+    assert len(store.scan()[0]) == 2
+
+
+def test_a_failure_is_noted_until_the_run_has_a_record(tmp_path, spec, monkeypatch):
+    store = Store(tmp_path)
+    poisoned = replace(spec, learning_rate=1e30)
+    assert store.failure(poisoned) is None
+    with pytest.raises(RunFailed):
+        run_all([poisoned], store=store, progress=False)
+    assert "became" in store.failure(poisoned)
+    monkeypatch.setattr(base, "execute", lambda spec, store: replace(healthy, spec=spec))
+    healthy = execute(spec)
+    run_all([poisoned], store=store, progress=False)
+    assert store.failure(poisoned) is None
+    assert not list(tmp_path.rglob("*.failed"))
+
+
+def test_a_run_that_takes_too_long_is_stopped_and_the_rest_goes_on(tmp_path, spec):
+    endless = replace(spec, num_train_epochs=1_000_000)
+    with pytest.raises(RunFailed, match=r"1 of 2 runs failed[\s\S]*longer than the time limit of 8 s"):
+        run_all([endless, spec], "local time_limit=8", Store(tmp_path), progress=False)
+    assert Store(tmp_path).get(spec) is not None
+
+
+def test_a_first_stage_is_run_before_those_that_start_from_it_and_its_failure_is_theirs(tmp_path, spec):
+    store = Store(tmp_path)
+    first = replace(spec, keep_state=True)
+    second = replace(spec, method="none", first_stage=first)
+    poisoned = replace(first, learning_rate=1e30)
+    lost = replace(second, first_stage=poisoned)
+    with pytest.raises(RunFailed, match=r"2 of 4 runs failed") as error:
+        run_all([lost, second], store=store, progress=False)
+    assert "the run that it starts from failed: " in str(error.value)
+    assert store.get(first) is not None
+    assert store.get(second) is not None
+    record = store.path(first).read_bytes()
+    store.state_path(first).unlink()
+    store.path(second).unlink()
+    run_all([second], store=store, progress=False)
+    assert store.path(first).read_bytes() == record  # the weights were made again, the record stays as it was
+
+
+def test_two_sweeps_on_one_store_share_the_work(tmp_path, spec):
+    """Each prints how many runs it did itself: together every run once."""
+    code = COUNTING + SWEEP.format(root=os.getcwd(), spec=spec.canonical(), folder=str(tmp_path)) + "print(len(done))"
+    sweeps = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        for _ in range(2)
+    ]
+    own = [int(sweep.communicate(timeout=180)[0]) for sweep in sweeps]
+    assert all(sweep.returncode == 0 for sweep in sweeps)
+    records, left_out = Store(tmp_path).scan()
+    assert len(records) == 40
+    assert left_out == {}
+    assert sum(own) == 40
+    assert min(own) > 0
+    assert not list((tmp_path / ".locks").iterdir())
+
+
+def test_what_another_sweep_has_under_way_is_waited_for(tmp_path, spec):
+    store, other = Store(tmp_path), Store(tmp_path)
+    record = execute(spec)
+    lock = other.claim(spec)
+    assert store.claim(spec) is None
+
+    def finish():
+        other.put(record)
+        other.release(lock)
+
+    Timer(1.5, finish).start()
+    assert run_all([spec], store=store, progress=False) == [record]
+
+
+def test_a_disk_that_takes_no_more_stops_the_sweep_and_leaves_nothing_half_written(tmp_path, spec):
+    folder = tmp_path / "store"
+    code = SWEEP.format(root=os.getcwd(), spec=spec.canonical(), folder=str(folder)).replace("run_all(", FULL_DISK)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=180)
+    assert "could not be written" in ended.stderr
+    assert "OSError" in ended.stderr
+    store = Store(folder)
+    records, left_out = store.scan()
+    assert len(records) == 3
+    assert left_out == {}
+    assert not [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".json"]
+    kept = {path: path.read_bytes() for path in folder.rglob("*.json")}
+    assert len(run_all([replace(spec, seed=s) for s in range(5)], store=store, progress=False)) == 5
+    assert all(path.read_bytes() == content for path, content in kept.items())
+
+
+def test_interrupting_leaves_every_finished_record_and_nothing_else(tmp_path, spec):
+    code = SWEEP.format(root=os.getcwd(), spec=spec.canonical(), folder=str(tmp_path))
+    sweep = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while len(list(tmp_path.rglob("*.json"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    sweep.send_signal(signal.SIGINT)
+    assert sweep.wait(timeout=60) != 0
+    records, left_out = Store(tmp_path).scan()
+    assert 2 <= len(records) < 40
+    assert left_out == {}
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".json"]
+
+
+def test_studies_of_time_come_last_and_have_the_machine_for_themselves(tmp_path, spec):
+    """With an engine that could do many at once, and ends them in the order they were begun."""
+
+    class Recording(Local):
+        def __init__(self):
+            super().__init__()
+            self.begun, self.beside = [], []
+
+        def room(self):
+            return 3 - len(self.begun)
+
+        def start(self, spec, store):
+            self.begun.append(spec)
+            self.beside.append((spec, len(self.begun)))
+
+        def wait(self, seconds):
+            return [base.Outcome(self.begun.pop(0), failure="not run")] if self.begun else []
+
+    timed = StudySpec(paper="ssmix", study="step_time", seed=0, synthetic=True)
+    engine = Recording()
+    with pytest.raises(RunFailed):
+        run_all([timed, *(replace(spec, seed=s) for s in range(5))], engine, Store(tmp_path), progress=False)
+    assert [count for _, count in engine.beside] == [1, 2, 3, 3, 3, 1]
+    assert engine.beside[-1][0] == timed
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_shards_are_the_whole_grid_cut_without_its_two_stages(count, spec):
+    firsts = [replace(spec, seed=s, keep_state=True) for s in range(4)]
+    grid = [*firsts, *(replace(spec, seed=s) for s in range(10, 19))]
+    grid += [replace(spec, method=m, seed=f.seed, first_stage=f) for m in ("none", "manifold_mixup") for f in firsts]
+    parts = [shard(grid, i, count) for i in range(count)]
+    assert sorted((s for part in parts for s in part), key=str) == sorted(grid, key=str)
+    assert max(map(len, parts)) - min(map(len, parts)) <= 4
+    for part in parts:
+        assert {s.first_stage for s in part if s.first_stage} <= set(part)
+    with pytest.raises(ValueError, match=f"numbered 0/{count}"):
+        shard(grid, count, count)
+
+
+def test_an_engine_is_described_by_its_name_and_options():
+    assert engines.get("local") is engines.get("local")
+    ray = engines.get("ray gpus_per_run=0.25 time_limit=60 address=auto")
+    assert (ray.gpus_per_run, ray.time_limit, ray.address, ray.retries) == (0.25, 60, "auto", 2)
+    assert engines.describe("ray", workers=2, retries=None) == "ray workers=2"
+
+
+@pytest.mark.parametrize(
+    ("description", "message"),
+    [
+        ("spark", "unknown engine 'spark'; choose one of local, ray"),
+        ("", "unknown engine ''"),
+        ("ray gpu_per_run=1", "did you mean gpus_per_run=...?"),
+        ("ray workers", "has no option 'workers'"),
+        ("local workers=2", "it has cpus_per_run, time_limit"),
+        ("ray cpus_per_run=0", "cpus_per_run must be a whole number of at least 1, got 0"),
+        ("ray workers=1.5", "workers must be a whole number of at least 1, got 1.5"),
+        ("ray time_limit=soon", "time_limit must be a number of at least 0.01, got 'soon'"),
+    ],
+)
+def test_wrong_descriptions_are_refused_with_what_would_be_right(description, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        engines.get(description)
+
+
+def test_the_bar_says_what_is_running_failed_and_left(spec):
+    specs = [replace(spec, seed=s) for s in range(4)]
+    bar = Progress(specs, file=io.StringIO(), disable=False)
+    assert bar.format_dict["left"] == "?"
+    bar.running = 2
+    bar.ended(specs[0], 10.0)
+    bar.ended(specs[1], 10.0, failed=True)
+    assert bar.format_dict["left"] == "00:10"  # two more of 10 s, two at once
+    assert "2/4" in str(bar)
+    assert "2 running, 1 failed" in str(bar)
 
 
 def test_sigkill_in_mid_sweep_loses_only_the_run_in_flight(tmp_path, spec):

@@ -23,9 +23,9 @@ def test_conda_users_get_this_project_by_pip_and_no_second_list_of_pins():
     entries = [line[2:] for line in lines if line.startswith("- ")]
     assert entries == [
         "conda-forge", "nodefaults", "python=3.11", "pip", "pip:", "--constraint requirements.lock",
-        "--editable .[offline,test]",
+        "--editable .[offline,ray,test]",
     ]  # fmt: skip
-    assert {"offline", "test"} <= set(PROJECT["optional-dependencies"])
+    assert {"offline", "ray", "test"} <= set(PROJECT["optional-dependencies"])
     assert PROJECT["requires-python"] == ">=3.11"
 
 
@@ -35,6 +35,7 @@ def test_every_dependency_is_pinned_within_its_range():
     wanted = [
         *PROJECT["dependencies"],
         *PROJECT["optional-dependencies"]["offline"],
+        *PROJECT["optional-dependencies"]["ray"],
         *PROJECT["optional-dependencies"]["test"],
     ]
     for text in wanted:

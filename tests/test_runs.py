@@ -103,7 +103,7 @@ def test_damaged_records_are_named_and_left_out(tmp_path, finished):
     values["spec"]["learning_rate"] = 1.0
     for broken in (whole[: len(whole) // 2], "", "[]", "{}", json.dumps(values)):
         path.write_text(broken)
-        with pytest.raises(DamagedRecord, match=f"{path.name}.*delete it to run it again"):
+        with pytest.raises(DamagedRecord, match=f"{path.name}.*running it again replaces it"):
             store.get(finished.spec)
         assert store.missing([finished.spec]) == [finished.spec]
         records, left_out = store.scan()

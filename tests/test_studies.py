@@ -37,7 +37,7 @@ def test_damaged_studies_are_named(tmp_path, spec):
     store = Store(tmp_path)
     path = store.put(execute(spec))
     path.write_text(path.read_text().replace('"seed": 1', '"seed": 2'))
-    with pytest.raises(DamagedRecord, match="delete it to run it again"):
+    with pytest.raises(DamagedRecord, match="running it again replaces it"):
         store.get(spec)
 
 

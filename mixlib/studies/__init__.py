@@ -20,11 +20,18 @@ from mixlib import runs
 from mixlib.store import Record, Spec
 
 STUDIES: dict[str, Callable[..., dict[str, Any]]] = {}
+TIMED: set[str] = set()
 
 
 def study(function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
     """Register a function ``(spec) -> values`` under its name."""
     STUDIES[function.__name__] = function
+    return function
+
+
+def timed(function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Mark a study that measures seconds: an engine runs nothing beside it."""
+    TIMED.add(function.__name__)
     return function
 
 

@@ -15,7 +15,7 @@ from mixlib import bench, geometry, heads, methods, runs, sites
 from mixlib.methods.batchmixup import mixed_points, shares_of
 from mixlib.mixing import sample_beta
 from mixlib.runs import RunSpec
-from mixlib.studies import StudySpec, study
+from mixlib.studies import StudySpec, study, timed
 
 CENTRE, DEVIATION = 2.0, 2.0  # of the two Gaussian clouds at (-2, -2) and (2, 2); ours, as the paper gives none
 POOL = 2000
@@ -158,6 +158,7 @@ def draw_points(
 
 
 @study
+@timed
 def epoch_time(spec: StudySpec) -> dict[str, Any]:
     """Seconds an epoch takes with each method at several n (claims 8 to 10).
 

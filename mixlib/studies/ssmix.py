@@ -11,12 +11,13 @@ from mixlib import bench, geometry, methods, runs, sites, texts
 from mixlib.methods import Draw
 from mixlib.methods.base import inputs_of, plain_loss, swapped_halves
 from mixlib.runs import RunSpec
-from mixlib.studies import StudySpec, study
+from mixlib.studies import StudySpec, study, timed
 
 PLAIN_TURNS = 2  # the plain step is what all others are divided by: it is timed more often than they are
 
 
 @study
+@timed
 def step_time(spec: StudySpec) -> dict[str, Any]:
     """Seconds a training step takes with each method on the same real batches (claims 11 and 12).
 

@@ -1,0 +1,109 @@
+"""What every engine offers to a sweep, and how one run is done wherever that is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import numpy as np
+
+from mixlib import runs, studies
+from mixlib.runs import RunFailed
+from mixlib.store import Record, Spec, Store
+from mixlib.studies import StudySpec
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """How a run ended: with a record, with the reason of its failure, or with neither, and has to be begun again.
+
+    Attributes:
+        weights: content of the file of weights that the run is to keep, where it was not done in the store's process.
+    """
+
+    spec: Spec
+    record: Record | None = None
+    failure: str | None = None
+    weights: np.ndarray | None = None
+
+
+def execute(spec: Spec, store: Store) -> Record:
+    """Do one run or study and return its record. Weights that other runs start from are taken from the store and kept
+    there; nothing else is written."""
+    return studies.execute(spec) if isinstance(spec, StudySpec) else runs.execute(spec, store)
+
+
+def attempt(spec: Spec, store: Store) -> Outcome:
+    """Do one run; failing is an outcome, because one poisoned run must not stop a sweep of hundreds."""
+    try:
+        return Outcome(spec, execute(spec, store))
+    except Exception as error:
+        return Outcome(spec, failure=why(error))
+
+
+def why(error: BaseException) -> str:
+    """The reason of a failure in a line."""
+    return str(error) if isinstance(error, RunFailed) else f"{type(error).__name__}: {error}"
+
+
+def too_long(limit: float) -> str:
+    """The reason of a run that was stopped."""
+    return f"ran longer than the time limit of {limit:g} s and was stopped"
+
+
+@dataclass(kw_only=True)
+class Engine(ABC):
+    """Where runs execute. A sweep enters it, starts runs while there is room, and waits for them.
+
+    Attributes:
+        cpus_per_run: threads of PyTorch in a run.
+        time_limit: seconds after which a run is stopped and counts as failed; no limit by default.
+
+    Raises:
+        ValueError: an option of the wrong kind or size.
+    """
+
+    name: ClassVar[str]
+    least: ClassVar[dict[str, tuple[type, float]]] = {"cpus_per_run": (int, 1), "time_limit": (float, 0.01)}
+
+    cpus_per_run: int | None = None
+    time_limit: float | None = None
+
+    def __post_init__(self) -> None:
+        for option, (kind, least) in self.least.items():
+            value = getattr(self, option)
+            right = isinstance(value, (int, kind)) and not isinstance(value, bool) and value >= least
+            if value is not None and not right:
+                number = "a whole number" if kind is int else "a number"
+                raise ValueError(f"{option} must be {number} of at least {least:g}, got {value!r}")
+
+    @classmethod
+    def options(cls) -> list[str]:
+        """The names of its options."""
+        return [item.name for item in fields(cls) if item.init]
+
+    @abstractmethod
+    def __enter__(self) -> Engine: ...
+
+    @abstractmethod
+    def __exit__(self, *exception: Any) -> None:
+        """Stop the runs under way. What the next sweep can use may be kept until :meth:`close`."""
+
+    def close(self) -> None:  # noqa: B027 (not every engine keeps something)
+        """Let go of what is kept for the next sweep of this process."""
+
+    def expect(self, count: int) -> None:  # noqa: B027 (not every engine prepares)
+        """Say how many runs are still to end, before any is started and after each."""
+
+    @abstractmethod
+    def room(self) -> int:
+        """How many runs can be started now."""
+
+    @abstractmethod
+    def start(self, spec: Spec, store: Store) -> None:
+        """Begin a run."""
+
+    @abstractmethod
+    def wait(self, seconds: float) -> list[Outcome]:
+        """The runs that ended, after about so many seconds at most where the engine can keep to it."""

@@ -1,0 +1,80 @@
+"""One run after the other in this process."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+
+from mixlib.engines.base import Engine, Outcome, attempt, too_long
+from mixlib.runs import RunFailed
+from mixlib.store import Spec, Store
+
+
+@dataclass(kw_only=True)
+class Local(Engine):
+    """One run after the other in this process.
+
+    Attributes:
+        cpus_per_run: threads of PyTorch; by default those it has.
+        time_limit: takes effect between two instructions of Python: what hangs inside a library is stopped only by
+            the engine ``ray``.
+    """
+
+    name: ClassVar[str] = "local"
+
+    _next: tuple[Spec, Store] | None = field(default=None, init=False, repr=False)
+    _threads: int = field(default=0, init=False, repr=False)
+
+    def __enter__(self) -> Local:
+        self._threads = torch.get_num_threads()
+        if self.cpus_per_run:
+            torch.set_num_threads(self.cpus_per_run)
+        # The Trainer collects garbage at every start: without this it looks through all that was ever imported
+        gc.collect()
+        gc.freeze()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._next = None
+        gc.unfreeze()
+        torch.set_num_threads(self._threads)
+
+    def room(self) -> int:
+        return int(self._next is None)
+
+    def start(self, spec: Spec, store: Store) -> None:
+        self._next = spec, store
+
+    def wait(self, seconds: float) -> list[Outcome]:
+        if self._next is None:
+            return []
+        run, self._next = self._next, None
+        with _alarm(self.time_limit):
+            return [attempt(*run)]
+
+
+@contextmanager
+def _alarm(limit: float | None) -> Iterator[None]:
+    if limit is None:
+        yield
+        return
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        raise ValueError("time_limit of the engine local needs a Unix system and the main thread; try the engine ray")
+
+    def stop(*_: Any) -> None:
+        raise RunFailed(too_long(limit))
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, limit)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -1,0 +1,252 @@
+"""Several runs at once in workers of Ray, on this machine or on a cluster."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from tqdm import tqdm
+
+from mixlib import runs
+from mixlib.engines.base import Engine, Outcome, too_long, why
+from mixlib.store import Spec, Store
+
+STATES_SENT = 4  # weights of first stages that are held for the runs that start from them
+
+
+@dataclass(eq=False)
+class _Place:
+    """A worker as the driver sees it: starting (``pending`` without ``spec``), idle (neither) or busy (both)."""
+
+    worker: Any
+    pending: Any
+    spec: Spec | None = None
+    deadline: float = float("inf")
+
+
+@dataclass(kw_only=True)
+class Ray(Engine):
+    """Several runs at once in workers of Ray (extra ``ray``), on this machine or on a cluster.
+
+    Data and weights are sent once to each worker, and records come back to the driver, which alone writes: no shared
+    disk is needed, only the same checkout of mixlib on every node. Ray on this machine is started for this process and
+    ends with it; on CPUs its workers stay for the next sweep of the process.
+
+    Attributes:
+        address: of a cluster to join, ``"auto"`` for the one that this machine belongs to; by default what
+            ``RAY_ADDRESS`` says, else Ray on this machine alone.
+        cpus_per_run: CPUs that a run takes, and threads of PyTorch in it.
+        gpus_per_run: GPUs that a run takes. 0.25 puts four runs on one, each held to a quarter of its memory. By
+            default 1 where there are GPUs, else 0.
+        workers: runs at once, at most; by default as many as fit. Where a cluster grows with demand: as many as it is
+            to grow to.
+        retries: how often a run is begun again after its worker died.
+        time_limit: a run that takes longer is stopped, with its worker.
+
+    Raises:
+        ValueError: an option of the wrong kind or size, or the package ``ray`` is not there.
+    """
+
+    name: ClassVar[str] = "ray"
+    private: ClassVar[bool] = False  # whether the Ray of this process was started by it, and ends with it
+    keeper: ClassVar[Ray | None] = None  # the engine whose workers wait for another sweep
+    least: ClassVar[dict[str, tuple[type, float]]] = {
+        **Engine.least, "gpus_per_run": (float, 0), "workers": (int, 1), "retries": (int, 0),
+    }  # fmt: skip
+
+    address: str | None = None
+    cpus_per_run: int = 1
+    gpus_per_run: float | None = None
+    workers: int | None = None
+    retries: int = 2
+
+    _places: list[_Place] = field(default_factory=list, init=False, repr=False)
+    _deaths: Counter[Spec | None] = field(default_factory=Counter, init=False, repr=False)
+    _sent: dict[Any, tuple[Any, Any]] = field(default_factory=dict, init=False, repr=False)
+    _states: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    _gpus: float = field(default=0.0, init=False, repr=False)
+    _scratch: str | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        try:
+            import ray  # noqa: F401
+        except ImportError as error:
+            raise ValueError("the engine ray needs the package ray: pip install 'mixlib[ray]'") from error
+
+    def __enter__(self) -> Ray:
+        import ray
+
+        if not ray.is_initialized():
+            self.close()  # what belonged to a Ray that is gone
+            address = self.address or os.environ.get("RAY_ADDRESS") or "local"
+            Ray.private = address == "local"
+            options = {"include_dashboard": False} if Ray.private else {}
+            try:
+                ray.init(address, log_to_driver=False, logging_level="error", **options)
+            except ConnectionError as error:
+                raise ConnectionError(
+                    f"no Ray cluster at {address!r} ({str(error).splitlines()[0]}): start one with `ray start --head`, "
+                    "or leave the address out (and RAY_ADDRESS unset) to use this machine alone"
+                ) from error
+            if threading.current_thread() is threading.main_thread():  # how batch systems end a job; Ray's own aborts
+                signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+        if Ray.keeper not in (None, self):
+            Ray.keeper.release()  # they hold the CPUs that ours need
+        Ray.keeper = None
+        self._gpus = self.gpus_per_run
+        if self._gpus is None:
+            self._gpus = float(ray.cluster_resources().get("GPU", 0) > 0)
+        if not self._fitting():
+            offered = ray.cluster_resources()
+            short = (
+                f"a run asks for {self.cpus_per_run} CPUs and {self._gpus:g} GPUs on one node, but there are "
+                f"{offered.get('CPU', 0):g} CPUs and {offered.get('GPU', 0):g} GPUs in all"
+            )
+            if Ray.private:
+                raise ValueError(f"{short}: change cpus_per_run or gpus_per_run")
+            tqdm.write(f"{short} at present; waiting for more", sys.stderr)
+        if not self._scratch:
+            self._scratch = tempfile.mkdtemp(prefix=f"mixlib-sweep-{os.getpid()}-")
+            atexit.register(self.close)
+        self._deaths.clear()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        if Ray.private and not self._gpus and exception[0] is None:
+            for place in [place for place in self._places if place.spec is not None]:
+                self._dismiss(place)
+            Ray.keeper = self
+        else:
+            self.close()
+
+    def close(self) -> None:
+        import ray
+
+        self.release()
+        if Ray.private and ray.is_initialized():
+            ray.shutdown()
+        Ray.private = False
+
+    def release(self) -> None:
+        """Let the workers go, and what was sent to them."""
+        for place in list(self._places):
+            self._dismiss(place)
+        self._sent.clear()
+        self._states.clear()
+        if Ray.keeper is self:
+            Ray.keeper = None
+        if self._scratch:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._scratch = None
+            atexit.unregister(self.close)
+
+    def expect(self, count: int) -> None:
+        import ray
+
+        from mixlib.engines.worker import Worker
+
+        wanted = min(count, self.workers or max(1, self._fitting()))
+        for _ in range(wanted - len(self._places)):
+            kind = ray.remote(num_cpus=self.cpus_per_run, num_gpus=self._gpus)(Worker)
+            worker = kind.remote(runs.code_version(), self.cpus_per_run, self._gpus, self._scratch)
+            self._places.append(_Place(worker, worker.process.remote()))
+
+    def _fitting(self) -> int:
+        """Runs that the nodes there are could do at once."""
+        import ray
+
+        def fit(resources: dict[str, float]) -> int:
+            by_gpu = resources.get("GPU", 0) / self._gpus + 1e-6 if self._gpus else float("inf")
+            return int(min(resources.get("CPU", 0) / self.cpus_per_run, by_gpu))
+
+        return sum(fit(node["Resources"]) for node in ray.nodes() if node["Alive"])
+
+    def room(self) -> int:
+        return sum(place.pending is None for place in self._places)
+
+    def start(self, spec: Spec, store: Store) -> None:
+        from mixlib.engines.worker import inputs
+
+        sent = {wanted: self._send(wanted, origin) for wanted, origin in inputs(spec).items()}
+        first = getattr(spec, "first_stage", None)
+        weights = None if first is None else self._send_weights(first, store)
+        place = next(place for place in self._places if place.pending is None)
+        place.spec, place.pending = spec, place.worker.run.remote(spec, sent, weights)
+        if self.time_limit is not None:
+            place.deadline = time.monotonic() + self.time_limit
+
+    def wait(self, seconds: float) -> list[Outcome]:
+        import ray
+
+        waiting = {place.pending: place for place in self._places if place.pending is not None}
+        if not waiting:
+            return []
+        seconds = min(seconds, *(max(0.0, place.deadline - time.monotonic()) for place in waiting.values()))
+        ended, _ = ray.wait(list(waiting), num_returns=1, timeout=seconds)
+        outcomes = [self._ended(waiting[reference]) for reference in ended]
+        for place in [place for place in self._places if place.deadline <= time.monotonic()]:
+            outcomes.append(Outcome(place.spec, failure=too_long(self.time_limit)))
+            self._dismiss(place)
+        return [outcome for outcome in outcomes if outcome]
+
+    def _ended(self, place: _Place) -> Outcome | None:
+        """What came of a worker's start (nothing, if it is up) or run."""
+        import ray
+
+        spec = place.spec
+        try:
+            result = ray.get(place.pending)
+        except ray.exceptions.RayActorError as error:
+            self._dismiss(place)
+            self._deaths[spec] += 1
+            if spec is None and (error.actor_init_failed or self._deaths[spec] > self.retries):
+                raise RuntimeError(f"workers cannot start: {str(error).strip().splitlines()[-1]}") from error
+            if self._deaths[spec] <= self.retries:
+                return Outcome(spec) if spec else None
+            times = "once" if self._deaths[spec] == 1 else f"{self._deaths[spec]} times"
+            return Outcome(spec, failure=f"its worker died {times} (killed, out of memory, or its machine is gone)")
+        except ray.exceptions.RayTaskError as error:  # beside the run itself, such as a full disk on its node
+            result = Outcome(spec, failure=why(error.cause))
+        place.spec, place.pending, place.deadline = None, None, float("inf")
+        return result if spec else None
+
+    def _dismiss(self, place: _Place) -> None:
+        import ray
+
+        self._places.remove(place)
+        if ray.is_initialized():
+            ray.kill(place.worker)
+
+    def _send(self, wanted: Any, origin: Any) -> tuple[Any, Any]:
+        """The origin of an input and where workers can fetch it; ``None`` if it is not to be had here."""
+        import ray
+
+        from mixlib.engines.worker import load
+
+        if wanted not in self._sent or self._sent[wanted][0] != origin:
+            try:
+                self._sent[wanted] = origin, ray.put(load(wanted))
+            except OSError:
+                self._sent[wanted] = origin, None
+        return self._sent[wanted]
+
+    def _send_weights(self, first: Spec, store: Store) -> Any:
+        import ray
+
+        if first.key not in self._states:
+            while len(self._states) >= STATES_SENT:
+                del self._states[next(iter(self._states))]
+            self._states[first.key] = ray.put(np.fromfile(store.state_path(first), np.uint8))
+        return self._states[first.key]

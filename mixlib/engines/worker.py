@@ -1,0 +1,112 @@
+"""What a worker of the engine ``ray`` does: it holds data and weights in memory and does one run after the other."""
+
+from __future__ import annotations
+
+import gc
+import os
+import platform
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+
+from mixlib import corpora, models, runs
+from mixlib.engines.base import Outcome, attempt
+from mixlib.runs import RunSpec
+from mixlib.store import Spec, Store
+
+Input = tuple[Any, ...]  # ("split", data set, split, synthetic) or ("model", name)
+
+
+def inputs(spec: Spec) -> dict[Input, Any]:
+    """What a run reads, so that it can be sent to a worker, and from where: if that changes, it is sent again.
+
+    A study of a run reads what that run reads.
+    """
+    if not isinstance(spec, RunSpec):
+        about = spec.params.get("run")
+        return inputs(RunSpec.from_canonical({**about, "seed": spec.seed})) if about else {}
+    splits = {
+        ("split", spec.dataset, split, spec.synthetic): corpora.data_folder()
+        for split in corpora.splits_of(spec.dataset)
+    }
+    name = models.base_name(spec.model)
+    return {**splits, ("model", name): models.version(name)}
+
+
+def load(wanted: Input) -> Any:
+    """What is sent for an input; ``OSError`` if it is not to be had here."""
+    kind, *what = wanted
+    return corpora.load_split(*what) if kind == "split" else models.pretrained(*what)
+
+
+class Worker:
+    """Lives in a process of its own, on any node. It needs no file of the driver's, and no network.
+
+    Args:
+        code: :func:`mixlib.runs.code_version` of the driver.
+        threads: of PyTorch.
+        gpu_share: share of a GPU's memory that this process may take, where it is below 1.
+        scratch: folder for temporary files; the driver removes it where they share a disk.
+
+    Raises:
+        RuntimeError: this node has another version of mixlib.
+    """
+
+    def __init__(self, code: str, threads: int, gpu_share: float, scratch: str) -> None:
+        if runs.code_version() != code:
+            raise RuntimeError(
+                f"{platform.node()} has mixlib {runs.code_version()}, the driver has {code}: the records of a sweep "
+                "have to come from the same code; install the same checkout on every node"
+            )
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"
+        torch.set_num_threads(threads)
+        if 0 < gpu_share < 1 and torch.cuda.is_available():
+            torch.cuda.set_per_process_memory_fraction(gpu_share)  # to Ray a share is only a number
+        Path(scratch).mkdir(parents=True, exist_ok=True)
+        tempfile.tempdir = scratch
+        self._store = Store(tempfile.mkdtemp(prefix="weights-"))
+        self._has: dict[Input, Any] = {}
+        gc.collect()
+        gc.freeze()  # as the engine local does
+
+    def process(self) -> tuple[str, int]:
+        """Name of the machine and number of the process; returns when the worker is up."""
+        return platform.node(), os.getpid()
+
+    def run(
+        self, spec: Spec, sent: Mapping[Input, tuple[Any, ray.ObjectRef | None]], weights: np.ndarray | None
+    ) -> Outcome:
+        """Do one run.
+
+        Args:
+            spec: the run.
+            sent: of each input, where it comes from and where it can be fetched, which is done once; ``None`` for one
+                that has to be found on this node.
+            weights: content of the file of weights that the run starts from, if it starts from another run.
+        """
+        for wanted, (origin, reference) in sent.items():
+            if wanted not in self._has or self._has[wanted] != origin:
+                self._receive(wanted, reference)
+                self._has[wanted] = origin
+        first, kept = getattr(spec, "first_stage", None), self._store.state_path(spec)
+        try:
+            if weights is not None:
+                self._store.put_state_bytes(first, weights)
+            outcome = attempt(spec, self._store)
+            return replace(outcome, weights=np.fromfile(kept, np.uint8)) if kept.exists() else outcome
+        finally:
+            for path in [kept, *([self._store.state_path(first)] if first else [])]:
+                path.unlink(missing_ok=True)
+
+    @staticmethod
+    def _receive(wanted: Input, reference: ray.ObjectRef | None) -> None:
+        held, key = (corpora.SENT, wanted[1:]) if wanted[0] == "split" else (models.SENT, wanted[1])
+        held.pop(key, None)
+        if reference is not None:
+            held[key] = ray.get(reference)

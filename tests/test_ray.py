@@ -1,0 +1,208 @@
+"""The engine ``ray``, with real workers of a real Ray. One process does all of these, so that Ray is started once."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from threading import Thread
+
+import psutil
+import pytest
+
+from mixlib import engines, synthetic
+from mixlib.engines import run_all
+from mixlib.protocols import artefact_runs
+from mixlib.runs import RunFailed
+from mixlib.store import Store
+
+pytestmark = pytest.mark.xdist_group("ray")
+ENGINE = "ray workers=2 time_limit=60"
+SWEEP = """
+import sys
+from dataclasses import replace
+from mixlib.engines import run_all
+from mixlib.runs import RunSpec
+from mixlib.store import Store
+base = RunSpec.from_canonical({spec!r})
+run_all([replace(base, seed=s) for s in range(300)], "ray workers=2", Store({folder!r}), progress=False)
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _end_ray():
+    yield
+    engines.get(ENGINE).close()
+
+
+def busy_workers():
+    """The worker processes of the sweeps of this process that are doing a run, by number."""
+    found = set()
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it may end meanwhile
+            if " ".join(process.cmdline()).startswith("ray::Worker.run"):
+                found.add(process.pid)
+    return found
+
+
+def when(condition, then):
+    """Call ``then`` from another thread as soon as the condition holds."""
+
+    def watch():
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            if found := condition():
+                then(found)
+                return
+            time.sleep(0.05)
+
+    thread = Thread(target=watch, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_it_gives_the_numbers_of_the_local_engine_bit_for_bit(tmp_path, spec):
+    first = replace(spec, keep_state=True)
+    specs = [
+        replace(spec, dataset="mrpc", method="ssmix"),
+        replace(spec, method="batchmixup", head="tanh"),
+        replace(spec, dataset="fewrel", method="none", head="entities", train_size=84, dev_size=42, test_size=42),
+        replace(spec, method="embedmix", seed=4, label_noise=0.25),
+        replace(spec, method="amplify", first_stage=first),
+        artefact_runs("ssmix-figure2", "smoke")[0],
+    ]
+    local, ray = Store(tmp_path / "local"), Store(tmp_path / "ray")
+    here = run_all(specs, "local cpus_per_run=1", local, progress=False)
+    there = run_all(specs, ENGINE, ray, progress=False)
+    assert [record.spec for record in there] == specs
+    for one, other in zip(here[:-1], there[:-1], strict=True):
+        assert other.evaluations == one.evaluations
+        assert other.train_losses == one.train_losses
+        assert other.reliability == one.reliability
+        assert other.data == one.data
+        assert other.environment["threads"] == 1
+    assert there[-1].values == here[-1].values
+    assert ray.state_path(first).read_bytes() == local.state_path(first).read_bytes()
+    assert not list((tmp_path / "ray" / ".locks").iterdir())
+
+
+def test_data_and_model_are_the_drivers(tmp_path, spec, monkeypatch, tiny):
+    """The workers were started before these folders existed, and know nothing of them."""
+    for split in ("train", "validation", "test"):
+        path = tmp_path / "data" / "mrpc" / f"{split}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        synthetic.twin("mrpc", split, "pair", 2).to_parquet(path)
+    for part in tiny:
+        part.save_pretrained(tmp_path / "models" / "mine")
+    monkeypatch.setenv("MIXLIB_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("MIXLIB_MODELS", str(tmp_path / "models"))
+    real = replace(spec, dataset="mrpc", model="mine", synthetic=False)
+    here, there = (run_all([real], e, Store(tmp_path / e[:3]), progress=False)[0] for e in ("local", ENGINE))
+    assert there.evaluations == here.evaluations
+    assert there.data["source"] == "MIXLIB_DATA"
+
+
+def test_what_nobody_has_is_reported_as_by_the_local_engine(tmp_path, spec, no_data):
+    with pytest.raises(RunFailed, match="data set 'mrpc', split 'train', is not to be had"):
+        run_all([replace(spec, dataset="mrpc", synthetic=False)], ENGINE, Store(tmp_path), progress=False)
+
+
+def test_a_killed_worker_costs_only_its_run_which_is_begun_again(tmp_path, spec):
+    store = Store(tmp_path)
+    specs = [replace(spec, seed=s, num_train_epochs=6) for s in range(12)]
+    killed = []
+
+    def kill(pids):
+        killed.append(min(pids))
+        os.kill(min(pids), signal.SIGKILL)
+
+    thread = when(lambda: len(list(tmp_path.rglob("*.json"))) >= 2 and busy_workers(), kill)
+    records = run_all(specs, ENGINE, store, progress=False)
+    thread.join()
+    assert killed
+    assert not psutil.pid_exists(killed[0]) or psutil.Process(killed[0]).status() == psutil.STATUS_ZOMBIE
+    assert [record.spec for record in records] == specs
+    assert len(list(tmp_path.rglob("*.json"))) == 12
+    assert store.scan()[1] == {}
+    alone = run_all(specs[:3], "local cpus_per_run=1", Store(tmp_path / "again"), progress=False)
+    assert [r.evaluations for r in records[:3]] == [r.evaluations for r in alone]
+
+
+def test_a_run_that_hangs_or_fails_or_loses_its_worker_is_reported_and_the_rest_goes_on(tmp_path, spec):
+    store = Store(tmp_path)
+    endless = replace(spec, num_train_epochs=1_000_000)
+    poisoned = replace(spec, learning_rate=1e30)
+    good = [replace(spec, seed=s) for s in (10, 11)]
+    with pytest.raises(RunFailed, match="2 of 4 runs failed") as error:
+        run_all([endless, poisoned, *good], "ray workers=2 time_limit=5", store, progress=False)
+    assert "longer than the time limit of 5 s" in str(error.value)
+    assert "became" in str(error.value)
+    assert not store.missing(good)
+    assert "time limit" in store.failure(endless)
+
+
+def test_a_run_whose_worker_dies_again_and_again_is_given_up(tmp_path, spec):
+    endless = replace(spec, num_train_epochs=1_000_000)
+    when(busy_workers, lambda pids: [os.kill(pid, signal.SIGKILL) for pid in pids])
+    with pytest.raises(RunFailed, match="its worker died once"):
+        run_all([endless], "ray workers=1 retries=0 time_limit=60", Store(tmp_path), progress=False)
+
+
+def descendants(pid):
+    return psutil.Process(pid).children(recursive=True)
+
+
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGKILL])
+def test_a_driver_that_is_stopped_leaves_every_finished_record_and_no_process(tmp_path, spec, sig):
+    store = Store(tmp_path)
+    code = SWEEP.format(spec=spec.canonical(), folder=str(tmp_path))
+    driver = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    deadline = time.monotonic() + 120
+    while len(list(tmp_path.rglob("*.json"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    started = descendants(driver.pid)
+    assert len(started) > 2
+    driver.send_signal(sig)
+    assert driver.wait(timeout=60) != 0
+    _, alive = psutil.wait_procs(started, timeout=90)
+    assert alive == []
+    records, left_out = store.scan()
+    assert 3 <= len(records) < 300
+    assert left_out == {}
+    kept = {path: path.read_bytes() for path in tmp_path.rglob("*.json")}
+    seeds = range(len(records) + 2)
+    assert len(run_all([replace(spec, seed=s) for s in seeds], store=store, progress=False)) == len(seeds)
+    assert all(path.read_bytes() == content for path, content in kept.items())
+
+
+def test_what_this_machine_cannot_give_is_said_before_anything_runs(tmp_path, spec):
+    with pytest.raises(ValueError, match="a run asks for 5000 CPUs and 0 GPUs on one node, but there are"):
+        run_all([spec], "ray cpus_per_run=5000", Store(tmp_path), progress=False)
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_a_node_with_other_code_is_refused(tmp_path, spec, monkeypatch):
+    from mixlib import runs
+
+    monkeypatch.setattr(runs, "code_version", lambda: "0.0.1+other")
+    with pytest.raises(RuntimeError, match=r"workers cannot start: .*the same checkout on every node"):
+        run_all([spec], "ray workers=1", Store(tmp_path), progress=False)
+
+
+def test_no_cluster_where_one_was_named(tmp_path, spec):
+    engines.get(ENGINE).close()
+    with pytest.raises(ConnectionError, match="ray start --head"):
+        run_all([spec], "ray address=127.0.0.1:1", Store(tmp_path), progress=False)
+
+
+def test_scratch_folders_go(tmp_path):
+    import tempfile
+
+    engines.get(ENGINE).close()
+    mine = f"mixlib-sweep-{os.getpid()}-"
+    assert not [path for path in Path(tempfile.gettempdir()).iterdir() if path.name.startswith(mine)]
