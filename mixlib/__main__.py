@@ -178,28 +178,58 @@ def run(artefacts, profile, model, seeds, max_steps, limit, shard, **engine) -> 
         click.echo(f"{record.spec}: {record.summary}")
 
 
+def _state(profile: str, name: str, specs: list, store, known) -> dict:
+    missing = store.missing(specs)
+    cost = known.estimate(missing)
+    return {
+        "profile": profile,
+        "artefact": name,
+        "runs": len(specs),
+        "done": len(specs) - len(missing),
+        "failed": sum(store.failure(spec) is not None for spec in missing),
+        "missing": len(missing),
+        "seconds": round(cost.seconds, 1),
+        "seconds_of": cost.machine,
+        "gpu_hours": round(cost.gpu_seconds / 3600, 3),
+        "rest": str(cost) if missing else "complete",
+    }
+
+
 @main.command()
+@click.argument("artefacts", nargs=-1)
 @click.option("--profile", "profiles", multiple=True, help="smoke, mini or full [default: all]")
 @option_model
-def status(profiles, model) -> None:
-    """Runs done and missing of each artefact, and what the missing ones would cost."""
-    from mixlib import costs, protocols
+@option_seeds
+@click.option("--json", "as_json", is_flag=True, help="an array of objects on standard output, nothing else")
+def status(artefacts, profiles, model, seeds, as_json) -> None:
+    """Runs done, failed and missing of each artefact (or of these ARTEFACTS), and what the rest would cost.
+
+    A failed run is a missing one whose last try ended in an error.
+    """
+    from mixlib import costs, protocols, runs
     from mixlib.store import Store
 
     store = Store()
     records, left_out = store.scan()
+    known, rows = costs.Costs(records, runs.machine_class()), []
     for profile in profiles or protocols.PROFILES:
         protocols.check_profile(profile)
-        click.echo(f"{profile}")
-        for artefact in protocols.artefacts():
-            specs = list(dict.fromkeys(protocols.artefact_runs(artefact.id, profile, model=model)))
-            if not specs:
-                continue
-            missing = store.missing(specs)
-            cost = costs.estimate(missing, records)
-            rest = f"rest about {costs.as_text(cost.seconds)} ({cost.basis})" if missing else "complete"
-            click.echo(f"  {artefact.id:22} {len(specs) - len(missing):4} of {len(specs):4} done, {rest}")
-    click.echo(costs.ASSUMPTIONS)
+        everything: dict = {}
+        for id_ in artefacts or [a.id for a in protocols.artefacts()]:
+            specs = dict.fromkeys(protocols.artefact_runs(id_, profile, model=model, seeds=seeds))
+            everything |= specs
+            if specs:
+                rows.append(_state(profile, id_, list(specs), store, known))
+        if not artefacts:
+            rows.append(_state(profile, "all, each run once", list(everything), store, known))
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+    else:
+        click.echo(f"{'':8} {'':24} {'done':>5} {'failed':>6} {'missing':>7}   the rest")
+        for row in rows:
+            counts = f"{row['done']:5} {row['failed']:6} {row['missing']:7}"
+            click.echo(f"{row['profile']:8} {row['artefact']:24} {counts}   {row['rest']}")
+        click.echo(costs.ASSUMPTIONS)
     for path, reason in left_out.items():
         click.echo(f"left out: {path}: {reason}", err=True)
 

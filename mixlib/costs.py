@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
-from statistics import median
+from statistics import mean, median
+
+import numpy as np
+from scipy.optimize import nnls
 
 from mixlib import corpora, methods
 from mixlib.runs import RunSpec
@@ -16,35 +20,56 @@ ENCODER_PARAMETERS = {"bert-base-uncased": 85e6, "distilbert-base-uncased": 43e6
                       "all-MiniLM-L6-v2": 10.6e6, "tiny": 0.02e6}  # fmt: skip
 TRAIN_FLOPS = 6  # a parameter and token: 2 forward, 4 backward
 EVAL_FLOPS = 2
-GPU_FLOPS = 20e12  # batches of 16 short texts keep a data-centre GPU far below its peak
-CPU_FLOPS = 50e9  # a core
+TOKENS_A_WORD, PADDING = 1.3, 1.2
+GPU_FLOPS = 20e12  # what batches of 16 short texts get out of a data-centre GPU
+GPU_UPDATE_SECONDS = 0.02  # starting the kernels of an update, however small the batch
+RUN_SECONDS = 1  # loading, tokenizing, starting
 STUDY_SECONDS = 300
-RUN_SECONDS = 2  # loading, tokenizing, starting
+CPU_FLOPS = 50e9  # a core
 ASSUMPTIONS = (
-    "Assumed for runs of a kind that was never run here: every text fills max_length (an upper bound), 6 floating "
-    "point operations a parameter and token for training and 2 for evaluation, 85 M parameters for bert-base and 303 M "
-    f"for roberta-large outside the embeddings, a GPU that sustains {GPU_FLOPS / 1e12:.0f} TFLOP/s on small batches in "
-    f"bf16, and {RUN_SECONDS} s a run beside training; {STUDY_SECONDS} s for a study. Runs one after the other."
+    f"GPU-hours are counted, not measured: {TRAIN_FLOPS} floating point operations a parameter and token for training, "
+    f"{EVAL_FLOPS} for evaluation; 85 M parameters for bert-base and 303 M for roberta-large outside the embeddings; "
+    f"{TOKENS_A_WORD:g} tokens a word and {PADDING:g} times that with padding (word counts: data/corpora.json), or "
+    f"max_length where a data set is not in it; a GPU that sustains {GPU_FLOPS / 1e12:.0f} TFLOP/s in bf16 and needs "
+    f"{1000 * GPU_UPDATE_SECONDS:.0f} ms an update beside that; {RUN_SECONDS} s a run, {STUDY_SECONDS} s a study. One "
+    "run after the other; what several at once gain, `bench --sweep` measures."
 )
 
 
-def flops(spec: RunSpec) -> float:
-    """Upper bound of the floating point operations of a run, padding every text to ``max_length``.
+@dataclass(frozen=True)
+class Work:
+    """What a run amounts to: floating point operations and optimizer updates."""
 
-    Splits taken whole count as large as the committed cards say. Unknown models count as BERT-base.
-    """
+    flops: float
+    updates: float
+
+
+def work(spec: RunSpec) -> Work:
+    """What a run amounts to. Splits taken whole count as large as the committed cards say, unknown models as BERT-base,
+    texts of unknown length as ``max_length`` tokens."""
     whole = spec.model.partition("[")[0]  # some of its blocks count as all of them
     parameters = ENCODER_PARAMETERS.get(whole, ENCODER_PARAMETERS["bert-base-uncased"])
     method = methods.get(spec.method, **spec.method_params)
     steps = math.ceil(train_rows(spec) / spec.batch_size) * method.updates_per_batch
-    rows = train_rows(spec) * spec.num_train_epochs * method.updates_per_batch
-    trained = method.passes * min(rows, (spec.max_steps or 10**12) * spec.batch_size)
+    updates = min(steps * spec.num_train_epochs, spec.max_steps or 10**12)
+    trained = method.passes * min(train_rows(spec) * spec.num_train_epochs * method.updates_per_batch,
+                                  updates * spec.batch_size)  # fmt: skip
     corpus = corpora.get(spec.dataset)
     wanted = ((spec.dev_size, corpus.dev), (spec.test_size, corpus.test))
     evaluated = sum(_split_rows(spec.dataset, split) if size is None else size for size, split in wanted)
     every = min(steps * spec.eval_epochs, spec.eval_steps or 10**12)
     evaluations = 1 if spec.max_steps else steps * spec.num_train_epochs // every
-    return parameters * spec.max_length * (TRAIN_FLOPS * trained + EVAL_FLOPS * evaluated * evaluations)
+    operations = TRAIN_FLOPS * trained + EVAL_FLOPS * evaluated * evaluations
+    return Work(parameters * tokens(spec) * operations, updates)
+
+
+def tokens(spec: RunSpec) -> float:
+    """Tokens of a text of a run, with padding."""
+    splits = corpora.cards().get(spec.dataset, {}).get("splits", {})
+    words = [split["mean_words"] for split in splits.values()]
+    if not words or spec.head == "mean":  # that head's rows are padded to max_length
+        return spec.max_length
+    return min(spec.max_length, PADDING * (TOKENS_A_WORD * mean(words) + 3))
 
 
 def train_rows(spec: RunSpec) -> float:
@@ -65,45 +90,88 @@ def _split_rows(dataset: str, split: str) -> int:
 
 def relative(spec: Spec) -> float:
     """How long a run takes, as a share of what others take on the same machine: for the time that a sweep has left."""
-    return 1 + flops(spec) / CPU_FLOPS if isinstance(spec, RunSpec) else STUDY_SECONDS
+    return 1 + work(spec).flops / CPU_FLOPS if isinstance(spec, RunSpec) else STUDY_SECONDS
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds that runs will take one after the other, and what that rests on."""
+    """What runs will take one after the other.
+
+    Attributes:
+        seconds: of those whose kind was run before, on a machine as that was.
+        machine: what that was.
+        gpu_seconds: of the others, on a GPU, by counting (:data:`ASSUMPTIONS`).
+    """
 
     seconds: float
-    basis: str
+    machine: str
+    gpu_seconds: float
+
+    def __str__(self) -> str:
+        here = f"{as_text(self.seconds)} by records of a {self.machine}" if self.seconds else ""
+        hours = self.gpu_seconds / 3600
+        there = f"{hours:.0f}" if hours >= 10 else f"{hours:.2g}"
+        there = f"{there} GPU-hours by counting" if hours else ""
+        return "about " + " and ".join(filter(None, [here, there])) if here or there else "nothing"
 
 
-def estimate(specs: Sequence[Spec], records: Iterable[Record]) -> Estimate:
-    """What these runs would take.
+class Costs:
+    """What runs take, learned from records: of this machine where it has some, else of the one that has most.
 
-    A run of a cell that has records takes their median time; another one of the same model takes the time that
-    records of that model need per operation; a model without records is counted in GPU time.
+    Args:
+        records: of any machine.
+        machine: this one, as :func:`mixlib.runs.machine_class` names it.
     """
-    by_cell: dict[Spec, list[float]] = {}
-    per_flop: dict[str, list[float]] = {}
-    for record in records:
-        seconds = record.timing["total_seconds"]
-        by_cell.setdefault(record.spec.cell, []).append(seconds)
-        if isinstance(record.spec, RunSpec):
-            per_flop.setdefault(record.spec.model, []).append(seconds / flops(record.spec))
-    total, counted = 0.0, False
-    for spec in specs:
-        if spec.cell in by_cell:
-            total += median(by_cell[spec.cell])
-        elif not isinstance(spec, RunSpec):
-            total, counted = total + STUDY_SECONDS, True
-        elif spec.model in per_flop:
-            total += median(per_flop[spec.model]) * flops(spec)
-        else:
-            total, counted = total + RUN_SECONDS + flops(spec) / GPU_FLOPS, True
-    return Estimate(total, "counted for one GPU" if counted else "records of this model")
+
+    def __init__(self, records: Iterable[Record], machine: str) -> None:
+        records = list(records)
+        origins = Counter(record.origin for record in records)
+        self.machine = machine if machine in origins or not origins else origins.most_common(1)[0][0]
+        cells: dict[Spec, list[float]] = defaultdict(list)
+        kinds: dict[str, list[tuple[float, Work]]] = defaultdict(list)
+        for record in records:
+            if record.origin == self.machine:
+                seconds = record.timing["total_seconds"]
+                cells[record.spec.cell].append(seconds)
+                if isinstance(record.spec, RunSpec):
+                    kinds[record.spec.model].append((seconds, work(record.spec)))
+        self._cells = {cell: median(seconds) for cell, seconds in cells.items()}
+        self._rates = {model: _rates(measured) for model, measured in kinds.items()}
+
+    def estimate(self, specs: Iterable[Spec]) -> Estimate:
+        """What these runs take.
+
+        A run of a cell that has records takes their median time. Another one of a model that has records takes what
+        those needed a run, an update and an operation. The others, and studies never done, are counted.
+        """
+        seconds = gpu = 0.0
+        for spec in specs:
+            if spec.cell in self._cells:
+                seconds += self._cells[spec.cell]
+            elif not isinstance(spec, RunSpec):
+                gpu += STUDY_SECONDS
+            elif spec.model in self._rates:
+                amount = work(spec)
+                seconds += float(self._rates[spec.model] @ (1, amount.updates, amount.flops))
+            else:
+                amount = work(spec)
+                gpu += RUN_SECONDS + amount.updates * GPU_UPDATE_SECONDS + amount.flops / GPU_FLOPS
+        return Estimate(seconds, self.machine, gpu)
+
+
+def _rates(measured: list[tuple[float, Work]]) -> np.ndarray:
+    """Seconds a run, an update and an operation, none below 0, with the least relative error."""
+    seconds = np.array([s for s, _ in measured])
+    amounts = np.array([(1, w.updates, w.flops) for _, w in measured])
+    scale = amounts.max(0)
+    found, _ = nnls(amounts / scale / seconds[:, None], np.ones(len(seconds)))
+    return found / scale
 
 
 def as_text(seconds: float) -> str:
     """``45 s``, ``12 min`` or ``3.4 h``."""
     if seconds < 100:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+    if seconds < 6000:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 360_000 else f"{seconds / 3600:.0f} h"

@@ -3,41 +3,77 @@ from dataclasses import replace
 import pytest
 
 from mixlib import costs
+from mixlib.costs import Costs
 from mixlib.protocols import batchmixup
 from mixlib.protocols import mixup_calibration as protocol
 from tests.fabricate import records
 from tests.fabricate import study as fabricated_study
 
 
+def flops(spec):
+    return costs.work(spec).flops
+
+
 def test_a_cell_with_records_takes_their_median():
     specs = protocol.table2("mini")
     made = records(specs[:3], lambda s: {})
-    estimate = costs.estimate(specs[3:6], made)
+    estimate = Costs(made, "test machine").estimate(specs[3:6])
     assert estimate.seconds == pytest.approx(3 * 2.0)  # fabricated records took 2 s each
-    assert estimate.basis == "records of this model"
+    assert estimate.gpu_seconds == 0
+    assert str(estimate) == "about 6 s by records of a test machine"
 
 
-def test_another_cell_of_the_same_model_scales_with_its_operations():
-    specs = protocol.table2("mini")
-    made = records(specs[:3], lambda s: {})
-    twice = replace(specs[0], num_train_epochs=2 * specs[0].num_train_epochs)
-    ratio = costs.flops(twice) / costs.flops(specs[0])
-    assert ratio == pytest.approx(2)
-    assert costs.estimate([twice], made).seconds == pytest.approx(2.0 * ratio)
+def test_another_cell_of_the_same_model_takes_what_records_needed_a_run_an_update_and_an_operation():
+    base = protocol.table2("mini")[0]
+    specs = [replace(base, num_train_epochs=e, batch_size=b, seed=1) for e in (4, 8, 20) for b in (8, 16, 32)]
+
+    def seconds(spec):
+        amount = costs.work(spec)
+        return 2 + 0.03 * amount.updates + amount.flops / 40e9
+
+    made = [replace(r, timing={**r.timing, "total_seconds": seconds(r.spec)}) for r in records(specs, lambda s: {})]
+    new = replace(base, num_train_epochs=100, batch_size=16)
+    assert Costs(made, "test machine").estimate([new]).seconds == pytest.approx(seconds(new), rel=1e-6)
+    assert costs.relative(new) > 4 * costs.relative(specs[-1])
+
+
+def test_records_of_this_machine_come_before_those_of_others():
+    specs = protocol.table2("mini")[:3]
+    made = [
+        replace(r, timing={**r.timing, "total_seconds": 50.0}, origin="8-core") for r in records(specs, lambda s: {})
+    ]
+    slow = [*made, replace(made[0], origin="2-core", timing={**made[0].timing, "total_seconds": 90.0})]
+    assert Costs(slow, "2-core").estimate(specs[:1]).seconds == 90
+    elsewhere = Costs(slow, "a new machine").estimate(specs[:1])
+    assert (elsewhere.seconds, elsewhere.machine) == (50, "8-core")
 
 
 def test_a_model_without_records_is_counted_in_gpu_time():
     spec = protocol.runs("full", "cola", False, ["none"])[0]
-    estimate = costs.estimate([spec], [])
-    tokens = 8551 * 5 * 128
-    operations = (6 * tokens + 2 * 1043 * 5 * 128) * 85e6
-    assert estimate.seconds == pytest.approx(costs.RUN_SECONDS + operations / costs.GPU_FLOPS)
-    assert estimate.basis == "counted for one GPU"
+    estimate = Costs([], "test machine").estimate([spec])
+    tokens = 1.2 * (1.3 * (7.7 + 7.9) / 2 + 3)
+    operations = 85e6 * tokens * (6 * 8551 * 5 + 2 * 1043 * 5)
+    updates = 5 * -(-8551 // spec.batch_size)
+    seconds = costs.RUN_SECONDS + updates * costs.GPU_UPDATE_SECONDS + operations / costs.GPU_FLOPS
+    assert estimate.gpu_seconds == pytest.approx(seconds)
+    assert estimate.seconds == 0
+    assert str(estimate) == f"about {seconds / 3600:.2g} GPU-hours by counting"
+
+
+def test_texts_are_as_long_as_their_words_or_as_max_length():
+    def tokens(dataset, **fields):
+        return costs.tokens(replace(protocol.runs("full", "cola", False, ["none"])[0], dataset=dataset, **fields))
+
+    assert tokens("cola") < 20
+    assert tokens("imdb") == 128
+    assert tokens("imdb", max_length=512) > 300
+    assert tokens("yelp_polarity", max_length=256) == 256
+    assert tokens("cola", head="mean") == 128
 
 
 def test_a_trial_costs_its_steps():
     spec = protocol.runs("full", "imdb", False, ["none"])[0]
-    assert costs.flops(spec.trial(max_steps=2)) < costs.flops(spec) / 1000
+    assert flops(spec.trial(max_steps=2)) < flops(spec) / 1000
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(5, "5 s"), (600, "10 min"), (7200, "2.0 h")])
@@ -47,12 +83,12 @@ def test_times_are_readable(seconds, text):
 
 def test_several_updates_of_a_batch_cost_several_times_its_training():
     specs = {s.method: s for s in batchmixup.runs("full", "rte", "full", ["none", "none_long", "mixup", "batchmixup"])}
-    evaluation = costs.flops(replace(specs["none"], max_steps=1)) / costs.flops(specs["none"])
+    evaluation = flops(replace(specs["none"], max_steps=1)) / flops(specs["none"])
     assert evaluation < 0.2
-    ratio = costs.flops(specs["mixup"]) / costs.flops(specs["none"])
+    ratio = flops(specs["mixup"]) / flops(specs["none"])
     assert 12 < ratio < 15
-    assert costs.flops(specs["none_long"]) == costs.flops(specs["mixup"])
-    assert costs.flops(specs["batchmixup"]) == costs.flops(specs["none"])
+    assert flops(specs["none_long"]) == flops(specs["mixup"])
+    assert flops(specs["batchmixup"]) == flops(specs["none"])
 
 
 def test_training_examples_of_a_run():
@@ -69,5 +105,5 @@ def test_training_examples_of_a_run():
 def test_a_study_takes_the_time_of_its_records_or_a_round_number():
     specs = batchmixup.epoch_time("mini")
     made = [fabricated_study(specs[0], {}, seconds=40.0)]
-    assert costs.estimate(specs[1:3], made).seconds == pytest.approx(80.0)
-    assert costs.estimate(specs[:1], []).seconds == costs.STUDY_SECONDS
+    assert Costs(made, "test machine").estimate(specs[1:3]).seconds == pytest.approx(80.0)
+    assert Costs([], "test machine").estimate(specs[:1]).gpu_seconds == costs.STUDY_SECONDS

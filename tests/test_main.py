@@ -1,11 +1,13 @@
 import json
+import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
 
-from mixlib import protocols
+from mixlib import protocols, runs
 from mixlib.__main__ import main
 from mixlib.store import Store
 
@@ -42,9 +44,39 @@ def test_run_resumes_and_prints_what_came_out(store_folder):
 def test_status_says_what_the_rest_would_cost(store_folder):
     result = run("status")
     assert result.exit_code == 0, result.output
-    assert "0 of   40 done, rest about" in result.output
-    assert "counted for one GPU" in result.output
+    assert re.search(r"full +calibration-table2 +0 +0 +40 +about [0-9.]+ GPU-hours by counting", result.output)
     assert "TFLOP/s" in result.output
+
+
+def test_status_counts_done_failed_and_missing(store_folder):
+    arguments = ("status", "calibration-table5", "--profile", "smoke", "--json")
+    (before,) = json.loads(run(*arguments).stdout)
+    assert (before["done"], before["failed"], before["missing"]) == (0, 0, 16)
+    assert run("run", "calibration-table5", "--profile", "smoke", "--limit", "3").exit_code == 0
+    store, specs = Store(store_folder), protocols.artefact_runs("calibration-table5", "smoke")
+    store.put_failure(store.missing(specs)[0], "the loss became nan at step 3")
+    (after,) = json.loads(run(*arguments).stdout)
+    assert (after["done"], after["failed"], after["missing"]) == (3, 1, 13)
+    assert after["seconds"] > 0
+    assert after["gpu_hours"] == 0
+    assert after["seconds_of"] == runs.machine_class()
+
+
+def test_a_sweep_with_a_failed_run_exits_with_1_and_does_the_rest(store_folder, monkeypatch):
+    specs = protocols.artefact_runs("calibration-table5", "smoke")[:3]
+    grid = [specs[0], replace(specs[1], learning_rate=1e30), specs[2]]
+    monkeypatch.setattr(protocols, "artefact_runs", lambda *a, **k: grid)
+    result = run("run", "calibration-table5", "--profile", "smoke")
+    assert result.exit_code == 1
+    assert "1 of 3 runs failed, the others are done" in result.output
+    assert len(Store(store_folder).missing(grid)) == 1
+
+
+def test_shards_of_a_grid_are_disjoint_and_together_the_whole(store_folder):
+    for part, count in (("0/2", 8), ("1/2", 8)):
+        output = run("run", "calibration-table5", "--profile", "smoke", "--shard", part, "--limit", "1").output
+        assert f"{count} runs, {count} to do" in output
+    assert len(list(store_folder.rglob("*.json"))) == 2
 
 
 def test_a_damaged_record_is_named(store_folder):
@@ -70,6 +102,9 @@ def test_doctor_and_claims(store_folder, no_data):
         (("run", "calibration-table2", "--profile", "minii"), "did you mean mini"),
         (("run", "calibration-table2", "--engine", "spark"), "unknown engine 'spark'"),
         (("run", "calibration-table2", "--seeds", "a"), "no list of numbers"),
+        (("run", "calibration-table2", "--shard", "4/4"), "no shard; of four they are 0/4"),
+        (("run", "calibration-table2", "--workers", "2"), "it has cpus_per_run, time_limit"),
+        (("run", "calibration-table2", "--engine", "ray", "--workers", "0"), "workers must be a whole number"),
         (("reproduce", "--only", "nothing"), "did you mean"),
         (("claims", "bert"), "unknown paper 'bert'"),
         (("bench", "--lengths", "imdb"), "trec, mrpc"),
