@@ -256,10 +256,31 @@ def claims(paper, profile) -> None:
 @click.option("--json", "as_json", is_flag=True, help="one object on standard output, nothing else")
 @click.option("--lengths", default="trec", show_default=True, help="trec or mrpc: whose text lengths the rows have")
 @click.option("--methods", "only", help="comma-separated, in place of all")
-def bench(as_json, lengths, only) -> None:
-    """Time a training step of each method beside a plain step on the same 32 rows."""
-    from mixlib import bench as benchmark
+@click.option("--sweep", is_flag=True, help="time whole runs instead: one after the other, and by --engine")
+@click.option("--runs", default=100, show_default=True, type=click.IntRange(1), help="of --sweep")
+@option_profile("smoke")
+@option_model
+@options_engine
+def bench(as_json, lengths, only, sweep, runs, profile, model, **engine) -> None:
+    """Time a training step of each method beside a plain step on the same 32 rows.
 
+    With --sweep: what a run costs beside its training, and how many times as fast an engine does a grid of them as one
+    run after the other with one thread.
+    """
+    from mixlib import bench as benchmark
+    from mixlib import engines, protocols, throughput
+
+    if sweep:
+        result = throughput.measure(engines.describe(**engine), runs, protocols.check_profile(profile), model)
+        lines = [f"{result['machine']}, {result['runs']} runs of profile {result['profile']}"]
+        for row in result["engines"]:
+            lines += [
+                f"{row['engine']}: {row['seconds']:.1f} s, {row['ratio']:.2f} times as fast as one after the other",
+                f"  {row['workers']} at once; started, with a first run each, in {row['start_seconds']:.1f} s",
+                f"  a run: {row['train_seconds']:.2f} s of training and evaluation, {row['beside_seconds']:.2f} beside",
+            ]
+        click.echo(json.dumps(result, indent=1) if as_json else "\n".join(lines))
+        return
     result = benchmark.run(lengths, only=only.split(",") if only else None)
     if as_json:
         click.echo(json.dumps(result, indent=1))

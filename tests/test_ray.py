@@ -194,10 +194,11 @@ def test_a_node_with_other_code_is_refused(tmp_path, spec, monkeypatch):
         run_all([spec], "ray workers=1", Store(tmp_path), progress=False)
 
 
-def test_no_cluster_where_one_was_named(tmp_path, spec):
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere.invalid:6379", "host:port"])
+def test_no_cluster_where_one_was_named(tmp_path, spec, address):
     engines.get(ENGINE).close()
     with pytest.raises(ConnectionError, match="ray start --head"):
-        run_all([spec], "ray address=127.0.0.1:1", Store(tmp_path), progress=False)
+        run_all([spec], f"ray address={address}", Store(tmp_path), progress=False)
 
 
 def test_scratch_folders_go(tmp_path):

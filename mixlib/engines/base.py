@@ -96,6 +96,11 @@ class Engine(ABC):
     def expect(self, count: int) -> None:  # noqa: B027 (not every engine prepares)
         """Say how many runs are still to end, before any is started and after each."""
 
+    @property
+    @abstractmethod
+    def places(self) -> int:
+        """Runs that can be under way at once."""
+
     @abstractmethod
     def room(self) -> int:
         """How many runs can be started now."""

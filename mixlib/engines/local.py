@@ -46,6 +46,10 @@ class Local(Engine):
         gc.unfreeze()
         torch.set_num_threads(self._threads)
 
+    @property
+    def places(self) -> int:
+        return 1
+
     def room(self) -> int:
         return int(self._next is None)
 

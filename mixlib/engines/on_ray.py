@@ -6,6 +6,7 @@ import atexit
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -94,8 +95,11 @@ class Ray(Engine):
             Ray.private = address == "local"
             options = {"include_dashboard": False} if Ray.private else {}
             try:
+                if ":" in address:  # Ray itself would try for many minutes
+                    host, _, port = address.removeprefix("ray://").rpartition(":")
+                    socket.create_connection((host, int(port)), timeout=10).close()
                 ray.init(address, log_to_driver=False, logging_level="error", **options)
-            except ConnectionError as error:
+            except (OSError, ValueError) as error:
                 raise ConnectionError(
                     f"no Ray cluster at {address!r} ({str(error).splitlines()[0]}): start one with `ray start --head`, "
                     "or leave the address out (and RAY_ADDRESS unset) to use this machine alone"
@@ -172,6 +176,10 @@ class Ray(Engine):
             return int(min(resources.get("CPU", 0) / self.cpus_per_run, by_gpu))
 
         return sum(fit(node["Resources"]) for node in ray.nodes() if node["Alive"])
+
+    @property
+    def places(self) -> int:
+        return len(self._places)
 
     def room(self) -> int:
         return sum(place.pending is None for place in self._places)
