@@ -302,6 +302,7 @@ def beside(
     extra: Sequence[str] = (),
     absent: Mapping[str, str] | None = None,
     published_baseline: str | None = None,
+    larger: Mapping[str, pd.DataFrame] | None = None,
 ) -> pd.DataFrame:
     """The paper's table with measured columns beside the printed ones.
 
@@ -314,12 +315,14 @@ def beside(
             above them.
         absent: data set -> why nothing was measured there, in place of "not run".
         published_baseline: the method that printed differences are taken to, where it is another one.
+        larger: further frames by the name of their scale (:func:`mixlib.protocols.at_full`), for columns of their own.
 
     Returns:
         One row a cell of the paper (index: data set, training examples, method, parameter), and for each metric the
         columns ``published``, ``measured`` (mean and sample standard deviation), ``published difference`` and
         ``measured difference`` (paired, with a 95% t interval; ``*`` where Holm's correction over all comparisons of
-        the table leaves p below 0.05), and ``seeds``.
+        the table leaves p below 0.05), and ``seeds``; for each larger scale ``measured``, ``measured difference`` and
+        ``seeds`` once more, with its name.
     """
     keys = ["dataset", "train_size", "method", "param"]
     score = {
@@ -335,15 +338,8 @@ def beside(
         if plain in present and plain not in cells:
             cells.insert(places[0], plain)
 
-    comparisons: dict[tuple, Comparison] = {}
-    for c in cells:
-        for metric in metrics:
-            name = score[c[0]] if metric == "score" else metric
-            if c in present and c[2] != baseline and (c[0], c[1], baseline, "") in present:
-                reference = cell(data, name, dataset=c[0], train_size=c[1], method=baseline, param="")
-                comparisons[c, metric] = compare(cell(data, name, **dict(zip(keys, c, strict=True))), reference)
-    corrected = dict(zip(comparisons, holm(list(comparisons.values())), strict=True))
-
+    scales = {"": data, **{name: frame for name, frame in (larger or {}).items() if len(frame)}}
+    measured = {name: _measured(frame, cells, metrics, score, baseline) for name, frame in scales.items()}
     rows = {}
     for c in cells:
         row: dict[tuple[str, str], str] = {}
@@ -356,16 +352,17 @@ def beside(
             if paper is not None:
                 spread = f" ± {paper['spread_printed']}" if paper["spread_printed"] else ""
                 row[title, "published"] = paper["value_printed"] + spread
-            if c in present:
-                values = cell(data, name, **dict(zip(keys, c, strict=True)))
-                row[title, "measured"] = f"{values.mean():.1f} ± {values.std(ddof=1):.1f}"
-            else:
-                row[title, "measured"] = (absent or {}).get(c[0].split()[0], "not run")
+            missing = (absent or {}).get(c[0].split()[0], "not run")
+            row[title, "measured"], change = measured[""].get((c, metric), (missing, ""))
             both = paper is not None and base is not None and c[2] != (published_baseline or baseline)
             row[title, "published Δ"] = f"{paper['value'] - base['value']:+.1f}" if both else ""
-            result = corrected.get((c, metric))
-            row[title, "measured Δ"] = result.interval + (" *" if result.decided else "") if result else ""
-        row["", "seeds"] = str(len(cell(data, "key", **dict(zip(keys, c, strict=True))))) if c in present else "0"
+            row[title, "measured Δ"] = change
+            for scale_name in list(scales)[1:]:
+                columns = (title, f"{scale_name}: measured"), (title, f"{scale_name}: Δ")
+                row |= dict(zip(columns, measured[scale_name].get((c, metric), ("not run", "")), strict=True))
+        for scale_name, frame in scales.items():
+            column = f"{scale_name}: seeds" if scale_name else "seeds"
+            row["", column] = str((frame[keys] == c).all(axis=1).sum())
         rows[c] = row
     table = pd.DataFrame(rows).T
     sizes = data.groupby(["dataset", "train_size"])["examples"].first()
@@ -374,6 +371,25 @@ def beside(
         names=["data set", "training examples", "method"],
     )
     return table
+
+
+def _measured(
+    data: pd.DataFrame, cells: Sequence[tuple], metrics: Sequence[str], score: Mapping[str, str], baseline: str
+) -> dict[tuple[tuple, str], tuple[str, str]]:
+    """For each cell and metric that was measured: its mean and spread, and its difference to the baseline."""
+    keys = ["dataset", "train_size", "method", "param"]
+    present = set(data[keys].itertuples(index=False, name=None))
+    comparisons, values = {}, {}
+    for c in (c for c in cells if c in present):
+        for metric in metrics:
+            name = score[c[0]] if metric == "score" else metric
+            values[c, metric] = cell(data, name, **dict(zip(keys, c, strict=True)))
+            if c[2] != baseline and (c[0], c[1], baseline, "") in present:
+                reference = cell(data, name, dataset=c[0], train_size=c[1], method=baseline, param="")
+                comparisons[c, metric] = compare(values[c, metric], reference)
+    corrected = dict(zip(comparisons, holm(list(comparisons.values())), strict=True))
+    changes = {key: result.interval + (" *" if result.decided else "") for key, result in corrected.items()}
+    return {key: (f"{v.mean():.1f} ± {v.std(ddof=1):.1f}", changes.get(key, "")) for key, v in values.items()}
 
 
 def _size(label: str, examples: object) -> str:

@@ -52,7 +52,7 @@ def _grid(profile: str, runs: int, model: str | None) -> list[RunSpec]:
         spec
         for artefact in protocols.artefacts()
         for spec in protocols.artefact_runs(artefact.id, profile, model=model)
-        if isinstance(spec, RunSpec) and spec.first_stage is None and not spec.keep_state
+        if isinstance(spec, RunSpec) and spec.first_stage is None
     )
     if not 1 <= runs <= len(specs):
         raise ValueError(

@@ -149,3 +149,25 @@ def test_no_spread_is_printed_where_the_paper_has_none():
     specs = [s for s in amplify.table1("full") if s.dataset == "mrpc"]
     table = tables.beside(printed, tables.frame(records(specs, lambda s: {}), param="n"), ["accuracy"])
     assert list(table["Accuracy %", "published"]) == ["–", "82.25", "82.43", "83.19", "83.71", "83.13", "82.55"]
+
+
+def test_a_larger_scale_stands_in_columns_of_its_own():
+    mini, full = protocol.table5("mini"), protocol.table5("full", model="all-MiniLM-L6-v2")
+
+    def measured(specs, gain):
+        made = records(specs, lambda s: {"accuracy": gain if s.method == "input_mixup" else 0.0})
+        return tables.frame(made, protocol.size_label)
+
+    small, large = measured(mini, -0.05), measured(full, 0.05)
+    printed = published.table("mixup_calibration_table5")
+    alone = tables.beside(printed, small, ["accuracy"])
+    both = tables.beside(printed, small, ["accuracy"], larger={"full": large, "never run": large[:0]})
+    pd.testing.assert_frame_equal(both[alone.columns], alone)
+    assert set(both.columns) - set(alone.columns) == {
+        ("Accuracy %", "full: measured"), ("Accuracy %", "full: Δ"), ("", "full: seeds"),
+    }  # fmt: skip
+    changes = both["Accuracy %"].iloc[1:]
+    assert changes["measured Δ"].str.startswith("-5.").all()
+    assert changes["full: Δ"].str.startswith(("+4.", "+5.")).all()
+    assert set(both["", "seeds"]) == {"10"}
+    assert set(both["", "full: seeds"]) == {"5"}

@@ -15,6 +15,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import joblib
 import numpy as np
 from tqdm import tqdm
 
@@ -93,7 +94,8 @@ class Ray(Engine):
             self.close()  # what belonged to a Ray that is gone
             address = self.address or os.environ.get("RAY_ADDRESS") or "local"
             Ray.private = address == "local"
-            options = {"include_dashboard": False} if Ray.private else {}
+            # the CPUs that this process may use, which batch systems make fewer than the machine has
+            options = {"include_dashboard": False, "num_cpus": joblib.cpu_count()} if Ray.private else {}
             try:
                 if ":" in address:  # Ray itself would try for many minutes
                     host, _, port = address.removeprefix("ray://").rpartition(":")
