@@ -18,7 +18,8 @@ from mixlib.store import Store
 from mixlib.studies import StudySpec
 
 SWEEP = """
-import sys, torch
+import signal, sys, torch
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background has it switched off
 torch.set_num_threads(1)
 sys.path.insert(0, {root!r})
 from dataclasses import replace

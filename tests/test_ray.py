@@ -22,7 +22,8 @@ from mixlib.store import Store
 pytestmark = pytest.mark.xdist_group("ray")
 ENGINE = "ray workers=2 time_limit=60"
 SWEEP = """
-import sys
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background has it switched off
 from dataclasses import replace
 from mixlib.engines import run_all
 from mixlib.runs import RunSpec
@@ -32,8 +33,10 @@ run_all([replace(base, seed=s) for s in range(300)], "ray workers=2", Store({fol
 """
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _end_ray():
+@pytest.fixture(scope="session", autouse=True)  # not of the module: tests of others may come between
+def _one_ray():
+    with engines.get(ENGINE):
+        pass  # Ray is up now, with the environment as it was before any test
     yield
     engines.get(ENGINE).close()
 

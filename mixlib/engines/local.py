@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 import torch
 
 from mixlib.engines.base import Engine, Outcome, attempt, too_long
-from mixlib.runs import RunFailed
 from mixlib.store import Spec, Store
 
 
@@ -60,8 +59,15 @@ class Local(Engine):
         if self._next is None:
             return []
         run, self._next = self._next, None
-        with _alarm(self.time_limit):
-            return [attempt(*run)]
+        try:
+            with _alarm(self.time_limit):
+                return [attempt(*run)]
+        except _TimeIsUp:
+            return [Outcome(run[0], failure=too_long(self.time_limit))]
+
+
+class _TimeIsUp(BaseException):
+    """No ``Exception``: libraries catch those, and make something else of them."""
 
 
 @contextmanager
@@ -73,7 +79,7 @@ def _alarm(limit: float | None) -> Iterator[None]:
         raise ValueError("time_limit of the engine local needs a Unix system and the main thread; try the engine ray")
 
     def stop(*_: Any) -> None:
-        raise RunFailed(too_long(limit))
+        raise _TimeIsUp
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, limit)
