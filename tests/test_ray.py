@@ -1,4 +1,4 @@
-"""The engine ``ray``, with real workers of a real Ray. One process does all of these, so that Ray is started once."""
+"""The engine ``ray``, with real workers of a real Ray, which each process of the tests starts once."""
 
 import os
 import signal
@@ -19,7 +19,6 @@ from mixlib.protocols import artefact_runs
 from mixlib.runs import RunFailed
 from mixlib.store import Store
 
-pytestmark = pytest.mark.xdist_group("ray")
 ENGINE = "ray workers=2 time_limit=60"
 SWEEP = """
 import signal
