@@ -325,6 +325,10 @@ def doctor() -> None:
             click.echo(f"{name:11} {version(name)}")
         except PackageNotFoundError:
             broken.append(f"{name} is not installed: pip install -e '.[test]' -c requirements.lock")
+    try:
+        click.echo(f"{'ray':11} {version('ray')}")
+    except PackageNotFoundError:
+        click.echo(f"{'ray':11} not installed; several runs at once need it: pip install -e '.[ray]'")
     click.echo(f"device      {runs.machine_class()}, {torch.get_num_threads()} threads")
     click.echo(f"precision   {'bf16' if runs.bf16_is_fast() else 'fp32 (bfloat16 would be emulated here)'}")
     folder = corpora.data_folder()

@@ -230,6 +230,8 @@ class Ray(Engine):
         except ray.exceptions.RayTaskError as error:  # beside the run itself, such as a full disk on its node
             result = Outcome(spec, failure=why(error.cause))
         place.spec, place.pending, place.deadline = None, None, float("inf")
+        if spec is None:
+            self._deaths[None] = 0  # workers can start
         return result if spec else None
 
     def _dismiss(self, place: _Place) -> None:
