@@ -65,3 +65,37 @@ def test_every_second_block_of_a_model():
         with pytest.raises(ValueError, match=rf"6 blocks: \[::2\] to \[::6\] keep some of them, got \[::{every}\]"):
             models.load(f"{models.MINILM}[::{every}]", num_labels=2)
     assert models.load("tiny[::2]", 2)[0].config.num_hidden_layers == 1
+
+
+def test_every_classifier_has_weights_and_a_tokenizer_of_its_own():
+    first, tokenizer = models.load(models.MINILM, num_labels=2)
+    before = {name: tensor.clone() for name, tensor in first.state_dict().items()}
+    with torch.no_grad():
+        for parameter in first.parameters():
+            parameter.add_(1)
+    tokenizer.padding_side = "left"
+    second, again = models.load(models.MINILM, num_labels=2)
+    assert all(
+        torch.equal(tensor, before[name]) for name, tensor in second.state_dict().items() if "classifier" not in name
+    )
+    assert again.padding_side == "right"
+
+
+def test_whoever_reads_a_checkpoint_first_draws_the_same_head():
+    heads = []
+    for _ in range(2):
+        torch.manual_seed(4)
+        heads.append((models.classifier(models.MINILM, 5).classifier.weight, torch.rand(3)))
+        torch.manual_seed(4)
+        heads.append((models.classifier(models.MINILM, 5).classifier.weight, torch.rand(3)))
+        models._pretrained.cache_clear()
+    assert all(torch.equal(a, b) for head in heads[1:] for a, b in zip(head, heads[0], strict=True))
+
+
+def test_weights_that_changed_on_disk_are_read_again(tmp_path):
+    model, tokenizer = models.load("tiny", 2)
+    for value in (1.0, 2.0):
+        torch.nn.init.constant_(model.classifier.bias, value)
+        model.save_pretrained(tmp_path)
+        tokenizer.save_pretrained(tmp_path)
+        assert models.load(str(tmp_path), 2)[0].classifier.bias.tolist() == [value, value]

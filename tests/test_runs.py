@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mixlib import models
 from mixlib import store as stores
 from mixlib.heads import MeanClassifier
 from mixlib.runs import RunFailed, RunRecord, RunSpec, execute, fit, loss_interval
@@ -198,3 +199,14 @@ def test_heads_of_the_published_code(finished):
     pooled = fit(replace(spec, method="embedmix")).trainer
     assert "token_type_ids" not in next(iter(pooled.get_train_dataloader()))
     assert "token_type_ids" in next(iter(fit(replace(spec, method="none", head="own")).trainer.get_train_dataloader()))
+
+
+def test_a_run_does_not_depend_on_those_before_it_in_the_process(spec):
+    """Runs share pretrained weights, tokenizer and encoded texts."""
+    models._pretrained.cache_clear()
+    alone = execute(spec)
+    others = [replace(spec, max_length=8), replace(spec, seed=9), replace(spec, dropout=0.5, method="ssmix")]
+    after = [execute(other) for other in others]
+    assert execute(spec).evaluations == alone.evaluations
+    models._pretrained.cache_clear()
+    assert execute(others[0]).evaluations == after[0].evaluations
