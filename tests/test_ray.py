@@ -4,10 +4,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from threading import Thread
 
 import psutil
@@ -203,9 +203,18 @@ def test_no_cluster_where_one_was_named(tmp_path, spec, address):
         run_all([spec], f"ray address={address}", Store(tmp_path), progress=False)
 
 
-def test_scratch_folders_go(tmp_path):
-    import tempfile
-
-    engines.get(ENGINE).close()
-    mine = f"mixlib-sweep-{os.getpid()}-"
-    assert not [path for path in Path(tempfile.gettempdir()).iterdir() if path.name.startswith(mine)]
+def test_scratch_folders_go_also_those_of_killed_drivers(tmp_path, spec, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    for owner in (ended.pid, os.getppid()):
+        (tmp_path / f"mixlib-sweep-{owner}-x").mkdir()
+    engine = engines.Ray(workers=1)
+    with engine:
+        mine = f"mixlib-sweep-{os.getpid()}-"
+        names = {path.name for path in tmp_path.iterdir()}
+        assert f"mixlib-sweep-{ended.pid}-x" not in names
+        assert f"mixlib-sweep-{os.getppid()}-x" in names  # its driver lives
+        assert any(name.startswith(mine) for name in names)
+    engine.close()
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(mine)]

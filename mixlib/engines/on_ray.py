@@ -12,7 +12,9 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 import joblib
@@ -34,6 +36,16 @@ class _Place:
     pending: Any
     spec: Spec | None = None
     deadline: float = float("inf")
+
+
+def _sweep_up() -> None:
+    """Remove the scratch folders of drivers that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob("mixlib-sweep-*-*"):
+        with suppress(ValueError, PermissionError):  # of another program, or of another user's sweep
+            try:
+                os.kill(int(folder.name.split("-")[2]), 0)
+            except ProcessLookupError:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(kw_only=True)
@@ -104,7 +116,8 @@ class Ray(Engine):
             except (OSError, ValueError) as error:
                 raise ConnectionError(
                     f"no Ray cluster at {address!r} ({str(error).splitlines()[0]}): start one with `ray start --head`, "
-                    "or leave the address out (and RAY_ADDRESS unset) to use this machine alone"
+                    "or leave the address out (and RAY_ADDRESS unset) to use this machine alone. One that is there may "
+                    "ask for its token: set RAY_AUTH_MODE=token, with the head's ~/.ray/auth_token on this machine"
                 ) from error
             if threading.current_thread() is threading.main_thread():  # how batch systems end a job; Ray's own aborts
                 signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -124,6 +137,7 @@ class Ray(Engine):
                 raise ValueError(f"{short}: change cpus_per_run or gpus_per_run")
             tqdm.write(f"{short} at present; waiting for more", sys.stderr)
         if not self._scratch:
+            _sweep_up()
             self._scratch = tempfile.mkdtemp(prefix=f"mixlib-sweep-{os.getpid()}-")
             atexit.register(self.close)
         self._deaths.clear()
