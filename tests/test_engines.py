@@ -127,6 +127,29 @@ def test_a_first_stage_is_run_before_those_that_start_from_it_and_its_failure_is
     assert store.path(first).read_bytes() == record  # the weights were made again, the record stays as it was
 
 
+def test_a_second_stage_waits_for_its_first_where_both_could_run_at_once(tmp_path, spec):
+    class Two(Local):
+        def __init__(self):
+            super().__init__()
+            self.begun, self.order = [], []
+
+        def room(self):
+            return 2 - len(self.begun)
+
+        def start(self, spec, store):
+            first = spec.first_stage
+            self.order.append((spec.method, first is None or store.state_path(first).exists()))
+            self.begun.append((spec, store))
+
+        def wait(self, seconds):
+            return [base.attempt(*self.begun.pop(0))] if self.begun else []
+
+    second = replace(spec, method="none", first_stage=replace(spec, keep_state=True))
+    engine = Two()
+    run_all([second, replace(spec, method="manifold_mixup")], engine, Store(tmp_path), progress=False)
+    assert engine.order == [("cls_mixup", True), ("manifold_mixup", True), ("none", True)]
+
+
 def test_two_sweeps_on_one_store_share_the_work(tmp_path, spec):
     """Each prints how many runs it did itself: together every run once."""
     code = COUNTING + SWEEP.format(root=os.getcwd(), spec=spec.canonical(), folder=str(tmp_path)) + "print(len(done))"

@@ -13,10 +13,10 @@ from threading import Thread
 import psutil
 import pytest
 
-from mixlib import engines, synthetic
+from mixlib import engines, models, synthetic
 from mixlib.engines import run_all
 from mixlib.protocols import artefact_runs
-from mixlib.runs import RunFailed
+from mixlib.runs import RunFailed, execute
 from mixlib.store import Store
 
 ENGINE = "ray workers=2 time_limit=60"
@@ -89,6 +89,16 @@ def test_it_gives_the_numbers_of_the_local_engine_bit_for_bit(tmp_path, spec):
     assert there[-1].values == here[-1].values
     assert ray.state_path(first).read_bytes() == local.state_path(first).read_bytes()
     assert not list((tmp_path / "ray" / ".locks").iterdir())
+
+
+def test_a_second_stage_starts_from_the_weights_of_the_store(tmp_path, spec):
+    """Others than training would give: the worker cannot have made them again."""
+    store, first = Store(tmp_path), replace(spec, keep_state=True)
+    model, _ = models.load("tiny", 6)
+    digest = store.put_state(first, model)
+    store.put(execute(first, Store(tmp_path / "elsewhere")))
+    (record,) = run_all([replace(spec, first_stage=first)], ENGINE, store, progress=False)
+    assert record.data["first_stage"] == digest
 
 
 def test_data_and_model_are_the_drivers(tmp_path, spec, monkeypatch, tiny):
