@@ -127,27 +127,30 @@ def test_a_first_stage_is_run_before_those_that_start_from_it_and_its_failure_is
     assert store.path(first).read_bytes() == record  # the weights were made again, the record stays as it was
 
 
+class Several(Local):
+    """Could do three runs at once, and ends them in the order they were begun; keeps each with the number under way."""
+
+    def __init__(self, end=base.attempt):
+        super().__init__()
+        self.end, self.under_way, self.started = end, [], []
+
+    def room(self):
+        return 3 - len(self.under_way)
+
+    def start(self, spec, store):
+        self.under_way.append((spec, store))
+        self.started.append((spec, len(self.under_way)))
+
+    def wait(self, seconds):
+        return [self.end(*self.under_way.pop(0))] if self.under_way else []
+
+
 def test_a_second_stage_waits_for_its_first_where_both_could_run_at_once(tmp_path, spec):
-    class Two(Local):
-        def __init__(self):
-            super().__init__()
-            self.begun, self.order = [], []
-
-        def room(self):
-            return 2 - len(self.begun)
-
-        def start(self, spec, store):
-            first = spec.first_stage
-            self.order.append((spec.method, first is None or store.state_path(first).exists()))
-            self.begun.append((spec, store))
-
-        def wait(self, seconds):
-            return [base.attempt(*self.begun.pop(0))] if self.begun else []
-
     second = replace(spec, method="none", first_stage=replace(spec, keep_state=True))
-    engine = Two()
-    run_all([second, replace(spec, method="manifold_mixup")], engine, Store(tmp_path), progress=False)
-    assert engine.order == [("cls_mixup", True), ("manifold_mixup", True), ("none", True)]
+    engine, store = Several(), Store(tmp_path)
+    run_all([second, replace(spec, method="manifold_mixup")], engine, store, progress=False)
+    methods = [(run.method, beside) for run, beside in engine.started]
+    assert methods == [("cls_mixup", 1), ("manifold_mixup", 2), ("none", 2)]  # with three, the first had not ended
 
 
 def test_two_sweeps_on_one_store_share_the_work(tmp_path, spec):
@@ -212,29 +215,12 @@ def test_interrupting_leaves_every_finished_record_and_nothing_else(tmp_path, sp
 
 
 def test_studies_of_time_come_last_and_have_the_machine_for_themselves(tmp_path, spec):
-    """With an engine that could do many at once, and ends them in the order they were begun."""
-
-    class Recording(Local):
-        def __init__(self):
-            super().__init__()
-            self.begun, self.beside = [], []
-
-        def room(self):
-            return 3 - len(self.begun)
-
-        def start(self, spec, store):
-            self.begun.append(spec)
-            self.beside.append((spec, len(self.begun)))
-
-        def wait(self, seconds):
-            return [base.Outcome(self.begun.pop(0), failure="not run")] if self.begun else []
-
     timed = StudySpec(paper="ssmix", study="step_time", seed=0, synthetic=True)
-    engine = Recording()
+    engine = Several(lambda spec, store: base.Outcome(spec, failure="not run"))
     with pytest.raises(RunFailed):
         run_all([timed, *(replace(spec, seed=s) for s in range(5))], engine, Store(tmp_path), progress=False)
-    assert [count for _, count in engine.beside] == [1, 2, 3, 3, 3, 1]
-    assert engine.beside[-1][0] == timed
+    assert [count for _, count in engine.started] == [1, 2, 3, 3, 3, 1]
+    assert engine.started[-1][0] == timed
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
