@@ -12,6 +12,7 @@ from threading import Thread
 
 import psutil
 import pytest
+import torch
 
 from mixlib import engines, models, synthetic
 from mixlib.engines import run_all
@@ -92,13 +93,22 @@ def test_it_gives_the_numbers_of_the_local_engine_bit_for_bit(tmp_path, spec):
 
 
 def test_a_second_stage_starts_from_the_weights_of_the_store(tmp_path, spec):
-    """Others than training would give: the worker cannot have made them again."""
-    store, first = Store(tmp_path), replace(spec, keep_state=True)
-    model, _ = models.load("tiny", 6)
-    digest = store.put_state(first, model)
-    store.put(execute(first, Store(tmp_path / "elsewhere")))
-    (record,) = run_all([replace(spec, first_stage=first)], ENGINE, store, progress=False)
-    assert record.data["first_stage"] == digest
+    """Others than training would give: the worker cannot have made them again. And of this store at this time: workers
+    outlive a sweep, and what was sent to them for the one before may be of another store, or made anew since."""
+    first = replace(spec, keep_state=True)
+    seconds = [replace(spec, first_stage=first, seed=seed) for seed in (3, 4)]
+    digests = set()
+    for folder, second in [("one", seconds[0]), ("other", seconds[0]), ("other", seconds[1])]:
+        store = Store(tmp_path / folder)
+        torch.manual_seed(len(digests))
+        model, _ = models.load("tiny", 6)
+        digest = store.put_state(first, model)
+        if store.missing([first]):
+            store.put(execute(first, Store(tmp_path / "elsewhere")))
+        (record,) = run_all([second], ENGINE, store, progress=False)
+        assert record.data["first_stage"] == digest
+        digests.add(digest)
+    assert len(digests) == 3
 
 
 def test_data_and_model_are_the_drivers(tmp_path, spec, monkeypatch, tiny):

@@ -87,7 +87,7 @@ class Ray(Engine):
     _places: list[_Place] = field(default_factory=list, init=False, repr=False)
     _deaths: Counter[Spec | None] = field(default_factory=Counter, init=False, repr=False)
     _sent: dict[Any, tuple[Any, Any]] = field(default_factory=dict, init=False, repr=False)
-    _states: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    _states: dict[tuple[Path, int, int], Any] = field(default_factory=dict, init=False, repr=False)
     _gpus: float = field(default=0.0, init=False, repr=False)
     _scratch: str | None = field(default=None, init=False, repr=False)
 
@@ -271,8 +271,10 @@ class Ray(Engine):
     def _send_weights(self, first: Spec, store: Store) -> Any:
         import ray
 
-        if first.key not in self._states:
+        path = store.state_path(first)
+        which = path, path.stat().st_mtime_ns, path.stat().st_ino  # another store has others, and they may be made anew
+        if which not in self._states:
             while len(self._states) >= STATES_SENT:
                 del self._states[next(iter(self._states))]
-            self._states[first.key] = ray.put(np.fromfile(store.state_path(first), np.uint8))
-        return self._states[first.key]
+            self._states[which] = ray.put(np.fromfile(path, np.uint8))
+        return self._states[which]
