@@ -17,6 +17,7 @@ from IPython.display import HTML
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from mixlib.garbage import cheap_collections
 from mixlib.runs import RunRecord, RunSpec
 
 METRICS = {"accuracy": "accuracy", "mcc": "mcc", "loss": "nll", "ece": "ece"}  # the papers' names: ours
@@ -277,11 +278,18 @@ def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """The same comparisons with Holm-corrected p values, decided over all of them together."""
     if not comparisons:
         return []
-    reject, corrected, *_ = multipletests([c.p for c in comparisons], alpha=1 - CONFIDENCE, method="holm")
+    reject, corrected = holm_adjusted([c.p for c in comparisons])
     return [
         Comparison(c.label, c.mean, c.low, c.high, float(p), c.seeds, bool(r))
         for c, p, r in zip(comparisons, corrected, reject, strict=True)
     ]
+
+
+def holm_adjusted(p: Sequence[float] | pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Which of these p values are small enough together by Holm's correction, and the corrected values."""
+    with cheap_collections():
+        reject, corrected, *_ = multipletests(p, alpha=1 - CONFIDENCE, method="holm")
+    return reject, corrected
 
 
 def cell(data: pd.DataFrame, metric: str, **where: object) -> pd.Series:

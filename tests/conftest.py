@@ -1,5 +1,6 @@
 """Shared by all tests: no hub, one thread, and a record store of their own unless a test asks for the committed one."""
 
+import gc
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -10,6 +11,11 @@ import torch
 
 from mixlib import models
 from mixlib.runs import RunSpec
+
+
+def pytest_collection_finish():
+    gc.collect()
+    gc.freeze()  # trainers collect garbage at each start: not among all imports, hundreds of times
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from mixlib import corpora, published
 from mixlib.claims import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Verdict, by_count, directions, judge
@@ -17,7 +16,7 @@ from mixlib.protocols import amplify as protocol
 from mixlib.runs import RunRecord
 from mixlib.store import Record, Store
 from mixlib.studies import StudyRecord
-from mixlib.tables import CONFIDENCE, LABELS, Comparison, cell, compare, frame, holm, with_mean
+from mixlib.tables import LABELS, Comparison, cell, compare, frame, holm, holm_adjusted, with_mean
 
 RIVALS = ("none", *protocol.BASELINES)
 BLOCKS = tuple(f"amplify_block{block}" for block in protocol.BLOCKS)
@@ -92,7 +91,7 @@ def variance_tests(data: pd.DataFrame) -> pd.DataFrame:
             rows.append({"dataset": dataset, "method": rival, "seeds": len(own), "amplify": own.var(ddof=1),
                          "other": other.var(ddof=1), "p": p})  # fmt: skip
     table = pd.DataFrame(rows)
-    return table.assign(decided=multipletests(table["p"], alpha=1 - CONFIDENCE, method="holm")[0])
+    return table.assign(decided=holm_adjusted(table["p"])[0])
 
 
 def claim_3(found: _Records) -> Verdict:

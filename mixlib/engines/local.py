@@ -6,13 +6,14 @@ import gc
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
 
 from mixlib.engines.base import Engine, Outcome, attempt, too_long
+from mixlib.garbage import cheap_collections
 from mixlib.store import Spec, Store
 
 
@@ -29,21 +30,19 @@ class Local(Engine):
     name: ClassVar[str] = "local"
 
     _next: tuple[Spec, Store] | None = field(default=None, init=False, repr=False)
-    _threads: int = field(default=0, init=False, repr=False)
+    _around: ExitStack = field(default_factory=ExitStack, init=False, repr=False)
 
     def __enter__(self) -> Local:
-        self._threads = torch.get_num_threads()
+        self._around.callback(torch.set_num_threads, torch.get_num_threads())
         if self.cpus_per_run:
             torch.set_num_threads(self.cpus_per_run)
-        # The Trainer collects garbage at every start: without this it looks through all that was ever imported
         gc.collect()
-        gc.freeze()
+        self._around.enter_context(cheap_collections())
         return self
 
     def __exit__(self, *exception: Any) -> None:
         self._next = None
-        gc.unfreeze()
-        torch.set_num_threads(self._threads)
+        self._around.close()
 
     @property
     def places(self) -> int:
