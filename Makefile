@@ -15,7 +15,7 @@ reproduce: .venv/.ready  ## run the notebooks headless and write an HTML report
 
 test: .venv/.ready  ## lint, unit tests, then every committed notebook against its outputs
 	$(PY) -m ruff check . && $(PY) -m ruff format --check .
-	HF_HUB_OFFLINE=1 $(PY) -m pytest -n 2
+	HF_HUB_OFFLINE=1 $(PY) -m pytest -n 2 --dist worksteal
 	HF_HUB_OFFLINE=1 TQDM_DISABLE=1 $(PY) -m pytest -n 2 --dist loadfile --nbval notebooks
 
 lab: .venv/.ready  ## open JupyterLab on the notebooks

@@ -206,12 +206,12 @@ def status(artefacts, profiles, model, seeds, as_json) -> None:
 
     A failed run is a missing one whose last try ended in an error.
     """
-    from mixlib import costs, protocols, runs
+    from mixlib import costs, machine, protocols
     from mixlib.store import Store
 
     store = Store()
     records, left_out = store.scan()
-    known, rows = costs.Costs(records, runs.machine_class()), []
+    known, rows = costs.Costs(records, machine.machine_class()), []
     for profile in profiles or protocols.PROFILES:
         protocols.check_profile(profile)
         everything: dict = {}
@@ -315,7 +315,7 @@ def doctor() -> None:
     """What this machine has: packages, GPU, data, models, records. Exit code 1 if something needed is broken."""
     import torch
 
-    from mixlib import corpora, models, runs
+    from mixlib import corpora, machine, models
     from mixlib.store import Store
 
     broken = []
@@ -329,8 +329,8 @@ def doctor() -> None:
         click.echo(f"{'ray':11} {version('ray')}")
     except PackageNotFoundError:
         click.echo(f"{'ray':11} not installed; several runs at once need it: pip install -e '.[ray]'")
-    click.echo(f"device      {runs.machine_class()}, {torch.get_num_threads()} threads")
-    click.echo(f"precision   {'bf16' if runs.bf16_is_fast() else 'fp32 (bfloat16 would be emulated here)'}")
+    click.echo(f"device      {machine.machine_class()}, {torch.get_num_threads()} threads")
+    click.echo(f"precision   {'bf16' if machine.bf16_is_fast() else 'fp32 (bfloat16 would be emulated here)'}")
     folder = corpora.data_folder()
     click.echo(f"data        MIXLIB_DATA {folder or 'is not set: data sets come from the hub, smoke needs none'}")
     if folder:

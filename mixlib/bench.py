@@ -14,8 +14,8 @@ from torch import nn
 from transformers import BertConfig, BertForSequenceClassification
 
 from mixlib import methods
+from mixlib.machine import bf16_is_fast
 from mixlib.methods import Method
-from mixlib.runs import bf16_is_fast
 
 # token counts, special tokens included, of 32 training texts drawn at random with the MiniLM tokenizer
 LENGTHS: dict[str, tuple[int, ...]] = {

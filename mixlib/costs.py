@@ -120,7 +120,7 @@ class Costs:
 
     Args:
         records: of any machine.
-        machine: this one, as :func:`mixlib.runs.machine_class` names it.
+        machine: this one, as :func:`mixlib.machine.machine_class` names it.
     """
 
     def __init__(self, records: Iterable[Record], machine: str) -> None:

@@ -15,14 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import (
-    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
-    AutoConfig,
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    BertConfig,
-    BertTokenizer,
-)
+import transformers
 from transformers.utils import logging as hf_logging
 
 from mixlib import heads, sites, synthetic
@@ -35,9 +28,9 @@ class ModelUnavailable(OSError):
     """A model that could be found in none of the places it was looked for in."""
 
 
-def tiny_config(num_labels: int, vocab_size: int) -> BertConfig:
+def tiny_config(num_labels: int, vocab_size: int) -> transformers.BertConfig:
     """A BERT of 2 blocks and 32 dimensions that trains in seconds on a CPU."""
-    return BertConfig(
+    return transformers.BertConfig(
         vocab_size=vocab_size,
         hidden_size=32,
         num_hidden_layers=2,
@@ -49,13 +42,15 @@ def tiny_config(num_labels: int, vocab_size: int) -> BertConfig:
     )
 
 
-def tiny_tokenizer() -> BertTokenizer:
+def tiny_tokenizer() -> transformers.BertTokenizer:
     """A WordPiece tokenizer that needs no file: the words of the synthetic twins, and any other word by letters."""
     special = ["[PAD]", "[unused0]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     letters = list(string.ascii_lowercase + string.digits + string.punctuation)
     words = [word for word in synthetic.vocabulary() if len(word) > 1]
     vocab = special + letters + [f"##{c}" for c in letters] + words
-    return BertTokenizer(vocab={token: i for i, token in enumerate(dict.fromkeys(vocab))}, model_max_length=256)
+    return transformers.BertTokenizer(
+        vocab={token: i for i, token in enumerate(dict.fromkeys(vocab))}, model_max_length=256
+    )
 
 
 def find(name: str) -> str:
@@ -106,9 +101,9 @@ def classifier(name: str, num_labels: int, dropout: float | None = None, head: s
     set_dropout(config, dropout)
     with quiet():  # a new head is what we ask for, no need for the report of missing weights
         if found.weights is None:
-            model = AutoModelForSequenceClassification.from_config(config)
+            model = transformers.AutoModelForSequenceClassification.from_config(config)
         else:
-            model = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)].from_pretrained(
+            model = transformers.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)].from_pretrained(
                 None, config=config, state_dict={name: tensor.clone() for name, tensor in found.weights.items()},
                 dtype=torch.float32, ignore_mismatched_sizes=True,
             )  # fmt: skip
@@ -177,8 +172,9 @@ def _pretrained(name: str, place: str, files: tuple[tuple[str, int], ...]) -> Pr
     try:
         # what the checkpoint lacks is filled in at random, and dropped again: no run may depend on who read it first
         with quiet(), torch.random.fork_rng(devices=[]):
-            config, tokenizer = AutoConfig.from_pretrained(place), AutoTokenizer.from_pretrained(place)
-            model, info = AutoModelForSequenceClassification.from_pretrained(
+            config = transformers.AutoConfig.from_pretrained(place)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(place)
+            model, info = transformers.AutoModelForSequenceClassification.from_pretrained(
                 place, use_safetensors=True, dtype=torch.float32, output_loading_info=True
             )
     except OSError as error:

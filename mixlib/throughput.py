@@ -11,7 +11,8 @@ from typing import Any
 from mixlib import engines, protocols
 from mixlib.engines import Engine
 from mixlib.engines.sweep import Progress, sweep
-from mixlib.runs import RunFailed, RunSpec, machine_class
+from mixlib.machine import machine_class
+from mixlib.runs import RunFailed, RunSpec
 from mixlib.store import Store
 
 ONE_BY_ONE = "local cpus_per_run=1"

@@ -276,7 +276,8 @@ def test_bad_entities_are_named(relations):
 
 
 def test_rows_with_entities_cut_off_are_counted_in_the_record():
-    from mixlib.runs import RunSpec, execute
+    from mixlib.runs import RunSpec
+    from mixlib.training import execute
 
     spec = RunSpec(paper="batchmixup", dataset="fewrel80", method="none", seed=0, model="tiny", head="entities",
                    train_size=32, dev_size=8, test_size=32, synthetic=True, max_length=16)  # fmt: skip

@@ -13,9 +13,10 @@ import pytest
 from mixlib import engines
 from mixlib.engines import Local, base, run_all, shard
 from mixlib.engines.sweep import Progress
-from mixlib.runs import RunFailed, execute
+from mixlib.runs import RunFailed
 from mixlib.store import Store
 from mixlib.studies import StudySpec
+from mixlib.training import execute
 
 SWEEP = """
 import signal, sys, torch

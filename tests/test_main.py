@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
-from mixlib import protocols, runs
+from mixlib import machine, protocols
 from mixlib.__main__ import main
 from mixlib.store import Store
 
@@ -29,6 +29,18 @@ def test_list_json_is_the_only_thing_on_standard_output():
     assert by_id["calibration-table2"]["runs"] == {"smoke": 16, "mini": 64, "full": 40}
     assert by_id["amplify-fairness"]["runs"]["mini"] == 334
     assert all(row["notebook"] for row in rows)
+
+
+def test_who_reads_records_does_not_wait_for_what_trains():
+    code = """
+import sys
+from mixlib import claims, figures, protocols, published, tables
+from mixlib.engines import run_all
+from mixlib.store import Store
+print(*sorted({"mixlib.training", "mixlib.trainer", "mixlib.bench", "torchmetrics", "ray"} & set(sys.modules)))
+"""
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == ""
 
 
 def test_run_resumes_and_prints_what_came_out(store_folder):
@@ -59,7 +71,7 @@ def test_status_counts_done_failed_and_missing(store_folder):
     assert (after["done"], after["failed"], after["missing"]) == (3, 1, 13)
     assert after["seconds"] > 0
     assert after["gpu_hours"] == 0
-    assert after["seconds_of"] == runs.machine_class()
+    assert after["seconds_of"] == machine.machine_class()
 
 
 def test_a_sweep_with_a_failed_run_exits_with_1_and_does_the_rest(store_folder, monkeypatch):

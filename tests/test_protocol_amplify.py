@@ -5,7 +5,7 @@ import pytest
 
 from mixlib import corpora, costs, methods, protocols, published
 from mixlib.protocols import amplify as protocol
-from mixlib.runs import execute
+from mixlib.training import execute
 
 SAID = published.hyperparameters("amplify").query("dataset == 'all'").set_index("name")["value"]
 BASELINES = "(embedmix, sentencemix, tmix)"

@@ -5,8 +5,8 @@ import pytest
 
 from mixlib import corpora, protocols, published
 from mixlib.protocols import ssmix as protocol
-from mixlib.runs import execute
 from mixlib.store import Store
+from mixlib.training import execute
 
 SAID = published.hyperparameters("ssmix").query("dataset == 'all'").set_index("name")["value"]
 

@@ -6,8 +6,8 @@ import pytest
 from mixlib import corpora, methods, paths, protocols, published
 from mixlib.protocols import batchmixup
 from mixlib.protocols import mixup_calibration as calibration
-from mixlib.runs import execute
 from mixlib.store import Store
+from mixlib.training import execute
 from tests.fabricate import records
 
 

@@ -17,8 +17,9 @@ import torch
 from mixlib import engines, models, synthetic
 from mixlib.engines import run_all
 from mixlib.protocols import artefact_runs
-from mixlib.runs import RunFailed, execute
+from mixlib.runs import RunFailed
 from mixlib.store import Store
+from mixlib.training import execute
 
 ENGINE = "ray workers=2 time_limit=60"
 SWEEP = """
@@ -214,9 +215,9 @@ def test_what_this_machine_cannot_give_is_said_before_anything_runs(tmp_path, sp
 
 
 def test_a_node_with_other_code_is_refused(tmp_path, spec, monkeypatch):
-    from mixlib import runs
+    from mixlib import machine
 
-    monkeypatch.setattr(runs, "code_version", lambda: "0.0.1+other")
+    monkeypatch.setattr(machine, "code_version", lambda: "0.0.1+other")
     with pytest.raises(RuntimeError, match=r"workers cannot start: .*the same checkout on every node"):
         run_all([spec], "ray workers=1", Store(tmp_path), progress=False)
 

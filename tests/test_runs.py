@@ -8,8 +8,9 @@ import torch
 from mixlib import models
 from mixlib import store as stores
 from mixlib.heads import MeanClassifier
-from mixlib.runs import RunFailed, RunRecord, RunSpec, execute, fit, loss_interval
+from mixlib.runs import RunFailed, RunRecord, RunSpec
 from mixlib.store import DamagedRecord, Store
+from mixlib.training import execute, fit, loss_interval
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,9 @@ from torch import nn
 
 from mixlib import models
 from mixlib.engines import run_all
-from mixlib.runs import RunRecord, RunSpec, execute
+from mixlib.runs import RunRecord, RunSpec
 from mixlib.store import DamagedRecord, Store
+from mixlib.training import execute
 
 FIRST = RunSpec(
     paper="ssmix", dataset="sst2", method="none", seed=1, model="tiny", train_size=48, dev_size=24, test_size=24,

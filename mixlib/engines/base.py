@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from mixlib import runs, studies
+from mixlib import studies
 from mixlib.runs import RunFailed
 from mixlib.store import Record, Spec, Store
 from mixlib.studies import StudySpec
@@ -31,7 +31,11 @@ class Outcome:
 def execute(spec: Spec, store: Store) -> Record:
     """Do one run or study and return its record. Weights that other runs start from are taken from the store and kept
     there; nothing else is written."""
-    return studies.execute(spec) if isinstance(spec, StudySpec) else runs.execute(spec, store)
+    if isinstance(spec, StudySpec):
+        return studies.execute(spec)
+    from mixlib import training  # takes seconds to import, and most notebooks only read
+
+    return training.execute(spec, store)
 
 
 def attempt(spec: Spec, store: Store) -> Outcome:

@@ -21,7 +21,7 @@ import joblib
 import numpy as np
 from tqdm import tqdm
 
-from mixlib import runs
+from mixlib import machine
 from mixlib.engines.base import Engine, Outcome, too_long, why
 from mixlib.store import Spec, Store
 
@@ -180,7 +180,7 @@ class Ray(Engine):
         wanted = min(count, self.workers or max(1, self._fitting()))
         for _ in range(wanted - len(self._places)):
             kind = ray.remote(num_cpus=self.cpus_per_run, num_gpus=self._gpus)(Worker)
-            worker = kind.remote(runs.code_version(), self.cpus_per_run, self._gpus, self._scratch)
+            worker = kind.remote(machine.code_version(), self.cpus_per_run, self._gpus, self._scratch)
             self._places.append(_Place(worker, worker.process.remote()))
 
     def _fitting(self) -> int:

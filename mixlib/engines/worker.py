@@ -15,7 +15,7 @@ import numpy as np
 import ray
 import torch
 
-from mixlib import corpora, models, runs
+from mixlib import corpora, machine, models
 from mixlib.engines.base import Outcome, attempt
 from mixlib.runs import RunSpec
 from mixlib.store import Spec, Store
@@ -49,7 +49,7 @@ class Worker:
     """Lives in a process of its own, on any node. It needs no file of the driver's, and no network.
 
     Args:
-        code: :func:`mixlib.runs.code_version` of the driver.
+        code: :func:`mixlib.machine.code_version` of the driver.
         threads: of PyTorch.
         gpu_share: share of a GPU's memory that this process may take, where it is below 1.
         scratch: folder for temporary files; the driver removes it where they share a disk.
@@ -59,9 +59,9 @@ class Worker:
     """
 
     def __init__(self, code: str, threads: int, gpu_share: float, scratch: str) -> None:
-        if runs.code_version() != code:
+        if machine.code_version() != code:
             raise RuntimeError(
-                f"{platform.node()} has mixlib {runs.code_version()}, the driver has {code}: the records of a sweep "
+                f"{platform.node()} has mixlib {machine.code_version()}, the driver has {code}: the records of a sweep "
                 "have to come from the same code; install the same checkout on every node"
             )
         os.environ["TOKENIZERS_PARALLELISM"] = "false"

@@ -11,7 +11,6 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from mixlib.figures.common import DASHES, MARKERS, PALETTE, t_interval
-from mixlib.metrics import ECE_BINS
 from mixlib.runs import RunRecord
 from mixlib.tables import LABELS
 
@@ -30,7 +29,8 @@ def reliability(groups: Mapping[str, Sequence[RunRecord]], title: str = "") -> F
         2, len(groups), figsize=(2.9 * len(groups) + 0.6, 4.2), sharex=True, sharey="row", height_ratios=(4, 1),
         squeeze=False, layout="constrained",
     )  # fmt: skip
-    edges = np.linspace(0, 1, ECE_BINS + 1)
+    bins = len(next(iter(groups.values()))[0].reliability["rows"])
+    edges = np.linspace(0, 1, bins + 1)
     middle = (edges[:-1] + edges[1:]) / 2
     for column, (method, records) in enumerate(groups.items()):
         rows, confidence, correct = (
@@ -41,16 +41,16 @@ def reliability(groups: Mapping[str, Sequence[RunRecord]], title: str = "") -> F
         accuracy = np.divide(correct, rows, out=np.zeros_like(rows), where=filled)
         mean_confidence = np.divide(confidence, rows, out=middle.copy(), where=filled)
         top, bottom = axes[:, column]
-        top.bar(middle, accuracy, width=1 / ECE_BINS, color=PALETTE.get(method, "C0"), edgecolor="black", linewidth=0.6)
+        top.bar(middle, accuracy, width=1 / bins, color=PALETTE.get(method, "C0"), edgecolor="black", linewidth=0.6)
         gap = mean_confidence - accuracy
-        top.bar(middle[filled], gap[filled], bottom=accuracy[filled], width=1 / ECE_BINS, color="none",
+        top.bar(middle[filled], gap[filled], bottom=accuracy[filled], width=1 / bins, color="none",
                 edgecolor="0.25", linewidth=0.6, hatch="////")  # fmt: skip
         top.plot([0, 1], [0, 1], color="black", linestyle="--", linewidth=1)
         pooled = 100 * np.abs(correct - confidence).sum() / rows.sum()
         mean = np.mean([100 * record.test["ece"] for record in records])
         top.set_title(f"{LABELS.get(method, method)}\nECE {mean:.1f}, pooled {pooled:.1f}")
         top.set(xlim=(0, 1), ylim=(0, 1))
-        bottom.bar(middle, 100 * rows / rows.sum(), width=1 / ECE_BINS, color="0.55", edgecolor="black", linewidth=0.6)
+        bottom.bar(middle, 100 * rows / rows.sum(), width=1 / bins, color="0.55", edgecolor="black", linewidth=0.6)
         bottom.set_xlabel("confidence")
     axes[0, 0].set_ylabel("accuracy (bar), gap to\nconfidence (hatched)")
     axes[1, 0].set_ylabel("rows, %")

@@ -14,13 +14,13 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any, ClassVar
 
-from transformers import set_seed
+import transformers
 
-from mixlib import runs
+from mixlib import machine
 from mixlib.store import Record, Spec
 
 STUDIES: dict[str, Callable[..., dict[str, Any]]] = {}
-TIMED: set[str] = set()
+TIMED = frozenset({"step_time", "epoch_time"})  # they measure seconds: an engine runs nothing beside them
 
 
 def study(function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
@@ -29,15 +29,16 @@ def study(function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, An
     return function
 
 
-def timed(function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    """Mark a study that measures seconds: an engine runs nothing beside it."""
-    TIMED.add(function.__name__)
-    return function
+def every() -> dict[str, Callable[..., dict[str, Any]]]:
+    """All studies by name. They train, and what trains takes seconds to import: who only reads does not wait for it."""
+    from mixlib.studies import amplify, batchmixup, ssmix  # noqa: F401 (their functions register themselves)
+
+    return STUDIES
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudySpec(Spec):
-    """One study. Attributes: ``study`` (a name in :data:`STUDIES`), ``params`` (of that study)."""
+    """One study. Attributes: ``study`` (a name in :func:`every`), ``params`` (of that study)."""
 
     study: str
     params: dict[str, Any] = field(default_factory=dict)
@@ -85,22 +86,18 @@ def execute(spec: StudySpec) -> StudyRecord:
     Raises:
         ValueError: unknown study (with the nearest names), and what the study itself refuses.
     """
-    if spec.study not in STUDIES:
-        near = get_close_matches(spec.study, STUDIES, n=3, cutoff=0.4) or sorted(STUDIES)
+    studies = every()
+    if spec.study not in studies:
+        near = get_close_matches(spec.study, studies, n=3, cutoff=0.4) or sorted(studies)
         raise ValueError(f"unknown study {spec.study!r}; did you mean {', '.join(near)}?")
     started, clock = datetime.now(UTC), time.perf_counter()
-    set_seed(spec.seed)
-    values = STUDIES[spec.study](spec)
+    transformers.set_seed(spec.seed)
+    values = studies[spec.study](spec)
     return StudyRecord(
         spec=spec,
         values=json.loads(json.dumps(values)),
         timing={"total_seconds": round(time.perf_counter() - clock, 3)},
-        environment=runs.environment("fp32"),
-        origin=runs.machine_class(),
+        environment=machine.environment("fp32"),
+        origin=machine.machine_class(),
         started=started.isoformat(timespec="seconds"),
     )
-
-
-from mixlib.studies import amplify as amplify  # noqa: E402
-from mixlib.studies import batchmixup as batchmixup  # noqa: E402 (their functions register themselves)
-from mixlib.studies import ssmix as ssmix  # noqa: E402

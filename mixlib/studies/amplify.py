@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mixlib import runs, sites
+from mixlib import sites, training
 from mixlib.runs import RunSpec
 from mixlib.studies import StudySpec, study
 
@@ -71,7 +71,7 @@ def attention(spec: StudySpec) -> dict[str, Any]:
     - ``accuracy`` of the model; with ``keep`` also ``views``.
     """
     p = spec.params
-    fitted = runs.fit(RunSpec.from_canonical(p["run"] | {"seed": spec.seed}))
+    fitted = training.fit(RunSpec.from_canonical(p["run"] | {"seed": spec.seed}))
     reader = Reader(fitted.trainer.model, fitted.tokenizer)
     block, first = (sites.chosen_blocks(reader.model, [name])[0] for name in p["blocks"])
     test = fitted.evaluated["test"]

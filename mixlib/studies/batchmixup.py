@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from mixlib import bench, geometry, heads, methods, runs, sites
+from mixlib import bench, geometry, heads, methods, sites, training
 from mixlib.methods.batchmixup import mixed_points, shares_of
 from mixlib.mixing import sample_beta
 from mixlib.runs import RunSpec
-from mixlib.studies import StudySpec, study, timed
+from mixlib.studies import StudySpec, study
 
 CENTRE, DEVIATION = 2.0, 2.0  # of the two Gaussian clouds at (-2, -2) and (2, 2); ours, as the paper gives none
 POOL = 2000
@@ -95,7 +95,7 @@ def geometry_of_policies(spec: StudySpec) -> dict[str, Any]:
     points of each policy on the vectors' two principal axes; ``accuracy`` of the trained model.
     """
     p = spec.params
-    fitted = runs.fit(RunSpec.from_canonical(p["run"] | {"seed": spec.seed}))
+    fitted = training.fit(RunSpec.from_canonical(p["run"] | {"seed": spec.seed}))
     trainer, model = fitted.trainer, fitted.trainer.model.eval()
     generator = torch.Generator().manual_seed(spec.seed)
     order = torch.randperm(len(fitted.train), generator=generator).tolist()
@@ -158,7 +158,6 @@ def draw_points(
 
 
 @study
-@timed
 def epoch_time(spec: StudySpec) -> dict[str, Any]:
     """Seconds an epoch takes with each method at several n (claims 8 to 10).
 
@@ -167,7 +166,7 @@ def epoch_time(spec: StudySpec) -> dict[str, Any]:
     falls on all alike. Values: ``batches_per_epoch``; ``seconds`` by method and n, a list of all timings.
     """
     p = spec.params
-    fitted = runs.fit(RunSpec.from_canonical(p["run"] | {"seed": spec.seed, "max_steps": 1}))
+    fitted = training.fit(RunSpec.from_canonical(p["run"] | {"seed": spec.seed, "max_steps": 1}))
     trainer = fitted.trainer
     model, size = trainer.model.train(), trainer.args.per_device_train_batch_size
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)

@@ -7,17 +7,16 @@ from typing import Any
 
 import torch
 
-from mixlib import bench, geometry, methods, runs, sites, texts
+from mixlib import bench, geometry, methods, sites, texts, training
 from mixlib.methods import Draw
 from mixlib.methods.base import inputs_of, plain_loss, swapped_halves
 from mixlib.runs import RunSpec
-from mixlib.studies import StudySpec, study, timed
+from mixlib.studies import StudySpec, study
 
 PLAIN_TURNS = 2  # the plain step is what all others are divided by: it is timed more often than they are
 
 
 @study
-@timed
 def step_time(spec: StudySpec) -> dict[str, Any]:
     """Seconds a training step takes with each method on the same real batches (claims 11 and 12).
 
@@ -28,7 +27,7 @@ def step_time(spec: StudySpec) -> dict[str, Any]:
     trainable ``parameters`` of the model with each method (older records have none).
     """
     p = spec.params
-    fitted = runs.fit(RunSpec.from_canonical(p["run"] | {"seed": spec.seed, "max_steps": 1}))
+    fitted = training.fit(RunSpec.from_canonical(p["run"] | {"seed": spec.seed, "max_steps": 1}))
     trainer = fitted.trainer
     model, size = trainer.model.train(), trainer.args.per_device_train_batch_size
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
@@ -71,7 +70,7 @@ def mixed_texts(spec: StudySpec) -> dict[str, Any]:
     of the model, ``mixed``: one :class:`mixlib.texts.MixedPair` a method.
     """
     p = spec.params
-    fitted = runs.fit(RunSpec.from_canonical(p["run"] | {"seed": spec.seed}))
+    fitted = training.fit(RunSpec.from_canonical(p["run"] | {"seed": spec.seed}))
     a, b = (text if isinstance(text, str) else tuple(text) for text in p["texts"])
     mixed = [
         texts.mix_pair(
@@ -95,7 +94,7 @@ def off_the_segment(spec: StudySpec) -> dict[str, Any]:
     which they stray most; ``accuracy`` of the model.
     """
     p = spec.params
-    fitted = runs.fit(RunSpec.from_canonical(p["run"] | {"seed": spec.seed}))
+    fitted = training.fit(RunSpec.from_canonical(p["run"] | {"seed": spec.seed}))
     trainer, model = fitted.trainer, fitted.trainer.model.eval()
     data = fitted.evaluated["test"]
     batch = trainer._prepare_inputs(trainer.data_collator([data[i] for i in range(len(data) // 2 * 2)]))
@@ -140,7 +139,7 @@ SCATTER = 60  # random spans of one pair
 
 
 def _picture(
-    model: torch.nn.Module, fitted: runs.Fitted, inputs: dict[str, torch.Tensor], perm: torch.Tensor, row: int,
+    model: torch.nn.Module, fitted: training.Fitted, inputs: dict[str, torch.Tensor], perm: torch.Tensor, row: int,
     start: torch.Tensor, end: torch.Tensor, seed: int,
 ) -> dict[str, Any]:  # fmt: skip
     """One pair: texts with random spans of every length, and hidden mixing at every weight, on a plane."""
