@@ -161,8 +161,8 @@ def test_a_run_that_hangs_or_fails_or_loses_its_worker_is_reported_and_the_rest_
     poisoned = replace(spec, learning_rate=1e30)
     good = [replace(spec, seed=s) for s in (10, 11)]
     with pytest.raises(RunFailed, match="2 of 4 runs failed") as error:
-        run_all([endless, poisoned, *good], "ray workers=2 time_limit=5", store, progress=False)
-    assert "longer than the time limit of 5 s" in str(error.value)
+        run_all([endless, poisoned, *good], "ray workers=2 time_limit=12", store, progress=False)
+    assert "longer than the time limit of 12 s" in str(error.value)
     assert "became" in str(error.value)
     assert not store.missing(good)
     assert "time limit" in store.failure(endless)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
+from types import ModuleType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,14 +29,17 @@ class Outcome:
     weights: np.ndarray | None = None
 
 
+def load_training() -> ModuleType:
+    """Import what does runs: that takes seconds, and who only reads records does not need it."""
+    from mixlib import training
+
+    return training
+
+
 def execute(spec: Spec, store: Store) -> Record:
     """Do one run or study and return its record. Weights that other runs start from are taken from the store and kept
     there; nothing else is written."""
-    if isinstance(spec, StudySpec):
-        return studies.execute(spec)
-    from mixlib import training  # takes seconds to import, and most notebooks only read
-
-    return training.execute(spec, store)
+    return studies.execute(spec) if isinstance(spec, StudySpec) else load_training().execute(spec, store)
 
 
 def attempt(spec: Spec, store: Store) -> Outcome:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from mixlib.engines.base import Engine, Outcome, attempt, too_long
+from mixlib.engines.base import Engine, Outcome, attempt, load_training, too_long
 from mixlib.garbage import cheap_collections
 from mixlib.store import Spec, Store
 
@@ -36,6 +36,7 @@ class Local(Engine):
         self._around.callback(torch.set_num_threads, torch.get_num_threads())
         if self.cpus_per_run:
             torch.set_num_threads(self.cpus_per_run)
+        load_training()
         gc.collect()
         self._around.enter_context(cheap_collections())
         return self

@@ -16,7 +16,7 @@ import ray
 import torch
 
 from mixlib import corpora, machine, models
-from mixlib.engines.base import Outcome, attempt
+from mixlib.engines.base import Outcome, attempt, load_training
 from mixlib.runs import RunSpec
 from mixlib.store import Spec, Store
 
@@ -72,6 +72,7 @@ class Worker:
         tempfile.tempdir = scratch
         self._store = Store(tempfile.mkdtemp(prefix="weights-"))
         self._has: dict[Input, Any] = {}
+        load_training()
         gc.collect()
         gc.freeze()  # as the engine local does
 
