@@ -175,30 +175,31 @@ def test_a_run_whose_worker_dies_again_and_again_is_given_up(tmp_path, spec):
         run_all([endless], "ray workers=1 retries=0 time_limit=60", Store(tmp_path), progress=False)
 
 
-def descendants(pid):
-    return psutil.Process(pid).children(recursive=True)
+def stopped_driver(spec, sig, folder):
+    """A driver in a process of its own that was sent a signal after three runs, and all processes it had started."""
+    code = SWEEP.format(spec=spec.canonical(), folder=str(folder))
+    with (folder / "stderr").open("w") as said:
+        driver = subprocess.Popen([sys.executable, "-c", code], stdout=said, stderr=said, start_new_session=True)
+    deadline = time.monotonic() + 180
+    while len(list(folder.rglob("*.json"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    started = psutil.Process(driver.pid).children(recursive=True)
+    assert len(started) > 2, (folder / "stderr").read_text()
+    driver.send_signal(sig)
+    return driver, started
 
 
 def test_drivers_that_are_stopped_leave_every_finished_record_and_no_process(tmp_path, spec):
-    """Two at once: after SIGKILL Ray's own agents stay for a minute, with nothing to do."""
-    drivers, started = {}, {}
+    """The second one meanwhile: after SIGKILL Ray's own agents stay for a minute, with nothing to do."""
+    stopped = {}
     for sig in (signal.SIGKILL, signal.SIGINT):
-        code = SWEEP.format(spec=spec.canonical(), folder=str(tmp_path / sig.name))
-        drivers[sig] = subprocess.Popen(
-            [sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-    for sig, driver in drivers.items():
-        deadline = time.monotonic() + 180
-        while len(list((tmp_path / sig.name).rglob("*.json"))) < 3 and time.monotonic() < deadline:
-            time.sleep(0.05)
-        started[sig] = descendants(driver.pid)
-        assert len(started[sig]) > 2
-        driver.send_signal(sig)
-    for sig, driver in reversed(drivers.items()):
+        (tmp_path / sig.name).mkdir()
+        stopped[sig.name] = stopped_driver(spec, sig, tmp_path / sig.name)
+    for name, (driver, started) in stopped.items():
         assert driver.wait(timeout=60) != 0
-        _, alive = psutil.wait_procs(started[sig], timeout=90)
+        _, alive = psutil.wait_procs(started, timeout=90)
         assert alive == []
-        store = Store(tmp_path / sig.name)
+        store = Store(tmp_path / name)
         records, left_out = store.scan()
         assert 3 <= len(records) < 300
         assert left_out == {}
