@@ -223,6 +223,24 @@ def test_a_node_with_other_code_is_refused(tmp_path, spec, monkeypatch):
         run_all([spec], "ray workers=1", Store(tmp_path), progress=False)
 
 
+def test_a_busy_machine_on_which_ray_does_not_start_at_once(monkeypatch, capsys):
+    from mixlib.engines import on_ray
+
+    fails = [Exception("The current node timed out during startup.\nThis could happen"), RuntimeError("no port"), None]
+    tries = iter(fails)
+
+    def start(*arguments, **options):
+        if error := next(tries):
+            raise error
+
+    monkeypatch.setattr("ray.init", start)
+    on_ray._start()
+    assert capsys.readouterr().err.count("trying again") == 2
+    tries = iter(fails[:2] * 2)
+    with pytest.raises(TimeoutError, match=r"in 3 tries \(The current node .* startup.\): it may be too busy"):
+        on_ray._start()
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere.invalid:6379", "host:port"])
 def test_no_cluster_where_one_was_named(tmp_path, spec, address):
     engines.get(ENGINE).close()

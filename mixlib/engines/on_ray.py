@@ -25,6 +25,8 @@ from mixlib import machine
 from mixlib.engines.base import Engine, Outcome, too_long, why
 from mixlib.store import Spec, Store
 
+QUIET = {"log_to_driver": False, "logging_level": "error"}
+STARTS = 3  # tries to start Ray on this machine
 STATES_SENT = 4  # weights of first stages that are held for the runs that start from them
 
 
@@ -46,6 +48,42 @@ def _sweep_up() -> None:
                 os.kill(int(folder.name.split("-")[2]), 0)
             except ProcessLookupError:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start() -> None:
+    """Ray on this machine alone. Where that is busy, Ray's own processes may not be up in the time it gives them."""
+    import ray
+
+    for turn in range(1, STARTS + 1):
+        try:
+            # the CPUs that this process may use, which batch systems make fewer than the machine has
+            ray.init("local", include_dashboard=False, num_cpus=joblib.cpu_count(), **QUIET)
+            return
+        except Exception as error:  # Ray has no class for it
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            if turn == STARTS:
+                raise TimeoutError(
+                    f"Ray did not start on this machine in {STARTS} tries ({reason}): it may be too busy. Try again "
+                    "when it is not, or use the engine local"
+                ) from error
+            tqdm.write(f"Ray did not start, trying again ({reason})", sys.stderr)
+
+
+def _join(address: str) -> None:
+    """A cluster that is there."""
+    import ray
+
+    try:
+        if ":" in address:  # Ray itself would try for many minutes
+            host, _, port = address.removeprefix("ray://").rpartition(":")
+            socket.create_connection((host, int(port)), timeout=10).close()
+        ray.init(address, **QUIET)
+    except (OSError, ValueError) as error:
+        raise ConnectionError(
+            f"no Ray cluster at {address!r} ({str(error).splitlines()[0]}): start one with `ray start --head`, "
+            "or leave the address out (and RAY_ADDRESS unset) to use this machine alone. One that is there may "
+            "ask for its token: set RAY_AUTH_MODE=token, with the head's ~/.ray/auth_token on this machine"
+        ) from error
 
 
 @dataclass(kw_only=True)
@@ -106,19 +144,7 @@ class Ray(Engine):
             self.close()  # what belonged to a Ray that is gone
             address = self.address or os.environ.get("RAY_ADDRESS") or "local"
             Ray.private = address == "local"
-            # the CPUs that this process may use, which batch systems make fewer than the machine has
-            options = {"include_dashboard": False, "num_cpus": joblib.cpu_count()} if Ray.private else {}
-            try:
-                if ":" in address:  # Ray itself would try for many minutes
-                    host, _, port = address.removeprefix("ray://").rpartition(":")
-                    socket.create_connection((host, int(port)), timeout=10).close()
-                ray.init(address, log_to_driver=False, logging_level="error", **options)
-            except (OSError, ValueError) as error:
-                raise ConnectionError(
-                    f"no Ray cluster at {address!r} ({str(error).splitlines()[0]}): start one with `ray start --head`, "
-                    "or leave the address out (and RAY_ADDRESS unset) to use this machine alone. One that is there may "
-                    "ask for its token: set RAY_AUTH_MODE=token, with the head's ~/.ray/auth_token on this machine"
-                ) from error
+            _start() if Ray.private else _join(address)
             if threading.current_thread() is threading.main_thread():  # how batch systems end a job; Ray's own aborts
                 signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         if Ray.keeper not in (None, self):
