@@ -255,15 +255,23 @@ class Comparison:
         return f"{self.mean:+.1f} [{self.low:.1f}, {self.high:.1f}]"
 
 
+class NotMeasured(KeyError):
+    """A cell that has not been run."""
+
+
+class TooFewSeeds(ValueError):
+    """No spread can be had of fewer than two seeds."""
+
+
 def compare(first: pd.Series, second: pd.Series, label: str = "") -> Comparison:
     """Paired t test of two series indexed by seed, on the seeds they share.
 
     Raises:
-        ValueError: fewer than two common seeds.
+        TooFewSeeds: fewer than two common seeds.
     """
     seeds = first.index.intersection(second.index)
     if len(seeds) < 2:
-        raise ValueError(f"{label or 'comparison'}: needs at least 2 common seeds, got {len(seeds)}")
+        raise TooFewSeeds(f"{label or 'comparison'}: needs at least 2 common seeds, got {len(seeds)}")
     difference = (first[seeds] - second[seeds]).to_numpy()
     if np.ptp(difference) == 0:  # no spread: the t statistic is undefined
         value = float(difference[0])
@@ -293,12 +301,12 @@ def holm_adjusted(p: Sequence[float] | pd.Series) -> tuple[np.ndarray, np.ndarra
 
 
 def cell(data: pd.DataFrame, metric: str, **where: object) -> pd.Series:
-    """The values of one cell, indexed by seed. ``KeyError`` if it has not been run."""
+    """The values of one cell, indexed by seed. ``NotMeasured`` if it has not been run."""
     rows = data
     for column, value in where.items():
         rows = rows[rows[column] == value]
     if rows.empty:
-        raise KeyError(f"no runs with {where}")
+        raise NotMeasured(f"no runs with {where}")
     return rows.set_index("seed")[metric].sort_index()
 
 

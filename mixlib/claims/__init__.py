@@ -14,7 +14,7 @@ import pandas as pd
 
 from mixlib import published
 from mixlib.store import Record, Spec, Store
-from mixlib.tables import Comparison
+from mixlib.tables import Comparison, NotMeasured, TooFewSeeds
 
 SUPPORTED, CONTRADICTED, INCONCLUSIVE = "supported", "contradicted", "inconclusive"
 NOT_RUN = "not run at this scale"
@@ -42,6 +42,8 @@ def directions(comparisons: Sequence[Comparison]) -> Verdict:
     A comparison is decided where its Holm-corrected p is below 0.05. Supported: at least half are decided as claimed
     and none against. Contradicted: more are decided against than as claimed. Inconclusive: anything else.
     """
+    if not comparisons:
+        raise NotMeasured("none of the data sets that the claim is about were run")
     favour = sum(c.decided and c.mean > 0 for c in comparisons)
     against = sum(c.decided and c.mean < 0 for c in comparisons)
     same_sign = sum(c.mean > 0 for c in comparisons)
@@ -68,6 +70,8 @@ def judge(
 ) -> dict[str, Verdict]:
     """The verdict on each claim of a paper whose records are all there; nothing is run.
 
+    A claim about something that these runs leave out, a data set or a spread over seeds, is not judged.
+
     Args:
         paper: key of the paper; its claims are numbered from 1 in the order of ``needs``.
         needs: the test of each claim, and the functions of the protocol whose runs it looks at.
@@ -88,7 +92,10 @@ def judge(
         else:
             if parts not in views:
                 views[parts] = view([kept[spec] for spec in wanted])
-            verdict = test(views[parts])
+            try:
+                verdict = test(views[parts])
+            except (NotMeasured, TooFewSeeds) as error:  # the profile leaves out what the claim is about
+                verdict = Verdict(NOT_RUN, error.args[0])
             verdict = Verdict(verdict.verdict, verdict.evidence, tuple(spec.key for spec in wanted))
         found[f"{paper}-{number}"] = verdict
     return found
