@@ -1,9 +1,10 @@
 import pytest
 
 from mixlib import claims, published
-from mixlib.claims import CONTRADICTED, INCONCLUSIVE, NOT_RUN, SUPPORTED, directions
+from mixlib.claims import CONTRADICTED, INCONCLUSIVE, NOT_RUN, SUPPORTED, amplify, batchmixup, directions, ssmix
 from mixlib.claims import mixup_calibration as judge
 from mixlib.protocols import mixup_calibration as protocol
+from mixlib.runs import RunSpec
 from mixlib.store import Store
 from mixlib.tables import Comparison
 from tests.fabricate import records
@@ -127,3 +128,16 @@ def test_table_names_the_scale(store_folder):
     assert set(table["verdict"]) == {NOT_RUN}
     assert list(claims.table("mixup_calibration", "mini", ids=["mixup_calibration-2"]).index) == ["mixup_calibration-2"]
     assert set(claims.table("ssmix", "mini")["verdict"]) == {NOT_RUN}
+
+
+@pytest.mark.parametrize("seeds", [None, [0]])
+@pytest.mark.parametrize("paper", [batchmixup, judge, ssmix, amplify])
+def test_what_a_profile_leaves_out_is_not_judged_and_stops_nothing(paper, seeds):
+    """``smoke`` runs few data sets, and one seed has no spread."""
+    few = {} if seeds is None else {"seeds": seeds}
+    specs = [spec for parts in paper.NEEDS.values() for part in parts for spec in part("smoke", **few)]
+    made = records([spec for spec in specs if isinstance(spec, RunSpec)], lambda spec: {})
+    verdicts = paper.verdicts("smoke", {r.spec: r for r in made}, **few)
+    assert len(verdicts) == len(published.claims(paper.protocol.PAPER))
+    assert any(verdict.records for verdict in verdicts.values())
+    assert all(verdict.evidence for verdict in verdicts.values())
