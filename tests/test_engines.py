@@ -1,3 +1,4 @@
+import gc
 import io
 import os
 import re
@@ -297,3 +298,14 @@ def test_sigkill_in_mid_sweep_loses_only_the_run_in_flight(tmp_path, spec):
     assert len(again) == len(seeds)
     assert all(path.read_bytes() == content for path, content in kept.items())
     assert again[0].evaluations == execute(replace(spec, seed=0)).evaluations
+
+
+def test_collections_in_a_sweep_skip_what_was_there_and_leave_what_the_caller_froze():
+    gc.unfreeze()
+    with engines.get("local"):
+        assert gc.get_freeze_count() > 0
+    assert gc.get_freeze_count() == 0
+    gc.freeze()  # as the tests have it
+    with engines.get("local"):
+        pass
+    assert gc.get_freeze_count() > 0

@@ -173,3 +173,7 @@ def test_step_times_come_with_the_number_of_parameters():
     values = execute(spec).values
     assert set(values["seconds"]) == {*amplify.TABLE_2, "padded"}
     assert len(set(values["parameters"].values())) == 1
+
+
+def test_the_studies_that_are_kept_alone_exist():
+    assert studies.TIMED.issubset(studies.every())
