@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -36,6 +37,18 @@ def option_profile(default: str):
     return click.option("--profile", default=default, show_default=True, help="smoke, mini or full")
 
 
+def _set_precision(ctx, param, value):
+    """Through the environment, so that notebooks and workers agree on it."""
+    if value:
+        before = os.environ.get("MIXLIB_PRECISION", "")
+        ctx.call_on_close(lambda: os.environ.__setitem__("MIXLIB_PRECISION", before))
+        os.environ["MIXLIB_PRECISION"] = value
+
+
+option_precision = click.option(
+    "--precision", type=click.Choice(["fp32", "bf16"]), callback=_set_precision, expose_value=False, is_eager=True,
+    help="of training and evaluation [default: MIXLIB_PRECISION, else fp32, but bf16 at full on a GPU]",
+)  # fmt: skip
 option_model = click.option("--model", help="in place of the profile's: tiny, all-MiniLM-L6-v2, a folder, a hub name")
 option_seeds = click.option("--seeds", type=Numbers(), help="in place of the profile's, e.g. 0-4")
 
@@ -123,6 +136,7 @@ def list_(as_json: bool) -> None:
 @click.option("--only", multiple=True, help="artefact id, notebook or number; may be repeated or comma-separated")
 @options_engine
 @option_model
+@option_precision
 @option_seeds
 @click.option("--fresh/--resume", default=None, help="empty record store (default at smoke), or the repository's")
 @click.option("--output", type=click.Path(path_type=Path), help="folder of the report [default: build/report/PROFILE]")
@@ -152,6 +166,7 @@ def refresh(only) -> None:
 @option_profile("mini")
 @options_engine
 @option_model
+@option_precision
 @option_seeds
 @click.option("--max-steps", type=click.IntRange(1), help="a trial: so many updates, few test rows, kept apart")
 @click.option("--limit", type=click.IntRange(1), help="only the first so many missing runs")
@@ -199,6 +214,7 @@ def _state(profile: str, name: str, specs: list, store, known) -> dict:
 @click.argument("artefacts", nargs=-1)
 @click.option("--profile", "profiles", multiple=True, help="smoke, mini or full [default: all]")
 @option_model
+@option_precision
 @option_seeds
 @click.option("--json", "as_json", is_flag=True, help="an array of objects on standard output, nothing else")
 def status(artefacts, profiles, model, seeds, as_json) -> None:
@@ -260,6 +276,7 @@ def claims(paper, profile) -> None:
 @click.option("--runs", default=100, show_default=True, type=click.IntRange(1), help="of --sweep")
 @option_profile("smoke")
 @option_model
+@option_precision
 @options_engine
 def bench(as_json, lengths, only, sweep, runs, profile, model, **engine) -> None:
     """Time a training step of each method beside a plain step on the same 32 rows.
@@ -315,7 +332,7 @@ def doctor() -> None:
     """What this machine has: packages, GPU, data, models, records. Exit code 1 if something needed is broken."""
     import torch
 
-    from mixlib import corpora, machine, models
+    from mixlib import corpora, machine, models, protocols
     from mixlib.store import Store
 
     broken = []
@@ -330,7 +347,9 @@ def doctor() -> None:
     except PackageNotFoundError:
         click.echo(f"{'ray':11} not installed; several runs at once need it: pip install -e '.[ray]'")
     click.echo(f"device      {machine.machine_class()}, {torch.get_num_threads()} threads")
-    click.echo(f"precision   {'bf16' if machine.bf16_is_fast() else 'fp32 (bfloat16 would be emulated here)'}")
+    fast = "has instructions for bfloat16" if machine.bf16_is_fast() else "would emulate bfloat16"
+    at = ", ".join(f"{machine.default_precision(profile)} at {profile}" for profile in protocols.PROFILES)
+    click.echo(f"precision   {at}; this machine {fast}")
     folder = corpora.data_folder()
     click.echo(f"data        MIXLIB_DATA {folder or 'is not set: data sets come from the hub, smoke needs none'}")
     if folder:

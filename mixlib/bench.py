@@ -14,7 +14,7 @@ from torch import nn
 from transformers import BertConfig, BertForSequenceClassification
 
 from mixlib import methods
-from mixlib.machine import bf16_is_fast
+from mixlib.machine import default_precision
 from mixlib.methods import Method
 
 # token counts, special tokens included, of 32 training texts drawn at random with the MiniLM tokenizer
@@ -64,15 +64,17 @@ def rows(lengths: tuple[int, ...], width: int, device: torch.device, pair: bool 
     return {name: tensor.to(device) for name, tensor in batch.items()}
 
 
-def step(model: nn.Module, optimizer: torch.optim.Optimizer, method: Method, batch: dict[str, torch.Tensor]) -> float:
-    """Seconds of one training step: losses, backward passes and the optimizer's update."""
+def step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, method: Method, batch: dict[str, torch.Tensor], precision: str
+) -> float:
+    """Seconds of one training step in ``fp32`` or ``bf16``: losses, backward passes and the optimizer's update."""
     device = batch["input_ids"].device
     if device.type == "cuda":
         torch.cuda.synchronize()
     start = time.perf_counter()
     losses = method.losses(model, batch)
     while True:
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16_is_fast()):
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
             loss = next(losses, None)
         if loss is None:
             break
@@ -96,9 +98,9 @@ def run(
         only: time these methods beside the plain step, by default all.
 
     Returns:
-        ``device``, ``threads``, ``precision``, ``lengths``, ``rounds`` and ``methods``: for each the median
-        ``seconds`` of an update, its ``updates_per_batch``, and ``ratio``, the median over the rounds of its time
-        divided by the plain step's of the same round.
+        ``device``, ``threads``, ``precision`` (that of profile ``full`` on this machine), ``lengths``, ``rounds`` and
+        ``methods``: for each the median ``seconds`` of an update, its ``updates_per_batch``, and ``ratio``, the median
+        over the rounds of its time divided by the plain step's of the same round.
     """
     if lengths not in LENGTHS:
         raise ValueError(f"unknown lengths {lengths!r}; choose one of {', '.join(LENGTHS)}")
@@ -106,7 +108,7 @@ def run(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = BertForSequenceClassification(BertConfig(**MINILM, num_labels=6)).to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
-    pair = lengths in PAIRS
+    pair, precision = lengths in PAIRS, default_precision("full")
     dynamic = rows(LENGTHS[lengths], max(LENGTHS[lengths]), device, pair)
     contestants = {name: (methods.get(name), dynamic) for name in methods.names()}
     contestants |= {f"{name} {params}": (methods.get(name, **values), dynamic) for name, params, values in VARIANTS}
@@ -122,18 +124,18 @@ def run(
         method.seed_step(0, 0)
 
     for method, batch in contestants.values():  # warm up allocator and threads
-        step(model, optimizer, method, batch)
+        step(model, optimizer, method, batch, precision)
     times: dict[str, list[float]] = {name: [] for name in contestants}
     order, shuffle, end = list(contestants), random.Random(0), time.perf_counter() + budget
     while len(times["none"]) < at_least or time.perf_counter() < end:
         shuffle.shuffle(order)
         for name in order:
-            times[name].append(step(model, optimizer, *contestants[name]))
+            times[name].append(step(model, optimizer, *contestants[name], precision))
     plain = times["none"]
     return {
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
-        "precision": "bf16" if bf16_is_fast() else "fp32",
+        "precision": precision,
         "lengths": lengths,
         "rounds": len(plain),
         "methods": [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import resource
+import subprocess
 from functools import lru_cache
 from hashlib import sha256
 from importlib.metadata import version
@@ -14,7 +15,9 @@ from typing import Any
 import torch
 
 import mixlib
+from mixlib import paths
 
+PRECISIONS = ("fp32", "bf16")
 LIBRARIES = ("torch", "transformers", "accelerate", "datasets", "tokenizers", "torchmetrics", "scikit-learn", "numpy")
 
 
@@ -26,6 +29,21 @@ def bf16_is_fast() -> bool:
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def default_precision(profile: str) -> str:
+    """The precision that runs of a profile are made in: ``MIXLIB_PRECISION``, else bf16 at ``full`` on GPUs, else fp32.
+
+    Records made on a laptop and on a server with bfloat16 instructions stand in one table, so a machine never chooses.
+
+    Raises:
+        ValueError: ``MIXLIB_PRECISION`` names no precision.
+    """
+    asked = os.environ.get("MIXLIB_PRECISION")
+    if asked and asked not in PRECISIONS:
+        raise ValueError(f"MIXLIB_PRECISION is {asked!r}; choose one of {', '.join(PRECISIONS)}")
+    on_gpu = profile == "full" and torch.cuda.is_available() and bf16_is_fast()
+    return asked or ("bf16" if on_gpu else "fp32")
 
 
 def machine_class() -> str:
@@ -47,6 +65,33 @@ def code_version() -> str:
 
 
 @lru_cache(maxsize=1)
+def cpu_model() -> str:
+    """The name that the CPU gives itself, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+@lru_cache(maxsize=1)
+def git_state() -> dict[str, Any]:
+    """``commit`` of this checkout; ``dirty``: whether a tracked file differs from it. Empty where git cannot say."""
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(paths.ROOT), *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=20).stdout.strip()
+
+    try:
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != paths.ROOT:
+            return {}  # installed somewhere inside another project's checkout
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.SubprocessError):
+        return {}
+
+
+@lru_cache(maxsize=1)
 def _versions() -> dict[str, str]:
     return {name: version(name) for name in LIBRARIES}
 
@@ -59,7 +104,10 @@ def environment(precision: str) -> dict[str, Any]:
         "python": platform.python_version(),
         **_versions(),
         "code": code_version(),
+        **git_state(),
         "device": torch.cuda.get_device_name() if gpu else platform.machine(),
+        "cpu": cpu_model(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
         "precision": precision,
         "peak_memory_mib": round(peak / 2**20),

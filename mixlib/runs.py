@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
+from mixlib.machine import PRECISIONS
 from mixlib.store import Record, Spec
 
 SCHEDULES = ("stated", "published")
@@ -45,6 +46,7 @@ class RunSpec(Spec):
         group_by_length: whether batches hold texts of similar length.
         metric_for_best_model: ``accuracy`` or ``mcc``; the evaluation with its highest value is selected.
         max_grad_norm: gradients are clipped to it, 0 for no clipping.
+        precision: ``fp32``, or ``bf16`` for autocast; a run in another precision is another run.
         first_stage: the run whose best weights this one starts from, with a fresh optimizer; ``None``: the pretrained
             ones.
         keep_state: keep the weights of the selected evaluation in the store, for runs that start from them.
@@ -80,6 +82,7 @@ class RunSpec(Spec):
     group_by_length: bool = False
     metric_for_best_model: str = "accuracy"
     max_grad_norm: float = 1.0
+    precision: str = "fp32"
     first_stage: RunSpec | None = None
     keep_state: bool = False
     dropout_leak: bool = False
@@ -92,8 +95,15 @@ class RunSpec(Spec):
             raise ValueError(f"eval_epochs={self.eval_epochs} must divide num_train_epochs={self.num_train_epochs}")
         if self.schedule not in SCHEDULES:
             raise ValueError(f"unknown schedule {self.schedule!r}; choose one of {', '.join(SCHEDULES)}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"unknown precision {self.precision!r}; choose one of {', '.join(PRECISIONS)}")
         if self.first_stage is not None and not self.first_stage.keep_state:
             raise ValueError("a run can start only from one that keeps its weights: first_stage needs keep_state=True")
+
+    def in_precision(self, precision: str) -> RunSpec:
+        """This run, and those it starts from, in another precision."""
+        first = self.first_stage and self.first_stage.in_precision(precision)
+        return replace(self, precision=precision, first_stage=first)
 
     @classmethod
     def from_canonical(cls, values: dict[str, Any]) -> RunSpec:
@@ -123,7 +133,7 @@ class RunSpec(Spec):
         share = "" if self.train_fraction == 1 else f", {100 * self.train_fraction:g}%"
         stage = " after a first stage" if self.first_stage else ""
         leak = " with the dropout leak" if self.dropout_leak else ""
-        own = {"head": "own", "schedule": "stated", "label_noise": 0.0}
+        own = {"head": "own", "schedule": "stated", "label_noise": 0.0, "precision": "fp32"}
         other = "".join(f" {name}={getattr(self, name)}" for name, usual in own.items() if getattr(self, name) != usual)
         return f"{self.dataset} ({size}{share}) {self.method}{params}{other}{stage}{leak} seed {self.seed}"
 

@@ -111,6 +111,11 @@ class Record(ABC):
         RECORD_TYPES.append(cls)
 
     @property
+    def precision(self) -> str:
+        """What it was made in, ``fp32`` or ``bf16``."""
+        return self.environment.get("precision", self.spec.precision)
+
+    @property
     @abstractmethod
     def summary(self) -> str:
         """The result in a few words, for the command line."""

@@ -19,6 +19,7 @@ from statsmodels.stats.multitest import multipletests
 
 from mixlib.garbage import cheap_collections
 from mixlib.runs import RunRecord, RunSpec
+from mixlib.store import Record
 
 METRICS = {"accuracy": "accuracy", "mcc": "mcc", "loss": "nll", "ece": "ece"}  # the papers' names: ours
 TITLES = {"accuracy": "Accuracy %", "mcc": "MCC x100", "loss": "Loss x100", "ece": "ECE %"}
@@ -49,6 +50,23 @@ LABELS = {
 }
 
 
+class MixedPrecision(ValueError):
+    """Runs in fp32 and in bf16 where seeds are to be paired."""
+
+
+def one_precision(records: Iterable[Record]) -> None:
+    """Raise :class:`MixedPrecision` unless all records were made in the same precision."""
+    found: dict[str, list[Record]] = {}
+    for record in records:
+        found.setdefault(record.precision, []).append(record)
+    if len(found) > 1:
+        named = [f"{p}: {of[0].spec}{f' and {len(of) - 1} more' if of[1:] else ''}" for p, of in sorted(found.items())]
+        raise MixedPrecision(
+            f"runs in different precisions cannot be compared ({'; '.join(named)}); make all of them in one, with "
+            "--precision or MIXLIB_PRECISION"
+        )
+
+
 def frame(
     records: Iterable[RunRecord],
     size_label: Callable[[RunSpec], str] = lambda s: "full",
@@ -63,7 +81,12 @@ def frame(
         size_label: the paper's row that a run belongs to.
         method_of: the paper's method that a run belongs to, a key of :data:`LABELS`.
         param: the method's parameter that the paper's table tells rows apart by.
+
+    Raises:
+        MixedPrecision: some in fp32, some in bf16.
     """
+    records = list(records)
+    one_precision(records)
     rows = []
     for record in records:
         spec = record.spec
@@ -113,10 +136,12 @@ def two_stages(
 
     Raises:
         ValueError: unknown score, or a second stage whose first stage is not among the records.
+        MixedPrecision: some in fp32, some in bf16.
     """
     if score not in SCORES:
         raise ValueError(f"unknown score {score!r}; choose one of {', '.join(SCORES)}")
     records = [record for record in records if record.spec.keep_state or record.spec.dropout_leak == leaking]
+    one_precision(records)
     first = {record.spec.key: record for record in records if record.spec.keep_state}
     rows = []
     for record in records:
@@ -466,6 +491,7 @@ def scale(profile: str, records: Sequence[RunRecord], published_spread: str = "s
         records: of the table.
         published_spread: what the paper's ± is.
     """
+    one_precision(records)
     specs = [record.spec for record in records]
     seeds = {len({s.seed for s in specs if s.cell == c}) for c in {s.cell for s in specs}}
     tests = sorted({sum(record.reliability["rows"]) for record in records})
@@ -474,7 +500,8 @@ def scale(profile: str, records: Sequence[RunRecord], published_spread: str = "s
     return (
         f"{warning}Measured at profile {profile}: {', '.join(sorted({s.model for s in specs}))}, {several} seeds, "
         f"{' to '.join(str(n) for n in dict.fromkeys((tests[0], tests[-1])))} test examples a run, "
-        f"made on {', '.join(sorted({r.origin for r in records}))}. ± is the sample standard deviation over seeds "
+        f"made on {', '.join(sorted({r.origin for r in records}))} in {records[0].precision}. "
+        "± is the sample standard deviation over seeds "
         f"(published: {published_spread}). Δ: difference to no mixup; measured Δ is paired by seed, with its "
         "95% t interval; * is decided after Holm's correction over the table."
     )

@@ -23,7 +23,7 @@ from transformers import (
 from transformers.trainer_callback import PrinterCallback
 
 from mixlib import corpora, heads, methods, metrics, models
-from mixlib.machine import bf16_is_fast, environment, machine_class
+from mixlib.machine import environment, machine_class
 from mixlib.runs import LOSSES_KEPT, RunFailed, RunRecord, RunSpec
 from mixlib.store import Store
 from mixlib.trainer import MixupTrainer
@@ -146,7 +146,7 @@ def fit(spec: RunSpec, store: Store | None = None) -> Fitted:
         length = max(1, len(train) // spec.batch_size // spec.num_train_epochs)
         schedule = {"lr_scheduler_type": "cosine", "lr_scheduler_kwargs": {"num_cycles": steps / (2 * length)}}
     fixed = {"padding": "max_length", "max_length": spec.max_length} if head == "mean" else {}
-    bf16 = bf16_is_fast()
+    bf16 = spec.precision == "bf16"
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     with tempfile.TemporaryDirectory(prefix="mixlib-run-") as folder:
@@ -241,7 +241,7 @@ def execute(spec: RunSpec, store: Store | None = None) -> RunRecord:
             "total_seconds": round(time.perf_counter() - clock, 3),
         },
         data=fitted.data,
-        environment=environment("bf16" if bf16_is_fast() else "fp32"),
+        environment=environment(spec.precision),
         origin=machine_class(),
         started=started.isoformat(timespec="seconds"),
     )

@@ -26,6 +26,12 @@ def _one_thread():
     torch.set_num_threads(before)
 
 
+@pytest.fixture(autouse=True)
+def _usual_precision(monkeypatch):
+    """Runs are in fp32 unless a test says otherwise, whatever is set on this machine."""
+    monkeypatch.delenv("MIXLIB_PRECISION", raising=False)
+
+
 @pytest.fixture
 def store_folder(tmp_path, monkeypatch):
     """An empty record store that library and subprocesses use."""

@@ -256,7 +256,7 @@ def test_records_of_the_full_protocol_are_found_by_whole_seeds(tmp_path):
             if (made.spec.seed, made.spec.method) != (2, "none"):
                 store.put(made)
     (found,) = protocols.at_full("mini", calibration.table5, store).items()
-    assert found[0] == "full protocol, all-MiniLM-L6-v2"
+    assert found[0] == "full protocol, all-MiniLM-L6-v2, fp32"
     assert {record.spec.seed for record in found[1]} == {0, 1}
     assert len(found[1]) == 16
     assert protocols.at_full("full", calibration.table5, store) == {}

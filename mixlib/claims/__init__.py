@@ -14,7 +14,7 @@ import pandas as pd
 
 from mixlib import published
 from mixlib.store import Record, Spec, Store
-from mixlib.tables import Comparison, NotMeasured, TooFewSeeds
+from mixlib.tables import Comparison, MixedPrecision, NotMeasured, TooFewSeeds, one_precision
 
 SUPPORTED, CONTRADICTED, INCONCLUSIVE = "supported", "contradicted", "inconclusive"
 NOT_RUN = "not run at this scale"
@@ -90,11 +90,12 @@ def judge(
         if missing:
             verdict = Verdict(NOT_RUN, f"{missing} of its {len(wanted)} runs are missing")
         else:
-            if parts not in views:
-                views[parts] = view([kept[spec] for spec in wanted])
             try:
+                one_precision(kept[spec] for spec in wanted)
+                if parts not in views:
+                    views[parts] = view([kept[spec] for spec in wanted])
                 verdict = test(views[parts])
-            except (NotMeasured, TooFewSeeds) as error:  # the profile leaves out what the claim is about
+            except (NotMeasured, TooFewSeeds, MixedPrecision) as error:  # e.g. a data set that the profile leaves out
                 verdict = Verdict(NOT_RUN, error.args[0])
             verdict = Verdict(verdict.verdict, verdict.evidence, tuple(spec.key for spec in wanted))
         found[f"{paper}-{number}"] = verdict

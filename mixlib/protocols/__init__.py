@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import product
 
 from mixlib import models, published
+from mixlib.machine import PRECISIONS
 from mixlib.protocols import amplify as amplify
 from mixlib.protocols import batchmixup as batchmixup
 from mixlib.protocols import mixup_calibration as mixup_calibration
@@ -111,14 +113,15 @@ def at_full(profile: str, part: Callable[..., list[Spec]], store: Store | None =
         store: where records are, by default the repository's.
 
     Returns:
-        Records by the name of their scale, with all-MiniLM-L6-v2 and with the paper's model; of every data set the
-        seeds that have all its runs, if there are two or more. Nothing is run.
+        Records by the name of their scale: with all-MiniLM-L6-v2 and with the paper's model, in each precision; of
+        every data set the seeds that have all its runs, if there are two or more. Nothing is run.
     """
     if profile != "mini":
         return {}
     store, found = store or Store(), {}
-    for model in (models.MINILM, None):
-        specs = list(dict.fromkeys(part("full", model=model, seeds=list(range(SEEDS_LOOKED_FOR)))))
+    for model, precision in product((models.MINILM, None), PRECISIONS):
+        wanted = part("full", model=model, seeds=list(range(SEEDS_LOOKED_FOR)))
+        specs = list(dict.fromkeys(spec.in_precision(precision) for spec in wanted))
         records = {spec: store.get(spec) for spec in specs}
         whole: dict[str, set[int]] = {}
         for dataset in dict.fromkeys(spec.dataset for spec in specs):
@@ -128,7 +131,7 @@ def at_full(profile: str, part: Callable[..., list[Spec]], store: Store | None =
             whole[dataset] = seeds if len(seeds) > 1 else set()
         kept = [record for spec, record in records.items() if spec.seed in whole[spec.dataset]]
         if kept:
-            found[f"full protocol, {model or 'the paper’s model'}"] = kept
+            found[f"full protocol, {model or 'the paper’s model'}, {precision}"] = kept
     return found
 
 

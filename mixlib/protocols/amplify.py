@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mixlib import corpora
+from mixlib.machine import default_precision
 from mixlib.models import MINILM, TINY
 from mixlib.protocols.common import Named, check_profile, method_runs, study_of
 from mixlib.runs import RunSpec
@@ -101,7 +102,8 @@ def settings(profile: str, dataset: str) -> dict[str, Any]:
     """The fields of ``RunSpec`` that a profile sets for a data set, but for method, model and seed."""
     names = ("batch_size", "num_train_epochs", "learning_rate", "lr_scheduler_type", "warmup_ratio", "weight_decay")
     training = {name: STATED[name] for name in names} | CHOICES | {"dataset": dataset}
-    if check_profile(profile) == "full":
+    training["precision"] = default_precision(check_profile(profile))
+    if profile == "full":
         own = {name: STATED[name] for name in ("max_length", "early_stopping_patience")} | FULL[dataset]
         return training | own | {"dataset": FULL_DATA.get(dataset, dataset)}
     if profile == "smoke":

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
+from mixlib.machine import default_precision
 from mixlib.models import MINILM, TINY
 from mixlib.protocols.common import Named, check_profile, method_runs, study_of
 from mixlib.runs import RunSpec
@@ -124,7 +125,7 @@ def runs(
     return method_runs(
         methods, partial(method_params, profile, dataset), _seeds(profile, fraction) if seeds is None else seeds,
         paper=PAPER, dataset=dataset, model=model or usual_model, head=HEAD[dataset],
-        **(settings | {"train_fraction": FRACTIONS[fraction]} | overrides),
+        **(settings | {"train_fraction": FRACTIONS[fraction], "precision": default_precision(profile)} | overrides),
     )  # fmt: skip
 
 

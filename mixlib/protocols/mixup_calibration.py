@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from mixlib.machine import default_precision
 from mixlib.methods.mixup_calibration import PADDINGS
 from mixlib.models import MINILM, TINY
 from mixlib.protocols.common import Named, check_profile, method_runs
@@ -101,7 +102,8 @@ def runs(
     return method_runs(
         methods, lambda name: {} if name == "none" else alpha, usual_seeds if seeds is None else seeds,
         paper=PAPER, dataset=dataset, model=model or usual_model,
-        metric_for_best_model=METRIC.get(dataset, "accuracy"), **(settings | overrides),
+        metric_for_best_model=METRIC.get(dataset, "accuracy"),
+        **(settings | {"precision": default_precision(profile)} | overrides),
     )  # fmt: skip
 
 

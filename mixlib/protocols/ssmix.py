@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from mixlib.machine import default_precision
 from mixlib.models import MINILM, TINY
 from mixlib.protocols.common import Named, check_profile, method_runs, study_of
 from mixlib.runs import RunSpec
@@ -98,8 +99,8 @@ def datasets(profile: str) -> tuple[str, ...]:
 
 def settings(profile: str, dataset: str, stage: int) -> dict[str, Any]:
     """The fields of ``RunSpec`` that a profile sets for a data set and stage, but for method, model and seed."""
-    check_profile(profile)
     training = {name: STATED[name] for name in ("weight_decay", "lr_scheduler_type", "warmup_ratio")} | CHOICES
+    training["precision"] = default_precision(check_profile(profile))
     if profile == "full":
         names = ("max_length", "batch_size", "eval_steps", "metric_for_best_model")
         both = {name: STATED[name] for name in names} | FULL[dataset]

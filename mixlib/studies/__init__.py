@@ -50,6 +50,11 @@ class StudySpec(Spec):
     def name(self) -> str:
         return self.study
 
+    @property
+    def precision(self) -> str:
+        """Of the run that it is about; ``fp32`` where it is about none."""
+        return self.params.get("run", {}).get("precision", "fp32")
+
     __hash__ = Spec.__hash__
 
     def __str__(self) -> str:
@@ -97,7 +102,7 @@ def execute(spec: StudySpec) -> StudyRecord:
         spec=spec,
         values=json.loads(json.dumps(values)),
         timing={"total_seconds": round(time.perf_counter() - clock, 3)},
-        environment=machine.environment("fp32"),
+        environment=machine.environment(spec.precision),
         origin=machine.machine_class(),
         started=started.isoformat(timespec="seconds"),
     )

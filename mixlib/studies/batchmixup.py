@@ -185,7 +185,9 @@ def epoch_time(spec: StudySpec) -> dict[str, Any]:
         for name, n in turns:
             method = contestants[name, n]
             method.seed_step(spec.seed, i)
-            took = sum(bench.step(model, optimizer, method, batch) for _ in range(method.updates_per_batch))
+            took = sum(
+                bench.step(model, optimizer, method, batch, spec.precision) for _ in range(method.updates_per_batch)
+            )
             if i:
                 seconds.setdefault(name, {}).setdefault(str(n), []).append(round(took, 5))
     return {"batches_per_epoch": -(-len(fitted.train) // size), "seconds": seconds}

@@ -53,7 +53,7 @@ def step_time(spec: StudySpec) -> dict[str, Any]:
             method = contestants[label]
             method.seed_step(spec.seed, i)
             inputs = trainer._prepare_inputs(dict(wide)) if label == "padded" else batch
-            took.setdefault(label, []).append(bench.step(model, optimizer, method, inputs))
+            took.setdefault(label, []).append(bench.step(model, optimizer, method, inputs, spec.precision))
         if i:
             tokens.append(float(batch["attention_mask"].sum(1).float().mean()))
             for label, times in took.items():

@@ -1,0 +1,136 @@
+"""The precision of a run: part of what it is, never the machine's choice, and never mixed in a comparison."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from mixlib import claims, corpora, machine, metrics, models, paths, protocols, tables
+from mixlib.__main__ import main
+from mixlib.claims import mixup_calibration
+from mixlib.runs import PRECISIONS, RunSpec
+from mixlib.store import Store
+from mixlib.studies import StudySpec
+from mixlib.training import execute
+from tests import fabricate
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
+
+
+@pytest.mark.parametrize("instructions", [True, False])
+@pytest.mark.parametrize("profile", ["smoke", "mini", "full"])
+def test_a_cpu_never_chooses(monkeypatch, instructions, profile):
+    monkeypatch.setattr(machine, "bf16_is_fast", lambda: instructions)
+    assert machine.default_precision(profile) == "fp32"
+
+
+def test_a_gpu_takes_bf16_at_full_only(gpu):
+    assert [machine.default_precision(profile) for profile in protocols.PROFILES] == ["fp32", "fp32", "bf16"]
+
+
+def test_the_variable_asks_for_another(monkeypatch):
+    monkeypatch.setenv("MIXLIB_PRECISION", "bf16")
+    assert {machine.default_precision(profile) for profile in protocols.PROFILES} == {"bf16"}
+    monkeypatch.setenv("MIXLIB_PRECISION", "fp8")
+    with pytest.raises(ValueError, match="'fp8'; choose one of fp32, bf16"):
+        machine.default_precision("mini")
+
+
+def test_fp32_is_left_out_of_the_key(spec):
+    assert "precision" not in spec.canonical()
+    assert replace(spec, precision="bf16").key != spec.key
+    with pytest.raises(ValueError, match="unknown precision 'fp16'"):
+        replace(spec, precision="fp16")
+
+
+def test_every_run_of_every_artefact_follows_the_variable(monkeypatch):
+    monkeypatch.setenv("MIXLIB_PRECISION", "bf16")
+    for artefact in protocols.artefacts():
+        for spec in protocols.artefact_runs(artefact.id, "mini"):
+            about = spec if isinstance(spec, RunSpec) or "run" not in spec.params else None
+            assert spec.precision == "bf16" or about is None or isinstance(spec, StudySpec), spec
+            if isinstance(spec, StudySpec) and "run" in spec.params:
+                assert spec.params["run"]["precision"] == "bf16"
+            if first := getattr(spec, "first_stage", None):
+                assert first.precision == "bf16"
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_run_is_trained_and_evaluated_in_its_precision(spec, precision, monkeypatch, tmp_path):
+    """On any machine: a CPU without instructions for bfloat16 emulates it."""
+    monkeypatch.setattr(machine, "bf16_is_fast", lambda: precision == "fp32")  # what the machine likes has no say
+    spec, store = replace(spec, precision=precision, keep_state=True), Store(tmp_path)
+    record = execute(spec, store)
+    assert record.precision == record.environment["precision"] == precision
+
+    model, tokenizer = models.load("tiny", 6)
+    store.load_state(spec, model)
+    rows = corpora.sample(spec.dataset, spec.seed, 32, 16, 32, synthetic_twin=True).test
+    inputs = tokenizer(rows["text"].tolist(), padding=True, truncation=True, max_length=32, return_tensors="pt")
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        logits = model.eval()(**inputs).logits.float()
+    found = metrics.evaluate(logits, torch.tensor(rows["label"].tolist()))["nll"]
+    assert found == pytest.approx(record.test["nll"], abs=1e-5 if precision == "fp32" else 2e-3)
+
+
+def test_the_two_precisions_differ(spec):
+    first, second = (execute(replace(spec, precision=precision)) for precision in PRECISIONS)
+    assert first.train_losses != second.train_losses
+
+
+def test_a_record_says_what_it_was_made_on(spec):
+    found = execute(spec).environment
+    assert found["cpu"]
+    assert found["instructions"] == torch.backends.cpu.get_cpu_capability()
+    assert found["threads"] == 1
+    if (paths.ROOT / ".git").exists():
+        assert len(found["commit"]) == 40
+        assert isinstance(found["dirty"], bool)
+
+
+def test_a_folder_without_git_says_nothing_of_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(machine.paths, "ROOT", tmp_path)
+    machine.git_state.cache_clear()
+    assert machine.git_state() == {}
+    machine.git_state.cache_clear()
+
+
+def _mixed():
+    specs = protocols.mixup_calibration.table5("mini", seeds=range(4))
+    specs = [replace(spec, precision="bf16") if spec.seed == 3 else spec for spec in specs]
+    return fabricate.records(specs, lambda spec: {})
+
+
+def test_tables_refuse_to_pair_seeds_across_precisions():
+    with pytest.raises(tables.MixedPrecision, match=r"bf16: sst2 \(64\).*seed 3.*fp32: sst2 \(64\).*seed 0"):
+        tables.frame(_mixed())
+    with pytest.raises(tables.MixedPrecision):
+        tables.scale("mini", _mixed())
+
+
+def test_a_claim_names_the_precisions_instead_of_judging(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    for record in _mixed():
+        store.put(record)
+    wanted = {record.spec.in_precision("fp32"): record for record in _mixed()}
+    monkeypatch.setattr(store, "get", lambda spec: wanted.get(spec))
+    found = mixup_calibration.verdicts("mini", store, seeds=range(4))["mixup_calibration-12"]
+    assert found.verdict == claims.NOT_RUN
+    assert "bf16" in found.evidence
+    assert "fp32" in found.evidence
+
+
+def test_the_option_reaches_the_runs_and_ends_with_the_command(monkeypatch, store_folder):
+    monkeypatch.setenv("MIXLIB_PRECISION", "")
+    done = CliRunner().invoke(
+        main, ["run", "calibration-table5", "--profile", "smoke", "--seeds", "0", "--limit", "1", "--precision", "bf16"]
+    )
+    assert done.exit_code == 0, done.output
+    (path,) = store_folder.rglob("*.json")
+    assert '"precision": "bf16"' in path.read_text()
+    assert machine.default_precision("smoke") == "fp32"
