@@ -44,6 +44,7 @@ CODE_POINTS_PER_ROW = {"n_per_row": 75}  # 2400 for a batch of 32
 # Ours: the objective that can be trained, and the paper's weight for each dimension. Where a data set has no labelled
 # rows beside those trained on and those reported (RTE, BANKING77), the epoch is chosen on the reported split.
 CHOICES: dict[str, Any] = {"policy": "elementwise", "objective": "softmax"}
+CLIPPING = {"max_grad_norm": 1.0}  # the Trainer's default; neither the paper nor the code says that they clip
 FULL_SIZES: dict[str, dict[str, Any]] = {
     "rte": {"dev_size": 0},
     "fewrel75_none": {},
@@ -125,7 +126,8 @@ def runs(
     return method_runs(
         methods, partial(method_params, profile, dataset), _seeds(profile, fraction) if seeds is None else seeds,
         paper=PAPER, dataset=dataset, model=model or usual_model, head=HEAD[dataset],
-        **(settings | {"train_fraction": FRACTIONS[fraction], "precision": default_precision(profile)} | overrides),
+        **(settings | CLIPPING | {"train_fraction": FRACTIONS[fraction], "precision": default_precision(profile)}
+           | overrides),
     )  # fmt: skip
 
 
