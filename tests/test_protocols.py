@@ -60,7 +60,7 @@ def test_everything_the_paper_leaves_open_is_marked_as_our_choice():
     said = published.hyperparameters("mixup_calibration")
     silent = set(said[said["value"] == "not stated"]["name"])
     assert {"schedule", "warmup", "weight_decay", "optimizer"} <= silent
-    assert set(calibration.CHOICES) == {"lr_scheduler_type", "warmup_ratio", "weight_decay"}
+    assert set(calibration.CHOICES) == {"lr_scheduler_type", "warmup_ratio", "weight_decay", "max_grad_norm"}
     assert "layer_set S (manifold_mixup)" in silent
     assert calibration.LAYERS is methods.get("manifold_mixup").layers is None
     assert int(said[said["name"] == "ece_bins"]["value"].item()) == 15
