@@ -303,11 +303,18 @@ def _order(digests: tuple[bytes, ...], salt: str, among: list[int] | None = None
 
 @dataclass(frozen=True)
 class Sample:
-    """The examples of one run. ``dev`` is empty where the selection is made on the test split."""
+    """The examples of one run. ``dev`` is empty where the selection is made on the test split.
+
+    Attributes:
+        digests: of each example's content, by split and in its order.
+        checksums: of each split's examples, whatever their order.
+        source: where they were read.
+    """
 
     train: pd.DataFrame
     dev: pd.DataFrame
     test: pd.DataFrame
+    digests: dict[str, list[bytes]]
     checksums: dict[str, str]
     source: str
 
@@ -361,7 +368,7 @@ def sample(
         dev = load_split(name, corpus.dev, synthetic_twin)
         dev_order = _order(dev.digests, f"{seed}/dev")
 
-    drawn, checksums = {}, {}
+    drawn, digests, checksums = {}, {}, {}
     wanted = {"train": (train, train_order, train_size), "dev": (dev, dev_order, dev_size)}
     for role, (split, order, size) in (wanted | {"test": (test, test_order, test_size)}).items():
         if size is not None and size > len(order):
@@ -371,9 +378,9 @@ def sample(
             )
         chosen = order if size is None else order[:size]
         drawn[role] = split.rows.iloc[chosen].reset_index(drop=True)
-        content = b"".join(sorted(split.digests[i] for i in chosen))
-        checksums[role] = blake2b(content, digest_size=16).hexdigest()
-    return Sample(**drawn, checksums=checksums, source=test.source)
+        digests[role] = [split.digests[i] for i in chosen]
+        checksums[role] = blake2b(b"".join(sorted(digests[role])), digest_size=16).hexdigest()
+    return Sample(**drawn, digests=digests, checksums=checksums, source=test.source)
 
 
 def with_label_noise(rows: pd.DataFrame, share: float, num_labels: int, seed: int) -> pd.DataFrame:
@@ -458,6 +465,8 @@ def encode(
 ) -> Dataset:
     """Token ids of the texts, cut to ``max_length``, with ``labels``; padding is left to the collator.
 
+    The column ``row`` says which row of ``rows`` each one is.
+
     Args:
         rows: of one split.
         tokenizer: of the model.
@@ -485,7 +494,7 @@ def encode(
             known[key] = {name: np.asarray(values[i], NARROW[name]) for name, values in columns.items()}
     names = known[keys[0]] if keys else ()
     columns = {name: [known[key][name] for key in keys] for name in names}
-    return Dataset.from_dict({**columns, "labels": rows["label"].tolist()})
+    return Dataset.from_dict({**columns, "labels": rows["label"].tolist(), "row": list(range(len(rows)))})
 
 
 def _encode_entities(rows: pd.DataFrame, tokenizer: Any, max_length: int, skip_cut: bool) -> Dataset:
@@ -507,7 +516,8 @@ def _encode_entities(rows: pd.DataFrame, tokenizer: Any, max_length: int, skip_c
             f"max_length={max_length} cuts an entity off in {cut} of {len(rows)} rows, first in row "
             f"{spans.index(None)}; raise max_length or leave those rows out (skip_cut=True)"
         )
-    data = Dataset.from_dict({**columns, "entity_spans": spans, "labels": rows["label"].tolist()})
+    labels = rows["label"].tolist()
+    data = Dataset.from_dict({**columns, "entity_spans": spans, "labels": labels, "row": list(range(len(labels)))})
     return data.select([i for i, span in enumerate(spans) if span is not None])
 
 

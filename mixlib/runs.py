@@ -44,7 +44,10 @@ class RunSpec(Spec):
         eval_epochs: epochs from one evaluation to the next.
         eval_steps: updates from one evaluation to the next where that is sooner.
         group_by_length: whether batches hold texts of similar length.
-        metric_for_best_model: ``accuracy`` or ``mcc``; the evaluation with its highest value is selected.
+        metric_for_best_model: ``accuracy`` or ``mcc``; the evaluation with its highest value is selected. ``None``: the
+            last one counts, and development examples are scored at the last update only, for temperature scaling.
+        curve_size: test examples scored at evaluations before the last; all of them are scored at the last update and
+            at the selected evaluation. ``None``: all of them at every evaluation.
         max_grad_norm: gradients are clipped to it, 0 for no clipping.
         precision: ``fp32``, or ``bf16`` for autocast; a run in another precision is another run.
         first_stage: the run whose best weights this one starts from, with a fresh optimizer; ``None``: the pretrained
@@ -80,7 +83,8 @@ class RunSpec(Spec):
     eval_epochs: int = 1
     eval_steps: int | None = None
     group_by_length: bool = False
-    metric_for_best_model: str = "accuracy"
+    metric_for_best_model: str | None = "accuracy"
+    curve_size: int | None = None
     max_grad_norm: float = 1.0
     precision: str = "fp32"
     first_stage: RunSpec | None = None
@@ -97,6 +101,11 @@ class RunSpec(Spec):
             raise ValueError(f"unknown schedule {self.schedule!r}; choose one of {', '.join(SCHEDULES)}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"unknown precision {self.precision!r}; choose one of {', '.join(PRECISIONS)}")
+        if self.curve_size is not None and self.dev_size == 0 and self.metric_for_best_model is not None:
+            raise ValueError("an epoch selected on the test examples needs all of them at every evaluation: set "
+                             "curve_size=None, metric_for_best_model=None or a dev_size")  # fmt: skip
+        if self.metric_for_best_model is None and self.early_stopping_patience is not None:
+            raise ValueError("early stopping needs a metric_for_best_model to watch, got None")
         if self.first_stage is not None and not self.first_stage.keep_state:
             raise ValueError("a run can start only from one that keeps its weights: first_stage needs keep_state=True")
 
@@ -144,9 +153,11 @@ class RunRecord(Record):
 
     Attributes:
         evaluations: one entry an evaluation: ``epoch``, ``step``, and for ``dev`` and ``test`` the metrics of
-            :func:`mixlib.metrics.evaluate`; ``train_loss`` is the mean training loss since the evaluation before.
+            :func:`mixlib.metrics.evaluate`; ``train_loss`` is the mean training loss since the evaluation before. With
+            ``curve_size`` an entry has ``curve``, the metrics of those examples, and only the last and the selected one
+            have ``test``.
         selected: index of the evaluation that the selection rule chose.
-        selected_on: ``dev`` or ``test``, the split the choice was made on.
+        selected_on: ``dev`` or ``test``, the split the choice was made on; ``last`` where none was made.
         reliability: reliability bins of the test split at the selected evaluation.
         train_losses: training loss of each update, of mixed rows where rows are mixed; in a run of more than
             ``LOSSES_KEPT`` updates means of several. Empty in older records.
@@ -179,3 +190,8 @@ class RunRecord(Record):
     def test(self) -> dict[str, float]:
         """Test metrics of the selected evaluation."""
         return self.evaluations[self.selected]["test"]
+
+    @property
+    def last(self) -> dict[str, float]:
+        """Test metrics of the last evaluation: what a fixed budget of training gives."""
+        return self.evaluations[-1]["test"]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import tempfile
 import time
+from collections.abc import Container
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from datasets import Dataset
 from transformers import (
@@ -29,6 +31,8 @@ from mixlib.store import Store
 from mixlib.trainer import MixupTrainer
 
 TOKEN_TYPES = {"token_type_ids"}
+SPLITS = ("dev", "test", "curve")  # curve: the test examples scored at each evaluation
+SCALARS = ("accuracy", "mcc", "nll", "ece", "ece_mass", "brier")
 EVAL_ROWS = {"cpu": 32, "cuda": 128}  # a CPU is busy with few rows, and fewer need less padding
 
 
@@ -48,6 +52,32 @@ class _StopEarly(EarlyStoppingCallback):
     def on_evaluate(self, args, state, control, metrics, **kwargs):
         if args.metric_for_best_model in metrics:
             super().on_evaluate(args, state, control, metrics, **kwargs)
+
+
+class _KeepBest(TrainerCallback):
+    """Keeps a copy of the weights of the evaluation with the highest ``metric``, the first of equals, in memory."""
+
+    def __init__(self, metric: str) -> None:
+        self.metric, self.score, self.step = metric, -math.inf, -1
+        self.state: dict[str, torch.Tensor] = {}
+
+    def on_evaluate(self, args, state, control, model=None, metrics=None, **kwargs):
+        if metrics.get(self.metric, -math.inf) > self.score:
+            self.score, self.step = metrics[self.metric], state.global_step
+            self.state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+class _Trainer(MixupTrainer):
+    """Remembers the logits and labels of each split's last evaluation (keys ``eval_dev``, ``eval_test``, ...)."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.scored: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+
+    def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
+        output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
+        self.scored[metric_key_prefix] = output.predictions, output.label_ids
+        return output
 
 
 def loss_interval(steps: int, every: int) -> int:
@@ -70,14 +100,18 @@ class Fitted:
         tokenizer: of the model.
         train: the encoded training examples.
         evaluated: the encoded ``dev`` (where there is one) and ``test`` examples, longest first.
+        rows: for ``dev`` and ``test`` the digests of those examples, in the same order.
+        best: the weights of the evaluation to be selected, where they may be needed after the last step.
         data: source and checksums of the examples, rows trained on and left out.
         seconds: training took, evaluation included.
     """
 
-    trainer: MixupTrainer
+    trainer: _Trainer
     tokenizer: Any
     train: Dataset
     evaluated: dict[str, Dataset]
+    rows: dict[str, list[bytes]]
+    best: _KeepBest | None
     data: dict[str, Any]
     seconds: float
 
@@ -107,95 +141,131 @@ def fit(spec: RunSpec, store: Store | None = None) -> Fitted:
     set_seed(spec.seed)  # before the model is built: its head is random
     head = heads.of_method(spec.head, spec.method)
     model = models.classifier(spec.model, corpus.num_labels, spec.dropout, head)
-    pretrained = models.pretrained(models.base_name(spec.model))
-    tokenizer, known = pretrained.tokenizer, pretrained.encoded.setdefault(spec.max_length, {})
+    tokenizer = models.pretrained(models.base_name(spec.model)).tokenizer
     found = {"source": data.source, **data.checksums}
     if spec.first_stage is not None:
         found["first_stage"] = _first_stage(spec.first_stage, model, store or Store())
+
     noisy = corpora.with_label_noise(data.train, spec.label_noise, corpus.num_labels, spec.seed)
-    splits = {"train": noisy, "dev": data.dev, "test": data.test}
+    encoded = _encoded(spec, head, {"train": noisy, "dev": data.dev, "test": data.test})
+    train, evaluated, rows = encoded.pop("train").remove_columns("row"), {}, {}
+    for name, drawn in encoded.items():
+        ordered = corpora.longest_first(drawn)
+        rows[name] = [data.digests[name][i] for i in ordered["row"]]
+        evaluated[name] = ordered.remove_columns("row")
+    watched = evaluated if spec.metric_for_best_model else {"test": evaluated["test"]}
+    if spec.curve_size is not None:
+        few = encoded["test"].select(range(min(spec.curve_size, len(encoded["test"]))))
+        curve = {"curve": corpora.longest_first(few).remove_columns("row")} if len(few) else {}
+        watched = {name: part for name, part in watched.items() if name != "test"} | curve
+    found["train_rows"] = len(train)
+    if changed := int((noisy["label"] != data.train["label"]).sum()):
+        found["labels_changed"] = changed
+    found |= {f"{name}_skipped": skipped for name, skipped in _skipped(data, train, evaluated).items() if skipped}
+
+    selected_on = _selected_on(spec, evaluated)
+    best = None
+    if selected_on != "last" and (spec.keep_state or spec.curve_size is not None):
+        best = _KeepBest(f"eval_{selected_on}_{spec.metric_for_best_model}")
+    fixed = {"padding": "max_length", "max_length": spec.max_length} if head == "mean" else {}
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    with tempfile.TemporaryDirectory(prefix="mixlib-run-") as folder:
+        method = methods.get(spec.method, **spec.method_params)
+        trainer = _Trainer(
+            model=model,
+            method=method,
+            dropout_leak=spec.dropout_leak,
+            args=_arguments(spec, folder, len(train), method.updates_per_batch, selected_on if watched else None),
+            train_dataset=train,
+            eval_dataset=watched or None,
+            processing_class=tokenizer,
+            data_collator=DataCollatorWithPadding(tokenizer, **fixed),
+            compute_metrics=_finite_metrics,
+            callbacks=[
+                _StopOnNan(),
+                *([_StopEarly(spec.early_stopping_patience)] if spec.early_stopping_patience is not None else []),
+                *([best] if best else []),
+            ],
+        )
+        trainer.pop_callback(PrinterCallback)
+        clock = time.perf_counter()
+        with models.quiet():  # a sweep has one bar
+            trainer.train()
+        seconds = time.perf_counter() - clock
+    return Fitted(trainer, tokenizer, train, evaluated, rows, best, found, seconds)
+
+
+def _selected_on(spec: RunSpec, evaluated: Container[str]) -> str:
+    """What the evaluation is selected on: a split, or ``last`` where the last one counts."""
+    if spec.metric_for_best_model is None:
+        return "last"
+    return "dev" if "dev" in evaluated else "test"
+
+
+def _encoded(spec: RunSpec, head: str, splits: dict[str, pd.DataFrame]) -> dict[str, Dataset]:
+    """The token ids of the splits that have rows, with the column ``row``: which of the drawn examples each one is."""
+    pretrained = models.pretrained(models.base_name(spec.model))
+    known = pretrained.encoded.setdefault(spec.max_length, {})
     encoded = {
-        name: corpora.encode(rows, tokenizer, spec.max_length, entities=head == "entities", skip_cut=True, known=known)
+        name: corpora.encode(
+            rows, pretrained.tokenizer, spec.max_length, entities=head == "entities", skip_cut=True, known=known
+        )
         for name, rows in splits.items()
         if len(rows)
     }
     if head == "untyped":
         encoded = {name: rows.remove_columns(TOKEN_TYPES & set(rows.column_names)) for name, rows in encoded.items()}
-    skipped = {f"{name}_skipped": len(splits[name]) - len(rows) for name, rows in encoded.items()}
-    train = encoded.pop("train")
-    evaluated = {name: corpora.longest_first(rows) for name, rows in encoded.items()}
-    method = methods.get(spec.method, **spec.method_params)
-    steps_per_epoch = math.ceil(len(train) / spec.batch_size) * method.updates_per_batch
+    return encoded
+
+
+def _skipped(data: corpora.Sample, train: Dataset, evaluated: dict[str, Dataset]) -> dict[str, int]:
+    """For each split the drawn examples that are not in it."""
+    drawn = {"train": data.train, "dev": data.dev, "test": data.test}
+    return {name: len(drawn[name]) - len(rows) for name, rows in {"train": train, **evaluated}.items()}
+
+
+def _arguments(
+    spec: RunSpec, folder: str, rows: int, updates_per_batch: int, selected_on: str | None
+) -> TrainingArguments:
+    """What the Trainer is told of a run that trains on so many rows; ``None``: nothing is scored during training."""
+    steps_per_epoch = math.ceil(rows / spec.batch_size) * updates_per_batch
     steps = spec.max_steps or steps_per_epoch * spec.num_train_epochs
     every = spec.max_steps or min(steps_per_epoch * spec.eval_epochs, spec.eval_steps or steps)
-    selected_on = "dev" if "dev" in evaluated else "test"
-    best = {"metric_for_best_model": f"eval_{selected_on}_{spec.metric_for_best_model}", "greater_is_better": True}
-    keeping: dict[str, Any] = {"save_strategy": "no"}
-    if spec.keep_state:
-        keeping = best | {
-            "save_strategy": "steps", "save_steps": every, "save_total_limit": 1, "save_only_model": True,
-            "load_best_model_at_end": True,
-        }  # fmt: skip
-    callbacks: list[TrainerCallback] = [_StopOnNan()]
-    if spec.early_stopping_patience is not None:
-        keeping |= best
-        callbacks.append(_StopEarly(spec.early_stopping_patience))
     schedule: dict[str, Any] = {"lr_scheduler_type": spec.lr_scheduler_type}
     schedule["warmup_steps"] = math.ceil(spec.warmup_ratio * steps)
     if spec.schedule == "published":
-        length = max(1, len(train) // spec.batch_size // spec.num_train_epochs)
+        length = max(1, rows // spec.batch_size // spec.num_train_epochs)
         schedule = {"lr_scheduler_type": "cosine", "lr_scheduler_kwargs": {"num_cycles": steps / (2 * length)}}
-    fixed = {"padding": "max_length", "max_length": spec.max_length} if head == "mean" else {}
-    bf16 = spec.precision == "bf16"
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-    with tempfile.TemporaryDirectory(prefix="mixlib-run-") as folder:
-        trainer = MixupTrainer(
-            model=model,
-            method=method,
-            dropout_leak=spec.dropout_leak,
-            args=TrainingArguments(
-                output_dir=folder,
-                seed=spec.seed,
-                num_train_epochs=spec.num_train_epochs,
-                max_steps=spec.max_steps or -1,
-                per_device_train_batch_size=spec.batch_size,
-                per_device_eval_batch_size=EVAL_ROWS["cuda" if torch.cuda.is_available() else "cpu"],
-                learning_rate=spec.learning_rate,
-                weight_decay=spec.weight_decay,
-                **schedule,
-                optim="adamw_torch_fused",
-                bf16=bf16,
-                use_cpu=bf16 and not torch.cuda.is_available(),  # the Trainer asks for it before it uses bf16 on a CPU
-                max_grad_norm=spec.max_grad_norm,
-                train_sampling_strategy="group_by_length" if spec.group_by_length else "random",
-                eval_strategy="steps",
-                eval_steps=every,
-                logging_strategy="steps",
-                logging_steps=loss_interval(steps, every),
-                logging_nan_inf_filter=False,
-                **keeping,
-                report_to=[],
-                dataloader_pin_memory=torch.cuda.is_available(),
-                disable_tqdm=True,
-            ),
-            train_dataset=train,
-            eval_dataset=evaluated,
-            processing_class=tokenizer,
-            data_collator=DataCollatorWithPadding(tokenizer, **fixed),
-            compute_metrics=_finite_metrics,
-            callbacks=callbacks,
-        )
-        trainer.pop_callback(PrinterCallback)
-        training_clock = time.perf_counter()
-        with models.quiet():  # a sweep has one bar
-            trainer.train()
-        seconds = time.perf_counter() - training_clock
-    found["train_rows"] = len(train)
-    if changed := int((noisy["label"] != data.train["label"]).sum()):
-        found["labels_changed"] = changed
-    found |= {name: rows for name, rows in skipped.items() if rows}
-    return Fitted(trainer, tokenizer, train, evaluated, found, seconds)
+    if spec.early_stopping_patience is not None:
+        metric = f"eval_{selected_on}_{spec.metric_for_best_model}"
+        schedule |= {"metric_for_best_model": metric, "greater_is_better": True}
+    gpu, bf16 = torch.cuda.is_available(), spec.precision == "bf16"
+    return TrainingArguments(
+        output_dir=folder,
+        seed=spec.seed,
+        num_train_epochs=spec.num_train_epochs,
+        max_steps=spec.max_steps or -1,
+        per_device_train_batch_size=spec.batch_size,
+        per_device_eval_batch_size=EVAL_ROWS["cuda" if gpu else "cpu"],
+        learning_rate=spec.learning_rate,
+        weight_decay=spec.weight_decay,
+        **schedule,
+        optim="adamw_torch_fused",
+        bf16=bf16,
+        use_cpu=bf16 and not gpu,  # the Trainer asks for it before it uses bf16 on a CPU
+        max_grad_norm=spec.max_grad_norm,
+        train_sampling_strategy="group_by_length" if spec.group_by_length else "random",
+        eval_strategy="steps" if selected_on else "no",
+        eval_steps=every,
+        logging_strategy="steps",
+        logging_steps=loss_interval(steps, every),
+        logging_nan_inf_filter=False,
+        save_strategy="no",
+        report_to=[],
+        dataloader_pin_memory=gpu,
+        disable_tqdm=True,
+    )
 
 
 def _first_stage(spec: RunSpec, model: torch.nn.Module, store: Store) -> str:
@@ -218,26 +288,41 @@ def execute(spec: RunSpec, store: Store | None = None) -> RunRecord:
     """
     started, clock = datetime.now(UTC), time.perf_counter()
     fitted = fit(spec, store)
-    trainer = fitted.trainer
-    evaluations, losses, eval_seconds = _evaluations(trainer.state.log_history, list(fitted.evaluated))
-    selected_on = "dev" if "dev" in fitted.evaluated else "test"
-    scores = [entry[selected_on][spec.metric_for_best_model] for entry in evaluations]
-    selected = scores.index(max(scores))  # the first of equals
+    trainer, after_training = fitted.trainer, time.perf_counter()
+    selected_on = _selected_on(spec, fitted.evaluated)
+    with models.quiet():
+        if spec.metric_for_best_model is None or spec.curve_size is not None:
+            _score_the_last_update(fitted)
+        evaluations, losses, eval_seconds = _evaluations(trainer.state.log_history)
+        selected = len(evaluations) - 1
+        if selected_on != "last":
+            scores = [entry[selected_on][spec.metric_for_best_model] for entry in evaluations]
+            selected = scores.index(max(scores))  # the first of equals
+        if fitted.best:
+            trainer.model.load_state_dict(fitted.best.state)
+        if "test" not in evaluations[selected]:
+            found = trainer.evaluate(fitted.evaluated["test"], metric_key_prefix="eval_selected")
+            eval_seconds += found["eval_selected_runtime"]
+            evaluations[selected]["test"] = _metrics(found, "eval_selected")
+    seconds = fitted.seconds + time.perf_counter() - after_training
     if spec.keep_state:
         fitted.data["state"] = (store or Store()).put_state(spec, trainer.model)
-    bins = [entry.pop("reliability") for entry in evaluations]
+    reliability = evaluations[selected]["test"]["reliability"]
+    for entry in evaluations:
+        for split in entry.keys() & set(SPLITS):
+            entry[split].pop("reliability", None)
     return RunRecord(
         spec=spec,
         evaluations=evaluations,
         selected=selected,
         selected_on=selected_on,
-        reliability=bins[selected],
+        reliability=reliability,
         train_losses=losses,
         timing={
-            "train_seconds": round(fitted.seconds - eval_seconds, 3),
+            "train_seconds": round(seconds - eval_seconds, 3),
             "eval_seconds": round(eval_seconds, 3),
             "steps": trainer.state.global_step,
-            "seconds_per_step": round((fitted.seconds - eval_seconds) / trainer.state.global_step, 4),
+            "seconds_per_step": round((seconds - eval_seconds) / trainer.state.global_step, 4),
             "total_seconds": round(time.perf_counter() - clock, 3),
         },
         data=fitted.data,
@@ -247,25 +332,37 @@ def execute(spec: RunSpec, store: Store | None = None) -> RunRecord:
     )
 
 
-def _evaluations(history: list[dict[str, Any]], splits: list[str]) -> tuple[list[dict[str, Any]], list[float], float]:
+def _score_the_last_update(fitted: Fitted) -> None:
+    """Score the examples of each split that were not scored at the last update of training."""
+    trainer = fitted.trainer
+    scored = {key for log in trainer.state.log_history if log["step"] == trainer.state.global_step for key in log}
+    rest = {name: part for name, part in fitted.evaluated.items() if f"eval_{name}_nll" not in scored}
+    if rest:
+        trainer.evaluate(rest)
+
+
+def _metrics(log: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """What :func:`mixlib.metrics.evaluate` found, out of a Trainer's log."""
+    found = {name: round(log[f"{prefix}_{name}"], 6) for name in SCALARS if f"{prefix}_{name}" in log}
+    return found | {"reliability": log[f"{prefix}_reliability"]}
+
+
+def _evaluations(history: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[float], float]:
     """Group the Trainer's log by step into one entry an evaluation; the training losses, and seconds of evaluation."""
     by_step: dict[int, dict[str, Any]] = {}
     losses: list[float] = []
     since: list[float] = []  # losses after the evaluation before
     seconds = 0.0
-    names = ("accuracy", "mcc", "nll", "ece")
     for log in history:
         entry = by_step.setdefault(log["step"], {"step": log["step"], "epoch": round(log["epoch"], 4)})
         if "loss" in log:
             losses.append(round(log["loss"], 6))
             since.append(log["loss"])
-        for split in splits:
+        for split in SPLITS:
             if f"eval_{split}_nll" in log:
                 if since:
                     entry["train_loss"] = round(sum(since) / len(since), 6)
                     since.clear()
-                entry[split] = {name: round(log[f"eval_{split}_{name}"], 6) for name in names}
+                entry[split] = _metrics(log, f"eval_{split}")
                 seconds += log[f"eval_{split}_runtime"]
-                if split == "test":
-                    entry["reliability"] = log["eval_test_reliability"]
-    return [entry for entry in by_step.values() if "test" in entry], losses, seconds
+    return [entry for entry in by_step.values() if entry.keys() & set(SPLITS)], losses, seconds
