@@ -12,6 +12,8 @@ from typing import Any
 from mixlib import corpora
 from mixlib.machine import default_precision
 from mixlib.models import MINILM, TINY
+from mixlib.protocols import pool
+from mixlib.protocols.cells import Cell, cell
 from mixlib.protocols.common import Named, check_profile, method_runs, study_of
 from mixlib.runs import RunSpec
 from mixlib.studies import StudySpec
@@ -291,3 +293,27 @@ def noise(profile: str, **overrides: Any) -> list[RunSpec]:
     return _on_all(profile, chosen, TABLE_2, **overrides) + [
         spec for share in NOISE for spec in _on_all(profile, chosen, TABLE_2, label_noise=share, **overrides)
     ]
+
+
+# The cells of the claims beside the pool. "common/trec_coarse" has the pool's runs, and more draws and single blocks.
+DRAWN = {f"amplify n={n}": ("amplify", METHODS["amplify"] | {"n": n}) for n in DRAWS if n != METHODS["amplify"]["n"]}
+SINGLE = {f"amplify block {block}": ("amplify", METHODS["amplify"] | {"blocks": [f"{block}/12"]}) for block in BLOCKS}
+FIVE = {name: pool.METHODS[name] for name in TABLE_2}
+TWO = {name: pool.METHODS[name] for name in ("none", "amplify")}
+UNRELATED = {name: (name, pool.METHODS[name][1] | PUBLISHED["labels"]) for name in BASELINES}
+_SST2: dict[str, Any] = {"train_size": 400, "num_train_epochs": 6, "test_size": 1821}
+_COARSE: dict[str, Any] = {"train_size": 500, "num_train_epochs": 6, "test_size": 500, "learning_rate": 2e-4}
+_FINE: dict[str, Any] = {"train_size": 1000, "num_train_epochs": 8, "test_size": 500, "learning_rate": 2e-4}
+CELLS: tuple[Cell, ...] = (
+    cell("common/trec_coarse", "trec_coarse", TWO | DRAWN | SINGLE, **_COARSE, seeds=12),
+    cell("amplify/sst2 by length", "sst2", TWO, **_SST2, group_by_length=True, says="batches with little padding"),
+    cell("amplify/trec_coarse half model", "trec_coarse", TWO, **_COARSE, model=MINI_SMALL),
+    cell("amplify/trec_coarse 20% noise", "trec_coarse", FIVE, **_COARSE, label_noise=0.2),
+    cell("amplify/mrpc", "mrpc", {name: FIVE[name] for name in ("none", "embedmix", "amplify")}, train_size=3668,
+         num_train_epochs=3, eval_epochs=1, dev_size=400, test_size=1725, max_length=96),
+    cell("amplify/trec_fine labels", "trec_fine", UNRELATED, **_FINE, says="the baselines as published"),
+    cell("amplify/trec_fine mean head", "trec_fine", TWO, **_FINE | {"head": "mean", "max_length": 32},
+         says="AMPLIFY as published"),
+    cell("amplify/trec_fine trained pooler", "trec_fine", FIVE, **_FINE | {"num_train_epochs": 4},
+         first={"num_train_epochs": 4}, says="the pooler has been trained before methods are compared"),
+)  # fmt: skip

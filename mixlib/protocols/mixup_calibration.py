@@ -12,6 +12,8 @@ from typing import Any
 from mixlib.machine import default_precision
 from mixlib.methods.mixup_calibration import PADDINGS
 from mixlib.models import MINILM, TINY
+from mixlib.protocols import pool
+from mixlib.protocols.cells import Cell, cell
 from mixlib.protocols.common import Named, check_profile, method_runs
 from mixlib.runs import RunSpec
 
@@ -147,3 +149,21 @@ def figure2(profile: str, **overrides: Any) -> list[RunSpec]:
         for dataset in ("cola", "rte", "boolq")
         for spec in runs(profile, dataset, False, ("none", "cls_mixup"), **overrides)
     ]
+
+
+# The cells of the claims beside the pool: few examples, where the plain model overfits, and the paddings of Table 5
+MIXED = {name: pool.METHODS[name] for name in VARIANTS}
+LATE = {"cls_mixup_late": ("cls_mixup_late", {"alpha": 1.0})}
+PADDED = {f"input_mixup {padding}": ("input_mixup", {"alpha": 1.0, "padding": padding}) for padding in PADDINGS}
+_FEW_ROWS: dict[str, Any] = {"dev_size": 200, "learning_rate": 2e-4, "seeds": 12}
+CELLS: tuple[Cell, ...] = (
+    cell("mixup_calibration/imdb", "imdb", MIXED, train_size=400, num_train_epochs=6, test_size=1000),
+    cell("mixup_calibration/imdb-32", "imdb", MIXED, train_size=32, num_train_epochs=12, eval_epochs=3, test_size=1000,
+         **_FEW_ROWS),
+    cell("mixup_calibration/ag_news-32", "ag_news", MIXED, train_size=32, num_train_epochs=40, eval_epochs=10,
+         test_size=1000, **_FEW_ROWS),
+    cell("mixup_calibration/sst2-64", "sst2", MIXED | PADDED, train_size=64, num_train_epochs=20, eval_epochs=5,
+         test_size=1821, **_FEW_ROWS),
+    cell("mixup_calibration/cola", "cola", MIXED | LATE, train_size=2000, num_train_epochs=6, eval_epochs=1,
+         test_size=1043, max_length=32, says="overfitting: loss and ECE"),
+)  # fmt: skip

@@ -11,6 +11,7 @@ from typing import Any
 
 from mixlib.machine import default_precision
 from mixlib.models import MINILM, TINY
+from mixlib.protocols.cells import Cell, cell
 from mixlib.protocols.common import Named, check_profile, method_runs, study_of
 from mixlib.runs import RunSpec
 from mixlib.studies import StudySpec
@@ -289,3 +290,24 @@ def step_time(profile: str, model: str | None = None, seeds: Iterable[int] | Non
             params = {"batches": TIMED_BATCHES[profile], "padded": STATED["max_length"], "methods": TIMED}
             specs.append(study_of(spec, "step_time", **params))
     return specs
+
+
+# The cells of the claims: two stages on data sets at which the plain model learns. Every stage is scored at its end.
+TWO_STAGES = {name: (name, METHODS[name]) for name in ("none", *TABLE_2, "unk")}
+OTHER_RATIOS = {f"ssmix lam0={ratio:g}": ("ssmix", {"lam0": ratio}) for ratio in (0.01, 0.5)}
+_TREC_RATES: dict[str, Any] = {"learning_rate": 4e-5, "first": {"learning_rate": 2e-4, "num_train_epochs": 5,
+                                                               "eval_epochs": 5}}  # fmt: skip
+_RATES: dict[str, Any] = {"learning_rate": 2e-5, "first": {"learning_rate": 1e-4, "num_train_epochs": 5,
+                                                          "eval_epochs": 5}}  # fmt: skip
+_SECOND: dict[str, Any] = {"num_train_epochs": 3, "eval_epochs": 3}
+CELLS: tuple[Cell, ...] = (
+    cell("ssmix/sst2", "sst2", TWO_STAGES | OTHER_RATIOS, train_size=400, test_size=1821, **_SECOND | _RATES),
+    cell("ssmix/trec_coarse", "trec_coarse", TWO_STAGES | OTHER_RATIOS, train_size=500, test_size=500,
+         **_SECOND | _TREC_RATES),
+    cell("ssmix/trec_fine", "trec_fine", TWO_STAGES, train_size=1000, test_size=500, **_SECOND | _TREC_RATES),
+    cell("ssmix/qnli", "qnli", TWO_STAGES, train_size=1000, test_size=1000, max_length=96, learning_rate=2e-5,
+         num_train_epochs=1, eval_epochs=1,
+         first={"learning_rate": 1e-4, "num_train_epochs": 2, "eval_epochs": 2}),
+    cell("ssmix/trec_coarse from the start", "trec_coarse", {"ssmix": ("ssmix", METHODS["ssmix"])}, train_size=500,
+         test_size=500, learning_rate=2e-4, num_train_epochs=8, eval_epochs=1, says="mixing from the first update on"),
+)  # fmt: skip

@@ -1,0 +1,106 @@
+"""All cells of the evidence, in which order they are run, and what has been decided about them.
+
+Two things are decided once and committed in ``data/evidence.json``: which seeds notebooks and verdicts read, and which
+cells are alive. Records of further seeds may lie in the store before they are read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import lru_cache
+
+from mixlib import paths
+from mixlib.protocols import amplify, batchmixup, mixup_calibration, pool, ssmix
+from mixlib.protocols.cells import FIRST_SEED, SCREENING_SEEDS, Cell
+from mixlib.runs import RunSpec
+
+OF_PAPERS = (*mixup_calibration.CELLS, *ssmix.CELLS, *batchmixup.CELLS, *amplify.CELLS)
+LAST = ("amplify/mrpc", "batchmixup/fewrel", "ssmix/qnli", "amplify/trec_fine")  # left out first where time is short
+SENSITIVITY_SEEDS = 3
+
+
+@lru_cache(maxsize=1)
+def cells() -> dict[str, Cell]:
+    """Every cell by name. What several papers list under one name is one cell with the methods of all of them."""
+    found: dict[str, Cell] = {}
+    for cell in (*pool.POOL, *OF_PAPERS, *pool.SENSITIVITY):
+        known = found.get(cell.name, cell)
+        if (known.recipe, known.first, known.model) != (cell.recipe, cell.first, cell.model):
+            raise ValueError(f"two cells are called {cell.name}, but their recipes differ")
+        methods, seeds = {**known.methods, **cell.methods}, max(known.seeds, cell.seeds)
+        found[cell.name] = replace(known, methods=methods, seeds=seeds)
+    return found
+
+
+def get(name: str) -> Cell:
+    """The cell of this name; ``ValueError`` with the nearest names if there is none."""
+    if name not in cells():
+        near = get_close_matches(name, cells(), n=3, cutoff=0.4) or sorted(cells())
+        raise ValueError(f"unknown cell {name!r}; did you mean {', '.join(near)}?")
+    return cells()[name]
+
+
+def _seed_by_seed(found: Iterable[Cell], seeds: Iterable[int], profile: str) -> list[RunSpec]:
+    found = list(found)
+    return [spec for seed in seeds for cell in found for spec in cell.specs([seed], profile=profile)]
+
+
+def _is_last(cell: Cell) -> bool:
+    return any(cell.name.startswith(name) for name in LAST)
+
+
+def screening(profile: str = "mini") -> list[RunSpec]:
+    """The plain model of every cell, with seeds of no table."""
+    return [
+        cell.spec(cell.plain, seed, profile)
+        for seed in SCREENING_SEEDS
+        for cell in cells().values()
+        if cell.plain in cell.labels and cell not in pool.SENSITIVITY
+    ]
+
+
+def _first(count: int) -> range:
+    return range(FIRST_SEED, FIRST_SEED + count)
+
+
+# In the order in which they are run: seed by seed, so that what is there is a whole experiment at any time
+WAVES: dict[str, Callable[[str], list[RunSpec]]] = {
+    "screening": screening,
+    "pool": lambda profile: _seed_by_seed(pool.POOL, _first(6), profile),
+    "papers": lambda profile: _seed_by_seed((c for c in OF_PAPERS if not _is_last(c)), _first(6), profile),
+    "sensitivity": lambda profile: _seed_by_seed(pool.SENSITIVITY, _first(SENSITIVITY_SEEDS), profile),
+    "last": lambda profile: _seed_by_seed(filter(_is_last, OF_PAPERS), _first(6), profile),
+    "more": lambda profile: _seed_by_seed(
+        (c for c in OF_PAPERS if c.seeds > 6), range(FIRST_SEED + 6, FIRST_SEED + 12), profile
+    ),
+}
+
+
+def wave(name: str, profile: str = "mini") -> list[RunSpec]:
+    """The runs of a wave (:data:`WAVES`), or ``evidence`` for all of them in order, each once."""
+    names = list(WAVES) if name == "evidence" else [name]
+    return list(dict.fromkeys(spec for part in names for spec in WAVES[part](profile)))
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What ``data/evidence.json`` says.
+
+    Attributes:
+        seeds: by cell, those that notebooks and verdicts read.
+        alive: by cell, what claims may be about there: ``accuracy`` (and MCC) and ``loss`` (and calibration).
+        screened: by cell, the numbers of the screening that this was decided by.
+    """
+
+    seeds: dict[str, list[int]]
+    alive: dict[str, list[str]]
+    screened: dict[str, dict[str, float]]
+
+
+@lru_cache(maxsize=1)
+def decided() -> Decided:
+    """The committed decisions."""
+    return Decided(**json.loads(paths.EVIDENCE.read_text()))
