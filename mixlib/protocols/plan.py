@@ -91,13 +91,26 @@ class Decided:
 
     Attributes:
         seeds: by cell, those that notebooks and verdicts read.
-        alive: by cell, what claims may be about there: ``accuracy`` (and MCC) and ``loss`` (and calibration).
-        screened: by cell, the numbers of the screening that this was decided by.
+        alive: by cell, what claims may be about there: ``accuracy`` (and MCC), ``loss`` (and calibration).
+        screened: by cell, the numbers of the screening that this was decided by: ``accuracy``, ``larger_class``,
+            ``mcc`` (fractions), ``p_accuracy`` and ``p_mcc`` (one-sided).
     """
 
     seeds: dict[str, list[int]]
     alive: dict[str, list[str]]
     screened: dict[str, dict[str, float]]
+
+    def why_dead(self, cell: str, needs: str) -> str:
+        """Why a cell says nothing about accuracy, or about loss."""
+        if cell not in self.screened:
+            return "it has not been screened yet"
+        found = self.screened[cell]
+        if needs == "accuracy":
+            return (
+                f"the plain model does not beat the larger class ({100 * found['accuracy']:.1f}% against "
+                f"{100 * found['larger_class']:.1f}%)"
+            )
+        return f"the plain model is not above chance (MCC x100 {100 * found['mcc']:.1f})"
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,3 @@
+"""Placeholder."""
+
+CLAIMS: tuple = ()

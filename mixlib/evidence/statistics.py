@@ -1,0 +1,813 @@
+"""What a paired experiment says of a claim: one pooled contrast, its intervals, and a category.
+
+A claim has one or more parts. A part is a contrast of two methods on some data sets: for each set the differences of
+runs that share a seed, turned so that positive is as claimed, in points or as log ratios (losses, times).
+:func:`judge` decides a part, :func:`conjunction` a claim of several parts, :func:`best` a claim to beat every rival::
+
+    part = Part("CLS MixUp - none", {"sst2": d1, "trec_coarse": d2}, margin=1.0, printed=Printed(1.4, runs=10))
+    judge(part).words   # "no effect larger than 0.8 points on these 2 sets"
+
+The pooled contrast is the mean over data sets of the mean difference. Its standard error speaks of seeds only, so it
+is a statement about *these data sets*; "in general" is said only where an interval with random effects over data sets
+agrees. Every test is at 5% two-sided (95% intervals); only "no effect larger than X" uses the 90% interval, as is
+usual for two one-sided tests of equivalence (TOST).
+
+The rule itself, :func:`decide` and :func:`combine`, works on arrays of any shape, so that
+:mod:`mixlib.evidence.error_rates` can run the very same code over thousands of simulated experiments.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from statsmodels.stats.meta_analysis import combine_effects
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.oneway import anova_oneway
+from statsmodels.stats.power import ttest_power
+
+# Kinds of claims. Each says where the true difference lies if the claim holds; see `Part.region`.
+SUPERIORITY = "superiority"  # "A is better than B": above 0
+NON_INFERIORITY = "non-inferiority"  # "at least as good", "costs no more": above minus the margin
+EQUIVALENCE = "equivalence"  # "hardly changes", "costs the same": within the margin on both sides
+BOUNDS = "bounds"  # "about twice the time": between two given numbers
+KINDS = (SUPERIORITY, NON_INFERIORITY, EQUIVALENCE, BOUNDS)
+
+NOT_JUDGEABLE = "not judgeable here"
+UNDECIDED = "undecided"
+SMALLER = "smaller than printed"
+NO_EFFECT = "no effect"
+CONTRADICTED = "contradicted"
+SUPPORTED = "supported"
+CATEGORIES = (NOT_JUDGEABLE, UNDECIDED, SMALLER, NO_EFFECT, CONTRADICTED, SUPPORTED)  # what is known of a claim, rising
+
+CONFIDENCE = 0.95  # of every interval that supports or contradicts
+EQUIVALENCE_CONFIDENCE = 0.90  # of "no effect larger than X": TOST at 5%
+ALPHA = 1 - CONFIDENCE
+MIN_SEEDS = 4  # a data set with fewer never decides
+POWER = 0.8  # what "seeds needed" stands for
+MOST_SEEDS = 10_000  # seeds needed are not looked for beyond
+LOG_RATIO = "log ratio"  # the unit of losses and times; shown as factors
+
+
+class Interval(NamedTuple):
+    """A confidence interval, in the unit of the differences."""
+
+    low: float
+    high: float
+
+    def inside(self, low: float, high: float) -> bool:
+        """Whether the whole interval lies strictly between two numbers."""
+        return low < self.low and self.high < high
+
+
+@dataclass(frozen=True)
+class Printed:
+    """The paper's own number for a contrast, turned as the differences are: positive is as claimed.
+
+    Attributes:
+        size: the printed difference (mean over the same data sets where it has several), in points or as a log ratio.
+        runs: seeds x data sets behind it; needed only where no ``se`` is known, because then the paper is taken to be
+            as exact as so many of our own runs.
+        se: its standard error, where the paper prints a spread; :meth:`from_errors` computes it.
+        df: degrees of freedom of ``se``.
+    """
+
+    size: float
+    runs: int = 3
+    se: float | None = None
+    df: float = math.inf
+
+    @classmethod
+    def from_errors(cls, size: float, errors: Sequence[tuple[float, float]], seeds: int) -> Printed:
+        """From printed standard errors: one pair (first method, second method) a data set.
+
+        The paper's runs are taken to be independent, so variances add; a printed SD is to be divided by the root of
+        ``seeds`` first. Degrees of freedom by Satterthwaite. ``ValueError`` if there are no errors or one seed.
+        """
+        e = np.asarray(errors, dtype=float).reshape(-1)
+        if not e.size or seeds < 2:
+            raise ValueError(
+                f"a printed spread needs at least one data set and 2 seeds, got {errors!r} of {seeds} seeds"
+            )
+        variance = (e**2).sum()
+        df = variance**2 * (seeds - 1) / (e**4).sum() if variance else math.inf
+        return cls(size, seeds * len(errors), math.sqrt(variance) / len(errors), float(df))
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a claim: a contrast, what is claimed of it, and what was measured.
+
+    Attributes:
+        name: said in words, such as ``"SSMix - EmbedMix, accuracy"``.
+        differences: data set -> differences of runs with the same seed, positive as claimed. A ``Series`` is indexed
+            by seed; of a plain sequence the positions are taken for the seeds.
+        margin: the smallest difference that matters, above 0, in the unit of the differences (a log ratio: log 1.1).
+        kind: one of ``KINDS``.
+        printed: the paper's number, if it has one.
+        bounds: for ``BOUNDS`` only, where the claim places the difference; one end may be infinite.
+        unit: ``"points"``, or ``"log ratio"`` (shown as a factor).
+
+    Raises:
+        ValueError: an unknown kind, a margin that is not above 0, missing or superfluous bounds, no data set, or a
+            difference that is not a finite number (its data set and seed are named).
+    """
+
+    name: str
+    differences: Mapping[str, pd.Series | Sequence[float]]
+    margin: float
+    kind: str = SUPERIORITY
+    printed: Printed | None = None
+    bounds: tuple[float, float] | None = None
+    unit: str = "points"
+
+    def __post_init__(self) -> None:
+        region(self.kind, self.margin, self.bounds)  # refuses what makes no sense
+        series(self.differences)
+
+    @property
+    def region(self) -> tuple[float, float]:
+        """Between which two numbers the true difference lies if the claim holds."""
+        return region(self.kind, self.margin, self.bounds)
+
+
+def region(kind: str, margin: float, bounds: tuple[float, float] | None = None) -> tuple[float, float]:
+    """Between which two numbers the true difference lies if a claim of this kind holds. ``ValueError`` as `Part`."""
+    if kind not in KINDS:
+        near = difflib.get_close_matches(kind, KINDS, n=1)
+        raise ValueError(
+            f"unknown kind of claim {kind!r}; " + (f"did you mean {near[0]!r}?" if near else f"one of {KINDS}")
+        )
+    if not margin > 0:
+        raise ValueError(f"a margin must be above 0, got {margin!r}")
+    if (kind == BOUNDS) != (bounds is not None):
+        raise ValueError(f"bounds are for claims of kind {BOUNDS!r} and only those, got {bounds!r} for {kind!r}")
+    if bounds is not None:
+        if not bounds[0] < bounds[1]:
+            raise ValueError(f"bounds must be (low, high) with low below high, got {bounds!r}")
+        return bounds
+    return {SUPERIORITY: (0.0, math.inf), NON_INFERIORITY: (-margin, math.inf), EQUIVALENCE: (-margin, margin)}[kind]
+
+
+def series(differences: Mapping[str, pd.Series | Sequence[float]]) -> dict[str, pd.Series]:
+    """The differences as one ``Series`` of floats a data set, indexed by seed. ``ValueError`` as :class:`Part`."""
+    if not differences:
+        raise ValueError("a contrast needs at least one data set, got none")
+    found = {name: pd.Series(values, dtype=float) for name, values in differences.items()}
+    for name, values in found.items():
+        if values.empty:
+            raise ValueError(f"{name}: no differences; leave out a data set that was not run")
+        if not values.index.is_unique:
+            raise ValueError(f"{name}: more than one difference for seed {values.index[values.index.duplicated()][0]}")
+        bad = values.index[~np.isfinite(values.to_numpy())]
+        if len(bad):
+            raise ValueError(f"{name}: the difference of seed {bad[0]} is {values[bad[0]]}, not a finite number")
+    return found
+
+
+# --- Estimates --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The pooled contrast of :func:`pooled`.
+
+    Attributes:
+        mean: mean over data sets of the mean paired difference.
+        se: its standard error over seeds; nan where a data set has a single seed.
+        df: Satterthwaite's degrees of freedom.
+        sd: root of the mean over data sets of the variance of one seed's difference.
+        interval: at 95%.
+        interval90: at 90%.
+        sets: names of the data sets.
+        seeds: of each data set, in the same order.
+    """
+
+    mean: float
+    se: float
+    df: float
+    sd: float
+    interval: Interval
+    interval90: Interval
+    sets: tuple[str, ...]
+    seeds: tuple[int, ...]
+
+
+def satterthwaite(variances: np.ndarray, seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Standard error and degrees of freedom of a mean of independent means; data sets on the last axis.
+
+    The variance is sum(s_k^2 / n_k) / K^2, its degrees of freedom (sum v_k)^2 / sum(v_k^2 / (n_k - 1)) with
+    v_k = s_k^2 / n_k. Without any variance there are none to estimate, and the degrees are those of all seeds.
+    """
+    v = variances / seeds
+    total = v.sum(-1)
+    spread = (v**2 / (seeds - 1)).sum(-1)
+    all_seeds = np.broadcast_to(seeds - 1.0, v.shape).sum(-1)
+    df = np.where(total > 0, total**2 / np.where(spread > 0, spread, 1), all_seeds)
+    return np.sqrt(total) / v.shape[-1], df
+
+
+def t_interval(mean: np.ndarray, se: np.ndarray, df: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
+    """Both ends of a t interval; arrays of any shape."""
+    half = stats.t.ppf((1 + confidence) / 2, df) * se
+    return mean - half, mean + half
+
+
+def pooled(differences: Mapping[str, pd.Series | Sequence[float]]) -> Estimate:
+    """The mean over data sets of the mean paired difference, with its t intervals over seeds (Satterthwaite).
+
+    Data sets count equally, whatever their number of seeds. The runs of two data sets with the same seed are taken to
+    be independent draws (they share no data, only numbers); :func:`per_seed_interval` checks that.
+    """
+    found = series(differences)
+    means = np.array([v.mean() for v in found.values()])
+    seeds = np.array([len(v) for v in found.values()])
+    variances = np.array([v.var(ddof=1) for v in found.values()])  # nan for a single seed
+    if np.isnan(variances).any():
+        se = df = sd = math.nan
+    else:
+        se, df = map(float, satterthwaite(variances, seeds))
+        sd = float(np.sqrt(variances.mean()))
+    mean = float(means.mean())
+    intervals = [Interval(*map(float, t_interval(mean, se, df, c))) for c in (CONFIDENCE, EQUIVALENCE_CONFIDENCE)]
+    return Estimate(mean, se, df, sd, *intervals, tuple(found), tuple(map(int, seeds)))
+
+
+def per_seed_interval(differences: Mapping[str, pd.Series | Sequence[float]]) -> Interval | None:
+    """A check of :func:`pooled`: the 95% t interval of each seed's mean over data sets.
+
+    It needs no independence between data sets of the same seed, but has fewer degrees of freedom: seeds - 1, of the
+    seeds that every data set has. ``None`` with fewer than two of them.
+    """
+    table = pd.concat(series(differences), axis=1).dropna()
+    if len(table) < 2:
+        return None
+    by_seed = table.mean(axis=1)
+    return Interval(*map(float, t_interval(by_seed.mean(), by_seed.sem(), len(by_seed) - 1, CONFIDENCE)))
+
+
+def random_effects_interval(
+    differences: Mapping[str, pd.Series | Sequence[float]], confidence: float = CONFIDENCE
+) -> Interval | None:
+    """The interval for data sets in general: random effects over data sets (Paule and Mandel), t with K - 1 degrees.
+
+    ``None`` with a single data set, or where one has no spread over seeds to be weighed by.
+    """
+    found = series(differences).values()
+    variances = np.array([v.var(ddof=1) / len(v) for v in found])
+    if len(variances) < 2 or not (variances > 0).all():
+        return None
+    means = np.array([v.mean() for v in found])
+    with np.errstate(divide="ignore"):  # of equal means, in a number that is not read
+        result = combine_effects(means, variances, method_re="iterated", use_t=True)
+    _, low_high, _, _ = result.conf_int(alpha=1 - confidence, use_t=True)  # the second is "random effect"
+    return Interval(*map(float, low_high))
+
+
+def heterogeneity_p(differences: Mapping[str, pd.Series | Sequence[float]]) -> float:
+    """p of Welch's analysis of variance over data sets: do their mean differences differ?
+
+    nan with a single data set, or where one has no spread over seeds.
+    """
+    found = list(series(differences).values())
+    if len(found) < 2 or any(len(v) < 2 or no_spread(v) for v in found):
+        return math.nan
+    return float(anova_oneway([v.to_numpy() for v in found], use_var="unequal").pvalue)
+
+
+def seed_correlation(differences: Mapping[str, pd.Series | Sequence[float]]) -> float:
+    """Mean correlation, over pairs of data sets, of the differences of runs with the same seed.
+
+    :func:`pooled` takes it to be 0. Of one contrast it is too uncertain to act on; averaged over many contrasts it
+    tells whether seeds act alike on different data sets: at 0.1 a wrong "supported" has a chance of 4.4% instead of
+    2.5% over five data sets, at 0.3 of 8%. Sizes of the same data set are not different data sets.
+    nan with a single data set, fewer than three common seeds, or no spread.
+    """
+    table = pd.concat(series(differences), axis=1).dropna()
+    if len(table) < 3 or table.shape[1] < 2 or any(no_spread(table[name]) for name in table):
+        return math.nan
+    correlations = np.corrcoef(table.to_numpy(), rowvar=False)
+    return float(correlations[np.triu_indices(len(correlations), k=1)].mean())
+
+
+def no_spread(differences: pd.Series | Sequence[float]) -> bool:
+    """Whether all differences are the same up to rounding, as those of identical runs are."""
+    values = np.asarray(differences, dtype=float)
+    return bool(np.ptp(values) <= 1e-9 * max(1.0, float(np.abs(values).max())))
+
+
+def two_way_bootstrap(
+    rows: Mapping[str, np.ndarray], resamples: int = 2000, confidence: float = CONFIDENCE, seed: int = 0
+) -> Interval:
+    """Percentile interval of the pooled contrast over seeds *and* test rows, where all seeds share the test rows.
+
+    Intervals over seeds alone cover too little there: the rows are a sample as well, and the same one every time.
+    (Where each seed has rows of its own, their part is in the spread over seeds already, and :func:`pooled` is right.)
+
+    Args:
+        rows: data set -> paired differences of a score that is a mean over rows (correctness, log-likelihood, Brier),
+            of shape (seeds, rows), in the unit of the contrast. Column j is the same test row for every seed: rows
+            are drawn in common.
+        resamples: how many.
+        confidence: of the interval.
+        seed: of the draws, which are the same every time.
+
+    Seeds are drawn n - 1 out of n: drawn n out of n, the spread over a few seeds would come out too small by
+    (n - 1) / n. ``ValueError`` unless every array has two axes with at least 2 seeds and 2 rows.
+    """
+    generator = np.random.default_rng(seed)
+    means = np.zeros(resamples)
+    for name, values in rows.items():
+        d = np.asarray(values, dtype=float)
+        if d.ndim != 2 or min(d.shape) < 2:
+            raise ValueError(f"{name}: wanted an array (seeds, rows) with at least 2 of each, got shape {d.shape}")
+        n, m = d.shape
+        of_seeds = generator.multinomial(n - 1, np.full(n, 1 / n), size=resamples) / (n - 1)
+        of_rows = generator.multinomial(m, np.full(m, 1 / m), size=resamples) / m
+        means += ((of_seeds @ d) * of_rows).sum(axis=1) / len(rows)
+    tail = (1 - confidence) / 2
+    return Interval(*map(float, np.quantile(means, [tail, 1 - tail])))
+
+
+# --- Power ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SeedsNeeded:
+    """Seeds a data set for 80% power, at least 4; ``None`` where no number up to 10,000 is enough.
+
+    Attributes:
+        printed: to decide the claim if the printed size is the truth. ``None`` also without a printed size, or where
+            the printed size itself is not as claimed.
+        margin: to show that there is no effect beyond the margin if there is none at all; for other kinds than
+            superiority, to support the claim if the truth is in the middle of what it says. :func:`judge` leaves it
+            out where the data sets differ, because "no effect" is not given there however many seeds there are.
+    """
+
+    printed: int | None
+    margin: int | None
+
+
+def power(sd: float, sets: int, seeds: int, truth: float, low: float, high: float, confidence: float) -> float:
+    """Chance that the t interval of the pooled contrast lies wholly between ``low`` and ``high``.
+
+    Args:
+        sd: of one seed's difference within a data set, the same for all.
+        sets: how many data sets are pooled.
+        seeds: of each.
+        truth: the true difference, the same for all.
+        low, high: one may be infinite. With (0, inf) this is the power to detect a positive difference, with
+            (-margin, margin) that of TOST.
+        confidence: of the interval.
+
+    The data sets are taken to spread alike. Satterthwaite's degrees of freedom come out somewhat lower than theirs:
+    with 4 seeds the true power is up to 3 points below this, with 12 within 1.
+    """
+    runs, df, tail = sets * seeds, sets * (seeds - 1), (1 - confidence) / 2
+    if math.isinf(low) or math.isinf(high):
+        distance = truth - low if math.isinf(high) else high - truth
+        return float(ttest_power(distance / sd, runs, tail, df=df, alternative="larger"))
+    # Given the measured SD, the mean must fall between low + h and high - h (h: half the interval). The average over
+    # the distribution of that SD, by its quantiles.
+    measured = np.sqrt(stats.chi2.ppf((np.arange(200) + 0.5) / 200, df) / df)
+    half = stats.t.isf(tail, df) * measured
+    z_low, z_high = ((edge - truth) / sd * math.sqrt(runs) for edge in (low, high))
+    chance = stats.norm.cdf(z_high - half) - stats.norm.cdf(z_low + half)
+    return float(np.clip(chance, 0, None).mean())
+
+
+def seeds_needed(
+    estimate: Estimate,
+    size: float | None,
+    margin: float,
+    kind: str = SUPERIORITY,
+    bounds: tuple[float, float] | None = None,
+) -> SeedsNeeded:
+    """Seeds a data set that a claim would need, given the spread seen so far, on the same number of data sets."""
+    low, high = region(kind, margin, bounds)
+
+    def search(truth: float, low: float, high: float, confidence: float) -> int | None:
+        if not low < truth < high:
+            return None
+        if not estimate.sd > 0:
+            return MIN_SEEDS
+        tried = range(MIN_SEEDS, MOST_SEEDS + 1)
+        place = bisect_left(
+            tried, POWER, key=lambda n: power(estimate.sd, len(estimate.sets), n, truth, low, high, confidence)
+        )
+        return tried[place] if place < len(tried) else None
+
+    printed = None if size is None else search(size, low, high, CONFIDENCE)
+    if kind == SUPERIORITY:
+        return SeedsNeeded(printed, search(0.0, -margin, margin, EQUIVALENCE_CONFIDENCE))
+    middle = (low + high) / 2
+    if math.isinf(middle):
+        middle = low + margin if math.isinf(high) else high - margin
+    return SeedsNeeded(printed, search(middle, low, high, CONFIDENCE))
+
+
+# --- The rule ---------------------------------------------------------------------------------------------------------
+
+
+class Decision(NamedTuple):
+    """What :func:`decide` finds, each an array of the same shape.
+
+    ``category`` is an index into ``CATEGORIES``; ``small`` says that what is supported or contradicted is so by less
+    than the margin; ``against`` is the two-sided p value of the difference lying outside what is claimed, 1 where the
+    estimate lies inside.
+    """
+
+    category: np.ndarray
+    small: np.ndarray
+    against: np.ndarray
+
+
+def decide(
+    mean: np.ndarray,
+    se: np.ndarray,
+    df: np.ndarray,
+    sd: np.ndarray,
+    decidable: np.ndarray,
+    differs: np.ndarray,
+    margin: float,
+    kind: str = SUPERIORITY,
+    printed: Printed | None = None,
+    bounds: tuple[float, float] | None = None,
+) -> Decision:
+    """The category of one part, from its pooled contrast. Arrays of one shape, or numbers.
+
+    Superiority, the first that holds:
+
+    1. ``undecided``: not ``decidable`` (fewer than 4 seeds on a data set, or no spread).
+    2. ``supported``, ``contradicted``: the 95% interval lies beyond 0; ``small`` where the 90% interval lies inside
+       the margin.
+    3. ``no effect``: the 90% interval lies inside the margin, and the data sets do not differ.
+    4. ``smaller than printed``: printed minus measured exceeds t x sqrt(our SE^2 + the paper's SE^2), t two-sided 5%.
+       Its degrees of freedom are ours where the paper's error is taken from our SD, else of both by Satterthwaite.
+    5. ``undecided``.
+
+    Any other kind says that the difference lies in a region: ``supported`` where the 95% interval is wholly inside,
+    ``contradicted`` where it is wholly outside, else ``undecided``. (For one-sided regions this is a one-sided test
+    at 2.5%, the same strength of evidence as for superiority.) "No effect" and "smaller than printed" are not given
+    there: they would say the claim over again at a lower level. A region with two ends is not supported where the
+    data sets differ, for the reason that "no effect" is not given: +3 and -2 would average to "hardly changes".
+    """
+    low, high = t_interval(mean, se, df, CONFIDENCE)
+    low90, high90 = t_interval(mean, se, df, EQUIVALENCE_CONFIDENCE)
+    first, last = region(kind, margin, bounds)
+    inside_margin = (low90 > -margin) & (high90 < margin)
+    outside = (high < first) | (low > last)
+    if kind == SUPERIORITY:
+        small = inside_margin
+        rules = [low > 0, outside, inside_margin & ~differs, _smaller(mean, se, df, sd, printed)]
+        found = [SUPPORTED, CONTRADICTED, NO_EFFECT, SMALLER]
+    else:
+        small = np.zeros_like(inside_margin)
+        two_ends = math.isfinite(first) and math.isfinite(last)
+        rules = [(low > first) & (high < last) & ~(differs & two_ends), outside]
+        found = [SUPPORTED, CONTRADICTED]
+    category = np.select(
+        [~decidable, *rules], [CATEGORIES.index(c) for c in (UNDECIDED, *found)], CATEGORIES.index(UNDECIDED)
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        one_sided = np.minimum(stats.t.cdf((mean - first) / se, df), stats.t.sf((mean - last) / se, df))
+    against = np.where(decidable, np.minimum(1.0, 2 * one_sided), 1.0)
+    decided = (category == CATEGORIES.index(SUPPORTED)) | (category == CATEGORIES.index(CONTRADICTED))
+    return Decision(category, small & decided, against)
+
+
+def _smaller(mean: np.ndarray, se: np.ndarray, df: np.ndarray, sd: np.ndarray, printed: Printed | None) -> np.ndarray:
+    """Whether the printed size exceeds the measured one by more than both errors explain."""
+    if printed is None:
+        return np.zeros(np.shape(mean), dtype=bool)
+    paper, paper_df = (sd / math.sqrt(printed.runs), None) if printed.se is None else (printed.se, printed.df)
+    variance = se**2 + paper**2
+    if paper_df is not None:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            df = variance**2 / (se**4 / df + paper**4 / paper_df)
+    return (printed.size > 0) & (printed.size - mean > stats.t.ppf((1 + CONFIDENCE) / 2, df) * np.sqrt(variance))
+
+
+def combine(decision: Decision) -> Decision:
+    """The category of a claim from those of its parts, which lie on the first axis.
+
+    Supported: every part is. Contradicted: a part is, after Holm's correction over the parts (the smallest p value
+    times the number of parts is below 5%). Else the weakest category of a part in the order of ``CATEGORIES``, where
+    a part that is contradicted only before the correction counts as undecided. ``small`` where a supported part is,
+    or where every contradicted one is.
+    """
+    category, small, against = decision
+    contradicted = CATEGORIES.index(CONTRADICTED)
+    p = np.minimum(1.0, against.min(axis=0) * len(against))
+    weakest = np.where(category == contradicted, CATEGORIES.index(UNDECIDED), category).min(axis=0)
+    # An undecidable part has p = 1, and a p below 5% means contradicted, so this names no part that is not.
+    found = np.where(p < ALPHA, contradicted, weakest)
+    all_small = (small | (category != contradicted)).all(axis=0)
+    return Decision(found, np.where(found == contradicted, all_small, (found == len(CATEGORIES) - 1) & small.any(0)), p)
+
+
+# --- Judgements -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The category of a part or a claim, said in words, and the numbers behind it.
+
+    Of a claim with several parts the numbers are those of the part that decides: the one most clearly against a
+    contradicted claim, else the one of the weakest category that is furthest from support.
+
+    Attributes:
+        name: of the part or claim.
+        category: one of ``CATEGORIES``.
+        words: the finding in a sentence.
+        small: supported or contradicted, but by less than the margin; counted apart, see ``label``.
+        decidable: at least 4 seeds on every data set, and spread on each.
+        in_general: the random-effects interval over data sets agrees.
+        kind, margin, unit: as in :class:`Part`.
+        printed: the printed size, if there is one.
+        estimate: the pooled contrast, positive as claimed.
+        low, high: its 95% interval.
+        low90, high90: its 90% interval.
+        p: two-sided p value of no difference.
+        against: p value against the claim, see :class:`Decision`.
+        sets, seeds: the data sets, and how many seeds each has.
+        p_heterogeneity: of Welch's analysis of variance over data sets.
+        differs_between_sets: whether it is below 5%.
+        random_effects: 95% interval for data sets in general.
+        per_seed: 95% interval of each seed's mean over data sets.
+        seeds_needed: where undecided.
+        parts: the judgements that a claim of several parts is made of.
+    """
+
+    name: str
+    category: str
+    words: str
+    small: bool = False
+    decidable: bool = False
+    in_general: bool = False
+    kind: str = SUPERIORITY
+    margin: float = math.nan
+    unit: str = "points"
+    printed: float | None = None
+    estimate: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    low90: float = math.nan
+    high90: float = math.nan
+    p: float = math.nan
+    against: float = 1.0
+    sets: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    p_heterogeneity: float = math.nan
+    differs_between_sets: bool = False
+    random_effects: Interval | None = None
+    per_seed: Interval | None = None
+    seeds_needed: SeedsNeeded | None = None
+    parts: tuple[Judgement, ...] = field(default=(), repr=False)
+
+    @property
+    def label(self) -> str:
+        """The category as it is counted: ``"supported by less than the margin"`` apart from ``"supported"``."""
+        return f"{self.category} by less than the margin" if self.small else self.category
+
+
+def not_judgeable(name: str, why: str) -> Judgement:
+    """The judgement of a part that cannot be measured here, for a reason said in words."""
+    return Judgement(name, NOT_JUDGEABLE, f"{NOT_JUDGEABLE}: {why}")
+
+
+def judge(part: Part) -> Judgement:
+    """Decide one part of a claim by :func:`decide`, and say so in words."""
+    estimate = pooled(part.differences)
+    found = series(part.differences)
+    few = [name for name, values in found.items() if len(values) < MIN_SEEDS]
+    same = [name for name, values in found.items() if no_spread(values)]
+    p_sets = heterogeneity_p(part.differences)
+    decision = decide(
+        *(np.asarray(v) for v in (estimate.mean, estimate.se, estimate.df, estimate.sd)),
+        decidable=np.asarray(not few and not same),
+        differs=np.asarray(p_sets < ALPHA),
+        margin=part.margin,
+        kind=part.kind,
+        printed=part.printed,
+        bounds=part.bounds,
+    )
+    category = CATEGORIES[int(decision.category)]
+    judgement = Judgement(
+        part.name,
+        category,
+        words="",
+        small=bool(decision.small),
+        decidable=not few and not same,
+        in_general=_in_general(part, category),
+        kind=part.kind,
+        margin=part.margin,
+        unit=part.unit,
+        printed=part.printed.size if part.printed else None,
+        estimate=estimate.mean,
+        low=estimate.interval.low,
+        high=estimate.interval.high,
+        low90=estimate.interval90.low,
+        high90=estimate.interval90.high,
+        p=float(2 * stats.t.sf(abs(estimate.mean) / estimate.se, estimate.df)) if estimate.se > 0 else math.nan,
+        against=float(decision.against),
+        sets=estimate.sets,
+        seeds=estimate.seeds,
+        p_heterogeneity=p_sets,
+        differs_between_sets=p_sets < ALPHA,
+        random_effects=random_effects_interval(part.differences),
+        per_seed=per_seed_interval(part.differences),
+    )
+    if category == UNDECIDED and not few and not same:
+        size = part.printed.size if part.printed else None
+        needed = seeds_needed(estimate, size, part.margin, part.kind, part.bounds)
+        if judgement.differs_between_sets and part.kind != NON_INFERIORITY:  # no number of seeds makes sets alike
+            needed = replace(needed, margin=None)
+        judgement = replace(judgement, seeds_needed=needed)
+    if few:
+        words = f"{UNDECIDED}: {min(estimate.seeds)} seeds on {few[0]}, at least {MIN_SEEDS} are needed"
+    elif same:
+        words = f"{UNDECIDED}: all differences on {same[0]} are identical, so nothing says how far they could vary"
+    else:
+        words = _words(judgement, part, estimate)
+    return replace(judgement, words=words)
+
+
+def _in_general(part: Part, category: str) -> bool:
+    """Whether the interval with random effects over data sets says the same as the one over seeds."""
+    low, high = part.region
+    if category == NO_EFFECT:
+        interval, low, high = (
+            random_effects_interval(part.differences, EQUIVALENCE_CONFIDENCE),
+            -part.margin,
+            part.margin,
+        )
+    else:
+        interval = random_effects_interval(part.differences)
+    if interval is None:
+        return False
+    if category == CONTRADICTED:
+        return interval.high < low or interval.low > high
+    return category in (SUPPORTED, NO_EFFECT) and interval.inside(low, high)
+
+
+def amount(value: float, unit: str, sign: bool = False) -> str:
+    """A difference for readers: ``0.8 points`` or ``a factor of 1.08``; with its sign ``+0.8`` or ``x1.08``."""
+    if unit == LOG_RATIO:
+        return f"x{math.exp(value):.2f}" if sign else f"a factor of {math.exp(abs(value)):.2f}"
+    if sign:
+        return f"{value:+.1f}"
+    digits = f"{abs(value):.1f}".removesuffix(".0") if abs(value) >= 0.05 or not value else f"{abs(value):.2g}"
+    return f"{digits} {unit[:-1] if digits == '1' and unit.endswith('s') else unit}"
+
+
+def _words(j: Judgement, part: Part, estimate: Estimate) -> str:
+    """The finding in one sentence; the means of the data sets follow where they differ."""
+    where = "in general" if j.in_general else f"on these {len(j.sets)} sets" if len(j.sets) > 1 else "on this set"
+    ends = f"{amount(j.estimate, j.unit, True)} [{amount(j.low, j.unit, True)}, {amount(j.high, j.unit, True)}]"
+    if j.category == NO_EFFECT:
+        text = f"no effect larger than {amount(_rounded_up(max(-j.low90, j.high90), j.unit), j.unit)} {where}"
+        if j.printed is not None and abs(j.printed) < j.margin:
+            excluded = _smaller(
+                *(np.asarray(v) for v in (j.estimate, estimate.se, estimate.df, estimate.sd)), part.printed
+            )
+            end = "is larger than what was measured" if excluded else "is neither confirmed nor refuted"
+            text += f"; the printed {amount(j.printed, j.unit)} {end}"
+    elif j.category == SMALLER:
+        text = f"smaller than the printed {amount(j.printed, j.unit)} {where}: {ends}"
+    elif j.category == UNDECIDED:
+        text = f"undecided {where}: {ends}{_needs(j)}"
+    else:
+        margin = f" by less than the margin of {amount(j.margin, j.unit)}" if j.small else ""
+        if j.kind == NON_INFERIORITY and j.category == SUPPORTED and j.high < 0:
+            margin = f", though worse by less than {amount(j.margin, j.unit)},"
+        text = f"{j.category}{margin} {where}: {ends}"
+    if j.differs_between_sets:
+        means = {name: values.mean() for name, values in series(part.differences).items()}
+        listed = ", ".join(
+            f"{n} {amount(m, j.unit, True)}" for n, m in sorted(means.items(), key=lambda item: -item[1])
+        )
+        text += f"; differs between sets ({listed})"
+    return text
+
+
+def _rounded_up(value: float, unit: str) -> float:
+    """A bound rounded up to what `amount` shows, so that it stays one."""
+    if unit == LOG_RATIO:
+        return math.log(math.ceil(100 * math.exp(value) - 1e-9) / 100)
+    return math.ceil(10 * value - 1e-9) / 10
+
+
+def _needs(j: Judgement) -> str:
+    """How many seeds an undecided part would need; a printed size that is not as claimed is left out."""
+
+    def seeds(number: int | None) -> str:
+        return f"{number} seeds" if number else f"more than {MOST_SEEDS:,} seeds"
+
+    wants = []
+    if j.printed is not None and (j.seeds_needed.printed or (j.kind == SUPERIORITY and j.printed > 0)):
+        wants.append(f"{seeds(j.seeds_needed.printed)} for the printed {amount(j.printed, j.unit)}")
+    if j.seeds_needed.margin or not j.differs_between_sets:
+        wants.append(f"{seeds(j.seeds_needed.margin)} for the margin of {amount(j.margin, j.unit)}")
+    return f"; needs {' and '.join(wants)}" if wants else ""
+
+
+def conjunction(name: str, parts: Sequence[Judgement]) -> Judgement:
+    """Judge a claim that says several things at once; see :func:`combine`.
+
+    Parts that are not judgeable are left out of Holm's correction; they keep a claim from being supported but not
+    from being contradicted. ``in_general`` where every part that decides is. ``ValueError`` without parts.
+    """
+    if not parts:
+        raise ValueError(f"{name}: a claim needs at least one part, got none")
+    judged = sorted((p for p in parts if p.category != NOT_JUDGEABLE), key=_standing)
+    dead = [p for p in parts if p.category == NOT_JUDGEABLE]
+    category, small, against = NOT_JUDGEABLE, False, 1.0
+    if judged:
+        found = combine(
+            Decision(
+                np.array([CATEGORIES.index(p.category) for p in judged]),
+                np.array([p.small for p in judged]),
+                np.array([p.against for p in judged]),
+            )
+        )
+        category, small, against = CATEGORIES[int(found.category)], bool(found.small), float(found.against)
+    if category == CONTRADICTED:
+        reject, *_ = multipletests([p.against for p in judged], alpha=ALPHA, method="holm")
+        deciding = sorted((p for p, r in zip(judged, reject, strict=True) if r), key=lambda p: p.against)
+    elif dead:
+        category, small, deciding = NOT_JUDGEABLE, False, dead
+    else:
+        same = (UNDECIDED, CONTRADICTED) if category == UNDECIDED else (category,)
+        deciding = [p for p in judged if p.category in same]
+    words = deciding[0].words
+    if len(parts) > 1:
+        words = f"{category} for " + "; ".join(f"{p.name} ({p.words})" for p in deciding)
+        others = [f"{p.name} ({p.category})" for p in parts if p not in deciding]
+        words += f"; beside it {', '.join(others)}" if others else ""
+    general = all(p.in_general for p in deciding)
+    return replace(
+        deciding[0], name=name, category=category, words=words, small=small, in_general=general, against=against,
+        parts=tuple(parts),
+    )  # fmt: skip
+
+
+def _standing(j: Judgement) -> float:
+    """How well a part stands, whatever its unit: the estimate in widths of its interval."""
+    return j.estimate / (j.high - j.low) if j.high > j.low else -math.inf
+
+
+def best(name: str, parts: Sequence[Judgement]) -> Judgement:
+    """Judge "the best of several": a win over each rival, one part (of kind superiority) a rival.
+
+    Never against the rival that looks best on the same runs, which is biased against the claim. Where it is not
+    supported but no rival is better by more than the margin (the 95% interval of each part stays above minus the
+    margin), the words add "among the best"; the category stays what :func:`conjunction` says.
+    """
+    judgement = conjunction(name, parts)
+    among = all(p.decidable and p.low > -p.margin for p in parts)
+    if judgement.category == SUPPORTED or not among:
+        return judgement
+    return replace(judgement, words=f"{judgement.words}; among the best: no rival is better by more than the margin")
+
+
+def at_margins(
+    name: str,
+    parts: Sequence[Part],
+    together: Callable[[str, Sequence[Judgement]], Judgement] = conjunction,
+    factors: Sequence[float] = (0.5, 1, 2),
+) -> dict[float, Judgement]:
+    """The judgement of a claim with its margins multiplied: does the verdict hang on where the margin was put?
+
+    Args:
+        name: of the claim.
+        parts: of the claim.
+        together: :func:`conjunction` or :func:`best`.
+        factors: what the margins are multiplied by.
+    """
+    return {f: together(name, [judge(replace(part, margin=f * part.margin)) for part in parts]) for f in factors}
+
+
+def q_values(judgements: Mapping[str, Judgement]) -> pd.Series:
+    """Benjamini and Hochberg's q of the claims of kind superiority that have a p value, by claim.
+
+    It changes no category: q above 0.05 marks a finding that may be one of the few wrong ones to be expected among
+    so many. Of a claim with several parts the largest p counts if they all have to hold, except that a contradicted
+    claim has the p value that contradicts it.
+    """
+    p = {}
+    for claim, j in judgements.items():
+        parts = [part.p for part in j.parts or (j,) if part.kind == SUPERIORITY]
+        value = j.against if j.category == CONTRADICTED else max(parts, default=math.nan)
+        if j.kind == SUPERIORITY and not math.isnan(value):
+            p[claim] = value
+    adjusted = multipletests(list(p.values()), method="fdr_bh")[1] if p else []
+    return pd.Series(adjusted, index=list(p), dtype=float, name="q")

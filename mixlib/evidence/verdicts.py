@@ -1,0 +1,329 @@
+"""Claims as data, and the verdict on each by one rule.
+
+A claim has parts, a part is a contrast of runs on some data sets, and every part is judged by
+:func:`mixlib.evidence.statistics.judge`. Nothing here or in the claims decides by itself. Verdicts read the committed
+seeds of each cell and the committed gate (:func:`mixlib.protocols.plan.decided`); nothing is run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import lru_cache
+from importlib import import_module
+from typing import Any
+
+import pandas as pd
+
+from mixlib import published
+from mixlib.evidence import statistics
+from mixlib.evidence.statistics import Judgement, Part, Printed
+from mixlib.protocols import plan
+from mixlib.runs import RunRecord
+from mixlib.store import Record, Spec, Store
+
+POINT, FACTOR = 1.0, math.log(1.1)  # margins: of accuracy and MCC in points, of losses and times as a factor
+ECE_POINTS, ECE_SHARE = 2.0, 0.25  # the smaller of 2 points and a quarter of the plain model's
+ALL, BEST = "all", "best"  # every part has to hold; every part is a rival to be beaten
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What is read of a record.
+
+    Attributes:
+        title: for readers, such as ``accuracy``.
+        unit: ``points``, or ``log ratio`` for what is compared by its ratio.
+        needs: what the gate has to have found alive in a cell, ``accuracy`` or ``loss``; ``None``: nothing.
+        read: from a record and the label of the run to one value, or to several of one record (times of batches).
+    """
+
+    title: str
+    unit: str
+    needs: str | None
+    read: Callable[[Any, str], float | Sequence[float]]
+
+
+def _points(metric: str) -> Callable[[RunRecord, str], float]:
+    return lambda record, label: 100 * record.last[metric]
+
+
+def _log(metric: str) -> Callable[[RunRecord, str], float]:
+    return lambda record, label: math.log(record.last[metric])
+
+
+MEASURES: dict[str, Measure] = {
+    "accuracy": Measure("accuracy", "points", "accuracy", _points("accuracy")),
+    "mcc": Measure("Matthews correlation", "points", "accuracy", _points("mcc")),
+    "loss": Measure("loss", "log ratio", "loss", _log("nll")),
+    "ece": Measure("calibration error", "points", "loss", _points("ece")),
+    "brier": Measure("Brier score", "points", "loss", _points("brier")),
+}
+
+
+@dataclass(frozen=True)
+class Term:
+    """A run of a contrast: how it counts, its cell and its label there."""
+
+    weight: float
+    cell: str
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contrast:
+    """One part of a claim: which runs are compared, and what is claimed of the difference.
+
+    Attributes:
+        name: in words, such as ``SSMix against EmbedMix``.
+        measure: a key of :data:`MEASURES`.
+        units: for each data set, as readers call it, the terms of the contrast there, turned so that a positive sum is
+            as claimed. Interactions have terms of several cells.
+        margin: the smallest difference that matters, in the measure's unit; ``None``: that of calibration errors, which
+            depends on the plain model's.
+        kind, bounds: as in :class:`~mixlib.evidence.statistics.Part`.
+        printed: what the paper prints, turned as the terms are; ``None`` where it prints nothing.
+        not_here: data sets of the paper that no cell stands for, with the reason.
+    """
+
+    name: str
+    measure: str
+    units: Mapping[str, tuple[Term, ...]]
+    margin: float | None = POINT
+    kind: str = statistics.SUPERIORITY
+    bounds: tuple[float, float] | None = None
+    printed: Printed | None = None
+    not_here: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A claim of a paper as data.
+
+    Attributes:
+        id: as in ``data/published/claims.csv``.
+        parts: what it says, one contrast each.
+        rule: the whole rule in one readable line.
+        together: :data:`ALL` or :data:`BEST`.
+        not_here: why it cannot be judged here at all; ``None`` where it can.
+    """
+
+    id: str
+    parts: tuple[Contrast, ...] = ()
+    rule: str
+    together: str = ALL
+    not_here: str | None = None
+
+    @property
+    def paper(self) -> str:
+        """Whose claim it is."""
+        return self.id.rpartition("-")[0]
+
+
+def against(first: str, second: str, cells: Mapping[str, str], sign: float = 1.0) -> dict[str, tuple[Term, ...]]:
+    """The units of ``sign`` times (first - second).
+
+    Args:
+        first, second: labels in the cells.
+        cells: by the name of a data set, the cell that stands for it.
+        sign: -1 where less is better.
+    """
+    return {name: (Term(sign, cell, first), Term(-sign, cell, second)) for name, cell in cells.items()}
+
+
+# --- From records to a verdict ----------------------------------------------------------------------------------------
+
+
+class _Unavailable(ValueError):
+    """Why a unit of a contrast cannot be read."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The judgement of a claim with what it rests on.
+
+    Attributes:
+        claim: as data.
+        judgement: of the whole claim; its ``parts`` are those of the contrasts.
+        cells: of each part, by data set, the seeds that count.
+        dead: of each part, by data set, why it does not count.
+        records: keys of the records read.
+    """
+
+    claim: Claim
+    judgement: Judgement
+    cells: tuple[dict[str, list[int]], ...] = ()
+    dead: tuple[dict[str, str], ...] = ()
+    records: tuple[str, ...] = ()
+
+
+class Records:
+    """Records of the cells, read once.
+
+    Args:
+        store: where records are, by default the repository's.
+        decided: which seeds are read and which cells are alive, by default the committed decisions.
+    """
+
+    def __init__(self, store: Store | None = None, decided: plan.Decided | None = None) -> None:
+        self.store, self.decided = store or Store(), decided or plan.decided()
+        self._found: dict[Spec, Record | None] = {}
+        self.keys: dict[str, None] = {}
+
+    def get(self, spec: Spec) -> Record | None:
+        """The record of a run, ``None`` where there is no usable one."""
+        if spec not in self._found:
+            self._found[spec] = None if self.store.missing([spec]) else self.store.get(spec)
+        return self._found[spec]
+
+    def values(self, term: Term, measure: Measure) -> pd.Series:
+        """What one term contributes, by seed (and by number, of measures that read several values of a record).
+
+        Raises:
+            ValueError: the cell is dead, or runs are missing, synthetic or of different precision; says which.
+        """
+        cell, alive = plan.get(term.cell), self.decided.alive.get(term.cell, ())
+        if measure.needs and measure.needs not in alive:
+            raise _Unavailable(self.decided.why_dead(term.cell, measure.needs))
+        seeds = self.decided.seeds.get(term.cell, [])
+        if not seeds:
+            raise _Unavailable("its runs are not finished")
+        specs = [cell.spec(term.label, seed) for seed in seeds]
+        records = [self.get(spec) for spec in specs]
+        if missing := records.count(None):
+            raise _Unavailable(f"{missing} of {len(records)} runs of {term.label} are missing")
+        if len(found := {record.precision for record in records}) > 1:
+            raise _Unavailable(f"its runs were made in {' and '.join(sorted(found))}")
+        if any(spec.synthetic for spec in specs):
+            raise _Unavailable("its runs are on synthetic data")
+        self.keys |= dict.fromkeys(spec.key for spec in specs)
+        read = {seed: measure.read(record, term.label) for seed, record in zip(seeds, records, strict=True)}
+        if all(isinstance(value, float) for value in read.values()):
+            return pd.Series(read)
+        return pd.Series({(seed, i): value for seed, values in read.items() for i, value in enumerate(values)})
+
+
+def differences(contrast: Contrast, records: Records) -> tuple[dict[str, pd.Series], dict[str, str]]:
+    """The differences of each data set by seed, and why the others do not count."""
+    found, dead = {}, dict(contrast.not_here)
+    for name, terms in contrast.units.items():
+        try:
+            values = [term.weight * records.values(term, MEASURES[contrast.measure]) for term in terms]
+        except _Unavailable as error:
+            dead[name] = str(error)
+            continue
+        found[name] = pd.concat(values, axis=1).dropna().sum(axis=1)
+    return found, dead
+
+
+def _margin(contrast: Contrast, live: Iterable[str], records: Records) -> float:
+    if contrast.margin is not None:
+        return contrast.margin
+    plain = [
+        records.values(Term(1.0, term.cell, plan.get(term.cell).plain), MEASURES["ece"]).mean()
+        for name in live
+        for term in contrast.units[name][:1]
+    ]
+    return min(ECE_POINTS, ECE_SHARE * sum(plain) / len(plain))
+
+
+def judge(claim: Claim, records: Records) -> Verdict:
+    """The verdict on a claim from the records there are."""
+    if claim.not_here is not None:
+        return Verdict(claim, statistics.not_judgeable(claim.id, claim.not_here))
+    before, records.keys = records.keys, {}
+    parts, cells, dead = [], [], []
+    for contrast in claim.parts:
+        found, left_out = differences(contrast, records)
+        dead.append(left_out)
+        cells.append({name: sorted({_seed(i) for i in values.index}) for name, values in found.items()})
+        if not found:
+            why = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+            parts.append(statistics.not_judgeable(contrast.name, why))
+            continue
+        unit, margin = MEASURES[contrast.measure].unit, _margin(contrast, found, records)
+        parts.append(statistics.judge(Part(contrast.name, found, margin, contrast.kind, contrast.printed,
+                                           contrast.bounds, unit)))  # fmt: skip
+    keys, records.keys = tuple(records.keys), before | records.keys
+    together = statistics.best if claim.together == BEST else statistics.conjunction
+    return Verdict(claim, together(claim.id, parts), tuple(cells), tuple(dead), keys)
+
+
+def _seed(index: Any) -> int:
+    return index[0] if isinstance(index, tuple) else index
+
+
+PAPERS = ("batchmixup", "mixup_calibration", "ssmix", "amplify")
+
+
+@lru_cache(maxsize=1)
+def claims() -> dict[str, Claim]:
+    """All claims by id, in the papers' order."""
+    return {claim.id: claim for paper in PAPERS for claim in import_module(f"mixlib.evidence.{paper}").CLAIMS}
+
+
+def verdicts(
+    paper: str | None = None, ids: Sequence[str] | None = None, records: Records | None = None
+) -> dict[str, Verdict]:
+    """The verdicts on the claims of a paper, on some of them, or on all; nothing is run.
+
+    Raises:
+        ValueError: unknown paper or claim, with the nearest names.
+    """
+    if paper is not None and paper not in PAPERS:
+        raise ValueError(f"unknown paper {paper!r}; choose one of {', '.join(PAPERS)}")
+    for id_ in ids or ():
+        if id_ not in claims():
+            near = get_close_matches(id_, claims(), n=3, cutoff=0.4) or list(claims())[:3]
+            raise ValueError(f"unknown claim {id_!r}; did you mean {', '.join(near)}?")
+    records = records or Records()
+    chosen = [c for c in claims().values() if (paper in (None, c.paper)) and (ids is None or c.id in ids)]
+    return {claim.id: judge(claim, records) for claim in chosen}
+
+
+def as_json(verdict: Verdict) -> dict[str, Any]:
+    """A verdict for programs: see ``python -m mixlib claims --json``."""
+    said = published.claims(verdict.claim.paper).set_index("id").loc[verdict.claim.id]
+    whole = _numbers(verdict.judgement)
+    contrasts = verdict.claim.parts
+    parts = verdict.judgement.parts or ((verdict.judgement,) if contrasts else ())
+    live = [
+        {"part": contrast.name, "data_set": name, "cells": sorted({t.cell for t in contrast.units[name]}),
+         "size": _sizes(contrast.units[name]), "methods": list(dict.fromkeys(t.label for t in contrast.units[name])),
+         "seeds": seeds}
+        for contrast, found in zip(contrasts, verdict.cells, strict=False) for name, seeds in found.items()
+    ]  # fmt: skip
+    dead = [
+        {"part": contrast.name, "data_set": name, "reason": reason}
+        for contrast, left_out in zip(contrasts, verdict.dead, strict=False)
+        for name, reason in left_out.items()
+    ]
+    return {
+        "id": verdict.claim.id, "paper": verdict.claim.paper, "claim": said["claim"], **whole,
+        "parts": [{"name": c.name, "measure": c.measure} | _numbers(p) for c, p in zip(contrasts, parts, strict=False)],
+        "cells": live, "dead_cells": dead, "rule": verdict.claim.rule, "records": list(verdict.records),
+    }  # fmt: skip
+
+
+def _sizes(terms: Iterable[Term]) -> list[str]:
+    found = []
+    for name in dict.fromkeys(term.cell for term in terms):
+        recipe = plan.get(name).recipe
+        rows, a_class = recipe.get("train_size"), recipe.get("train_per_class")
+        found.append(f"{rows} rows" if rows else f"{a_class} a class")
+    return found
+
+
+def _numbers(judgement: Judgement) -> dict[str, Any]:
+    def number(value: float | None) -> float | None:
+        return None if value is None or not math.isfinite(value) else round(float(value), 6)
+
+    needed = judgement.seeds_needed
+    return {
+        "verdict": judgement.label, "words": judgement.words, "estimate": number(judgement.estimate),
+        "low": number(judgement.low), "high": number(judgement.high), "printed": number(judgement.printed),
+        "margin": number(judgement.margin), "unit": judgement.unit, "kind": judgement.kind,
+        "seeds_needed": None if needed is None else {"printed": needed.printed, "margin": needed.margin},
+    }  # fmt: skip
