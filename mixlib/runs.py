@@ -163,7 +163,8 @@ class RunRecord(Record):
             ``LOSSES_KEPT`` updates means of several. Empty in older records.
         timing: ``train_seconds`` (without evaluation), ``eval_seconds``, ``steps``, ``seconds_per_step``,
             ``total_seconds``.
-        data: source and checksums of the drawn examples; ``train_rows``; ``labels_changed`` by label noise; ``state``,
+        data: source and checksums of the drawn examples; ``train_rows``; ``larger_class``, the share of the most common
+            class of the test examples; ``labels_changed`` by label noise; ``state``,
             the digest of the weights that were kept; ``first_stage``, the digest of those it started from; where
             entities were cut off by ``max_length``, the rows left out of each split.
         spec, environment, origin, started: see :class:`mixlib.store.Record`.

@@ -159,6 +159,7 @@ def fit(spec: RunSpec, store: Store | None = None) -> Fitted:
         curve = {"curve": corpora.longest_first(few).remove_columns("row")} if len(few) else {}
         watched = {name: part for name, part in watched.items() if name != "test"} | curve
     found["train_rows"] = len(train)
+    found["larger_class"] = round(float(data.test["label"].value_counts(normalize=True).max()), 6)
     if changed := int((noisy["label"] != data.train["label"]).sum()):
         found["labels_changed"] = changed
     found |= {f"{name}_skipped": skipped for name, skipped in _skipped(data, train, evaluated).items() if skipped}

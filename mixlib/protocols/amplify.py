@@ -295,7 +295,7 @@ def noise(profile: str, **overrides: Any) -> list[RunSpec]:
     ]
 
 
-# The cells of the claims beside the pool. "common/trec_coarse" has the pool's runs, and more draws and single blocks.
+# The cells of the claims beside the pool; the first has the pool's runs, and more draws and single blocks
 DRAWN = {f"amplify n={n}": ("amplify", METHODS["amplify"] | {"n": n}) for n in DRAWS if n != METHODS["amplify"]["n"]}
 SINGLE = {f"amplify block {block}": ("amplify", METHODS["amplify"] | {"blocks": [f"{block}/12"]}) for block in BLOCKS}
 FIVE = {name: pool.METHODS[name] for name in TABLE_2}
@@ -305,7 +305,7 @@ _SST2: dict[str, Any] = {"train_size": 400, "num_train_epochs": 6, "test_size": 
 _COARSE: dict[str, Any] = {"train_size": 500, "num_train_epochs": 6, "test_size": 500, "learning_rate": 2e-4}
 _FINE: dict[str, Any] = {"train_size": 1000, "num_train_epochs": 8, "test_size": 500, "learning_rate": 2e-4}
 CELLS: tuple[Cell, ...] = (
-    cell("common/trec_coarse", "trec_coarse", TWO | DRAWN | SINGLE, **_COARSE, seeds=12),
+    cell("amplify/trec_coarse draws", "trec_coarse", TWO | DRAWN | SINGLE, **_COARSE, paper=pool.PAPER, seeds=12),
     cell("amplify/sst2 by length", "sst2", TWO, **_SST2, group_by_length=True, says="batches with little padding"),
     cell("amplify/trec_coarse half model", "trec_coarse", TWO, **_COARSE, model=MINI_SMALL),
     cell("amplify/trec_coarse 20% noise", "trec_coarse", FIVE, **_COARSE, label_noise=0.2),

@@ -232,7 +232,8 @@ def _study(profile: str, study: str, seed: int, params: dict[str, Any]) -> Study
     return StudySpec(paper=PAPER, study=study, seed=seed, synthetic=profile == "smoke", params=params)
 
 
-# The cells of the claims: BANKING77 at four sizes (10 a class is the pool's), and relations, where entities are marked
+# The cells of the claims: BANKING77 at four sizes by the pool's recipe (10 a class is the pool's own), and relations,
+# where entities are marked
 EVIDENCE_DRAWS = 3
 PAIRWISE = {
     "mixup": ("mixup", {"alpha": 0.4, "n": EVIDENCE_DRAWS}),
@@ -240,14 +241,14 @@ PAIRWISE = {
     "none_long 3": ("none_long", {"updates": EVIDENCE_DRAWS}),
 }
 COMPARED = {name: pool.METHODS[name] for name in ("none", "batchmixup")} | PAIRWISE
-_BANKING: dict[str, Any] = {"test_size": 1500, "learning_rate": 2e-4}
+_BANKING: dict[str, Any] = {"paper": pool.PAPER, "test_size": 1500, "learning_rate": 2e-4}
 CELLS: tuple[Cell, ...] = (
-    cell("common/banking77-1", "banking77", COMPARED, train_per_class=1, num_train_epochs=40, eval_epochs=20,
+    cell("batchmixup/banking77-1", "banking77", COMPARED, train_per_class=1, num_train_epochs=40, eval_epochs=20,
          **_BANKING),
-    cell("common/banking77-5", "banking77", COMPARED, train_per_class=5, num_train_epochs=16, eval_epochs=8,
+    cell("batchmixup/banking77-5", "banking77", COMPARED, train_per_class=5, num_train_epochs=16, eval_epochs=8,
          **_BANKING),
-    cell("common/banking77", "banking77", COMPARED, train_per_class=10, num_train_epochs=8, **_BANKING),
-    cell("common/banking77-30", "banking77", COMPARED, train_per_class=30, num_train_epochs=4, **_BANKING),
+    cell("batchmixup/banking77-10", "banking77", COMPARED, train_per_class=10, num_train_epochs=8, **_BANKING),
+    cell("batchmixup/banking77-30", "banking77", COMPARED, train_per_class=30, num_train_epochs=4, **_BANKING),
     cell("batchmixup/fewrel", "fewrel", COMPARED, train_per_class=20, num_train_epochs=8, test_size=1000,
          learning_rate=2e-4, head="entities"),
 )  # fmt: skip

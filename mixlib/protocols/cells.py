@@ -37,7 +37,9 @@ class Cell:
     """One data set under one recipe.
 
     Attributes:
-        name: such as ``common/sst2``; the part before the slash is the paper of its runs.
+        name: such as ``common/sst2``.
+        paper: whose runs they are, ``common`` for those of the pool. Cells that share paper, recipe and a method share
+            its runs.
         dataset: see :data:`mixlib.corpora.CORPORA`.
         recipe: fields of ``RunSpec`` that all its runs share.
         methods: by label: a method's key and its parameters. ``none`` is the plain model.
@@ -49,6 +51,7 @@ class Cell:
     """
 
     name: str
+    paper: str
     dataset: str
     recipe: Mapping[str, Any]
     methods: Mapping[str, tuple[str, Mapping[str, Any]]]
@@ -56,11 +59,6 @@ class Cell:
     seeds: int = 6
     model: str = MINILM
     says: str = ""
-
-    @property
-    def paper(self) -> str:
-        """Whose runs they are; ``common`` for the pool."""
-        return self.name.partition("/")[0]
 
     @property
     def labels(self) -> list[str]:
@@ -114,7 +112,9 @@ def cell(name: str, dataset: str, methods: Mapping[str, tuple[str, Mapping[str, 
 
     Args:
         name, dataset, methods: of the cell.
-        **rest: ``first``, ``seeds``, ``model`` and ``says`` of the cell, and fields of ``RunSpec`` for its recipe.
+        **rest: ``paper`` (by default the part of the name before the slash), ``first``, ``seeds``, ``model`` and
+            ``says`` of the cell, and fields of ``RunSpec`` for its recipe.
     """
-    own = {key: rest.pop(key) for key in ("first", "seeds", "model", "says") if key in rest}
+    own = {key: rest.pop(key) for key in ("paper", "first", "seeds", "model", "says") if key in rest}
+    own.setdefault("paper", name.partition("/")[0])
     return Cell(name=name, dataset=dataset, methods=methods, recipe=RECIPE | rest, **own)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
 
@@ -16,23 +16,17 @@ from mixlib import paths
 from mixlib.protocols import amplify, batchmixup, mixup_calibration, pool, ssmix
 from mixlib.protocols.cells import FIRST_SEED, SCREENING_SEEDS, Cell
 from mixlib.runs import RunSpec
+from mixlib.store import Store
 
 OF_PAPERS = (*mixup_calibration.CELLS, *ssmix.CELLS, *batchmixup.CELLS, *amplify.CELLS)
 LAST = ("amplify/mrpc", "batchmixup/fewrel", "ssmix/qnli", "amplify/trec_fine")  # left out first where time is short
-SENSITIVITY_SEEDS = 3
+SENSITIVITY_SEEDS, MOST_SEEDS = 3, 12
 
 
 @lru_cache(maxsize=1)
 def cells() -> dict[str, Cell]:
-    """Every cell by name. What several papers list under one name is one cell with the methods of all of them."""
-    found: dict[str, Cell] = {}
-    for cell in (*pool.POOL, *OF_PAPERS, *pool.SENSITIVITY):
-        known = found.get(cell.name, cell)
-        if (known.recipe, known.first, known.model) != (cell.recipe, cell.first, cell.model):
-            raise ValueError(f"two cells are called {cell.name}, but their recipes differ")
-        methods, seeds = {**known.methods, **cell.methods}, max(known.seeds, cell.seeds)
-        found[cell.name] = replace(known, methods=methods, seeds=seeds)
-    return found
+    """Every cell by name."""
+    return {cell.name: cell for cell in (*pool.POOL, *OF_PAPERS, *pool.SENSITIVITY)}
 
 
 def get(name: str) -> Cell:
@@ -117,3 +111,13 @@ class Decided:
 def decided() -> Decided:
     """The committed decisions."""
     return Decided(**json.loads(paths.EVIDENCE.read_text()))
+
+
+def whole_seeds(cell: Cell, store: Store) -> list[int]:
+    """The seeds of a cell, from the first on, at which all its methods are done."""
+    seeds: list[int] = []
+    for seed in range(FIRST_SEED, FIRST_SEED + MOST_SEEDS):
+        if store.missing(cell.specs([seed])):
+            break
+        seeds.append(seed)
+    return seeds

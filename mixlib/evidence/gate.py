@@ -1,0 +1,114 @@
+"""Which cells are alive: where the plain model learns nothing, a difference between two runs says nothing of a method.
+
+Decided once, from the plain model's screening runs on seeds of no table, and committed. Deciding it on a table's own
+seeds would favour the plain model, because its luck there would count twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import numpy as np
+from scipy import stats
+
+from mixlib import paths
+from mixlib.protocols import plan
+from mixlib.protocols.cells import SCREENING_SEEDS, Cell
+from mixlib.runs import RunRecord
+from mixlib.store import Store
+
+ALPHA = 0.05  # one-sided
+
+
+def beats(excesses: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """For each cell the one-sided p value of a mean excess above zero.
+
+    The spread over seeds is pooled over the cells, because four seeds of one cell say too little of it.
+
+    Args:
+        excesses: by cell, one value a seed.
+
+    Raises:
+        ValueError: no cell has two seeds.
+    """
+    df = sum(len(values) - 1 for values in excesses.values())
+    if df < 1:
+        raise ValueError("the spread over seeds needs at least one cell with two seeds")
+    squares = sum(((values - values.mean()) ** 2).sum() for values in excesses.values())
+    sd = float(np.sqrt(squares / df))
+    found = {}
+    for name, values in excesses.items():
+        error = sd / np.sqrt(len(values))
+        found[name] = float(stats.t.sf(values.mean() / error, df)) if sd else float(values.mean() <= 0)
+    return found
+
+
+def screened(records: Mapping[str, list[RunRecord]]) -> tuple[dict[str, list[str]], dict[str, dict[str, float]]]:
+    """What is alive in each cell, and the numbers it was decided by; see :class:`mixlib.protocols.plan.Decided`.
+
+    Accuracy is alive where the plain model beats the larger class of its test rows, loss where its Matthews correlation
+    is above zero.
+
+    Args:
+        records: by cell, the plain model's screening runs.
+    """
+    scores = {name: [record.last for record in found] for name, found in records.items()}
+    larger = {name: np.array([record.data["larger_class"] for record in found]) for name, found in records.items()}
+    accuracy = {name: np.array([score["accuracy"] for score in found]) for name, found in scores.items()}
+    mcc = {name: np.array([score["mcc"] for score in found]) for name, found in scores.items()}
+    p_accuracy = beats({name: accuracy[name] - larger[name] for name in records})
+    p_mcc = beats(mcc)
+    numbers = {
+        name: {
+            "accuracy": round(float(accuracy[name].mean()), 4), "larger_class": round(float(larger[name].mean()), 4),
+            "mcc": round(float(mcc[name].mean()), 4), "p_accuracy": float(f"{p_accuracy[name]:.3g}"),
+            "p_mcc": float(f"{p_mcc[name]:.3g}"), "seeds": len(records[name]),
+        }
+        for name in records
+    }  # fmt: skip
+    alive = {
+        name: [what for what, p in (("accuracy", p_accuracy[name]), ("loss", p_mcc[name])) if p < ALPHA]
+        for name in records
+    }
+    return alive, numbers
+
+
+def screening_runs(cell: Cell) -> list:
+    """The plain model's screening runs of a cell; a cell without a plain model has none."""
+    return [cell.spec(cell.plain, seed) for seed in SCREENING_SEEDS] if cell.plain in cell.labels else []
+
+
+def decide(store: Store | None = None) -> list[str]:
+    """Decide about the cells that were screened since, write it to ``data/evidence.json``, and return their names.
+
+    What was decided before stays as it is. Variants of a cell at another learning rate are as alive as the cell.
+    """
+    store, before = store or Store(), plan.decided()
+    runs = {name: screening_runs(cell) for name, cell in plan.cells().items()}
+    done = {name: found for name, found in runs.items() if found and not store.missing(found)}
+    whole = {name: [store.get(spec) for spec in found] for name, found in done.items()}
+    alive, numbers = screened(whole)
+    new = [name for name in whole if name not in before.alive]
+    for name in new:
+        before.alive[name], before.screened[name] = alive[name], numbers[name]
+    paths.EVIDENCE.write_text(json.dumps(asdict(before), indent=1, sort_keys=True) + "\n")
+    plan.decided.cache_clear()
+    return new
+
+
+def raise_seeds(store: Store | None = None) -> dict[str, list[int]]:
+    """Let notebooks and verdicts read every whole seed of each cell, in order; returns the cells that gained some.
+
+    A seed is whole when all methods of the cell are done. Seeds count from the first on without a gap, so that none is
+    left out for what it says.
+    """
+    store, before, gained = store or Store(), plan.decided(), {}
+    for name, cell in plan.cells().items():
+        seeds = plan.whole_seeds(cell, store)
+        if len(seeds) > len(before.seeds.get(name, [])):
+            before.seeds[name] = gained[name] = seeds
+    paths.EVIDENCE.write_text(json.dumps(asdict(before), indent=1, sort_keys=True) + "\n")
+    plan.decided.cache_clear()
+    return gained
