@@ -11,7 +11,6 @@ from pathlib import Path
 
 import click
 
-from mixlib import published
 from mixlib.published import Artefact
 
 
@@ -252,20 +251,32 @@ def status(artefacts, profiles, model, seeds, as_json) -> None:
 
 @main.command()
 @click.argument("paper", required=False)
-@option_profile("mini")
-def claims(paper, profile) -> None:
-    """The papers' claims and the verdict on each, from the records there are."""
-    from mixlib import claims as judge
-    from mixlib import protocols
+@click.option("--only", multiple=True, help="id of a claim such as ssmix-1; may be repeated or comma-separated")
+@click.option("--json", "as_json", is_flag=True, help="an array of objects on standard output, nothing else")
+def claims(paper, only, as_json) -> None:
+    """The papers' claims and the verdict on each (of PAPER), from the records and the seeds that are read."""
+    from mixlib.evidence import verdicts
 
-    protocols.check_profile(profile)
-    papers = [paper] if paper else list(published.PAPERS)
-    if unknown := [p for p in papers if p not in published.PAPERS]:
-        raise ValueError(f"unknown paper {unknown[0]!r}; choose one of {', '.join(published.PAPERS)}")
-    for name in papers:
-        for id_, row in judge.table(name, profile).iterrows():
-            click.echo(f"{id_}: {row['verdict']} (at {row['scale']}, {row['records']} records)\n  {row['claim']}")
-            click.echo(f"  {row['evidence']}")
+    ids = [part for name in only for part in name.split(",") if part] or None
+    found = [verdicts.as_json(verdict) for verdict in verdicts.verdicts(paper, ids).values()]
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+        return
+    for row in found:
+        click.echo(f"{row['id']}: {row['verdict']} ({len(row['records'])} records)\n  {row['claim']}")
+        click.echo(f"  {row['rule']}\n  {row['words']}")
+
+
+@main.command()
+def gate() -> None:
+    """Decide which newly screened cells are alive, once for all, and write data/evidence.json."""
+    from mixlib.evidence import gate
+    from mixlib.protocols import plan
+
+    for name in gate.decide():
+        found = plan.decided().screened[name]
+        alive = " and ".join(plan.decided().alive[name]) or "nothing"
+        click.echo(f"{name}: alive for {alive}; plain model {found}")
 
 
 @main.command()

@@ -12,6 +12,7 @@ from mixlib.machine import PRECISIONS
 from mixlib.protocols import amplify as amplify
 from mixlib.protocols import batchmixup as batchmixup
 from mixlib.protocols import mixup_calibration as mixup_calibration
+from mixlib.protocols import plan as plan
 from mixlib.protocols import ssmix as ssmix
 from mixlib.protocols.common import PROFILES as PROFILES
 from mixlib.protocols.common import check_profile
@@ -138,13 +139,19 @@ def at_full(profile: str, part: Callable[..., list[Spec]], store: Store | None =
 def artefact_runs(artefact_id: str, profile: str, **overrides: object) -> list[Spec]:
     """The runs an artefact needs at a profile, ``[]`` if it needs none or is not built yet.
 
+    In place of an artefact: a cell of the evidence, a wave of them, or ``evidence`` for all (:mod:`.plan`); of these
+    only ``seeds`` can be overridden.
+
     Raises:
         ValueError: unknown artefact or profile (with the nearest names).
     """
     check_profile(profile)
+    if artefact_id in plan.names():
+        return plan.runs(artefact_id, profile, overrides.get("seeds"))
     known = [artefact.id for artefact in artefacts()]
     if artefact_id not in known:
-        near = get_close_matches(artefact_id, known, n=3, cutoff=0.4) or known
+        everything = [*known, *plan.names()]
+        near = get_close_matches(artefact_id, everything, n=3, cutoff=0.4) or everything
         raise ValueError(f"unknown artefact {artefact_id!r}; did you mean {', '.join(near)}?")
     recipe = RECIPES.get(artefact_id)
     return recipe.runs(profile, **overrides) if recipe and recipe.runs else []

@@ -73,10 +73,29 @@ WAVES: dict[str, Callable[[str], list[RunSpec]]] = {
 }
 
 
-def wave(name: str, profile: str = "mini") -> list[RunSpec]:
-    """The runs of a wave (:data:`WAVES`), or ``evidence`` for all of them in order, each once."""
-    names = list(WAVES) if name == "evidence" else [name]
-    return list(dict.fromkeys(spec for part in names for spec in WAVES[part](profile)))
+EVERYTHING = "evidence"
+
+
+def names() -> list[str]:
+    """What can be run by name: the waves, all of them together, and each cell."""
+    return [EVERYTHING, *WAVES, *cells()]
+
+
+def runs(name: str, profile: str = "mini", seeds: Iterable[int] | None = None) -> list[RunSpec]:
+    """The runs of a wave, of a cell, or of the whole evidence in the order of the waves; each once.
+
+    Args:
+        name: one of :func:`names`.
+        profile: ``mini``, or ``smoke`` for a trial of seconds on synthetic data.
+        seeds: only these; of a cell by default as many as its claims need.
+    """
+    if name in cells():
+        cell = cells()[name]
+        return cell.specs(range(FIRST_SEED, FIRST_SEED + cell.seeds) if seeds is None else seeds, profile=profile)
+    parts = list(WAVES) if name == EVERYTHING else [name]
+    wanted = None if seeds is None else set(seeds)
+    found = dict.fromkeys(spec for part in parts for spec in WAVES[part](profile))
+    return [spec for spec in found if wanted is None or spec.seed in wanted]
 
 
 @dataclass(frozen=True)
