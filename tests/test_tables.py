@@ -83,6 +83,15 @@ def test_beside_has_every_printed_row_and_column(data):
     assert table.loc[("imdb", "32", "no mixup")]["Accuracy %", "measured Δ"] == ""
 
 
+def test_the_spread_is_the_standard_deviation_of_a_sample():
+    runs = [s for s in protocol.table5("mini") if s.dataset == "sst2" and s.method == "none"][:3]
+    made = records(runs, lambda s: {"accuracy": 0.02 * s.seed}, noise=0)  # 80, 82 and 84
+    assert sorted(r.spec.seed for r in made) == [0, 1, 2]
+    table = beside(published.table("mixup_calibration_table5"), frame(made, protocol.size_label), ["accuracy"])
+    measured = table["Accuracy %", "measured"]
+    assert measured[measured != "not run"].tolist() == ["82.0 ± 2.0"]
+
+
 def test_beside_says_what_has_not_been_run(data):
     printed = published.table("mixup_calibration_table2")
     part = data[data["method"] != "input_mixup"]
