@@ -125,6 +125,20 @@ def test_differences_have_the_published_one_beside(data):
     assert row["low"] < row["mean"] < row["high"]
 
 
+def test_a_score_that_is_stage_1s_with_every_seed_is_not_compared_with_itself():
+    cells = [("none", (1, 1)), ("ssmix", (1, 1)), ("tmix", (1, 2)), ("none_long", (2, 2))]
+    data = pd.DataFrame(
+        {"dataset": "sst2", "train_size": "full", "method": method, "param": "", "seed": seed, "examples": 9,
+         "accuracy": 70.0 + seed, "stage": stage}
+        for method, stages in cells for seed, stage in enumerate(stages)
+    )  # fmt: skip
+    printed = published.table("ssmix_table2").query("dataset == 'sst2' and method in ('none', 'ssmix', 'tmix')")
+    changes = beside(printed, data, ["accuracy"], extra=["none_long"])["Accuracy %", "measured Δ"]
+    assert changes.tolist() == ["", "+0.0 [0.0, 0.0]", "= stage 1", "+0.0 [0.0, 0.0]"]
+    against_long = beside(printed, data, ["accuracy"], baseline="none_long", published_baseline="none")
+    assert "= stage 1" not in against_long["Accuracy %", "measured Δ"].tolist()
+
+
 def test_missing_cell_is_a_key_error(data):
     with pytest.raises(KeyError, match="no runs with"):
         cell(data, "accuracy", method="ssmix")
