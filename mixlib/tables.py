@@ -124,7 +124,7 @@ def two_stages(
     leaking: bool = False,
 ) -> pd.DataFrame:
     """As :func:`frame`, with accuracy alone, for runs in two stages; the method of a second stage without mixup is
-    ``none_long``, that of a first stage ``none``.
+    ``none_long``, that of a first stage ``none``. ``stage`` is the number of the stage that the score is of.
 
     Args:
         records: of first and second stages.
@@ -154,10 +154,11 @@ def two_stages(
             stages = [first[spec.first_stage.key], record]
             method = "none_long" if spec.method == "none" else spec.method
         for column, split in _columns(spec.dataset, (reported or {}).get(spec.dataset, "test")):
+            accuracy, number = _score(stages, score, split)
             rows.append({
                 "dataset": column, "train_size": "full", "method": method, "param": "", "seed": spec.seed,
                 "examples": record.data.get("train_rows"), "key": spec.key,
-                "accuracy": 100 * _score(stages, score, split),
+                "accuracy": 100 * accuracy, "stage": number,
             })  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -169,13 +170,17 @@ def _columns(dataset: str, split: str) -> list[tuple[str, str]]:
     return [(dataset.removesuffix("_mismatched"), split)]
 
 
-def _score(stages: Sequence[RunRecord], score: str, split: str) -> float:
+def _score(stages: Sequence[RunRecord], score: str, split: str) -> tuple[float, int]:
+    """The score, and the number of the stage it was reached in (the first of equals)."""
     if score == "published":
         split = split if split in stages[-1].evaluations[0] else "test"
-        return max(e[split]["accuracy"] for record in stages for e in record.evaluations)
+        best = [max(e[split]["accuracy"] for e in record.evaluations) for record in stages]
+        return max(best), best.index(max(best)) + 1
     if score == "second":
-        return stages[-1].test["accuracy"]
-    return max(stages, key=lambda r: r.evaluations[r.selected][r.selected_on]["accuracy"]).test["accuracy"]
+        return stages[-1].test["accuracy"], len(stages)
+    chosen_by = [r.evaluations[r.selected][r.selected_on]["accuracy"] for r in stages]
+    number = chosen_by.index(max(chosen_by))
+    return stages[number].test["accuracy"], number + 1
 
 
 def by_split(printed: pd.DataFrame) -> pd.DataFrame:
@@ -362,7 +367,8 @@ def beside(
         One row a cell of the paper (index: data set, training examples, method, parameter), and for each metric the
         columns ``published``, ``measured`` (mean and sample standard deviation), ``published difference`` and
         ``measured difference`` (paired, with a 95% t interval; ``*`` where Holm's correction over all comparisons of
-        the table leaves p below 0.05), and ``seeds``; for each larger scale ``measured``, ``measured difference`` and
+        the table leaves p below 0.05; "= stage 1" where the score is of the first of two stages with every seed, as the
+        baseline's is), and ``seeds``; for each larger scale ``measured``, ``measured difference`` and
         ``seeds`` once more, with its name.
     """
     keys = ["dataset", "train_size", "method", "param"]
@@ -420,6 +426,7 @@ def _measured(
     """For each cell and metric that was measured: its mean and spread, and its difference to the baseline."""
     keys = ["dataset", "train_size", "method", "param"]
     present = set(data[keys].itertuples(index=False, name=None))
+    first = {c for c, stages in data.groupby(keys)["stage"] if (stages == 1).all()} if "stage" in data else set()
     comparisons, values = {}, {}
     for c in (c for c in cells if c in present):
         for metric in metrics:
@@ -430,6 +437,8 @@ def _measured(
                 comparisons[c, metric] = compare(values[c, metric], reference)
     corrected = dict(zip(comparisons, holm(list(comparisons.values())), strict=True))
     changes = {key: result.interval + (" *" if result.decided else "") for key, result in corrected.items()}
+    if baseline == "none":  # which is stage 1: the same models
+        changes |= {key: "= stage 1" for key in changes if key[0] in first}
     return {key: (f"{v.mean():.1f} ± {v.std(ddof=1):.1f}", changes.get(key, "")) for key, v in values.items()}
 
 

@@ -1,7 +1,17 @@
 import pytest
 
 from mixlib import claims, published
-from mixlib.claims import CONTRADICTED, INCONCLUSIVE, NOT_RUN, SUPPORTED, amplify, batchmixup, directions, ssmix
+from mixlib.claims import (
+    CONTRADICTED,
+    INCONCLUSIVE,
+    NO_VERDICT,
+    NOT_RUN,
+    SUPPORTED,
+    amplify,
+    batchmixup,
+    directions,
+    ssmix,
+)
 from mixlib.claims import mixup_calibration as judge
 from mixlib.protocols import mixup_calibration as protocol
 from mixlib.runs import RunSpec
@@ -141,3 +151,11 @@ def test_what_a_profile_leaves_out_is_not_judged_and_stops_nothing(paper, seeds)
     assert len(verdicts) == len(published.claims(paper.protocol.PAPER))
     assert any(verdict.records for verdict in verdicts.values())
     assert all(verdict.evidence for verdict in verdicts.values())
+    assert {verdict.verdict for verdict in verdicts.values()} <= {NOT_RUN, NO_VERDICT}
+
+
+def test_synthetic_data_has_no_verdict():
+    specs = [spec for table in (protocol.table2, protocol.table3) for spec in table("smoke")]
+    found = judge.verdicts("smoke", {r.spec: r for r in records(specs, as_the_paper_says)})
+    assert found["mixup_calibration-1"].verdict == NO_VERDICT
+    assert "differences have the claimed sign" in found["mixup_calibration-1"].evidence

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -180,3 +181,11 @@ def test_variances_are_compared_by_levenes_test():
     assert tests["p"].iloc[0] == pytest.approx(stats.levene(values, 4 * values, center="median").pvalue)
     assert tests["other"].iloc[0] == pytest.approx(16 * tests["amplify"].iloc[0])
     assert tests["seeds"].tolist() == [10] * 4
+
+
+def test_times_beside_amplifys_are_those_of_the_ratios_that_are_shown():
+    (spec,) = protocol.step_time("mini")
+    seconds = {method: [1.0, 1.0, 1.0] for method in protocol.TABLE_2}
+    seconds |= {"amplify": [1.0, 2.0, 4.0], "embedmix": [2.0, 4.0, 1.0]}
+    found = SimpleNamespace(studies=[study(spec, {"tokens": 45.0, "seconds": seconds})])
+    assert "EmbedMix +0.0%; SentenceMix -50.0%" in judge.claim_9(found).evidence  # both medians are 2 plain steps

@@ -65,6 +65,15 @@ def test_draws_are_paired_nested_and_disjoint():
     assert not set(large.train["text"]) & set(large.dev["text"])
 
 
+def test_every_split_is_drawn_anew_for_each_seed():
+    for name in ("rte", "sst2", "imdb"):  # dev comes from the training rows, from its own split, from that of test
+        one, other = (
+            corpora.sample(name, seed, train_size=16, dev_size=8, test_size=10, synthetic_twin=True) for seed in (3, 4)
+        )
+        for role in ("train", "dev", "test"):
+            assert one.checksums[role] != other.checksums[role], (name, role)
+
+
 def test_dev_and_test_cut_from_one_split_do_not_overlap_and_the_cut_is_the_same_for_all_seeds():
     samples = [corpora.sample("imdb", seed, train_size=4, synthetic_twin=True) for seed in (0, 1)]
     for one in samples:
@@ -176,8 +185,9 @@ def by_class(seed=3, **changes):
 
 
 def test_shares_of_each_class_are_nested_exact_and_judged_on_the_same_rows():
-    drawn = {f: by_class(train_fraction=f) for f in (1.0, 0.75, 0.5, 0.25, 0.01)}
-    for fraction, count in ((1.0, 8), (0.75, 6), (0.5, 4), (0.25, 2), (0.01, 1)):
+    share = {1.0: 8, 0.75: 6, 0.7: 6, 0.5: 4, 0.4: 3, 0.3: 2, 0.25: 2, 0.01: 1}  # of 8, rounded to the nearest
+    drawn = {f: by_class(train_fraction=f) for f in share}
+    for fraction, count in share.items():
         counts = drawn[fraction].train["label_name"].value_counts()
         assert len(counts) == 80
         assert set(counts) == {count}

@@ -67,6 +67,34 @@ def test_unknown_engine_is_refused(spec):
         run_all([spec], engine="spark")
 
 
+@pytest.mark.parametrize("retries", [0, 1, 2])
+def test_a_run_is_begun_again_as_often_as_asked_after_its_worker_died(spec, monkeypatch, retries):
+    """What the engine ray makes of a worker's death; there is no Ray and no worker here."""
+    import ray
+
+    from mixlib.engines.on_ray import _Place
+
+    def died(reference):
+        raise ray.exceptions.ActorDiedError
+
+    monkeypatch.setattr(ray, "get", died)
+    monkeypatch.setattr(ray, "kill", lambda worker: None)
+    engine = engines.Ray(retries=retries)
+
+    def lose_a_worker(with_spec):
+        engine._places.append(place := _Place(worker=None, pending=None, spec=with_spec))
+        return engine._ended(place)
+
+    for _ in range(retries):
+        outcome = lose_a_worker(spec)
+        assert (outcome.spec, outcome.record, outcome.failure) == (spec, None, None)  # has to be begun again
+        assert lose_a_worker(None) is None
+    assert "its worker died" in lose_a_worker(spec).failure
+    with pytest.raises(RuntimeError, match="workers cannot start"):
+        lose_a_worker(None)
+    assert engine.places == 0
+
+
 def test_a_poisoned_run_is_reported_and_the_rest_goes_on(tmp_path, spec):
     store = Store(tmp_path)
     poisoned = replace(spec, learning_rate=1e30)

@@ -185,3 +185,9 @@ def test_loss_curves_say_at_which_update_a_loss_was():
     (run,) = records(amplify.figure3("mini", seeds=[0])[:1], lambda s: {"train_losses": [0.4, 0.2, 0.1]})
     run.timing["steps"] = 30  # means of ten updates each
     assert figures.curves_of([run], lambda r: "x")["update"].tolist() == [10, 20, 30]
+
+
+def test_intervals_are_those_of_students_t():
+    # mean 2, standard error 1 / sqrt(3), and 4.302653 is the 0.975 quantile of t with 2 degrees of freedom
+    assert figures.common.t_interval([1, 2, 3]) == pytest.approx((2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5))
+    assert figures.common.t_interval([5, 5, 5]) == (5, 5)

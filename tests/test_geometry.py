@@ -47,6 +47,8 @@ def test_spread_box_and_rank(vectors):
     assert geometry.effective_rank(line) == pytest.approx(1, abs=1e-4)
     ball = torch.randn(20000, 3, generator=torch.Generator().manual_seed(0))
     assert geometry.effective_rank(ball) == pytest.approx(3, rel=1e-2)
+    far = torch.tensor([0.0, 0.0, 0.0, 7.0])  # where the points lie does not matter
+    assert geometry.effective_rank(line + far) == pytest.approx(1, abs=1e-4)
     assert geometry.mean_pair_distance(torch.tensor([[0.0, 0.0], [3.0, 4.0]])) == pytest.approx(5)
 
 

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,7 +13,7 @@ from mixlib.methods.mixup_calibration import PADDINGS, pad_together
 from mixlib.mixing import mix
 from tests import golden
 
-CASES = [case for case in golden.cases(golden.HERE) if case["kind"] in golden.RUNNERS]
+CASES = list(golden.cases(golden.HERE))
 PERM = torch.tensor([1, 0, 3, 2, 5, 4])
 
 MIXED_ROWS = ("cls_mixup", "cls_mixup_late", "input_mixup", "manifold_mixup")
@@ -26,6 +28,42 @@ def prepared(name, model, tokenizer, **params):
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
 def test_golden_case(case):
     assert golden.check(case, golden.HERE) is None
+
+
+def test_every_golden_case_of_the_files_is_among_them():
+    count = 0
+    for path in golden.HERE.rglob("*.json"):
+        found = json.loads(path.read_text())
+        count += sum(map(len, found.values())) if isinstance(found, dict) else len(found)
+    assert len({case["id"] for case in CASES}) == len(CASES) == count == 98
+
+
+# Half of each sentence is to be replaced. That is 4 of the 8 tokens of the first sentence of x1, but the first of x2
+# has 1, or 3 with its special tokens: fewer than 4, so the published code leaves that sentence as it is. The second
+# sentence of x1 gives its least salient 2 of 4 tokens (23, 24) for the most salient 2 of x2 (42, 43): 2 of 12 tokens
+# are replaced, where the paper's shorter span would make it 3. In the other direction nothing is too short: 31 becomes
+# the most salient token of x1 (15), and 41, 42 become 21, 22: 3 of 5 tokens.
+SHORT_SENTENCE_OF_A_PAIR = {
+    "id": "pair_with_a_sentence_shorter_than_the_span",
+    "kind": "ssmix_spans_pair",
+    "inputs": {
+        "kind": "pair", "differs_from_paper": True, "window_percent": 50, "max_len": 64,
+        "x1": [101, 11, 12, 13, 14, 15, 16, 17, 18, 102, 21, 22, 23, 24, 102], "x1_types": [0] * 10 + [1] * 5,
+        "x2": [101, 31, 102, 41, 42, 43, 44, 102], "x2_types": [0] * 3 + [1] * 5,
+        "s1_first": [1, 0.5, 0.5, 0.5, 0.5, 0.75, 0.5, 0.5, 0.5, 1], "s1_second": [1, 0.25, 0.75, 0.125, 0.125, 1],
+        "s2_first": [1, 0.5, 1], "s2_second": [1, 0.125, 0.75, 0.5, 0.5, 1],
+    },
+    "expect": {
+        "mixed12": [101, 11, 12, 13, 14, 15, 16, 17, 18, 102, 21, 22, 42, 43, 102], "weight1_12": 1 - 2 / 12,
+        "mixed21": [101, 15, 102, 21, 22, 43, 44, 102], "weight2_21": 1 - 3 / 5,
+    },
+}  # fmt: skip
+
+
+def test_a_pair_with_a_sentence_shorter_than_the_span():
+    assert golden.check(SHORT_SENTENCE_OF_A_PAIR, golden.HERE) is None
+    by_the_paper = {**SHORT_SENTENCE_OF_A_PAIR["inputs"], "differs_from_paper": False}
+    assert "mixed12 is off" in golden.check({**SHORT_SENTENCE_OF_A_PAIR, "inputs": by_the_paper}, golden.HERE)
 
 
 def test_a_wrong_golden_case_fails():
@@ -193,10 +231,11 @@ def test_draws_of_a_step_depend_on_seed_step_and_part_alone(tiny):
     assert draws[0].lam == draws[1].lam
     assert torch.equal(draws[0].perm, draws[1].perm)
     lams = set()
-    for seed, step, part in [(1, 5, 2), (2, 5, 1), (1, 2, 5), (5, 1, 2)]:
+    steps = [(1, 5, 2), (2, 5, 1), (1, 2, 5), (5, 1, 2), (1, 5, 1), (1, 5, 0), (1, 4, 2), (2, 5, 2)]  # also one apart
+    for seed, step, part in steps:
         first.seed_step(seed, step, part)
         lams.add(first.draw(model, 8).lam)
-    assert len(lams) == 4
+    assert len(lams) == len(steps)
 
 
 def test_token_types_reach_the_model(batch):

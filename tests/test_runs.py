@@ -2,10 +2,11 @@ import json
 import os
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 import torch
 
-from mixlib import models
+from mixlib import corpora, models
 from mixlib import store as stores
 from mixlib.heads import MeanClassifier
 from mixlib.runs import RunFailed, RunRecord, RunSpec
@@ -158,6 +159,54 @@ def test_the_published_schedule_swings_between_the_full_rate_and_nothing(finishe
     assert stated[1:] == sorted(stated[1:], reverse=True)  # after one update of warmup
     with pytest.raises(ValueError, match="unknown schedule 'swing'; choose one of stated, published"):
         replace(spec, schedule="swing")
+
+
+def test_warmup_is_a_share_of_the_whole_training(finished):
+    """8 updates in 4 epochs: the rate rises for half of them, and falls to nothing after the last."""
+    spec = replace(finished.spec, method="none", num_train_epochs=4, learning_rate=1e-3, warmup_ratio=0.5)
+    rates = [log["learning_rate"] for log in fit(spec).trainer.state.log_history if "learning_rate" in log]
+    assert rates == pytest.approx([0, 0.25e-3, 0.5e-3, 0.75e-3, 1e-3, 0.75e-3, 0.5e-3, 0.25e-3], abs=1e-9)
+
+
+def test_heads_are_drawn_by_the_seed(finished):
+    """A learning rate of nothing leaves them as they were drawn."""
+    spec = replace(finished.spec, method="none", max_steps=1, learning_rate=0.0)
+    heads = [fit(replace(spec, seed=seed)).trainer.model.classifier.weight for seed in (3, 4, 3)]
+    assert torch.equal(heads[0], heads[2])
+    assert not torch.allclose(heads[0], heads[1], atol=0.01)
+
+
+@pytest.fixture
+def opposite(tmp_path, monkeypatch):
+    """A data folder in which the test labels are the opposite of the others: what learning gains on dev it loses on
+    test."""
+    words = (("ba", "abba", "baba", "bab"), ("xo", "oxo", "xoxo", "oxox"))
+    monkeypatch.setenv("MIXLIB_DATA", str(tmp_path / "data"))
+    (tmp_path / "data" / "sst2").mkdir(parents=True)
+    for split, flip in (("train", 0), ("validation", 0), ("test", 1)):
+        rows = [(f"{words[i % 2][i // 2 % 4]} {split[i % 4]}{i}", (i + flip) % 2) for i in range(64)]
+        pd.DataFrame(rows, columns=["text", "label"]).to_parquet(tmp_path / "data" / "sst2" / f"{split}.parquet")
+
+
+def test_the_evaluation_is_selected_on_dev_and_its_weights_are_kept(tmp_path, opposite):
+    spec = RunSpec(
+        paper="ssmix", dataset="sst2", method="none", seed=0, model="tiny", learning_rate=5e-3, num_train_epochs=6,
+        eval_steps=4, max_length=32, keep_state=True,
+    )  # fmt: skip
+    store = Store(tmp_path / "store")
+    record = execute(spec, store)
+    on_dev, on_test = ([e[split]["accuracy"] for e in record.evaluations] for split in ("dev", "test"))
+    assert max(on_dev) > 0.95
+    assert on_test.index(max(on_test)) != on_dev.index(max(on_dev))
+    assert record.selected == on_dev.index(max(on_dev))
+    assert record.test["accuracy"] == on_test[record.selected] < 0.2
+    model, tokenizer = models.load("tiny", 2)
+    store.load_state(spec, model)
+    test = corpora.load_split("sst2", "test").rows
+    encoded = tokenizer(test["text"].tolist(), padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        answers = model.eval()(**encoded).logits.argmax(1)
+    assert (answers == torch.tensor(test["label"].tolist())).float().mean() < 0.2
 
 
 def test_the_training_loss_of_each_update_is_kept(finished):

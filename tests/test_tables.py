@@ -83,6 +83,15 @@ def test_beside_has_every_printed_row_and_column(data):
     assert table.loc[("imdb", "32", "no mixup")]["Accuracy %", "measured Δ"] == ""
 
 
+def test_the_spread_is_the_standard_deviation_of_a_sample():
+    runs = [s for s in protocol.table5("mini") if s.dataset == "sst2" and s.method == "none"][:3]
+    made = records(runs, lambda s: {"accuracy": 0.02 * s.seed}, noise=0)  # 80, 82 and 84
+    assert sorted(r.spec.seed for r in made) == [0, 1, 2]
+    table = beside(published.table("mixup_calibration_table5"), frame(made, protocol.size_label), ["accuracy"])
+    measured = table["Accuracy %", "measured"]
+    assert measured[measured != "not run"].tolist() == ["82.0 ± 2.0"]
+
+
 def test_beside_says_what_has_not_been_run(data):
     printed = published.table("mixup_calibration_table2")
     part = data[data["method"] != "input_mixup"]
@@ -114,6 +123,20 @@ def test_differences_have_the_published_one_beside(data):
     row = gaps[(gaps["train_size"] == "32") & (gaps["method"] == "cls_mixup")].iloc[0]
     assert row["published"] == pytest.approx(1.4)
     assert row["low"] < row["mean"] < row["high"]
+
+
+def test_a_score_that_is_stage_1s_with_every_seed_is_not_compared_with_itself():
+    cells = [("none", (1, 1)), ("ssmix", (1, 1)), ("tmix", (1, 2)), ("none_long", (2, 2))]
+    data = pd.DataFrame(
+        {"dataset": "sst2", "train_size": "full", "method": method, "param": "", "seed": seed, "examples": 9,
+         "accuracy": 70.0 + seed, "stage": stage}
+        for method, stages in cells for seed, stage in enumerate(stages)
+    )  # fmt: skip
+    printed = published.table("ssmix_table2").query("dataset == 'sst2' and method in ('none', 'ssmix', 'tmix')")
+    changes = beside(printed, data, ["accuracy"], extra=["none_long"])["Accuracy %", "measured Δ"]
+    assert changes.tolist() == ["", "+0.0 [0.0, 0.0]", "= stage 1", "+0.0 [0.0, 0.0]"]
+    against_long = beside(printed, data, ["accuracy"], baseline="none_long", published_baseline="none")
+    assert "= stage 1" not in against_long["Accuracy %", "measured Δ"].tolist()
 
 
 def test_missing_cell_is_a_key_error(data):

@@ -64,6 +64,19 @@ def test_text_is_escaped(classifier):
     assert "&lt;no&gt;" in view
 
 
+def test_words_are_escaped():
+    """Tokenizers with whole words as tokens hand them over as they stand in the text."""
+    pair = MixedPair(
+        method="ssmix", labels=("no", "yes"), weight=0.5, tokens_a=["<b>it", "R&D"], saliency_a=[1.0, 0.5],
+        tokens_b=["<script>", "x"], saliency_b=[1.0, 0.5], tokens_mixed=["<script>", "R&D"], replaced=[0], taken=[0],
+    )  # fmt: skip
+    view = figures.show_pair(pair).data
+    assert "<b>" not in view
+    assert "<script>" not in view
+    assert view.count("&lt;b&gt;it") == 1
+    assert view.count("&lt;script&gt;") == view.count("R&amp;D") == 2
+
+
 def test_bad_input_says_what_would_be_right(classifier):
     with pytest.raises(ValueError, match="embedmix mixes no texts; choose one of ssmix, ssmix_nosal"):
         mix_pair(*classifier, A, B, (0, 1), "embedmix")

@@ -287,6 +287,26 @@ def test_hooks_are_gone_when_a_step_raises(tmp_path, kind):
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
+def test_losses_are_closed_when_the_backward_pass_raises_even_while_the_error_is_kept(tmp_path):
+    """An error that is kept, as a notebook does, keeps the step's frame: hooks must not wait for it to go."""
+    model, tokenizer = make()
+
+    @dataclass(kw_only=True)
+    class Constant(ClsMixup):
+        def losses(self, model, batch):
+            with self.mixing(model, batch, self.draw(model, len(batch["labels"]))) as inputs:
+                yield model(**inputs).logits.mean().detach()
+
+    trainer = MixupTrainer(
+        model=model, args=arguments(tmp_path), method=Constant(), train_dataset=rows(tokenizer),
+        processing_class=tokenizer,
+    )  # fmt: skip
+    with pytest.raises(RuntimeError, match="does not require grad") as kept:
+        trainer.train()
+    assert kept.traceback
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
 def test_bad_heads_labels_and_settings_are_refused(tmp_path):
     model, tokenizer = make(num_labels=2)
     data = rows(tokenizer, num_labels=3)

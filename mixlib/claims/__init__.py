@@ -1,7 +1,7 @@
 """Verdicts on the papers' claims, computed from records. One module a paper.
 
 A verdict is one of ``supported``, ``contradicted``, ``inconclusive`` or ``not run at this scale``, and speaks of the
-profile it was measured at, never of the paper's scale.
+profile it was measured at, never of the paper's scale. Synthetic data has no verdict.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from mixlib.tables import Comparison, MixedPrecision, NotMeasured, TooFewSeeds, 
 
 SUPPORTED, CONTRADICTED, INCONCLUSIVE = "supported", "contradicted", "inconclusive"
 NOT_RUN = "not run at this scale"
+NO_VERDICT = "none: synthetic data"
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ def judge(
 ) -> dict[str, Verdict]:
     """The verdict on each claim of a paper whose records are all there; nothing is run.
 
-    A claim about something that these runs leave out, a data set or a spread over seeds, is not judged.
+    A claim about something that these runs leave out, a data set or a spread over seeds, is not judged. For runs on
+    synthetic data the evidence is computed all the same, which shows that everything works, but no verdict is given.
 
     Args:
         paper: key of the paper; its claims are numbered from 1 in the order of ``needs``.
@@ -97,7 +99,8 @@ def judge(
                 verdict = test(views[parts])
             except (NotMeasured, TooFewSeeds, MixedPrecision) as error:  # e.g. a data set that the profile leaves out
                 verdict = Verdict(NOT_RUN, error.args[0])
-            verdict = Verdict(verdict.verdict, verdict.evidence, tuple(spec.key for spec in wanted))
+            word = NO_VERDICT if any(spec.synthetic for spec in wanted) else verdict.verdict
+            verdict = Verdict(word, verdict.evidence, tuple(spec.key for spec in wanted))
         found[f"{paper}-{number}"] = verdict
     return found
 
