@@ -1,10 +1,10 @@
-"""How often the rule of :mod:`mixlib.evidence.statistics` errs: the whole rule on simulated experiments with a known truth.
+"""How often the rule of :mod:`.statistics` errs: the whole rule on simulated experiments with a known truth.
 
     python -m mixlib.evidence.error_rates --designs designs.json --output rates.csv
 
 A design is what is fixed before a claim is judged: how many data sets and seeds, how far paired differences spread,
 what the paper prints, the margin, the kind of claim and its parts. For each design, experiments are drawn under truths
-that range from the opposite of the paper to exactly the paper, and judged by :func:`mixlib.evidence.statistics.decide` and
+that range from the opposite of the paper to exactly the paper, and judged by :func:`.statistics.decide` and
 :func:`mixlib.evidence.statistics.combine`, the functions that judge the real records.
 
 A wrong "supported" is one where the claim is false, a wrong "contradicted" one where it is true. A claim is about
@@ -418,7 +418,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     columns = ["claim", "truth", *reversed(CATEGORIES[1:]), "wrong supported", "wrong contradicted"]
     shown = table[columns].set_index(["claim", "truth"])
     print((100 * shown).round(1).to_string(na_rep="-"), end="\n\n")
-    print("Expected wrong verdicts, were each truth that of all claims:", expected_wrong(table).round(2), sep="\n")
+    print(
+        "Expected wrong verdicts, were each truth that of all claims:",
+        expected_wrong(table).round(2).to_string(),
+        sep="\n",
+    )
     print("\n80% power for the printed size:", "; ".join(powered(table)) or "none")
     print(
         f"\nWrong in more than {ALPHA:.0%}:", beyond(table)[columns[:2] + columns[-2:]].to_string(index=False), sep="\n"
