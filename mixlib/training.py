@@ -24,7 +24,7 @@ from transformers import (
 )
 from transformers.trainer_callback import PrinterCallback
 
-from mixlib import corpora, heads, methods, metrics, models
+from mixlib import corpora, heads, methods, metrics, models, trimming
 from mixlib.machine import environment, machine_class
 from mixlib.runs import LOSSES_KEPT, RunFailed, RunRecord, RunSpec
 from mixlib.store import Store
@@ -191,7 +191,8 @@ def fit(spec: RunSpec, store: Store | None = None) -> Fitted:
         )
         trainer.pop_callback(PrinterCallback)
         clock = time.perf_counter()
-        with models.quiet():  # a sweep has one bar
+        met = trimming.occurring(tokenizer, [train, *evaluated.values()], method)
+        with models.quiet(), trimming.trimmed(model, met):  # a sweep has one bar
             trainer.train()
         seconds = time.perf_counter() - clock
     return Fitted(trainer, tokenizer, train, evaluated, rows, best, found, seconds)

@@ -64,6 +64,11 @@ class Method(ABC):
         """
 
     @property
+    def writes(self) -> tuple[int, ...]:
+        """Token ids beside the special ones that it may write where they did not stand; known once prepared."""
+        return ()
+
+    @property
     def updates_per_batch(self) -> int:
         """Optimizer updates a batch gets: the trainer repeats every batch so often."""
         return 1

@@ -166,6 +166,10 @@ class ManifoldMixup(MixedRows):
                 raise ValueError(f"padding={self.padding!r} needs the lengths of the training texts")
             self.longest = max(train_lengths)
 
+    @property
+    def writes(self) -> tuple[int, ...]:
+        return () if self.fill_id is None else (self.fill_id,)
+
     def draw(self, model: nn.Module, rows: int) -> Draw:
         lam = sample_lam(self.alpha, self.generator)
         perm = random_pairs(rows, self.generator)
