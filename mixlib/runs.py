@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
+from mixlib.checkpoints import ModelName, settled
 from mixlib.machine import PRECISIONS
 from mixlib.store import Record, Spec
 
@@ -30,7 +31,8 @@ class RunSpec(Spec):
             epoch is selected on the test split.
         train_per_class, train_fraction: training examples of each class, and the share kept of each class (see
             :func:`mixlib.corpora.sample`), in place of ``train_size``.
-        model, head: see :func:`mixlib.models.load`. Rows for ``head="mean"`` are padded to ``max_length``.
+        model: see :func:`mixlib.models.load`. A folder is held as ``NAME@DIGEST``, see :mod:`mixlib.checkpoints`.
+        head: see :func:`mixlib.models.load`. Rows for ``head="mean"`` are padded to ``max_length``.
             ``head="published"`` is the one that AMPLIFY's code gives the method (:func:`mixlib.heads.of_method`).
         method, method_params: see :mod:`mixlib.methods`.
         max_length: tokens, longer texts are cut.
@@ -95,6 +97,7 @@ class RunSpec(Spec):
     def __post_init__(self) -> None:
         # parameters as JSON reads them back, so that a spec equals the one in its record
         object.__setattr__(self, "method_params", json.loads(json.dumps(self.method_params)))
+        object.__setattr__(self, "model", settled(self.model))
         if self.num_train_epochs % self.eval_epochs:
             raise ValueError(f"eval_epochs={self.eval_epochs} must divide num_train_epochs={self.num_train_epochs}")
         if self.schedule not in SCHEDULES:
@@ -117,7 +120,8 @@ class RunSpec(Spec):
     @classmethod
     def from_canonical(cls, values: dict[str, Any]) -> RunSpec:
         first = values.get("first_stage")
-        return cls(**values | ({"first_stage": cls.from_canonical(first)} if first else {}))
+        settled_before = {"model": ModelName(values["model"])}
+        return cls(**values | settled_before | ({"first_stage": cls.from_canonical(first)} if first else {}))
 
     @property
     def cell(self) -> RunSpec:

@@ -1,6 +1,7 @@
 """The engine ``ray``, with real workers of a real Ray, which each process of the tests starts once."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -127,6 +128,22 @@ def test_data_and_model_are_the_drivers(tmp_path, spec, monkeypatch, tiny):
     here, there = (run_all([real], e, Store(tmp_path / e[:3]), progress=False)[0] for e in ("local", ENGINE))
     assert there.evaluations == here.evaluations
     assert there.data["source"] == "MIXLIB_DATA"
+
+
+def test_a_model_folder_is_sent_to_the_workers(tmp_path, spec, tiny):
+    """They know only its name and digest, and its files may be gone by the time that they are needed. One that is
+    refused is refused for its own reason."""
+    for part in tiny:
+        part.save_pretrained(tmp_path / "my model")
+    whole, half = (replace(spec, model=f"{tmp_path}/my model{blocks}", max_steps=1) for blocks in ("", "[::2]"))
+    for one in (whole, half):
+        here, there = (run_all([one], e, Store(tmp_path / e[:3]), progress=False)[0] for e in ("local", ENGINE))
+        assert there.evaluations == here.evaluations
+        assert there.spec == here.spec == one
+    shutil.copytree(tmp_path / "my model", tmp_path / "damaged")
+    (tmp_path / "damaged" / "tokenizer.json").unlink()
+    with pytest.raises(RunFailed, match=r"in .*damaged cannot be used: its tokenizer"):
+        run_all([replace(whole, model=tmp_path / "damaged")], ENGINE, Store(tmp_path / "no"), progress=False)
 
 
 def test_what_nobody_has_is_reported_as_by_the_local_engine(tmp_path, spec, no_data):

@@ -286,10 +286,13 @@ class Ray(Engine):
         import ray
 
         from mixlib.engines.worker import load
+        from mixlib.models import ModelRefused
 
         if wanted not in self._sent or self._sent[wanted][0] != origin:
             try:
                 self._sent[wanted] = origin, ray.put(load(wanted))
+            except ModelRefused:
+                raise  # a worker would find nothing better
             except OSError:
                 self._sent[wanted] = origin, None
         return self._sent[wanted]

