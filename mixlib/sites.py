@@ -63,14 +63,16 @@ def unwrap(model: nn.Module) -> nn.Module:
     Raises:
         ValueError: the model, or a module of it, is compiled by ``torch.compile`` or ``Module.compile``.
     """
-    for name, module in model.named_modules():
+    waiting = [model]
+    while waiting:  # done in every step, where named_modules() would take three times as long
+        module = waiting.pop()
         if "_orig_mod" in module._modules or module._compiled_call_impl is not None:
             raise ValueError(
-                f"{f'the module {name} of this model' if name else 'this model'} was compiled with torch.compile or "
-                ".compile(), which ignores hooks set afterwards: mixing would silently not happen. Train without "
-                "torch_compile and compile no module of the model, not even single layers; a copy of it may be "
-                "compiled for evaluation."
+                f"the {type(module).__name__} in this model was compiled with torch.compile or .compile(), which "
+                "ignores hooks set afterwards: mixing would silently not happen. Train without torch_compile and "
+                "compile no module, not even single layers; for evaluation compile a copy of the model."
             )
+        waiting += [child for child in module._modules.values() if child is not None]
     return model.module if hasattr(model, "module") and not hasattr(model, "base_model_prefix") else model
 
 
