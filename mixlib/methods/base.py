@@ -124,6 +124,11 @@ def inputs_of(batch: Batch) -> Batch:
     return {name: tensor for name, tensor in batch.items() if name != "labels"}
 
 
+def moved(drawn: Tensor, device: torch.device) -> Tensor:
+    """What was drawn on the CPU, copied to where it is used without the host waiting for the device."""
+    return (drawn.pin_memory() if device.type == "cuda" else drawn).to(device, non_blocking=True)
+
+
 def attention_mask(inputs: Batch) -> Tensor:
     """Which tokens attention sees, (rows, tokens): all of them where the batch does not say."""
     mask = inputs.get("attention_mask")

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixlib import sites
-from mixlib.methods.base import Batch, Draw, Method, attention_mask, inputs_of
+from mixlib.methods.base import Batch, Draw, Method, attention_mask, inputs_of, moved
 from mixlib.mixing import check_alpha, mix, random_others, random_pairs, sample_lam
 
 PADDINGS = ("no_pad", "unused_pair", "sep_pair", "pad_pair", "unused_max", "sep_max", "pad_max")
@@ -53,8 +53,8 @@ class MixedRows(Method):
             yield self.plain_loss(model, batch)
             return
         draw = self.draw(sites.unwrap(model), len(labels))
-        draw = draw._replace(perm=draw.perm.to(labels.device, non_blocking=True))
-        partners = draw.perm if draw.label_perm is None else draw.label_perm.to(labels.device, non_blocking=True)
+        draw = draw._replace(perm=moved(draw.perm, labels.device))
+        partners = draw.perm if draw.label_perm is None else moved(draw.label_perm, labels.device)
         with self.mixing(model, batch, draw) as inputs:
             # yielded inside: under gradient checkpointing the backward pass runs parts of the model, and hooks, again
             yield self.cross_entropy(model(**inputs).logits, labels, partners, draw.lam)
