@@ -5,9 +5,10 @@ Pure functions of tensors. Random ones take a :class:`torch.Generator` and never
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -79,9 +80,10 @@ def mean_label_entropy(alpha: float, rule: str = "plain", n: int = 5) -> float:
 
 
 @lru_cache(maxsize=8)
-def _quantiles(alpha: float) -> Tensor:
+def _quantiles(alpha: float, device: torch.device) -> Tensor:
+    """The table of quantiles, kept where it is used: a copy in every step would make the host wait for the device."""
     middles = (np.arange(QUANTILES) + 0.5) / QUANTILES
-    return torch.from_numpy(betaincinv(alpha, alpha, middles)).float()
+    return torch.from_numpy(betaincinv(alpha, alpha, middles)).float().to(device)
 
 
 def sample_beta(shape: Sequence[int], alpha: float, generator: torch.Generator) -> Tensor:
@@ -100,7 +102,7 @@ def sample_beta(shape: Sequence[int], alpha: float, generator: torch.Generator) 
     words = torch.empty(-(-count // 4), dtype=torch.int64, device=generator.device)
     words.random_(-(2**63), None, generator=generator)  # 64 bits at a time: four draws
     index = words.view(torch.int16)[:count].int() + QUANTILES // 2
-    return _quantiles(float(alpha)).to(generator.device).index_select(0, index).view(*shape)
+    return _quantiles(float(alpha), generator.device).index_select(0, index).view(*shape)
 
 
 def random_others(rows: int, generator: torch.Generator) -> Tensor:
@@ -132,17 +134,52 @@ def mix(x: Tensor, perm: Tensor, lam: float | Tensor) -> Tensor:
     return lam * x + (1 - lam) * x[perm]
 
 
-def mixed_cross_entropy(logits: Tensor, labels: Tensor, perm: Tensor, lam: float | Tensor) -> Tensor:
+class Criterion(NamedTuple):
+    """What the cross-entropy of a training is beside the labels; see :func:`mixed_cross_entropy`."""
+
+    smoothing: float = 0.0
+    class_weights: Tensor | None = None
+
+
+def mixed_cross_entropy(
+    logits: Tensor,
+    labels: Tensor,
+    perm: Tensor | None = None,
+    lam: float | Tensor = 1.0,
+    *,
+    smoothing: float = 0.0,
+    class_weights: Tensor | None = None,
+) -> Tensor:
     """Mean over the rows of ``lam * CE(logits, labels) + (1 - lam) * CE(logits, labels[perm])``, a scalar.
 
-    Equal to cross-entropy against the soft label ``lam * onehot(y) + (1 - lam) * onehot(y[perm])``.
+    Equal to cross-entropy against the soft label ``lam * onehot(y) + (1 - lam) * onehot(y[perm])``; without ``perm``
+    nothing is mixed.
+
+    A smoothing e makes ``(1 - e) * onehot(y) + e / num_labels`` of each label before it is mixed. Class weights w make
+    the mean a weighted one, ``sum_i (lam w[y_i] CE(y_i) + (1 - lam) w[z_i] CE(z_i)) / sum_i (lam w[y_i] + (1 - lam)
+    w[z_i])`` with z = y[perm]; smoothing then spreads the share e over the classes c as ``w[c] / num_labels``.
+    Unmixed, both are those of ``torch.nn.functional.cross_entropy(weight=, label_smoothing=)``.
 
     Args:
         logits: (rows, num_labels).
         labels: (rows,) class numbers.
         perm: (rows,) partner of each row.
         lam: weight of the row's own label, a number or one weight a row (rows,).
+        smoothing: e, 0 (none) to 1.
+        class_weights: (num_labels,) positive numbers.
     """
-    own = F.cross_entropy(logits, labels, reduction="none")
-    partner = F.cross_entropy(logits, labels[perm], reduction="none")
-    return (lam * own + (1 - lam) * partner).mean()
+
+    def mixed(of: Callable[[Tensor], Tensor]) -> Tensor:
+        return of(labels) if perm is None else lam * of(labels) + (1 - lam) * of(labels[perm])
+
+    if not smoothing and class_weights is None:
+        return mixed(lambda y: F.cross_entropy(logits, y, reduction="none")).mean()
+    surprise = -F.log_softmax(logits, -1)  # from here on as transformers' LabelSmoother reckons, to the last digit
+    own = lambda y: surprise.gather(-1, y.unsqueeze(-1)).squeeze(-1)  # noqa: E731
+    digits, total = torch.promote_types(surprise.dtype, torch.float32), len(labels)
+    if class_weights is None:
+        losses, spread = mixed(own), surprise.sum(-1, dtype=digits)
+    else:
+        w = class_weights.to(surprise.device, digits)
+        losses, spread, total = mixed(lambda y: w[y] * own(y)), (surprise * w).sum(-1), mixed(lambda y: w[y]).sum()
+    return (1 - smoothing) * (losses.sum() / total) + smoothing * (spread.sum() / (total * surprise.shape[-1]))

@@ -33,10 +33,18 @@ class Family:
     attention: str
     shared_blocks: bool = False  # a few modules called in turn stand for all blocks
     reads_last_token: bool = False  # the linear head is applied to every position, then one position is read
+    after_first: str | None = None  # where it is there, a module that completes the output of the first block
 
 
 FAMILIES = (
-    Family("BERT, RoBERTa, XLM-R, ELECTRA, DeBERTa, MPNet", "embeddings", "encoder.layer", "attention"),
+    # large DeBERTa-v2 models add a convolution of the embeddings to what block 1 gives
+    Family(
+        "BERT, RoBERTa, XLM-R, ELECTRA, DeBERTa, MPNet",
+        "embeddings",
+        "encoder.layer",
+        "attention",
+        after_first="encoder.conv",
+    ),
     Family("DistilBERT", "embeddings", "transformer.layer", "sa_layer_norm"),
     Family("ALBERT", "embeddings", "encoder.albert_layer_groups", "attention", shared_blocks=True),
     Family("ModernBERT", "embeddings", "layers", "attn"),
@@ -50,21 +58,29 @@ class UnsupportedArchitecture(ValueError):
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """The classifier itself, without the wrapper of data-parallel training."""
-    if hasattr(model, "_orig_mod"):
-        raise ValueError(
-            "this model was compiled with torch.compile, which ignores hooks set afterwards: mixing would silently "
-            "not happen. Train without torch_compile; evaluation may be compiled."
-        )
+    """The classifier itself, without the wrapper of data-parallel training.
+
+    Raises:
+        ValueError: the model, or a module of it, is compiled by ``torch.compile`` or ``Module.compile``.
+    """
+    waiting = [model]
+    while waiting:  # done in every step, where named_modules() would take three times as long
+        module = waiting.pop()
+        if "_orig_mod" in module._modules or module._compiled_call_impl is not None:
+            raise ValueError(
+                f"the {type(module).__name__} in this model was compiled with torch.compile or .compile(), which "
+                "ignores hooks set afterwards: mixing would silently not happen. Train without torch_compile and "
+                "compile no module, not even single layers; for evaluation compile a copy of the model."
+            )
+        waiting += [child for child in module._modules.values() if child is not None]
     return model.module if hasattr(model, "module") and not hasattr(model, "base_model_prefix") else model
 
 
 def _has(module: nn.Module, path: str) -> bool:
     try:
-        attrgetter(path)(module)
+        return attrgetter(path)(module) is not None
     except AttributeError:
         return False
-    return True
 
 
 def family(model: nn.Module) -> Family:
@@ -90,6 +106,14 @@ def blocks(model: nn.Module) -> list[nn.Module]:
     kind = family(model)
     found = attrgetter(kind.blocks)(model.base_model)
     return [layer for group in found for layer in group.albert_layers] if kind.shared_blocks else list(found)
+
+
+def _block_outputs(model: nn.Module) -> list[nn.Module]:
+    """The modules whose outputs are what the next block reads: the blocks, or what completes the first one's output."""
+    completes, found = family(model).after_first, blocks(model)
+    if completes is not None and _has(model.base_model, completes):
+        found[0] = attrgetter(completes)(model.base_model)
+    return found
 
 
 def num_blocks(model: nn.Module) -> int:
@@ -214,7 +238,7 @@ def changed(model: nn.Module, layer: int, change: Callable[[Tensor], Tensor]) ->
         elif layer == last:
             handles = [class_layer(model).register_forward_pre_hook(_replace_input(change))]
         else:
-            handles = _change_in_blocks(model, blocks(model), {layer}, change)
+            handles = _change_in_blocks(model, _block_outputs(model), {layer}, change)
         for handle in handles:
             hooks.callback(handle.remove)
         yield
@@ -273,24 +297,29 @@ class Saliency:
     @property
     def embedded(self) -> Tensor:
         """The embedding layer's output, (rows, tokens, hidden)."""
+        self._check_called_once()
+        return self.outputs[0]
+
+    def _check_called_once(self) -> None:
         if len(self.outputs) != 1:
             raise ValueError(
                 f"the embedding layer was called {len(self.outputs)} times while saliency was watched, once is needed; "
                 "instead of nn.DataParallel use one process a GPU (torchrun)"
             )
-        return self.outputs[0]
 
     def norms(self) -> Tensor:
         """L2 norm of the loss gradient at the embedding of each token, (rows, tokens).
 
         Raises:
             RuntimeError: no backward pass has reached the embeddings.
+            ValueError: the embedding layer was called more than once, as in replicas of ``nn.DataParallel``.
         """
         if not self.found:
             raise RuntimeError(
                 "no gradient has reached the embeddings: back-propagate each loss as it is yielded, before the next "
                 "one is asked for (MixupTrainer does)"
             )
+        self._check_called_once()
         return self.found[0]
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import BatchSampler, DataLoader
+from torch.utils.data import BatchSampler, DataLoader, Sampler
 from transformers import Trainer, TrainerCallback
+from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from mixlib import methods
 from mixlib.methods import Method
+from mixlib.mixing import Criterion
 
 
 class MixupTrainer(Trainer):
@@ -19,7 +22,11 @@ class MixupTrainer(Trainer):
 
     Evaluation, schedules, mixed precision, gradient accumulation, early stopping, checkpoints and everything else of
     ``Trainer`` work as usual; only the training losses come from the method. Random choices of a step depend on
-    ``args.seed`` and the step number alone, so a resumed run goes on as if it had not been stopped.
+    ``args.seed`` and the step number alone, so a resumed run goes on as if it had not been stopped. Batches depend on
+    the seed and the epoch alone, with ``train_sampling_strategy="group_by_length"`` too: all methods see the same.
+
+    ``args.label_smoothing_factor`` smooths the labels of every method before they are mixed; the methods that mix class
+    vectors smooth those. The loss is that of :func:`mixlib.mixing.mixed_cross_entropy`.
 
     Args:
         method: a name (see ``mixlib.methods.names()``) or a :class:`~mixlib.methods.Method` with its parameters.
@@ -27,12 +34,19 @@ class MixupTrainer(Trainer):
         dropout_leak: repeat a fault of the published SSMix code, for comparison only: an evaluation in mid-epoch leaves
             the model in eval mode, so that dropout is off for the rest of the epoch, except for SSMix, whose saliency
             pass switches it on again.
-        **kwargs: of ``Trainer``. ``processing_class`` (the tokenizer) is needed by methods that write tokens.
+        class_weights: one positive number a class, to weigh the rows by their class in training and evaluation. Each
+            loss is a weighted mean: unmixed, over rows i of class y[i], ``sum_i w[y[i]] CE_i / sum_i w[y[i]]``, as in
+            ``torch.nn.functional.cross_entropy(weight=)``; mixed with partners of class z[i], ``sum_i (lam w[y[i]]
+            CE(y[i]) + (1 - lam) w[z[i]] CE(z[i])) / sum_i (lam w[y[i]] + (1 - lam) w[z[i]])``. The sums are over the
+            rows (or pairs) of one batch of one process. Not for batchmixup and nonlinear_mixup.
+        **kwargs: of ``Trainer``, except for ``compute_loss_func``. ``processing_class`` (the tokenizer) is needed by
+            methods that write tokens.
 
     Raises:
         ValueError: unknown method or parameter, regression or multi-label head, labels outside the head,
-            ``torch_compile`` with a method that needs hooks, batches with fewer rows than the method needs, gradient
-            accumulation with a method that makes several updates of a batch.
+            ``torch_compile``, a compiled model or ``nn.DataParallel`` with a method that needs hooks, DeepSpeed, a loss
+            of one's own, batches with fewer rows than the method needs, gradient accumulation with a method that makes
+            several updates of a batch.
     """
 
     # every method yields batch means, so the Trainer's own scaling by accumulated batches applies
@@ -46,26 +60,63 @@ class MixupTrainer(Trainer):
         method: str | Method = "none",
         method_params: dict[str, Any] | None = None,
         dropout_leak: bool = False,
+        class_weights: Tensor | Sequence[float] | None = None,
         model_init: Callable[..., nn.Module] | None = None,
         **kwargs: Any,
     ) -> None:
         self.method = methods.get(method, **(method_params or {}))
+        if kwargs.get("compute_loss_func") is not None or type(self).compute_loss is not MixupTrainer.compute_loss:
+            raise ValueError(
+                "the training loss is the method's, so compute_loss_func and an overridden compute_loss would be "
+                "ignored: use class_weights=[...] to weigh classes, TrainingArguments(label_smoothing_factor=...) to "
+                "smooth labels, and for any other loss a Method of your own (mixlib.methods.Method)"
+            )
         super().__init__(model=model, args=args, model_init=model_init, **kwargs)
         self.dropout_leak = dropout_leak
         self._evaluated_in = -1  # the epoch of the last evaluation during training
         self._epoch = 0
+        self._grouped: GroupedByLength | None = None
         self.add_callback(_CountEpochs(self))
         check_classifier(self.model)
         if self.args.torch_compile and self.method.uses_hooks:
             raise ValueError(
                 f"{_name(self.method)} mixes through hooks, which torch.compile ignores: set torch_compile=False"
             )
+        if self.is_deepspeed_enabled:
+            raise ValueError(
+                "DeepSpeed takes each backward pass for a step, and a method may make several a batch: train without "
+                "deepspeed, with torchrun on several GPUs"
+            )
+        if self.args.n_gpu > 1 and self.method.uses_hooks:
+            raise ValueError(
+                f"{_name(self.method)} mixes the rows of a batch, which nn.DataParallel cuts among the "
+                f"{self.args.n_gpu} GPUs that this process sees: show it one (CUDA_VISIBLE_DEVICES=0, set before torch "
+                "is imported), or start one process a GPU with torchrun"
+            )
+        self.class_weights = self._checked_weights(class_weights)
+        self.method.criterion = Criterion(self.args.label_smoothing_factor, self.class_weights)
         if self.train_dataset is not None:
             check_labels(self.train_dataset, self.model.config.num_labels)
             self._check_batches()
         lengths = token_lengths(self.train_dataset)
         self.method.prepare(self.model, tokenizer=self.processing_class, train_lengths=lengths)
         self._part = (-1, 0)  # (optimizer step, batches of it already seen)
+
+    def _checked_weights(self, weights: Tensor | Sequence[float] | None) -> Tensor | None:
+        if weights is None:
+            return None
+        classes = self.model.config.num_labels
+        weights = torch.as_tensor(weights, dtype=torch.float32, device=self.args.device)
+        if weights.shape != (classes,) or not bool(((weights > 0) & weights.isfinite()).all()):
+            raise ValueError(
+                f"class_weights must be num_labels={classes} positive numbers, one a class, got {weights.tolist()}"
+            )
+        if not self.method.weighs_classes:
+            raise ValueError(
+                f"{_name(self.method)} mixes the class vectors of many rows, dimension by dimension, so that a mixed "
+                "point has no one class to weigh it by: leave class_weights out, or use mixup"
+            )
+        return weights
 
     def _check_batches(self) -> None:
         size, needed = self._train_batch_size, self.method.min_rows
@@ -82,6 +133,13 @@ class MixupTrainer(Trainer):
             raise ValueError(f"{several}, which cannot be accumulated over several: set gradient_accumulation_steps=1")
         if self.method.updates_per_batch > 1 and self.args.world_size > 1:
             raise ValueError(f"{several}, which would be shared out among {self.args.world_size} processes: use one")
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
+        sampler = super()._get_train_sampler(train_dataset)
+        if type(sampler) is LengthGroupedSampler:
+            seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+            sampler = self._grouped = GroupedByLength(sampler, seed)
+        return sampler
 
     def get_train_dataloader(self) -> DataLoader:
         """The training batches, each repeated for every update that the method makes of it.
@@ -138,6 +196,16 @@ class MixupTrainer(Trainer):
         self._evaluated_in = self._epoch
         return super().evaluate(*args, **kwargs)
 
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, **kwargs: Any
+    ) -> Tensor | tuple[Tensor, Any]:
+        """The loss of an evaluation, unmixed; that of a training step comes from the method."""
+        if self.class_weights is None or "labels" not in inputs:
+            return super().compute_loss(model, inputs, return_outputs, **kwargs)
+        outputs = model(**{name: tensor for name, tensor in inputs.items() if name != "labels"})
+        loss = self.method.cross_entropy(outputs["logits"], inputs["labels"])
+        return (loss, outputs) if return_outputs else loss
+
     def _start_step(self) -> None:
         step, part = self.state.global_step, 0
         if self._part[0] == step:
@@ -157,6 +225,20 @@ class _CountEpochs(TrainerCallback):
 
     def on_epoch_begin(self, args, state, control, **kwargs) -> None:
         self.trainer._epoch += 1
+        if self.trainer._grouped is not None:  # a loader that skips batches after a resumption may not pass epochs on
+            self.trainer._grouped.epoch = int(state.epoch or 0)
+
+
+class GroupedByLength(LengthGroupedSampler):
+    """Transformers' sampler with an order that depends on (seed, epoch) alone, not on what was drawn before."""
+
+    def __init__(self, sampler: LengthGroupedSampler, seed: int) -> None:
+        super().__init__(sampler.batch_size, lengths=sampler.lengths, generator=torch.Generator())
+        self.seed, self.epoch = seed, 0
+
+    def __iter__(self) -> Iterator[int]:
+        self.generator.manual_seed(int(np.random.SeedSequence([self.seed, self.epoch]).generate_state(1)[0]))
+        return super().__iter__()
 
 
 class RepeatedBatches(BatchSampler):

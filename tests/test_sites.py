@@ -184,10 +184,53 @@ def test_layer_out_of_range(layer):
         pass
 
 
-def test_compiled_model_is_refused():
-    model = torch.compile(AutoModelForSequenceClassification.from_config(CONFIGS["bert"]))
-    with pytest.raises(ValueError, match=r"torch\.compile"), sites.changed(model, 0, lambda x: x):
-        pass
+COMPILED = {
+    "wrapped": torch.compile,
+    "in place": lambda model: model.compile(backend="eager") or model,
+    "encoder": lambda model: model.bert.compile(backend="eager") or model,
+    "block": lambda model: model.bert.encoder.layer[1].compile(backend="eager") or model,
+    "behind a wrapper": lambda model: torch.nn.DataParallel(model.compile(backend="eager") or model),
+}
+
+
+@pytest.mark.parametrize("how", COMPILED)
+def test_compiled_model_is_refused(how, inputs):
+    model = COMPILED[how](AutoModelForSequenceClassification.from_config(CONFIGS["bert"]))
+    for context in (
+        lambda: sites.changed(model, 0, lambda x: x),
+        lambda: sites.attention_changed(model, lambda x: x),
+        lambda: sites.watched_saliency(model),
+    ):
+        with pytest.raises(ValueError, match=r"compiled with torch\.compile or \.compile\(\)"), context():
+            pass
+    with pytest.raises(ValueError, match="compile no module, not even single layers"):
+        sites.sentence_vectors(model, inputs)
+
+
+@pytest.mark.parametrize("layer", range(5))
+def test_the_convolution_of_large_deberta_models_is_mixed_too(layer, inputs):
+    """It reads the embeddings, so that the output of block 1 is what comes out of it and not of the block alone."""
+    torch.manual_seed(0)
+    config = DebertaV2Config(**ENCODER, conv_kernel_size=3)
+    model = AutoModelForSequenceClassification.from_config(config).double().eval()
+    assert model.deberta.encoder.conv is not None
+    with torch.inference_mode():
+        plain = model(**inputs).logits
+    assert torch.allclose(mixed(model, inputs, layer, 0.0), plain[PERM], atol=1e-12)
+    assert torch.equal(mixed(model, inputs, layer, 1.0), plain)
+    half = mixed(model, inputs, layer, 0.5)
+    assert torch.allclose(half, half[PERM])
+    assert not torch.allclose(half, plain)
+    assert sites.blocks(model)[0] is model.deberta.encoder.layer[0]
+
+
+def test_saliency_needs_the_embeddings_called_once(inputs):
+    model = AutoModelForSequenceClassification.from_config(CONFIGS["bert"])
+    with sites.watched_saliency(model) as watched:
+        for _ in range(2):  # as replicas of nn.DataParallel do
+            model(**inputs).logits.sum().backward()
+    with pytest.raises(ValueError, match=r"called 2 times .* instead of nn.DataParallel use one process a GPU"):
+        watched.norms()
 
 
 BEFORE_THE_RESIDUAL = ("modernbert", "gpt2", "llama")  # these normalize first: the output is taken before the residual

@@ -127,6 +127,204 @@ def test_resumed_run_equals_the_uninterrupted_one(tmp_path, method, params, stop
     assert torch.equal(weights(trainer), weights(whole))
 
 
+class Watched(MixupTrainer):
+    """Keeps the token ids of every batch, by epoch."""
+
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        self.__dict__.setdefault("seen", []).append((int(self.state.epoch), inputs["input_ids"].tolist()))
+        return super().training_step(model, inputs, num_items_in_batch)
+
+
+def watched(folder, method, resume=None, **changes):
+    model, tokenizer = make()
+    torch.manual_seed(0)
+    trainer = Watched(
+        model=model, args=arguments(folder, train_sampling_strategy="group_by_length", num_train_epochs=3, **changes),
+        method=method, train_dataset=rows(tokenizer, 20), processing_class=tokenizer,
+    )  # fmt: skip
+    trainer.train(resume_from_checkpoint=resume)
+    return trainer
+
+
+def test_all_methods_see_the_same_batches_grouped_by_length(tmp_path):
+    plain = watched(tmp_path, "none")
+    assert plain.seen == watched(tmp_path, "ssmix_nosal").seen  # its second pass draws more dropout
+    repeated = watched(tmp_path, methods.get("none_long", updates=2)).seen
+    assert plain.seen == repeated[::2] == repeated[1::2]
+    epochs = [[batch for epoch, batch in plain.seen if epoch == i] for i in range(3)]
+    assert [len(batches) for batches in epochs] == [5, 5, 5]
+    assert epochs[0] != epochs[1] != epochs[2]
+    assert epochs[0] != [batch for epoch, batch in watched(tmp_path, "none", seed=6).seen if epoch == 0]
+    assert plain.seen == watched(tmp_path, "none", seed=6, data_seed=5).seen
+    plain.train()  # anew
+    assert plain.seen[:15] == plain.seen[15:]
+
+
+@pytest.mark.parametrize("stopped_after", [5, 7, 10])
+def test_batches_grouped_by_length_go_on_after_a_resumption(tmp_path, stopped_after):
+    whole = watched(tmp_path / "a", "ssmix_nosal", save_strategy="steps", save_steps=stopped_after)
+    resumed = watched(tmp_path / "b", "ssmix_nosal", resume=str(tmp_path / "a" / f"checkpoint-{stopped_after}"))
+    assert resumed.seen == whole.seen[stopped_after:]
+    assert torch.equal(weights(resumed), weights(whole))
+
+
+class Weighted(Trainer):
+    """The plain trainer with a class-weighted loss, as transformers documents it."""
+
+    def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
+        outputs = model(**{name: x for name, x in inputs.items() if name != "labels"})
+        loss = torch.nn.functional.cross_entropy(outputs.logits, inputs["labels"], torch.tensor([1.0, 2.0, 6.0]))
+        return (loss, outputs) if return_outputs else loss
+
+
+def test_label_smoothing_is_that_of_the_plain_trainer_and_reaches_mixed_losses(tmp_path):
+    plain = trained(tmp_path, None, Trainer, label_smoothing_factor=0.3)
+    own = trained(tmp_path, "none", label_smoothing_factor=0.3)
+    assert torch.equal(weights(own), weights(plain))
+    assert not torch.equal(weights(own), weights(trained(tmp_path, "none")))
+    assert own.evaluate(own.train_dataset)["eval_loss"] == plain.evaluate(plain.train_dataset)["eval_loss"]
+    mixed = trained(tmp_path, "cls_mixup", label_smoothing_factor=0.3)
+    assert not torch.equal(weights(mixed), weights(trained(tmp_path, "cls_mixup")))
+
+
+def weighted(folder, cls=MixupTrainer, **changes):
+    model, tokenizer = make()
+    args = arguments(folder, label_smoothing_factor=changes.pop("smoothing", 0.0))
+    trainer = cls(model=model, args=args, train_dataset=rows(tokenizer, 15), processing_class=tokenizer, **changes)
+    trainer.train()
+    return trainer
+
+
+def test_class_weights_are_those_of_a_weighted_plain_trainer(tmp_path):
+    reference = weighted(tmp_path, Weighted)
+    listed = weighted(tmp_path, method="none", class_weights=[1, 2, 6])
+    tensor = weighted(tmp_path, method="none", class_weights=torch.tensor([1.0, 2.0, 6.0]))
+    assert torch.equal(weights(listed), weights(tensor))
+    assert torch.allclose(weights(listed), weights(reference), atol=1e-5)
+    assert not torch.allclose(weights(listed), weights(trained(tmp_path, "none", data_rows=15)), atol=1e-3)
+    ours, theirs = (trainer.evaluate(trainer.train_dataset)["eval_loss"] for trainer in (listed, reference))
+    assert ours == pytest.approx(theirs, abs=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_evaluation_has_the_class_weights_and_the_smoothing_of_training(tmp_path, smoothing):
+    trainer = weighted(tmp_path, method="cls_mixup", class_weights=[1, 2, 6], smoothing=smoothing)
+    logits, labels = (torch.from_numpy(x) for x in trainer.predict(trainer.train_dataset)[:2])
+    w = torch.tensor([1.0, 2.0, 6.0])
+    first, last = (  # a mean over batches of 8 and 7 rows
+        torch.nn.functional.cross_entropy(logits[part], labels[part], w, label_smoothing=smoothing).item()
+        for part in (slice(8), slice(8, 15))
+    )
+    loss = trainer.evaluate(trainer.train_dataset)["eval_loss"]
+    assert loss == pytest.approx((8 * first + 7 * last) / 15, abs=1e-5)
+
+
+def test_class_weights_that_do_not_fit_are_refused(tmp_path):
+    def start(class_weights, method="cls_mixup"):
+        model, tokenizer = make()
+        return MixupTrainer(model=model, args=arguments(tmp_path), method=method, class_weights=class_weights,
+                            train_dataset=rows(tokenizer), processing_class=tokenizer)  # fmt: skip
+
+    for wrong in ([1.0, 2.0], [1.0, 0.0, 1.0], [1.0, -1.0, 1.0], [1.0, float("nan"), 1.0], [[1.0, 1.0, 1.0]]):
+        with pytest.raises(ValueError, match="class_weights must be num_labels=3 positive numbers"):
+            start(wrong)
+    for method in ("batchmixup", "nonlinear_mixup"):
+        with pytest.raises(
+            ValueError, match=f"{method} mixes the class vectors.*leave class_weights out, or use mixup"
+        ):
+            start([1.0, 2.0, 3.0], method)
+
+
+def test_a_method_used_again_has_the_loss_of_its_new_trainer(tmp_path):
+    method = ClsMixup()
+    trained(tmp_path, method, label_smoothing_factor=0.3)
+    assert torch.equal(weights(trained(tmp_path, method)), weights(trained(tmp_path, "cls_mixup")))
+
+
+def test_a_loss_of_ones_own_is_refused_with_what_to_use_instead(tmp_path):
+    model, tokenizer = make()
+    more = {"model": model, "args": arguments(tmp_path), "train_dataset": rows(tokenizer)}
+    message = r"use class_weights=.*label_smoothing_factor=.*a Method of your own"
+    with pytest.raises(ValueError, match=message):
+        MixupTrainer(**more, compute_loss_func=lambda outputs, labels, num_items_in_batch: outputs.logits.mean())
+
+    class Own(MixupTrainer):
+        def compute_loss(self, *args, **kwargs):
+            return super().compute_loss(*args, **kwargs)
+
+    with pytest.raises(ValueError, match=message):
+        Own(**more)
+
+
+@pytest.mark.parametrize("method", methods.names())
+def test_a_model_compiled_in_place_is_refused_where_hooks_are_used(tmp_path, method):
+    model, tokenizer = make()
+    model.compile(backend="eager")
+    start = lambda: MixupTrainer(  # noqa: E731
+        model=model, args=arguments(tmp_path), method=method, train_dataset=rows(tokenizer), processing_class=tokenizer
+    )
+    if methods.get(method).uses_hooks:
+        with pytest.raises(ValueError, match="mixing would silently not happen"):
+            start()
+    else:
+        start()
+
+
+def test_a_model_compiled_after_the_trainer_was_made_is_refused_in_the_first_step(tmp_path):
+    model, tokenizer = make()
+    trainer = MixupTrainer(model=model, args=arguments(tmp_path), method="cls_mixup", train_dataset=rows(tokenizer),
+                           processing_class=tokenizer)  # fmt: skip
+    model.compile(backend="eager")
+    with pytest.raises(ValueError, match="mixing would silently not happen"):
+        trainer.train()
+
+
+def test_several_gpus_in_one_process_are_refused_where_rows_are_mixed_in_the_model(tmp_path):
+    model, tokenizer = make()
+    args = arguments(tmp_path, use_cpu=True)
+    assert args.n_gpu == 0
+    args._n_gpu = 2
+    for method in ("amplify", "batchmixup", "ssmix"):
+        with pytest.raises(ValueError, match=rf"{method}.*the 2 GPUs.*CUDA_VISIBLE_DEVICES=0.*torchrun"):
+            MixupTrainer(model=model, args=args, method=method, processing_class=tokenizer)
+    MixupTrainer(model=model, args=args, method="none", processing_class=tokenizer)
+
+
+def test_deepspeed_is_refused(tmp_path):
+    class UnderDeepSpeed(MixupTrainer):
+        def create_accelerator_and_postprocess(self):
+            super().create_accelerator_and_postprocess()
+            self.is_deepspeed_enabled = True
+
+    model, tokenizer = make()
+    with pytest.raises(ValueError, match="train without deepspeed"):
+        UnderDeepSpeed(model=model, args=arguments(tmp_path), method="none", processing_class=tokenizer)
+
+
+def test_reentrant_checkpointing_is_refused_for_split_saliency_alone(tmp_path):
+    reentrant = {"activation_checkpointing": True, "activation_checkpointing_kwargs": {"use_reentrant": True}}
+    with pytest.raises(ValueError, match=r"use_reentrant': False\}, or use saliency='joint'"):
+        trained(tmp_path, methods.get("ssmix", saliency="split"), **reentrant)
+    split, joint = methods.get("ssmix", saliency="split"), methods.get("ssmix")
+    plain = weights(trained(tmp_path, joint))
+    assert torch.allclose(weights(trained(tmp_path, joint, **reentrant)), plain, atol=1e-5)
+    reentrant["activation_checkpointing_kwargs"] = {"use_reentrant": False}
+    trained(tmp_path, split, **reentrant)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64], ids=str)
+@pytest.mark.parametrize("method", ["batchmixup", "mixup", "nonlinear_mixup"])
+def test_weights_of_other_number_formats_are_trained(tmp_path, method, dtype):
+    model, tokenizer = make()
+    before = model.to(dtype).classifier.weight.clone()
+    args = arguments(tmp_path, optim="sgd", learning_rate=0.1, max_steps=4)
+    trainer = MixupTrainer(model=model, args=args, method=methods.get(method, **SHORT[method]),
+                           train_dataset=rows(tokenizer), processing_class=tokenizer)  # fmt: skip
+    trainer.train()
+    assert all(p.dtype == dtype and p.isfinite().all() for p in model.parameters())
+    assert not torch.equal(model.classifier.weight, before)
+
+
 def test_batches_that_cannot_be_mixed_or_repeated_are_refused_before_training(tmp_path):
     model, tokenizer = make()
 

@@ -10,8 +10,9 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from mixlib.mixing import Criterion, mixed_cross_entropy
 
 Batch = dict[str, Tensor]
 
@@ -44,7 +45,9 @@ class Method(ABC):
     uses_hooks: ClassVar[bool] = True
     keeps_dropout: ClassVar[bool] = False  # under ``dropout_leak``: its saliency pass switches dropout on again
     min_rows: ClassVar[int] = 1
+    weighs_classes: ClassVar[bool] = True  # its loss can weigh the rows by class
 
+    criterion: Criterion = field(default=Criterion(), init=False, repr=False, compare=False)
     generator: torch.Generator = field(default_factory=torch.Generator, init=False, repr=False, compare=False)
     progress: float = field(default=0.0, init=False, repr=False, compare=False)
 
@@ -92,24 +95,49 @@ class Method(ABC):
             return self.generator
         return torch.Generator(device).manual_seed(int(torch.randint(2**62, (), generator=self.generator)))
 
+    def cross_entropy(
+        self, logits: Tensor, labels: Tensor, perm: Tensor | None = None, lam: float | Tensor = 1.0
+    ) -> Tensor:
+        """The loss of logits under their labels, mixed where there is a ``perm``: a scalar that all losses are made of.
+
+        It is :func:`mixlib.mixing.mixed_cross_entropy` with the label smoothing and class weights of the training.
+        """
+        return mixed_cross_entropy(logits, labels, perm, lam, **self.criterion._asdict())
+
+    def plain_loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """:meth:`cross_entropy` of the unmixed rows."""
+        return self.cross_entropy(model(**inputs_of(batch)).logits, batch["labels"])
+
     @abstractmethod
     def losses(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
-        """Yield the scalar losses of one step.
+        """Yield the scalar losses of one step, made of :meth:`cross_entropy`.
 
         Args:
             model: the classifier, in train mode.
-            batch: ``input_ids``, ``attention_mask`` (rows, tokens), ``labels`` (rows,) and what else the model takes.
+            batch: ``input_ids``, ``labels`` (rows,) and what else the model takes, such as ``attention_mask``
+                (rows, tokens); without one all tokens are seen.
         """
 
 
 def plain_loss(model: nn.Module, batch: Batch) -> Tensor:
     """Mean cross-entropy of the unmixed rows."""
-    return F.cross_entropy(model(**inputs_of(batch)).logits, batch["labels"], reduction="none").mean()
+    return mixed_cross_entropy(model(**inputs_of(batch)).logits, batch["labels"])
 
 
 def inputs_of(batch: Batch) -> Batch:
     """The batch without its labels: what the model is called with."""
     return {name: tensor for name, tensor in batch.items() if name != "labels"}
+
+
+def moved(drawn: Tensor, device: torch.device) -> Tensor:
+    """What was drawn on the CPU, copied to where it is used without the host waiting for the device."""
+    return (drawn.pin_memory() if device.type == "cuda" else drawn).to(device, non_blocking=True)
+
+
+def attention_mask(inputs: Batch) -> Tensor:
+    """Which tokens attention sees, (rows, tokens): all of them where the batch does not say."""
+    mask = inputs.get("attention_mask")
+    return torch.ones_like(inputs["input_ids"]) if mask is None else mask
 
 
 def swapped_halves(batch: Batch) -> tuple[Batch, Tensor]:
@@ -130,7 +158,7 @@ class Plain(Method):
     uses_hooks: ClassVar[bool] = False
 
     def losses(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
-        yield plain_loss(model, batch)
+        yield self.plain_loss(model, batch)
 
 
 @dataclass(kw_only=True)

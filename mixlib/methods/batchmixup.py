@@ -45,7 +45,7 @@ class MixedVectors(Method):
         """The loss of one draw, a scalar.
 
         Args:
-            vectors: (rows, hidden) float32.
+            vectors: (rows, hidden) float32, or float64 where the model is; the class layer is brought to it.
             classes: the class layer; row c of its weight is the class vector w_c.
             labels: (rows,).
         """
@@ -54,7 +54,8 @@ class MixedVectors(Method):
         labels = batch["labels"]
         if len(labels) < 2:
             raise ValueError(f"{self.key} mixes the rows of a batch and needs at least 2 of them, got {len(labels)}")
-        vectors = sites.sentence_vectors(model, inputs_of(batch)).float()
+        vectors = sites.sentence_vectors(model, inputs_of(batch))
+        vectors = vectors.to(torch.promote_types(vectors.dtype, torch.float32))
         with torch.autocast(vectors.device.type, enabled=False):  # shares near 1 / rows need more digits than bf16 has
             loss = self.loss(vectors, sites.class_layer(sites.unwrap(model)), labels)
         yield loss
@@ -100,17 +101,41 @@ class Mixup(Pairwise):
     key: ClassVar[str] = "mixup"
 
     def one_draw(self, vectors: Tensor, classes: nn.Linear, labels: Tensor) -> Tensor:
-        return all_pairs_loss(vectors, classes, labels, sample_lam(self.alpha, self.generator))
+        return all_pairs_loss(vectors, classes, labels, sample_lam(self.alpha, self.generator), self.cross_entropy)
 
 
-def all_pairs_loss(vectors: Tensor, classes: nn.Module, labels: Tensor, lam: float) -> Tensor:
+def class_vectors(classes: nn.Linear, like: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Weight (num_labels, hidden) and bias (num_labels,) or ``None`` of the class layer, in the dtype of ``like``."""
+    bias = None if classes.bias is None else classes.bias.to(like.dtype)
+    return classes.weight.to(like.dtype), bias
+
+
+def targets(of_classes: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+    """What the label of each row stands for, with a share ``smoothing`` of the mean over all classes.
+
+    Args:
+        of_classes: class vectors (num_labels, hidden) or their biases (num_labels,).
+        labels: (rows,).
+        smoothing: 0 (none) to 1.
+    """
+    own = of_classes[labels]
+    return (1 - smoothing) * own + smoothing * of_classes.mean(0) if smoothing else own
+
+
+def all_pairs_loss(
+    vectors: Tensor,
+    classes: nn.Linear,
+    labels: Tensor,
+    lam: float,
+    loss: Callable[..., Tensor] = mixed_cross_entropy,
+) -> Tensor:
     """Mean mixed cross-entropy of all rows * rows ordered pairs; ``lam`` is the weight of the first of a pair."""
     rows = len(labels)
     first = torch.arange(rows, device=labels.device).repeat_interleave(rows)
     second = torch.arange(rows, device=labels.device).repeat(rows)
     mixed = lam * vectors[first] + (1 - lam) * vectors[second]
     # rows of the pairs (i, j) and (j, i) are each other's partners
-    return mixed_cross_entropy(classes(mixed), labels[first], second * rows + first, lam)
+    return loss(F.linear(mixed, *class_vectors(classes, mixed)), labels[first], second * rows + first, lam)
 
 
 @dataclass(kw_only=True)
@@ -123,6 +148,7 @@ class NonlinearMixup(Pairwise):
     """
 
     key: ClassVar[str] = "nonlinear_mixup"
+    weighs_classes: ClassVar[bool] = False  # class vectors are mixed dimension by dimension: no one weight a class
     objective: str = "softmax"
 
     def __post_init__(self) -> None:
@@ -130,22 +156,28 @@ class NonlinearMixup(Pairwise):
         one_of("objective", self.objective, OBJECTIVES)
 
     def one_draw(self, vectors: Tensor, classes: nn.Linear, labels: Tensor) -> Tensor:
-        lam = sample_beta((vectors.shape[1],), self.alpha, self.generator).to(vectors.device)
-        return nonlinear_loss(vectors, classes, labels, lam, self.objective)
+        lam = sample_beta((vectors.shape[1],), self.alpha, self.generator_on(vectors.device)).to(vectors.dtype)
+        return nonlinear_loss(vectors, classes, labels, lam, self.objective, self.criterion.smoothing)
 
 
 def nonlinear_loss(
-    vectors: Tensor, classes: nn.Linear, labels: Tensor, lam: Tensor, objective: str = "softmax"
+    vectors: Tensor,
+    classes: nn.Linear,
+    labels: Tensor,
+    lam: Tensor,
+    objective: str = "softmax",
+    smoothing: float = 0.0,
 ) -> Tensor:
     """Mean loss of all ordered pairs whose dimensions are mixed with ``lam`` (hidden,) in vectors and class vectors."""
     rows, width = vectors.shape
-    y = classes.weight[labels]
+    class_weight, class_bias = class_vectors(classes, vectors)
+    y = targets(class_weight, labels, smoothing)
     mixed_x = (lam * vectors[:, None] + (1 - lam) * vectors[None]).view(rows * rows, width)
     mixed_y = (lam * y[:, None] + (1 - lam) * y[None]).view(rows * rows, width)
     own = lam.mean()
-    bias = None if classes.bias is None else classes.bias[labels]
+    bias = None if class_bias is None else targets(class_bias, labels, smoothing)
     mixed_bias = None if bias is None else (own * bias[:, None] + (1 - own) * bias[None]).flatten()
-    return point_loss(mixed_x, mixed_y, mixed_bias, classes.weight, classes.bias, objective)
+    return point_loss(mixed_x, mixed_y, mixed_bias, class_weight, class_bias, objective)
 
 
 @dataclass(kw_only=True)
@@ -165,6 +197,7 @@ class BatchMixup(MixedVectors):
     """
 
     key: ClassVar[str] = "batchmixup"
+    weighs_classes: ClassVar[bool] = False  # class vectors are mixed dimension by dimension: no one weight a class
     n: int = 400
     n_per_row: int | None = None
     policy: str = "elementwise"
@@ -196,12 +229,13 @@ class BatchMixup(MixedVectors):
 
         def part(start: int, vectors: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             count = min(at_once, points - start)
-            policy = self.draw(count, rows, width, generator)
-            loss = batchmixup_loss(vectors, weight, bias, labels, policy, self.objective, self.temperature)
+            policy = self.draw(count, rows, width, generator).to(vectors.dtype)
+            options = (self.objective, self.temperature, self.criterion.smoothing)
+            loss = batchmixup_loss(vectors, weight, bias, labels, policy, *options)
             return loss * (count / points)
 
-        tensors = [vectors, classes.weight] + ([] if classes.bias is None else [classes.bias])
-        return summed(part, range(0, points, at_once), *tensors)
+        weight, bias = class_vectors(classes, vectors)
+        return summed(part, range(0, points, at_once), vectors, weight, *([] if bias is None else [bias]))
 
 
 def shares_of(policy: Tensor, temperature: float = 1.0) -> Tensor:
@@ -227,6 +261,7 @@ def batchmixup_loss(
     policy: Tensor,
     objective: str = "softmax",
     temperature: float = 1.0,
+    smoothing: float = 0.0,
 ) -> Tensor:
     """Mean loss over the mixed points of a policy, a scalar.
 
@@ -237,10 +272,11 @@ def batchmixup_loss(
         labels: (rows,).
         policy, temperature: as in :func:`shares_of`.
         objective: as in :class:`BatchMixup`.
+        smoothing: as in :func:`targets`; with one weight a row and ``"softmax"`` that is label smoothing.
     """
     shares = shares_of(policy, temperature)
-    mixed_x, mixed_y = mixed_points(vectors, shares), mixed_points(weight[labels], shares)
-    mixed_bias = None if bias is None else shares.mean(2) @ bias[labels]
+    mixed_x, mixed_y = mixed_points(vectors, shares), mixed_points(targets(weight, labels, smoothing), shares)
+    mixed_bias = None if bias is None else shares.mean(2) @ targets(bias, labels, smoothing)
     return point_loss(mixed_x, mixed_y, mixed_bias, weight, bias, objective)
 
 

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from mixlib import sites
-from mixlib.methods.base import Batch, Draw, inputs_of, one_of, plain_loss, swapped_halves
+from mixlib.methods.base import Batch, Draw, attention_mask, inputs_of, one_of, swapped_halves
 from mixlib.methods.mixup_calibration import MixedRows
-from mixlib.mixing import mix, mixed_cross_entropy, random_others, sample_lam
+from mixlib.mixing import mix, random_others, sample_lam
 
 TMIX_BLOCKS = ("7/12", "9/12", "12/12")  # blocks that both papers draw from
 LABEL_PERMS = ("same", "independent")
@@ -76,11 +76,11 @@ class HiddenMixup(MixedRows):
         if not self.originals or len(batch["labels"]) < 2:
             yield from super().losses(model, batch)
             return
-        yield plain_loss(model, batch) / 2
+        yield self.plain_loss(model, batch) / 2
         pairs, perm = swapped_halves(batch)
         draw = self.draw(sites.unwrap(model), len(perm))._replace(perm=perm)
         with self.mixing(model, pairs, draw) as inputs:
-            yield mixed_cross_entropy(model(**inputs).logits, pairs["labels"], perm, draw.lam) / 2
+            yield self.cross_entropy(model(**inputs).logits, pairs["labels"], perm, draw.lam) / 2
 
 
 @dataclass(kw_only=True)
@@ -96,7 +96,7 @@ class EmbedMix(HiddenMixup):
     @contextmanager
     def mixing(self, model: nn.Module, batch: Batch, draw: Draw) -> Iterator[Batch]:
         with super().mixing(model, batch, draw) as inputs:
-            mask = inputs["attention_mask"]
+            mask = attention_mask(inputs)
             yield inputs | {"attention_mask": mask | mask[draw.perm]}
 
 

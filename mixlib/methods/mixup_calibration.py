@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixlib import sites
-from mixlib.methods.base import Batch, Draw, Method, inputs_of, plain_loss
-from mixlib.mixing import check_alpha, mix, mixed_cross_entropy, random_others, random_pairs, sample_lam
+from mixlib.methods.base import Batch, Draw, Method, attention_mask, inputs_of, moved
+from mixlib.mixing import check_alpha, mix, random_others, random_pairs, sample_lam
 
 PADDINGS = ("no_pad", "unused_pair", "sep_pair", "pad_pair", "unused_max", "sep_max", "pad_max")
 
@@ -50,14 +50,14 @@ class MixedRows(Method):
     def losses(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
         labels = batch["labels"]
         if len(labels) < 2:  # nobody to mix with
-            yield plain_loss(model, batch)
+            yield self.plain_loss(model, batch)
             return
         draw = self.draw(sites.unwrap(model), len(labels))
-        draw = draw._replace(perm=draw.perm.to(labels.device, non_blocking=True))
-        partners = draw.perm if draw.label_perm is None else draw.label_perm.to(labels.device, non_blocking=True)
+        draw = draw._replace(perm=moved(draw.perm, labels.device))
+        partners = draw.perm if draw.label_perm is None else moved(draw.label_perm, labels.device)
         with self.mixing(model, batch, draw) as inputs:
             # yielded inside: under gradient checkpointing the backward pass runs parts of the model, and hooks, again
-            yield mixed_cross_entropy(model(**inputs).logits, labels, partners, draw.lam)
+            yield self.cross_entropy(model(**inputs).logits, labels, partners, draw.lam)
 
 
 @dataclass(kw_only=True)
@@ -103,7 +103,7 @@ class ClsMixupLate(ClsMixup):
 
     def losses(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
         if self.progress < self.start:
-            yield plain_loss(model, batch)
+            yield self.plain_loss(model, batch)
         else:
             yield from super().losses(model, batch)
 
@@ -180,7 +180,7 @@ class ManifoldMixup(MixedRows):
     def mixing(self, model: nn.Module, batch: Batch, draw: Draw) -> Iterator[Batch]:
         inputs = inputs_of(batch)
         if self.padding == "no_pad":
-            real = inputs["attention_mask"].bool()
+            real = attention_mask(inputs).bool()
             both = (real & real[draw.perm]).unsqueeze(-1)
         else:
             inputs = pad_together(inputs, draw.perm, self.fill_id, self.longest)
@@ -211,14 +211,16 @@ def pad_together(inputs: Batch, perm: Tensor, fill_id: int, longest: int | None 
     """Fill each row with ``fill_id`` up to the length of the longer of itself and its partner, and attend to it.
 
     Args:
-        inputs: right-padded ``input_ids`` and ``attention_mask`` (rows, tokens) and other tensors of that shape.
+        inputs: right-padded ``input_ids`` and ``attention_mask`` (rows, tokens; all ones if there is none) and other
+            tensors of that shape.
         perm: (rows,) swapped pairs.
         longest: fill every row up to this many tokens instead.
 
     Returns:
         New tensors; rows of equal length to their partner's, and rows that are their own partner, are unchanged.
     """
-    ids, mask = inputs["input_ids"], inputs["attention_mask"]
+    ids, mask = inputs["input_ids"], attention_mask(inputs)
+    inputs = inputs | {"attention_mask": mask}
     if longest is not None and longest > ids.shape[1]:
         more = (0, longest - ids.shape[1])
         inputs = {name: F.pad(x, more) if x.shape == ids.shape else x for name, x in inputs.items()}

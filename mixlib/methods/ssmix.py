@@ -9,17 +9,16 @@ leaves behind anyway: no pass is spent on it.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixlib import sites, spans
-from mixlib.methods.base import Batch, Method, inputs_of, one_of, plain_loss, swapped_halves
+from mixlib.methods.base import Batch, Method, inputs_of, one_of, swapped_halves
 from mixlib.mixing import mixed_cross_entropy
 from mixlib.spans import SpecialTokens, Words
 
@@ -125,10 +124,10 @@ class InputMixing(Method):
 
     def losses(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
         if len(batch["labels"]) < 2:  # nobody to mix with
-            yield plain_loss(model, batch)
+            yield self.plain_loss(model, batch)
             return
         with self.watch(model) as watched:
-            yield plain_loss(model, batch) / 2
+            yield self.plain_loss(model, batch) / 2
         found = self.token_saliency(model, batch, watched)
         pairs, perm = swapped_halves(batch)
         inputs, labels = inputs_of(pairs), pairs["labels"]
@@ -136,7 +135,7 @@ class InputMixing(Method):
         partners = {name: tensor[perm] for name, tensor in inputs.items()}
         mixed = self.mix_texts(inputs, partners, saliency, saliency and [s[perm] for s in saliency])
         logits = model(**inputs | {"input_ids": mixed.input_ids}).logits
-        yield mixed_cross_entropy(logits, labels, perm, mixed.weight) / 2
+        yield self.cross_entropy(logits, labels, perm, mixed.weight) / 2
 
 
 @dataclass(kw_only=True)
@@ -185,7 +184,7 @@ class SSMix(InputMixing):
     def token_saliency(self, model: nn.Module, batch: Batch, watched: sites.Saliency) -> Sequence[Tensor]:
         if self.saliency == "joint":
             return [watched.norms()] * 2
-        return split_saliency(model, batch, self.special)
+        return split_saliency(model, batch, self.special, self.cross_entropy)
 
     def choose(self, a: Words, b: Words, saliency_a: Tensor | None, saliency_b: Tensor | None) -> Move:
         if saliency_a is None or saliency_b is None:
@@ -198,12 +197,18 @@ class SSMix(InputMixing):
         return Move(a, b, *spans.window(a, least, k, most), k)
 
 
-def split_saliency(model: nn.Module, batch: Batch, special: SpecialTokens) -> list[Tensor]:
+def split_saliency(
+    model: nn.Module, batch: Batch, special: SpecialTokens, loss: Callable[..., Tensor] = mixed_cross_entropy
+) -> list[Tensor]:
     """Saliency of the tokens of each of two sentences when the model reads that sentence alone, (rows, tokens) each.
 
     The published code's way: each sentence becomes a text of its own, of its own token type throughout, and is given
     the label of the pair. No gradient is left at the model's parameters.
+
+    Raises:
+        ValueError: the model is under reentrant activation checkpointing.
     """
+    refuse_reentrant_checkpointing(model)
     inputs, labels = inputs_of(batch), batch["labels"]
     sentence = spans.sentence_of(inputs, special)
     words = [spans.words_of(sentence, number) for number in spans.SENTENCES]
@@ -219,9 +224,20 @@ def split_saliency(model: nn.Module, batch: Batch, special: SpecialTokens) -> li
             alone.setdefault(name, []).append(tensor)
     with sites.watched_saliency(model) as watched:
         logits = model(**{name: torch.cat(tensors) for name, tensors in alone.items()}).logits
-        torch.autograd.grad(F.cross_entropy(logits, labels.repeat(2)), watched.embedded)
+        torch.autograd.grad(loss(logits, labels.repeat(2)), watched.embedded)
     at_place = watched.norms().roll(-1, 1).chunk(2)
     return [torch.zeros_like(s).scatter(1, w.position, s) for s, w in zip(at_place, words, strict=True)]
+
+
+def refuse_reentrant_checkpointing(model: nn.Module) -> None:
+    """Raise ``ValueError`` if the model recomputes in a way that ``torch.autograd.grad`` cannot go through."""
+    for module in model.modules():
+        options = getattr(getattr(module, "_gradient_checkpointing_func", None), "keywords", {})
+        if getattr(module, "gradient_checkpointing", False) and options.get("use_reentrant"):
+            raise ValueError(
+                "saliency='split' takes gradients at the embeddings alone, which reentrant activation checkpointing "
+                "does not allow: set activation_checkpointing_kwargs={'use_reentrant': False}, or use saliency='joint'"
+            )
 
 
 @dataclass(kw_only=True)
