@@ -36,17 +36,19 @@ TEMPORARY_KEPT = 24 * 3600  # seconds after which the temporary file of a write 
 class DamagedRecord(ValueError):
     """A record file that cannot be read, or that is not the record of the run it stands for."""
 
-    remedy = "running it again replaces it"
+    kind, remedy = "damaged", "running it again replaces it"
 
 
 class VoidRecord(DamagedRecord):
     """A record of a run that started from weights which a later first stage took the place of."""
 
+    kind = "void"
+
 
 class NewerRecord(DamagedRecord):
     """A record with fields that only a later version of mixlib knows. Nothing here takes its place."""
 
-    remedy = "it stays as it is: read it with that version, or move it away to run this again"
+    kind, remedy = "newer", "it stays as it is: read it with that version, or move it away to run this again"
 
 
 @dataclass(frozen=True, kw_only=True)
