@@ -500,6 +500,11 @@ class Store:
 
     def scan(self) -> tuple[list[Record], dict[Path, str]]:
         """All usable records of the folder, and for each file left out the reason."""
+        found, left_out = self.contents()
+        return list(found.values()), left_out
+
+    def contents(self) -> tuple[dict[Path, Record], dict[Path, str]]:
+        """The usable records of the folder by their files, and for each file left out the reason."""
         found: dict[Path, Record] = {}
         left_out: dict[Path, str] = {}
         for path in self.files():
@@ -518,7 +523,7 @@ class Store:
             if reason := _other_weights(record, states.get(_start(record))):
                 left_out[path] = reason
                 del found[path]
-        return list(found.values()), left_out
+        return found, left_out
 
     def sweep_up(self) -> None:
         """Remove the temporary files of writes that were killed more than a day ago."""
