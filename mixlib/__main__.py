@@ -85,6 +85,8 @@ class Group(click.Group):
     def invoke(self, ctx):
         try:
             return super().invoke(ctx)
+        except (click.exceptions.Exit, click.Abort):  # RuntimeErrors: the end of --help, and Ctrl-C
+            raise
         except (ValueError, OSError, RuntimeError) as error:
             raise click.ClickException(str(error)) from error
 
@@ -168,7 +170,9 @@ def refresh(only) -> None:
 @option_precision
 @option_seeds
 @click.option("--max-steps", type=click.IntRange(1), help="a trial: so many updates, few test rows, kept apart")
-@click.option("--limit", type=click.IntRange(1), help="only the first so many missing runs")
+@click.option(
+    "--limit", type=click.IntRange(1), help="only the first so many missing runs; second stages stay with their first"
+)
 @click.option("--shard", type=Shard(), help="only this part of the grid, such as 0/16; the same in every job")
 def run(artefacts, profile, model, seeds, max_steps, limit, shard, **engine) -> None:
     """Run what the records of these ARTEFACTS (ids, or 'all') still miss.
@@ -188,7 +192,7 @@ def run(artefacts, profile, model, seeds, max_steps, limit, shard, **engine) -> 
     store, engine = Store(), engines.get(engines.describe(**engine))
     missing = store.missing(specs)
     click.echo(f"{len(set(specs))} runs, {len(missing)} to do", err=True)
-    for record in engines.run_all(missing[:limit], engine, store):
+    for record in engines.run_all(engines.limited(missing, limit), engine, store):
         click.echo(f"{record.spec}: {record.summary}")
 
 

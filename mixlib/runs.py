@@ -6,15 +6,18 @@ Nothing here trains, so that whoever reads records does not wait for what trains
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from mixlib.checkpoints import ModelName, settled
 from mixlib.machine import PRECISIONS
-from mixlib.store import Record, Spec
+from mixlib.store import Record, Spec, number
 
 SCHEDULES = ("stated", "published")
 LOSSES_KEPT = 400  # in a record
+RANGES = {"accuracy": (0, 1), "mcc": (-1, 1), "nll": (0, math.inf), "ece": (0, 1), "ece_mass": (0, 1), "brier": (0, 2)}
+ADDED = ("ece_mass", "brier")  # metrics that older records lack
 
 
 class RunFailed(RuntimeError):
@@ -185,7 +188,51 @@ class RunRecord(Record):
     train_losses: list[float] = field(default_factory=list)
 
     def check(self) -> None:
-        self.test["accuracy"]
+        from mixlib import corpora, methods
+
+        corpora.get(self.spec.dataset)
+        methods.get(self.spec.method, **self.spec.method_params)
+        step = 0
+        for evaluation in self.evaluations:
+            step = number(evaluation, "step", step + 1)  # each after the one before
+            number(evaluation, "epoch", 0)
+            if "train_loss" in evaluation:
+                number(evaluation, "train_loss")
+            for split in evaluation.keys() & {"dev", "test", "curve"}:
+                for name, (low, high) in RANGES.items():
+                    if name in evaluation[split] or name not in ADDED:
+                        number(evaluation[split], name, low, high)
+        self._check_selection()
+        if self.precision != self.spec.precision:
+            raise ValueError(f"it was made in {self.precision}, but its settings say {self.spec.precision}")
+        rows, confidence, correct = (self.reliability[name] for name in ("rows", "confidence", "correct"))
+        if not len(rows) == len(confidence) == len(correct):
+            raise ValueError("reliability has lists of different lengths")
+        for i in range(len(rows)):
+            number(rows, i, 0)
+            number(confidence, i, 0, rows[i] + 1e-4)  # sums of shares, rounded
+            number(correct, i, 0, rows[i])
+        for name in ("train_seconds", "eval_seconds", "seconds_per_step", "total_seconds", "steps"):
+            number(self.timing, name, 0)
+        for i in range(len(self.train_losses)):
+            number(self.train_losses, i)
+        for name in ("source", "state", "first_stage"):
+            if not isinstance(self.data.get(name, ""), str):
+                raise TypeError(f"{name} of the data is no text but {self.data[name]!r}")
+
+    def _check_selection(self) -> None:
+        usual = "dev" if "dev" in self.evaluations[0] else "test"
+        expected = "last" if self.spec.metric_for_best_model is None else usual
+        if self.selected_on != expected:
+            raise ValueError(f"selected_on is {self.selected_on!r}, but by its settings and metrics it is {expected!r}")
+        best = len(self.evaluations) - 1
+        if self.selected_on != "last":
+            scores = [entry[self.selected_on][self.spec.metric_for_best_model] for entry in self.evaluations]
+            best = scores.index(max(scores))  # the first of equals
+        if type(self.selected) is not int or self.selected != best:
+            raise ValueError(f"selected is {self.selected!r}, but the best evaluation is {best}")
+        for index in {best, len(self.evaluations) - 1} if self.spec.curve_size is not None else {best}:
+            self.evaluations[index]["test"]["accuracy"]
 
     @property
     def summary(self) -> str:

@@ -5,15 +5,19 @@ So two notebooks that need the same run share it, and a sweep that was stopped g
 
 from __future__ import annotations
 
+import errno
 import json
+import math
 import os
-import shutil
-import tempfile
+import secrets
+import sys
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -22,12 +26,29 @@ import safetensors.torch as safetensors
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from torch import nn
+from tqdm import tqdm
 
 from mixlib import paths
+
+TEMPORARY_KEPT = 24 * 3600  # seconds after which the temporary file of a write counts as that of a killed one
 
 
 class DamagedRecord(ValueError):
     """A record file that cannot be read, or that is not the record of the run it stands for."""
+
+    kind, remedy = "damaged", "running it again replaces it"
+
+
+class VoidRecord(DamagedRecord):
+    """A record of a run that started from weights which a later first stage took the place of."""
+
+    kind = "void"
+
+
+class NewerRecord(DamagedRecord):
+    """A record with fields that only a later version of mixlib knows. Nothing here takes its place."""
+
+    kind, remedy = "newer", "it stays as it is: read it with that version, or move it away to run this again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,62 +143,162 @@ class Record(ABC):
 
     @abstractmethod
     def check(self) -> None:
-        """Read what every record of this type has, so that a file without it is found out at once."""
+        """Raise ``ValueError``, ``TypeError`` or ``KeyError`` if what was measured cannot be: absent, of another type,
+        out of its range, or of a method or data set that is not known."""
 
     def to_json(self) -> str:
-        """The record as text, with its key."""
+        """The record as text, with its key and the digest of all else."""
         values = {"key": self.spec.key, **{f.name: getattr(self, f.name) for f in fields(self)}}
         values["spec"] = self.spec.canonical()
+        values["digest"] = content_digest(values)
         return json.dumps(values, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read a record; :class:`DamagedRecord` if it is cut short, edited in its settings, or of another kind."""
+        """Read a record.
+
+        Raises:
+            DamagedRecord: it is cut short, edited, of another kind, or holds what cannot have been measured.
+            NewerRecord: it has fields that this version does not know.
+        """
+        return cls._from_values(_parse(text))
+
+    @classmethod
+    def _from_values(cls, values: dict[str, Any]) -> Self:
         try:
-            values = json.loads(text)
-            key = values.pop("key")
-            record = cls(**{**values, "spec": cls.spec_type.from_canonical(values["spec"])})
+            content = {name: values[name] for name in (_required(cls) | set(values)) & {f.name for f in fields(cls)}}
+            key, settings = values["key"], dict(content["spec"])
+            unknown = set(values) - {"key", *content} | set(settings) - {f.name for f in fields(cls.spec_type)}
+            if unknown:
+                names = ", ".join(sorted(unknown))
+                raise NewerRecord(f"says {names}, which this version of mixlib does not know: another one made it")
+            record = cls(**{**content, "spec": cls.spec_type.from_canonical(settings)})
+            if key != record.spec.key:
+                raise DamagedRecord(f"its settings have the key {record.spec.key}, but it says {key}")
             record.check()
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        except DamagedRecord:
+            raise
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
             raise DamagedRecord(f"not a run record ({type(error).__name__}: {error})") from error
-        if key != record.spec.key:
-            raise DamagedRecord(f"its settings have the key {record.spec.key}, but it says {key}")
         return record
+
+
+def _required(kind: type) -> set[str]:
+    return {f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING}
+
+
+def content_digest(values: dict[str, Any]) -> str:
+    """Sixteen hexadecimal digits of the values of a record, whatever their order and layout in the file."""
+    return sha256(json.dumps(values, sort_keys=True, allow_nan=False).encode()).hexdigest()[:16]
+
+
+def _parse(text: str) -> dict[str, Any]:
+    """The values of a record file without its digest, which fits where there is one (older records have none)."""
+    try:
+        values = json.loads(text, parse_constant=_no_number)
+        if not isinstance(values, dict):
+            raise ValueError("no JSON object")
+        said = values.pop("digest", None)
+        found = content_digest(values)  # refuses 1e999 as well, which is read as infinity
+        if said not in (None, found):
+            raise DamagedRecord(f"its content has the digest {found}, but it says {said}: it was changed")
+    except DamagedRecord:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise DamagedRecord(f"not a run record ({type(error).__name__}: {error})") from error
+    return values
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number")
+
+
+def number(values: Any, name: str, low: float = -math.inf, high: float = math.inf) -> float:
+    """The number of this name among values, if it is one in this range; else ``ValueError`` or ``TypeError``."""
+    value = values[name]
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} is no number but {value!r}")
+    if not low <= value <= high or not math.isfinite(value):
+        raise ValueError(f"{name} is {value}, which is not in [{low:g}, {high:g}]")
+    return value
 
 
 def read(text: str) -> Record:
     """A record of whichever kind it is; :class:`DamagedRecord` if of none."""
+    import mixlib.runs
     import mixlib.studies  # noqa: F401 (every kind of record has to be known, whatever the caller imported)
 
-    reasons = []
+    values = _parse(text)
+    settings = values.get("spec")
     for kind in RECORD_TYPES:
-        try:
-            return kind.from_json(text)
-        except DamagedRecord as error:
-            reasons.append(str(error))
-    raise DamagedRecord(reasons[0])
+        if isinstance(settings, dict) and _required(kind.spec_type) <= set(settings):
+            return kind._from_values(values)
+    raise DamagedRecord("not a run record (its settings are those of no run and no study)")
+
+
+def text_of(path: Path) -> str:
+    """The text of a record file.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        DamagedRecord: there is something that cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DamagedRecord(f"cannot be read ({type(error).__name__}: {reason})") from error
 
 
 def digest(path: Path) -> str:
-    """Sixteen hexadecimal digits of the content of a file."""
+    """Sixteen hexadecimal digits of the content of a file; of one that has not changed since, without reading it."""
+    about = path.stat()
+    return _digest(path, about.st_mtime_ns, about.st_size, about.st_ino)
+
+
+@lru_cache(maxsize=1024)
+def _digest(path: Path, *about: int) -> str:
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()[:16]
 
 
-def _write(path: Path, write: Callable[[str], object]) -> Path:
+def disk_is_full(error: BaseException) -> bool:
+    """Whether what went wrong is that a disk takes no more, which whatever is run next will meet as well."""
+    if isinstance(error, SafetensorError):  # its own class, also for an error of the system
+        return "while serializing" in str(error)
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+
+
+def write(path: Path, fill: Callable[[str], object]) -> Path:
+    """Write a file by atomic rename: others see all of it or nothing, and a failed write leaves nothing.
+
+    Args:
+        path: of the file; its folder is made.
+        fill: writes the content into the file of the name it is given.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    number, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-    os.close(number)
+    temporary = path.parent / f".{secrets.token_hex(8)}.tmp"
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # less what the umask takes away
     try:
-        write(temporary)
+        fill(str(temporary))
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         raise
     return path
+
+
+def usable(store: Store, spec: Spec) -> Record | None:
+    """The record of a run; ``None`` if it has none, or one that cannot be used, which is named on standard error."""
+    try:
+        return store.get(spec)
+    except DamagedRecord as error:
+        tqdm.write(f"left out: {error}", sys.stderr)
+        return None
 
 
 class Store:
@@ -185,7 +306,7 @@ class Store:
 
     Several processes may use one folder at once, also from several machines that share it. Beside the records stand
     ``.failed`` (why a run has no record), ``.json.damaged`` (what a new record took the place of), ``.safetensors``
-    (kept weights) and ``.locks`` (runs under way); none of them is committed.
+    (kept weights), ``.locks`` (runs under way) and ``.tmp`` (a write under way); none of them is committed.
 
     Args:
         folder: for runs on real data; synthetic ones go to a folder of their own that is not committed.
@@ -194,9 +315,12 @@ class Store:
     def __init__(self, folder: Path | str | None = None) -> None:
         self.folder = Path(folder) if folder else paths.results()
         self.synthetic_folder = self.folder / "synthetic" if folder else paths.synthetic_results()
+        self._said: dict[Path, tuple[tuple[int, ...], str | None]] = {}
 
     def path(self, spec: Spec) -> Path:
-        """Where the record of this run is, or would be."""
+        """Where the record of this run is, or would be; ``ValueError`` if its settings name a file elsewhere."""
+        if spec.paper in ("", ".", "..") or {"/", "\\", "\0"} & set(f"{spec.paper}{spec.name}"):
+            raise ValueError(f"{spec.paper!r} and {spec.name!r} name the file of a run: they cannot hold a slash")
         folder = self.synthetic_folder if spec.synthetic else self.folder
         return folder / spec.paper / f"{spec.name}-{spec.seed}-{spec.key}.json"
 
@@ -205,32 +329,84 @@ class Store:
 
         Raises:
             DamagedRecord: the file is there but unusable; it is named.
+            VoidRecord: it started from other weights than the record of its first stage names.
+            NewerRecord: it has fields that this version does not know.
         """
         path = self.path(spec)
         try:
-            text = path.read_text()
+            record = spec.record_type.from_json(text_of(path))
+            if record.spec != spec:
+                raise DamagedRecord(f"holds the run {record.spec}, not {spec}")
+            if (first := _start(record)) and (reason := _other_weights(record, self._state_said(first))):
+                raise VoidRecord(reason)
         except FileNotFoundError:
             return None
-        try:
-            record = spec.record_type.from_json(text)
         except DamagedRecord as error:
-            raise DamagedRecord(f"{path}: {error}; running it again replaces it") from error
-        if record.spec != spec:
-            raise DamagedRecord(f"{path}: holds the run {record.spec}, not {spec}; running it again replaces it")
+            raise type(error)(f"{path}: {error}; {error.remedy}") from error
         return record
+
+    def _state_said(self, first: Spec) -> str | None:
+        """The digest of the weights that the record of a first stage names, read once while it does not change."""
+        path = self.path(first)
+        try:
+            about = path.stat()
+        except OSError:
+            return None
+        which = about.st_mtime_ns, about.st_size, about.st_ino
+        if self._said.get(path, ((),))[0] != which:
+            try:
+                record = self.get(first)
+            except DamagedRecord:
+                record = None
+            self._said[path] = which, record.data.get("state") if record else None
+        return self._said[path][1]
 
     def put(self, record: Record) -> Path:
         """Write a record by atomic rename: other processes see all of it or nothing.
 
-        A damaged file in its place is kept beside it, and the note of an earlier failure is removed.
+        A damaged or void file in its place is kept beside it, and the note of an earlier failure is removed.
+
+        Raises:
+            DamagedRecord: the record holds what cannot have been measured.
+            NewerRecord: a later version of mixlib wrote the one in its place, which stays.
+            OSError: it could not be written.
         """
-        path = self.path(record.spec)
-        written = path.with_name(f"{path.name}.damaged") if path.exists() and not self._usable(record.spec) else None
-        if written:
-            shutil.copy2(path, written)
-        _write(path, lambda temporary: Path(temporary).write_text(record.to_json()))
+        path, text = self.path(record.spec), record.to_json()
+        type(record).from_json(text)
+        try:
+            self.get(record.spec)
+        except DamagedRecord as error:
+            if isinstance(error, NewerRecord):
+                raise
+            _set_aside(path)
+        write(path, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
         self._failure_path(record.spec).unlink(missing_ok=True)
         return path
+
+    def keep(self, record: Record) -> bool:
+        """Put the record of a run that was done now, unless there is one as good; returns whether it was put.
+
+        A first stage whose weights had to be made again keeps its record if they came out the same. If not, the new one
+        takes its place, and what started from the former weights is void (:meth:`void`).
+        """
+        spec = record.spec
+        same = not _keeps(spec) or self._state_said(spec) == record.data.get("state")
+        if same and self._usable(spec):
+            return False
+        self.put(record)
+        return True
+
+    def void(self, first: Spec) -> list[Spec]:
+        """The runs whose records say that they started from other weights of this first stage than it has now."""
+        said, found = self._state_said(first), []
+        for path in sorted(self.path(first).parent.parent.rglob("*.json")):
+            with suppress(DamagedRecord, FileNotFoundError):
+                text = text_of(path)
+                if '"first_stage"' in text:  # most start from none
+                    record = read(text)
+                    if _start(record) == first and _other_weights(record, said):
+                        found.append(record.spec)
+        return found
 
     def claim(self, spec: Spec) -> FileLock | None:
         """Take a run, so that no other sweep on this folder starts it; ``None`` if one has taken it.
@@ -258,13 +434,13 @@ class Store:
     def put_failure(self, spec: Spec, reason: str) -> None:
         """Note why a run has no record, until it has one."""
         note = json.dumps({"run": str(spec), "reason": reason, "when": datetime.now(UTC).isoformat(timespec="seconds")})
-        _write(self._failure_path(spec), lambda temporary: Path(temporary).write_text(f"{note}\n"))
+        write(self._failure_path(spec), lambda temporary: Path(temporary).write_text(f"{note}\n", encoding="utf-8"))
 
     def failure(self, spec: Spec) -> str | None:
         """Why the last try of a run failed; ``None`` if it did not, or was not tried."""
         try:
-            return json.loads(self._failure_path(spec).read_text())["reason"]
-        except (FileNotFoundError, ValueError, KeyError):
+            return str(json.loads(text_of(self._failure_path(spec)))["reason"])
+        except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
     def state_path(self, spec: Spec) -> Path:
@@ -272,26 +448,46 @@ class Store:
         return self.path(spec).with_suffix(".safetensors")
 
     def put_state(self, spec: Spec, model: nn.Module) -> str:
-        """Keep the weights of a model by atomic rename; returns their digest."""
-        return digest(_write(self.state_path(spec), lambda temporary: safetensors.save_model(model, temporary)))
+        """Keep the weights of a model by atomic rename; returns their digest. ``OSError`` if they cannot be written."""
+        path = self.state_path(spec)
+        try:
+            return digest(write(path, lambda temporary: safetensors.save_model(model, temporary)))
+        except SafetensorError as error:  # as it calls also what the system says, such as of a full disk
+            raise OSError(errno.ENOSPC, f"weights cannot be written ({error})", str(path)) from error
 
     def put_state_bytes(self, spec: Spec, content: bytes | memoryview) -> None:
         """Keep weights that another process wrote, given as the content of its file."""
-        _write(self.state_path(spec), lambda temporary: Path(temporary).write_bytes(content))
+        write(self.state_path(spec), lambda temporary: Path(temporary).write_bytes(content))
+
+    def state(self, spec: Spec) -> str | None:
+        """The digest of the kept weights of a run, ``None`` if there are none."""
+        try:
+            return digest(self.state_path(spec))
+        except OSError:
+            return None
+
+    def has_state(self, spec: Spec) -> bool:
+        """Whether the weights of a run are there, and are those that its record names."""
+        said = self._state_said(spec)
+        return said is not None and self.state(spec) == said
 
     def load_state(self, spec: Spec, model: nn.Module) -> str:
         """Read the kept weights of a run into a model of the same shape; returns their digest.
 
         Raises:
             FileNotFoundError: none were kept here.
-            DamagedRecord: the file is unusable; it is named, and has to be deleted to make it again.
+            DamagedRecord: the file is unusable, or holds other weights than the record of the run names; it is named,
+                and has to be deleted to make it again.
         """
-        path = self.state_path(spec)
+        path, remedy = self.state_path(spec), f"delete it to run {spec} again"
+        found, said = digest(path), self._state_said(spec)
+        if said not in (None, found):
+            raise DamagedRecord(f"{path}: its digest is {found}, but the record of its run says {said}; {remedy}")
         try:
             safetensors.load_model(model, path)
         except (SafetensorError, RuntimeError) as error:
-            raise DamagedRecord(f"{path}: {error}; delete it to run {spec} again") from error
-        return digest(path)
+            raise DamagedRecord(f"{path}: {error}; {remedy}") from error
+        return found
 
     def missing(self, specs: Iterable[Spec]) -> list[Spec]:
         """Those of the runs that have no usable record, each once."""
@@ -303,15 +499,64 @@ class Store:
         except DamagedRecord:
             return False
 
+    def files(self) -> list[Path]:
+        """The record files of the folder, usable or not."""
+        return sorted({*self.folder.rglob("*.json"), *self.synthetic_folder.rglob("*.json")})
+
     def scan(self) -> tuple[list[Record], dict[Path, str]]:
         """All usable records of the folder, and for each file left out the reason."""
-        records, left_out = [], {}
-        for path in sorted({*self.folder.rglob("*.json"), *self.synthetic_folder.rglob("*.json")}):
+        found, left_out = self.contents()
+        return list(found.values()), left_out
+
+    def contents(self) -> tuple[dict[Path, Record], dict[Path, str]]:
+        """The usable records of the folder by their files, and for each file left out the reason."""
+        found: dict[Path, Record] = {}
+        left_out: dict[Path, str] = {}
+        for path in self.files():
             try:
-                record = read(path.read_text())
-                if path.name != self.path(record.spec).name:
-                    raise DamagedRecord(f"its name does not fit its settings ({self.path(record.spec).name})")
-                records.append(record)
-            except (DamagedRecord, UnicodeDecodeError) as error:
+                record = read(text_of(path))
+                if path.name != (right := self.path(record.spec).name):
+                    raise DamagedRecord(f"its name does not fit its settings ({right})")
+                found[path] = record
+            except FileNotFoundError:
+                if path.is_symlink():  # else it was deleted meanwhile
+                    left_out[path] = "a link to nothing"
+            except (ValueError, TypeError) as error:  # also settings that name no file
                 left_out[path] = str(error)
-        return records, left_out
+        states = {record.spec: record.data.get("state") for record in found.values() if _keeps(record.spec)}
+        for path, record in list(found.items()):
+            if reason := _other_weights(record, states.get(_start(record))):
+                left_out[path] = reason
+                del found[path]
+        return found, left_out
+
+    def sweep_up(self) -> None:
+        """Remove the temporary files of writes that were killed more than a day ago."""
+        for path in [*self.folder.rglob(".*.tmp"), *self.synthetic_folder.rglob(".*.tmp")]:
+            with suppress(OSError):
+                if time.time() - path.lstat().st_mtime > TEMPORARY_KEPT:
+                    path.unlink()
+
+
+def _keeps(spec: Spec) -> bool:
+    return getattr(spec, "keep_state", False)
+
+
+def _start(record: Record) -> Spec | None:
+    return getattr(record.spec, "first_stage", None)
+
+
+def _other_weights(record: Record, said: str | None) -> str | None:
+    """What is wrong with a record whose first stage's record names these weights, if it started from others."""
+    if _start(record) is None or said in (None, began := record.data.get("first_stage")):
+        return None
+    return f"started from the weights {began} of its first stage, whose record now says {said}"
+
+
+def _set_aside(path: Path) -> None:
+    """Make room for a record where a file, a folder or a link is that cannot be used; nothing is lost."""
+    aside, number = path.with_name(f"{path.name}.damaged"), 1
+    while os.path.lexists(aside):
+        number += 1
+        aside = path.with_name(f"{path.name}.{number}.damaged")
+    os.replace(path, aside)

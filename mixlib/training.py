@@ -271,11 +271,10 @@ def _arguments(
 
 
 def _first_stage(spec: RunSpec, model: torch.nn.Module, store: Store) -> str:
-    """Load the weights that a run kept into the model, after running it if they are not there; their digest."""
-    if not store.state_path(spec).exists():
-        record = execute(spec, store)
-        if store.get(spec) is None:
-            store.put(record)
+    """Load the weights that a run kept into the model, after running it if they or their record are not there; their
+    digest. Weights that are not those of the record are refused."""
+    if store.state(spec) is None or store.get(spec) is None:
+        store.keep(execute(spec, store))
     return store.load_state(spec, model)
 
 

@@ -28,7 +28,7 @@ def test_a_record_has_every_evaluation_of_every_split(finished):
     assert [e["epoch"] for e in finished.evaluations] == [1, 2]
     for evaluation in finished.evaluations:
         for split in ("dev", "test"):
-            assert set(evaluation[split]) == {"accuracy", "mcc", "nll", "ece"}
+            assert set(evaluation[split]) == {"accuracy", "mcc", "nll", "ece", "ece_mass", "brier"}
         assert evaluation["train_loss"] > 0
     scores = [e["dev"]["accuracy"] for e in finished.evaluations]
     assert finished.selected == scores.index(max(scores))
@@ -36,7 +36,7 @@ def test_a_record_has_every_evaluation_of_every_split(finished):
     assert sum(finished.reliability["rows"]) == 32
     assert finished.reliability["rows"] != [0] * 15
     assert finished.timing["steps"] == 4
-    assert set(finished.data) == {"source", "train", "dev", "test", "train_rows"}
+    assert set(finished.data) == {"source", "train", "dev", "test", "train_rows", "larger_class"}
     assert {"torch", "transformers", "device", "threads", "precision", "code"} <= set(finished.environment)
 
 

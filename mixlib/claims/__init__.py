@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from mixlib import published
-from mixlib.store import Record, Spec, Store
+from mixlib.store import Record, Spec, Store, usable
 from mixlib.tables import Comparison, MixedPrecision, NotMeasured, TooFewSeeds, one_precision
 
 SUPPORTED, CONTRADICTED, INCONCLUSIVE = "supported", "contradicted", "inconclusive"
@@ -84,7 +84,7 @@ def judge(
     """
     store = store or Store()
     specs = {part: part(profile, **overrides) for parts in needs.values() for part in parts}
-    kept = {spec: store.get(spec) for part in specs.values() for spec in part}
+    kept = {spec: usable(store, spec) for part in specs.values() for spec in part}
     found, views = {}, {}
     for number, (test, parts) in enumerate(needs.items(), start=1):
         wanted = list(dict.fromkeys(spec for part in parts for spec in specs[part]))

@@ -11,6 +11,8 @@ from typing import Any
 from mixlib.engines.base import Engine as Engine
 from mixlib.engines.local import Local as Local
 from mixlib.engines.on_ray import Ray as Ray
+from mixlib.engines.sweep import limited as limited
+from mixlib.engines.sweep import missing as missing
 from mixlib.engines.sweep import run_all as run_all
 from mixlib.engines.sweep import shard as shard
 

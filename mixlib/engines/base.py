@@ -11,7 +11,7 @@ import numpy as np
 
 from mixlib import studies
 from mixlib.runs import RunFailed
-from mixlib.store import Record, Spec, Store
+from mixlib.store import Record, Spec, Store, disk_is_full
 from mixlib.studies import StudySpec
 
 
@@ -20,12 +20,14 @@ class Outcome:
     """How a run ended: with a record, with the reason of its failure, or with neither, and has to be begun again.
 
     Attributes:
+        disk_full: whether it failed because a disk takes no more, as further runs would.
         weights: content of the file of weights that the run is to keep, where it was not done in the store's process.
     """
 
     spec: Spec
     record: Record | None = None
     failure: str | None = None
+    disk_full: bool = False
     weights: np.ndarray | None = None
 
 
@@ -47,7 +49,12 @@ def attempt(spec: Spec, store: Store) -> Outcome:
     try:
         return Outcome(spec, execute(spec, store))
     except Exception as error:
-        return Outcome(spec, failure=why(error))
+        return failed(spec, error)
+
+
+def failed(spec: Spec, error: BaseException) -> Outcome:
+    """The outcome of a run that ended in this error."""
+    return Outcome(spec, failure=why(error), disk_full=disk_is_full(error))
 
 
 def why(error: BaseException) -> str:

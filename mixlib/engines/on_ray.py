@@ -19,10 +19,11 @@ from typing import Any, ClassVar
 
 import joblib
 import numpy as np
+from safetensors import SafetensorError
 from tqdm import tqdm
 
 from mixlib import machine
-from mixlib.engines.base import Engine, Outcome, too_long, why
+from mixlib.engines.base import Engine, Outcome, failed, too_long
 from mixlib.store import Spec, Store
 
 QUIET = {"log_to_driver": False, "logging_level": "error"}
@@ -231,9 +232,9 @@ class Ray(Engine):
 
         sent = {wanted: self._send(wanted, origin) for wanted, origin in inputs(spec).items()}
         first = getattr(spec, "first_stage", None)
-        weights = None if first is None else self._send_weights(first, store)
+        start = None if first is None else (store.get(first), self._send_weights(first, store))
         place = next(place for place in self._places if place.pending is None)
-        place.spec, place.pending = spec, place.worker.run.remote(spec, sent, weights)
+        place.spec, place.pending = spec, place.worker.run.remote(spec, sent, start)
         if self.time_limit is not None:
             place.deadline = time.monotonic() + self.time_limit
 
@@ -268,7 +269,7 @@ class Ray(Engine):
             times = "once" if self._deaths[spec] == 1 else f"{self._deaths[spec]} times"
             return Outcome(spec, failure=f"its worker died {times} (killed, out of memory, or its machine is gone)")
         except ray.exceptions.RayTaskError as error:  # beside the run itself, such as a full disk on its node
-            result = Outcome(spec, failure=why(error.cause))
+            result = failed(spec, error.cause)
         place.spec, place.pending, place.deadline = None, None, float("inf")
         if spec is None:
             self._deaths[None] = 0  # workers can start
@@ -293,7 +294,7 @@ class Ray(Engine):
                 self._sent[wanted] = origin, ray.put(load(wanted))
             except ModelRefused:
                 raise  # a worker would find nothing better
-            except OSError:
+            except (OSError, SafetensorError):  # the worker says what is wrong with it, as the outcome of the run
                 self._sent[wanted] = origin, None
         return self._sent[wanted]
 

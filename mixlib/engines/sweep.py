@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -13,9 +13,9 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from mixlib import costs, studies
-from mixlib.engines.base import Engine, why
-from mixlib.runs import RunFailed, RunSpec
-from mixlib.store import DamagedRecord, Record, Spec, Store
+from mixlib.engines.base import Engine, Outcome, why
+from mixlib.runs import RunFailed
+from mixlib.store import DamagedRecord, NewerRecord, Record, Spec, Store
 from mixlib.studies import StudySpec
 
 PATIENCE = 0.5  # seconds between two looks at what other sweeps have under way
@@ -30,6 +30,11 @@ class Progress(tqdm):
         self._taken = self._weighed = 0.0  # seconds and weight of the runs that ended here
         layout = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{left}, {running} running, {failed} failed]"
         super().__init__(total=len(self.left), desc="runs", bar_format=layout, mininterval=0.5, **options)
+
+    def add(self, spec: Spec) -> None:
+        """Count one more run that is to be done."""
+        self.left[spec] = costs.relative(spec)
+        self.total += 1
 
     def ended(self, spec: Spec, seconds: float = 0.0, failed: bool = False) -> None:
         """Count a run; ``seconds`` if it was done here."""
@@ -53,9 +58,10 @@ def sweep(specs: Sequence[Spec], engine: Engine, store: Store, bar: Progress) ->
     """Run these, each record written as it is made; returns the reason of each that failed.
 
     Other sweeps on the same store share the work: what one of them has under way is left to it, and looked at again.
-    Studies that measure seconds come last, each by itself.
+    Runs begin in their order as soon as they can. Studies that measure seconds come last, each by itself. Where a first
+    stage comes out with other weights than those that records in the store started from, these runs are done again.
     """
-    todo = deque(sorted(specs, key=_timed))
+    todo = OrderedDict.fromkeys(sorted(specs, key=_timed))
     failed: dict[Spec, str] = {}
     running: dict[Spec, tuple[FileLock, float]] = {}
 
@@ -65,6 +71,10 @@ def sweep(specs: Sequence[Spec], engine: Engine, store: Store, bar: Progress) ->
         with suppress(OSError):  # a note is not worth stopping for
             store.put_failure(spec, reason)
 
+    def add(spec: Spec) -> None:
+        todo[spec] = None
+        bar.add(spec)
+
     def begin(spec: Spec) -> bool:
         """Start it, or find that it has ended; ``False`` if its turn has not come."""
         first = getattr(spec, "first_stage", None)
@@ -72,16 +82,19 @@ def sweep(specs: Sequence[Spec], engine: Engine, store: Store, bar: Progress) ->
             fail(spec, f"the run that it starts from failed: {failed[first]}")
             return True
         beside_timed = running and (_timed(spec) or any(map(_timed, running)))
-        if beside_timed or (first and not store.state_path(first).exists()):
+        if beside_timed or (first and (first in todo or first in running)):
+            return False
+        if first and not store.has_state(first):  # they went missing, or others took their place
+            add(first)
             return False
         lock = store.claim(spec)
         if lock is None:
             return False
-        if _done(spec, store):  # by another sweep, meanwhile
-            store.release(lock)
-            bar.ended(spec)
-            return True
         try:
+            if _done(spec, store):  # by another sweep, meanwhile
+                store.release(lock)
+                bar.ended(spec)
+                return True
             engine.start(spec, store)
         except (ValueError, OSError) as error:
             store.release(lock)
@@ -93,12 +106,11 @@ def sweep(specs: Sequence[Spec], engine: Engine, store: Store, bar: Progress) ->
     try:
         while todo or running:
             engine.expect(len(todo) + len(running))
-            for _ in range(len(todo)):
+            for spec in list(todo):
                 if not engine.room():
                     break
-                spec = todo.popleft()
-                if not begin(spec):
-                    todo.append(spec)
+                if begin(spec):
+                    del todo[spec]
             bar.running = len(running)
             if not running and engine.room():  # all that is left is under way elsewhere
                 time.sleep(PATIENCE)
@@ -108,16 +120,28 @@ def sweep(specs: Sequence[Spec], engine: Engine, store: Store, bar: Progress) ->
             for outcome in outcomes:
                 spec, (lock, since) = outcome.spec, running.pop(outcome.spec)
                 try:
+                    if outcome.disk_full:
+                        raise _cannot_write(outcome.failure, spec, store)
                     if outcome.failure:
                         fail(spec, outcome.failure, time.monotonic() - since)
-                    elif outcome.record is None:
-                        todo.appendleft(spec)
-                    else:
-                        try:
-                            _keep(outcome, store)
-                        except OSError as error:  # a full disk: further runs would be lost as well
-                            raise _cannot_write(error, spec, store) from error
-                        bar.ended(spec, time.monotonic() - since)
+                        continue
+                    if outcome.record is None:
+                        todo[spec] = None
+                        todo.move_to_end(spec, last=False)
+                        continue
+                    try:
+                        void = _keep(outcome, store)
+                    except ValueError as error:  # what cannot have been measured, or not be written as JSON
+                        fail(spec, why(error), time.monotonic() - since)
+                        continue
+                    except OSError as error:  # a full disk: further runs would be lost as well
+                        raise _cannot_write(error.strerror or str(error), spec, store) from error
+                    bar.ended(spec, time.monotonic() - since)
+                    for other in void:
+                        if other not in todo and other not in failed:
+                            why_again = f"it started from other weights of {spec}"
+                            tqdm.write(f"void: {other}: {why_again}; running it again", sys.stderr)
+                            add(other)
                 finally:
                     store.release(lock)
     finally:
@@ -131,28 +155,69 @@ def _timed(spec: Spec) -> bool:
 
 
 def _done(spec: Spec, store: Store) -> bool:
-    """Whether there is nothing to run: a record, and the weights if they are to be kept for others."""
-    kept = not getattr(spec, "keep_state", False) or store.state_path(spec).exists()
-    return kept and not store.missing([spec])
+    """Whether there is nothing to run: a record, and the weights that it names if they are to be kept for others.
+
+    Raises:
+        NewerRecord: a record of a later version of mixlib is there, whose place no other takes.
+    """
+    try:
+        record = store.get(spec)
+    except NewerRecord:
+        raise
+    except DamagedRecord:
+        return False
+    return record is not None and (not getattr(spec, "keep_state", False) or store.has_state(spec))
 
 
-def _keep(outcome: Any, store: Store) -> None:
+def _keep(outcome: Outcome, store: Store) -> list[Spec]:
+    """Write what a run brought; the runs whose records started from other weights of it."""
+    spec = outcome.spec
     if outcome.weights is not None:
-        store.put_state_bytes(outcome.spec, outcome.weights)
-    if store.missing([outcome.spec]):  # a record stays as it is where only the weights had to be made again
-        store.put(outcome.record)
+        store.put_state_bytes(spec, outcome.weights)
+    put = store.keep(outcome.record)
+    if not getattr(spec, "keep_state", False):
+        return []
+    if not store.has_state(spec):
+        raise DamagedRecord(f"{store.state_path(spec)}: the weights of the run were not kept as its record names them")
+    return store.void(spec) if put else []
 
 
-def _cannot_write(error: OSError, spec: Spec, store: Store) -> OSError:
-    what = f"{error.strerror or error}: the record of {spec} could not be written to {store.folder}"
+def _cannot_write(reason: str, spec: Spec, store: Store) -> OSError:
+    what = f"{reason}: the record of {spec} could not be written to {store.folder}"
     return OSError(f"{what}. The sweep was stopped; the records before it are kept. Mend that and start again")
 
 
+def _units(specs: Iterable[Spec]) -> list[list[Spec]]:
+    """Each first stage with all that starts from it behind it, and each other run by itself."""
+    units: dict[Spec, list[Spec]] = {}
+    for spec in dict.fromkeys(specs):
+        units.setdefault(_stages(spec)[0], []).append(spec)
+    return [sorted(unit, key=lambda spec: len(_stages(spec))) for unit in units.values()]
+
+
+def _stages(spec: Spec) -> list[Spec]:
+    """A run and those before it that it starts from, the first one first."""
+    first = getattr(spec, "first_stage", None)
+    return [*(_stages(first) if first else ()), spec]
+
+
 def missing(specs: Iterable[Spec], store: Store) -> list[Spec]:
-    """Those of the runs that have to be run, and before them the first stages whose weights are not there."""
-    wanted = store.missing(specs)
-    firsts = [spec.first_stage for spec in wanted if isinstance(spec, RunSpec) and spec.first_stage]
-    return list(dict.fromkeys([first for first in firsts if not store.state_path(first).exists()] + wanted))
+    """Those of the runs that have to be run, each behind its first stage if the weights of that are not there, or are
+    not those that its record names."""
+    wanted = dict.fromkeys(store.missing(specs))
+    for spec in list(wanted):
+        wanted |= dict.fromkeys(first for first in _stages(spec)[:-1] if not store.has_state(first))
+    return [spec for unit in _units(wanted) for spec in unit]
+
+
+def limited(specs: Iterable[Spec], count: int | None) -> list[Spec]:
+    """The first so many runs, and more where a first stage and what starts from it would be cut apart."""
+    kept: list[Spec] = []
+    for unit in _units(specs):
+        if count is not None and len(kept) >= count:
+            break
+        kept += unit
+    return kept
 
 
 def shard(specs: Iterable[Spec], index: int, count: int) -> list[Spec]:
@@ -164,10 +229,7 @@ def shard(specs: Iterable[Spec], index: int, count: int) -> list[Spec]:
     """
     if not 0 <= index < count:
         raise ValueError(f"there is no shard {index} of {count}: they are numbered 0/{count} to {count - 1}/{count}")
-    groups: dict[Spec, list[Spec]] = {}
-    for spec in dict.fromkeys(specs):
-        groups.setdefault(getattr(spec, "first_stage", None) or spec, []).append(spec)
-    return [spec for group in list(groups.values())[index::count] for spec in group]
+    return [spec for unit in _units(specs)[index::count] for spec in unit]
 
 
 def run_all(
@@ -175,7 +237,8 @@ def run_all(
 ) -> list[Record]:
     """The records of these runs; those that have none are run first.
 
-    A record that cannot be read is named, and run again; its file is kept beside the new one.
+    A record that cannot be used is named, and run again; its file is kept beside the new one. One that a later version
+    of mixlib made stays, and its run counts as failed.
 
     Args:
         specs: runs, in the order the records are returned in.
@@ -193,21 +256,32 @@ def run_all(
 
     engine = engines.get(engine)
     specs, store = list(specs), store or Store()
-    todo = missing(specs, store)
-    failed: dict[Spec, str] = {}
-    if todo:
+    while todo := missing(specs, store):  # again if another sweep made the first stage of one of these anew
+        store.sweep_up()
         for spec in todo:
-            try:
-                store.get(spec)
-            except DamagedRecord as error:
-                tqdm.write(f"damaged: {error}, and keeps it beside as .damaged", sys.stderr)
+            _name_what_is_wrong(spec, store)
         # a switch that is not given leaves it to TQDM_DISABLE; the plain bar's last line stays readable in a notebook
         with engine, Progress(todo, **({} if progress else {"disable": True})) as bar:
             failed = sweep(todo, engine, store, bar)
-    if failed:
-        reasons: dict[str, list[Spec]] = {}
-        for spec, reason in failed.items():
-            reasons.setdefault(reason, []).append(spec)
-        lines = [f"  {runs[0]}{f' and {len(runs) - 1} more' if runs[1:] else ''}: {r}" for r, runs in reasons.items()]
-        raise RunFailed("\n".join([f"{len(failed)} of {len(todo)} runs failed, the others are done:", *lines]))
+        if failed:
+            reasons: dict[str, list[Spec]] = {}
+            for spec, reason in failed.items():
+                reasons.setdefault(reason, []).append(spec)
+            lines = [f"{len(failed)} of {bar.total} runs failed, the others are done:"]
+            for reason, runs in reasons.items():
+                lines.append(f"  {runs[0]}{f' and {len(runs) - 1} more' if runs[1:] else ''}: {reason}")
+            raise RunFailed("\n".join(lines))
     return [store.get(spec) for spec in specs]
+
+
+def _name_what_is_wrong(spec: Spec, store: Store) -> None:
+    """Say on standard error which file of a run that is to be done again cannot be used."""
+    try:
+        record = store.get(spec)
+    except DamagedRecord as error:
+        beside = "" if isinstance(error, NewerRecord) else ", and keeps it beside as .damaged"
+        tqdm.write(f"{error.kind}: {error}{beside}", sys.stderr)
+    else:
+        if record is not None and store.state(spec) is not None:  # it is here for its weights
+            wrong = f"{store.state_path(spec)}: not the weights that the record of {spec} names"
+            tqdm.write(f"damaged: {wrong}; running it again replaces them", sys.stderr)

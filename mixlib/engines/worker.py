@@ -18,7 +18,7 @@ import torch
 from mixlib import corpora, machine, models
 from mixlib.engines.base import Outcome, attempt, load_training
 from mixlib.runs import RunSpec
-from mixlib.store import Spec, Store
+from mixlib.store import Record, Spec, Store
 
 Input = tuple[Any, ...]  # ("split", data set, split, synthetic) or ("model", name)
 
@@ -81,7 +81,10 @@ class Worker:
         return platform.node(), os.getpid()
 
     def run(
-        self, spec: Spec, sent: Mapping[Input, tuple[Any, ray.ObjectRef | None]], weights: np.ndarray | None
+        self,
+        spec: Spec,
+        sent: Mapping[Input, tuple[Any, ray.ObjectRef | None]],
+        start: tuple[Record, ray.ObjectRef] | None,
     ) -> Outcome:
         """Do one run.
 
@@ -89,20 +92,25 @@ class Worker:
             spec: the run.
             sent: of each input, where it comes from and where it can be fetched, which is done once; ``None`` for one
                 that has to be found on this node.
-            weights: content of the file of weights that the run starts from, if it starts from another run.
+            start: if it starts from another run, the record of that, which names the weights, and the content of their
+                file.
         """
         for wanted, (origin, reference) in sent.items():
             if wanted not in self._has or self._has[wanted] != origin:
                 self._receive(wanted, reference)
                 self._has[wanted] = origin
-        first, kept = getattr(spec, "first_stage", None), self._store.state_path(spec)
+        kept = self._store.state_path(spec)
+        received: list[Path] = []
         try:
-            if weights is not None:
-                self._store.put_state_bytes(first, weights)
+            if start is not None:
+                record, weights = start
+                received = [self._store.path(record.spec), self._store.state_path(record.spec)]
+                self._store.put_state_bytes(record.spec, ray.get(weights))
+                self._store.put(record)
             outcome = attempt(spec, self._store)
             return replace(outcome, weights=np.fromfile(kept, np.uint8)) if kept.exists() else outcome
         finally:
-            for path in [kept, *([self._store.state_path(first)] if first else [])]:
+            for path in [kept, *received]:
                 path.unlink(missing_ok=True)
 
     @staticmethod

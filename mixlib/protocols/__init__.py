@@ -17,7 +17,7 @@ from mixlib.protocols import ssmix as ssmix
 from mixlib.protocols.common import PROFILES as PROFILES
 from mixlib.protocols.common import check_profile
 from mixlib.published import Artefact
-from mixlib.store import Record, Spec, Store
+from mixlib.store import Record, Spec, Store, usable
 
 SEEDS_LOOKED_FOR = 20
 
@@ -123,7 +123,7 @@ def at_full(profile: str, part: Callable[..., list[Spec]], store: Store | None =
     for model, precision in product((models.MINILM, None), PRECISIONS):
         wanted = part("full", model=model, seeds=list(range(SEEDS_LOOKED_FOR)))
         specs = list(dict.fromkeys(spec.in_precision(precision) for spec in wanted))
-        records = {spec: store.get(spec) for spec in specs}
+        records = {spec: usable(store, spec) for spec in specs}
         whole: dict[str, set[int]] = {}
         for dataset in dict.fromkeys(spec.dataset for spec in specs):
             of_set = [spec for spec in specs if spec.dataset == dataset]

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import transformers
 
 from mixlib import machine
-from mixlib.store import Record, Spec
+from mixlib.store import Record, Spec, number
 
 STUDIES: dict[str, Callable[..., dict[str, Any]]] = {}
 TIMED = frozenset({"step_time", "epoch_time"})  # they measure seconds: an engine runs nothing beside them
@@ -78,7 +78,9 @@ class StudyRecord(Record):
     timing: dict[str, float]
 
     def check(self) -> None:
-        self.values.keys()
+        number(self.timing, "total_seconds", 0)
+        if not isinstance(self.values, dict):
+            raise TypeError(f"values is no dictionary but {self.values!r}")
 
     @property
     def summary(self) -> str:

@@ -1,0 +1,193 @@
+"""Whether a folder of records holds together: what no single record can tell.
+
+A fault makes one of its numbers, or a comparison of them, untrue. What is only good to know is a note.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixlib import paths
+from mixlib.runs import RunRecord, RunSpec
+from mixlib.store import Record, Spec, Store
+
+BESIDE = (".failed", ".damaged", ".lock", ".tmp", ".safetensors")  # what a store keeps beside records, uncommitted
+NAMED = 5  # of a kind, before they are only counted
+
+Records = Mapping[Path, Record]
+Faults = Iterator[tuple[Path, str]]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a check of a folder found.
+
+    Attributes:
+        records: how many are usable.
+        faults: files, each with what is wrong with it, in the order of their names.
+        notes: what is no fault, a line each.
+    """
+
+    records: int
+    faults: list[tuple[Path, str]]
+    notes: list[str]
+
+
+def check(folder: Path | None = None) -> Findings:
+    """Check a folder of records, by default the repository's; each file is read, nothing is written.
+
+    Raises:
+        NotADirectoryError: there is no such folder.
+    """
+    folder = folder or paths.results()
+    if not folder.is_dir():
+        raise NotADirectoryError(f"there is no folder {folder}")
+    store = Store(folder)
+    found, left_out = store.contents()
+    runs = {path: record for path, record in found.items() if isinstance(record, RunRecord)}
+    faults = [
+        *left_out.items(), *_misplaced(found, store), *_measured(runs), *_draws(runs), *_stages(runs),
+        *_precisions(found), *_strays(store),
+    ]  # fmt: skip
+    notes = [*_unfinished(runs), *_codes(found), *_digests(found), *_failures(store)]
+    return Findings(len(found), sorted(faults), notes)
+
+
+def _misplaced(found: Records, store: Store) -> Faults:
+    """A run has one record, where the store looks for it."""
+    first: dict[str, Path] = {}
+    for path, record in found.items():
+        if (other := first.setdefault(record.spec.key, path)) != path:
+            yield path, f"holds the same run as {other}"
+        elif path != (right := store.path(record.spec)):
+            yield path, f"is not where its run is looked for ({right})"
+
+
+def _measured(runs: Mapping[Path, RunRecord]) -> Faults:
+    """What a record says twice, it says alike."""
+    for path, record in runs.items():
+        bins, test, last = record.reliability, record.test, record.evaluations[-1]["step"]
+        rows = sum(bins["rows"])
+        if (size := record.spec.test_size) is not None and rows != size - record.data.get("test_skipped", 0):
+            yield path, f"its reliability bins hold {rows} rows, but {size} test rows were drawn"
+        gaps = (abs(sure - right) for sure, right in zip(bins["confidence"], bins["correct"], strict=True))
+        for name, value in (("accuracy", sum(bins["correct"]) / rows), ("ece", sum(gaps) / rows)) if rows else ():
+            if abs(value - test[name]) > 1e-5:  # both are rounded to six digits
+                yield path, f"its {name} is {test[name]}, but that of its reliability bins is {value:.6f}"
+        if last != record.timing["steps"]:
+            yield path, f"its last evaluation is at step {last}, but it took {record.timing['steps']}"
+
+
+def _draws(runs: Mapping[Path, RunRecord]) -> Faults:
+    """With one seed, all methods see the same rows; label noise comes after the draw."""
+    sizes = ("dataset", "seed", "synthetic", "train_size", "train_per_class", "train_fraction", "dev_size", "test_size")
+    alike = _grouped(runs, lambda record: tuple(getattr(record.spec, name) for name in sizes))
+    for group in alike.values():
+        for split in ("train", "dev", "test"):
+            drawn = {path: runs[path].data.get(split) for path in group}
+            yield from ((path, f"names no checksum of its {split} rows") for path in group if drawn[path] is None)
+            yield from _odd_ones(drawn, f"drew other {split} rows than runs of the same data set, sizes and seed")
+
+
+def _stages(runs: Mapping[Path, RunRecord]) -> Faults:
+    """A second stage names the weights of its first one, and the record of that is there. (Where both name weights,
+    but not the same, the store has left the record out.)"""
+    there = {record.spec for record in runs.values()}
+    for path, record in runs.items():
+        if record.spec.keep_state and "state" not in record.data:
+            yield path, "keeps weights for others, but does not name them"
+        if record.spec.first_stage is not None:
+            if "first_stage" not in record.data:
+                yield path, "does not name the weights it started from"
+            if record.spec.first_stage not in there:
+                yield path, f"the record of its first stage ({record.spec.first_stage}) is not there"
+
+
+def _precisions(found: Records) -> Faults:
+    """The seeds of a cell are of one precision, and of that of their settings."""
+    used = {path: record.environment.get("precision") for path, record in found.items()}
+    for path, record in found.items():
+        asked = getattr(record.spec, "precision", None)
+        if None not in (asked, used[path]) and used[path] != asked:
+            yield path, f"was made in {used[path]}, but its settings say {asked}"
+    for group in _grouped(found, lambda record: record.spec.cell).values():
+        yield from _odd_ones({path: used[path] for path in group}, "was made in another precision than its cell")
+
+
+def _strays(store: Store) -> Faults:
+    """Nothing but records and what belongs to them."""
+    for path in store.folder.rglob("*"):
+        if path.is_file() and path.suffix not in (".json", *BESIDE):
+            yield path, "is no record, nor what a store keeps beside records"
+
+
+def _grouped(found: Records, key: Callable[[Any], Any]) -> dict[Any, list[Path]]:
+    groups: dict[Any, list[Path]] = defaultdict(list)
+    for path, record in found.items():
+        groups[key(record)].append(path)
+    return groups
+
+
+def _odd_ones(values: Mapping[Path, Any], what: str) -> Faults:
+    """Those whose value is not the one that most have."""
+    counted = Counter(value for value in values.values() if value is not None)
+    for path, value in values.items():
+        if value is not None and value != (usual := counted.most_common(1)[0][0]):
+            yield path, f"{what}: {value}, where {counted[usual]} of {len(values)} have {usual}"
+
+
+def _unfinished(runs: Mapping[Path, RunRecord]) -> list[str]:
+    """Seeds that other methods of a table's column have, and this one has not."""
+
+    def column(spec: RunSpec) -> str:
+        settings = spec.cell.canonical()
+        return json.dumps({name: settings[name] for name in sorted(settings.keys() - {"method", "method_params"})})
+
+    seeds: dict[str, dict[Spec, set[int]]] = defaultdict(lambda: defaultdict(set))
+    for record in runs.values():
+        seeds[column(record.spec)][record.spec.cell].add(record.spec.seed)
+    lines = []
+    for cells in seeds.values():
+        for cell, done in cells.items():
+            if left := sorted(set().union(*cells.values()) - done):
+                lines.append(f"{cell.paper}: {_label(cell)}: unfinished, without the seeds {', '.join(map(str, left))}")
+    return _shortened(sorted(lines), "cells are unfinished beside other methods")
+
+
+def _codes(found: Records) -> list[str]:
+    """How many versions of the code made the records, and the seeds of one cell."""
+    codes = Counter(record.environment.get("code") for record in found.values())
+    cells = _grouped(found, lambda record: record.spec.cell)
+    mixed = []
+    for cell, group in cells.items():
+        versions = {found[path].environment.get("code") for path in group}
+        if len(versions) > 1:
+            mixed.append(f"{cell.paper}: {_label(cell)}: made by {len(versions)} versions of the code")
+    counts = ", ".join(f"{code} {count}" for code, count in codes.most_common())
+    many = "" if len(codes) == 1 else "s"
+    lines = [f"{len(codes)} version{many} of the code made the records ({counts})"] if codes else []
+    return lines + _shortened(sorted(mixed), f"of {len(cells)} cells mix versions of the code")
+
+
+def _digests(found: Records) -> list[str]:
+    without = sum('"digest": "' not in path.read_text(encoding="utf-8") for path in found)
+    return [f"{without} of {len(found)} records have no digest of their content"] if without else []
+
+
+def _failures(store: Store) -> list[str]:
+    notes = sorted(store.folder.rglob("*.failed"))
+    return _shortened([f"{path}: the last try of this run failed" for path in notes], "notes of failures")
+
+
+def _label(cell: Spec) -> str:
+    return str(cell).removesuffix(" seed 0")
+
+
+def _shortened(lines: Iterable[str], what: str) -> list[str]:
+    lines = list(lines)
+    return lines if len(lines) <= NAMED else [*lines[:NAMED], f"and {len(lines) - NAMED} more: {len(lines)} {what}"]
