@@ -51,12 +51,13 @@ def test_class_weights_weigh_each_label_of_a_row(seed, n, lam, smoothing):
     w = torch.tensor([0.5, 1.0, 2.0, 7.0], dtype=torch.float64)
     plain = mixed_cross_entropy(logits, labels, smoothing=smoothing, class_weights=w)
     assert torch.allclose(plain, F.cross_entropy(logits, labels, w, label_smoothing=smoothing))
-    above = below = 0.0
-    for share, y in ((lam, labels), (1 - lam, labels[perm])):
-        losses = F.cross_entropy(logits, y, w, reduction="none", label_smoothing=smoothing)
-        above, below = above + (share * losses).sum(), below + (share * w[y]).sum()
-    mixed = mixed_cross_entropy(logits, labels, perm, lam, smoothing=smoothing, class_weights=w)
-    assert torch.allclose(mixed, above / below)
+    for own in (lam, torch.rand(n, generator=seeded(seed), dtype=torch.float64)):  # one weight, and one a row
+        above = below = 0.0
+        for share, y in ((own, labels), (1 - own, labels[perm])):
+            losses = F.cross_entropy(logits, y, w, reduction="none", label_smoothing=smoothing)
+            above, below = above + (share * losses).sum(), below + (share * w[y]).sum()
+        mixed = mixed_cross_entropy(logits, labels, perm, own, smoothing=smoothing, class_weights=w)
+        assert torch.allclose(mixed, above / below)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
