@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.optimize import minimize_scalar
 from sklearn.metrics import accuracy_score, matthews_corrcoef
+from torch.nn.functional import cross_entropy, one_hot
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 ECE_BINS = 15  # mixup_calibration, appendix A
+TEMPERATURES = (0.05, 20.0)  # what is fitted stays between; few rows, all of them right, would ask for 0
 
 
 def ece(probabilities: torch.Tensor, labels: torch.Tensor, bins: int = ECE_BINS) -> float:
@@ -23,6 +26,69 @@ def ece(probabilities: torch.Tensor, labels: torch.Tensor, bins: int = ECE_BINS)
     # torchmetrics puts a confidence of exactly 1 into a bin of its own: stay below it
     below_one = probabilities.clamp(max=1 - 1e-7)
     return float(multiclass_calibration_error(below_one, labels, probabilities.shape[1], n_bins=bins, norm="l1"))
+
+
+def ece_mass(probabilities: torch.Tensor, labels: torch.Tensor, bins: int = ECE_BINS) -> float:
+    """Expected calibration error with bins of equally many rows (Nixon et al. 2019), in place of equal widths.
+
+    The edges are quantiles of the confidence, as in scikit-learn's ``calibration_curve(strategy="quantile")``: rows of
+    one confidence share a bin, so that the order of rows does not matter; of fewer rows than bins each has its own.
+
+    Args:
+        probabilities: (rows, num_labels).
+        labels: (rows,).
+        bins: number of bins.
+    """
+    confidence, predicted = probabilities.double().max(1)
+    inner = torch.linspace(0, 1, bins + 1, dtype=torch.float64, device=confidence.device)[1:-1]
+    index = torch.bucketize(confidence, confidence.quantile(inner))
+    gaps = (predicted == labels).double() - confidence
+    return float(gaps.new_zeros(bins).index_add(0, index, gaps).abs().sum() / len(labels))
+
+
+def brier(probabilities: torch.Tensor, labels: torch.Tensor) -> float:
+    """Brier score of all classes: squared distance of the probabilities from the one-hot label, mean over rows.
+
+    Runs from 0 to 2 (Brier 1950); it is scikit-learn's ``brier_score_loss(..., scale_by_half=False)``.
+
+    Args:
+        probabilities: (rows, num_labels).
+        labels: (rows,).
+    """
+    return float((probabilities - one_hot(labels, probabilities.shape[1])).square().sum(1).mean())
+
+
+def scaled(logits: Any, temperature: float) -> torch.Tensor:
+    """Log-probabilities (rows, num_labels) of the softmax of ``logits / temperature`` (Guo et al. 2017)."""
+    return (_doubles(logits) / temperature).log_softmax(1)
+
+
+def fit_temperature(logits: Any, labels: Any) -> float:
+    """The temperature within :data:`TEMPERATURES` at which these rows have the lowest mean negative log-likelihood.
+
+    Fitted on development rows and applied to test rows. The loss has one valley in log T (it is convex in 1 / T), so a
+    bounded search of one number finds it.
+
+    Args:
+        logits: (rows, num_labels), or log-probabilities: a constant added to a row changes nothing.
+        labels: (rows,).
+
+    Raises:
+        ValueError: no rows.
+    """
+    logits, labels = _doubles(logits), torch.as_tensor(np.asarray(labels)).long()
+    if not len(labels):
+        raise ValueError("a temperature is fitted on labelled rows, got none: give development rows")
+
+    def nll(log_temperature: float) -> float:
+        return float(cross_entropy(logits / np.exp(log_temperature), labels))
+
+    found = minimize_scalar(nll, bounds=tuple(np.log(TEMPERATURES)), method="bounded", options={"xatol": 1e-6})
+    return float(np.exp(found.x)) if found.fun < nll(0.0) else 1.0
+
+
+def _doubles(values: Any) -> torch.Tensor:
+    return torch.as_tensor(np.asarray(values)).double()
 
 
 def reliability(probabilities: torch.Tensor, labels: torch.Tensor, bins: int = ECE_BINS) -> dict[str, list[float]]:
@@ -45,20 +111,23 @@ def reliability(probabilities: torch.Tensor, labels: torch.Tensor, bins: int = E
 
 
 def evaluate(logits: Any, labels: Any) -> dict[str, Any]:
-    """Accuracy, Matthews correlation, mean negative log-likelihood (nats), ECE and the reliability bins.
+    """Accuracy, Matthews correlation, mean negative log-likelihood (nats), ECE, ECE of equal-mass bins, Brier score and
+    the reliability bins.
 
     Args:
         logits: (rows, num_labels), array or tensor.
         labels: (rows,).
     """
-    logits = torch.as_tensor(np.asarray(logits)).double()
+    logits = _doubles(logits)
     labels = torch.as_tensor(np.asarray(labels)).long()
     probabilities = logits.softmax(1)
     predicted = logits.argmax(1)
     return {
         "accuracy": float(accuracy_score(labels, predicted)),
         "mcc": float(matthews_corrcoef(labels, predicted)),
-        "nll": float(torch.nn.functional.cross_entropy(logits, labels)),
+        "nll": float(cross_entropy(logits, labels)),
         "ece": ece(probabilities, labels),
+        "ece_mass": ece_mass(probabilities, labels),
+        "brier": brier(probabilities, labels),
         "reliability": reliability(probabilities, labels),
     }

@@ -47,6 +47,8 @@ LABELS = {
     "amplify_block8": "AMPLIFY, block 8 of 12",
     "amplify_block12": "AMPLIFY, block 12 of 12",
     "amplify_block_mean": "mean of the three rows",
+    "label_smoothing": "label smoothing",
+    "eda": "EDA",
 }
 
 

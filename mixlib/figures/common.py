@@ -22,11 +22,13 @@ PALETTE |= {"embedmix": "#0173b2", "tmix": "#56b4e9", "ssmix": "#b03a00", "ssmix
             "ssmix_nosal_nospan": "#c9a400", "unk": "#606060"}  # fmt: skip
 PALETTE |= {"sentencemix": "#029e73", "amplify": "#b03a00", "amplify_block4": "#de8f05", "amplify_block8": "#c9a400",
             "amplify_block12": "#606060"}  # fmt: skip
-MARKERS = dict(zip(METHODS, [*"osD^vXP*p<>dHx+", "$S$", "$A$", "$4$", "$8$", "$12$", "_"], strict=True))
+PALETTE |= {"label_smoothing": "#949494", "eda": "#ca9161"}
+MARKERS = dict(zip(METHODS, [*"osD^vXP*p<>dHx+", "$S$", "$A$", "$4$", "$8$", "$12$", "_", "h", "$E$"], strict=True))
 DASHES = dict(zip(METHODS, (
     "-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)), (0, (8, 2)), (0, (4, 1, 1, 1)), (0, (6, 2, 2, 2)),
     (0, (3, 1)), (0, (1, 1)), (0, (10, 1)), (0, (3, 3)), (0, (7, 1, 1, 1)), (0, (2, 4)), (0, (5, 2)),
     (0, (12, 1, 1, 1)), (0, (2, 1)), (0, (4, 2)), (0, (6, 3)), (0, (9, 3)),
+    (0, (1, 4)), (0, (7, 1, 3, 1)),
 ), strict=True))  # fmt: skip
 
 

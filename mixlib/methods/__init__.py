@@ -1,7 +1,8 @@
 """The methods by name. ``get("cls_mixup", alpha=0.5)`` makes one; one file holds the methods of one paper,
-``hidden_mixup`` those that several papers compare themselves with."""
+``hidden_mixup`` those that several papers compare themselves with, ``baselines`` what needs no mixing."""
 
 from mixlib.methods import amplify as amplify
+from mixlib.methods import baselines as baselines
 from mixlib.methods import batchmixup as batchmixup
 from mixlib.methods import hidden_mixup as hidden_mixup
 from mixlib.methods import mixup_calibration as mixup_calibration

@@ -1,0 +1,111 @@
+"""What mixup is compared with beside the plain model: softer labels and changed texts without any mixing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mixlib import eda, spans
+from mixlib.methods.base import Batch, Method, check_count, inputs_of, plain_loss
+from mixlib.spans import SpecialTokens
+
+
+@dataclass(kw_only=True)
+class LabelSmoothing(Method):
+    """Cross-entropy against labels that give up a part epsilon to all classes alike (Szegedy et al. 2016).
+
+    (1 - epsilon) CE(logits, y) + epsilon mean_c CE(logits, c): torch's ``label_smoothing``, and transformers'
+    ``label_smoothing_factor``.
+
+    Of C classes the wrong ones get epsilon (C - 1) / C together. A mixed row gives its lighter label the mean of
+    min(lam, 1 - lam), where the two differ: equating the two makes smoothing as strong as mixing.
+
+    Args:
+        epsilon: at least 0, where it is plain training, and below 1.
+    """
+
+    key: ClassVar[str] = "label_smoothing"
+    uses_hooks: ClassVar[bool] = False
+    epsilon: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.epsilon, (int, float)) and 0 <= self.epsilon < 1):
+            raise ValueError(f"epsilon must be a share of the label at least 0 and below 1, got {self.epsilon!r}")
+
+    def losses(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
+        logits = model(**inputs_of(batch)).logits
+        yield F.cross_entropy(logits, batch["labels"], label_smoothing=self.epsilon, reduction="none").mean()
+
+
+@dataclass(kw_only=True)
+class EDA(Method):
+    """Random deletion and random swap of words, labels kept (Wei and Zou 2019), at the cost of plain training.
+
+    There each text gets ``n_aug`` changed copies, and an epoch is so many times as long. Here the number of updates and
+    of rows in each stays that of plain training: a row of a batch is itself with probability 1 / (1 + n_aug), else a
+    changed copy, drawn anew each time. A copy is changed by one operation, either with probability 1/2: each word is
+    deleted with probability alpha, or max(floor(alpha * words), 1) pairs of words change places. The other two
+    operations, replacement by and insertion of synonyms, need a thesaurus and are left out.
+
+    Of two sentences each is changed on its own and keeps at least one word. Word pieces stay with their word, special
+    tokens at their place. The pairs of a swap have no word in common, for their order to be one draw for all rows.
+
+    Args:
+        alpha: share of the words that is changed, 0 (plain training) to 0.5 (the authors' code: 0.1).
+        n_aug: changed copies of each text that would stand beside it, at least 1 (the authors' code: 9).
+
+    Raises:
+        ValueError: ``alpha`` or ``n_aug`` out of range; a tokenizer that is missing or has no padding token
+            (``prepare``); rows with entity spans, which would no longer fit (``losses``).
+    """
+
+    key: ClassVar[str] = "eda"
+    uses_hooks: ClassVar[bool] = False
+    alpha: float = 0.1
+    n_aug: int = 9
+    special: SpecialTokens | None = field(default=None, init=False, repr=False, compare=False)
+    continues: Tensor | None = field(default=None, init=False, repr=False, compare=False)
+    padding_id: int = field(default=0, init=False, repr=False, compare=False)
+    padding_side: str = field(default="right", init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        check_count("n_aug", self.n_aug)
+        if not (isinstance(self.alpha, (int, float)) and 0 <= self.alpha <= 0.5):
+            raise ValueError(f"alpha must be a share of the words from 0 to 0.5, got {self.alpha!r}")
+
+    def prepare(self, model: nn.Module, tokenizer: Any = None, train_lengths: Sequence[int] | None = None) -> None:
+        self.special = spans.special_tokens(tokenizer)
+        if tokenizer.pad_token_id is None:
+            raise ValueError(f"eda shortens texts, but {type(tokenizer).__name__} has no padding token: set pad_token")
+        self.padding_id, self.padding_side = tokenizer.pad_token_id, tokenizer.padding_side
+        self.continues = eda.continuing(tokenizer)
+
+    def augment(self, inputs: Batch) -> Batch:
+        """New inputs of the same shape in which each row is itself, with words deleted, or with words swapped."""
+        if "entity_spans" in inputs:
+            raise ValueError(
+                "eda moves words, and entity_spans would point at other ones: use another head than entities"
+            )
+        ids = inputs["input_ids"]
+        inputs = {"attention_mask": torch.ones_like(ids), **inputs}
+        self.continues = self.continues.to(ids.device)
+        found = eda.units(ids, spans.sentence_of(inputs, self.special), self.continues)
+        generator = self.generator_on(ids.device)
+        scores = torch.rand(ids.shape, generator=generator, device=ids.device)
+        choice = torch.rand((len(ids), 1), generator=generator, device=ids.device) * (1 + self.n_aug)
+        deletes, swaps = choice < self.n_aug / 2, (choice >= self.n_aug / 2) & (choice < self.n_aug)
+        gone = eda.deleted(found, self.alpha, scores) & deletes
+        target = torch.where(
+            swaps, eda.swapped(found, self.alpha, scores), torch.arange(ids.shape[1], device=ids.device)
+        )
+        gone, target = (of_unit.gather(1, found.of_token) for of_unit in (gone, target))
+        return eda.rearranged(inputs, gone, target, self.padding_id, self.padding_side)
+
+    def losses(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
+        changed = self.augment(inputs_of(batch)) if self.alpha else inputs_of(batch)
+        yield plain_loss(model, {**changed, "labels": batch["labels"]})

@@ -1,0 +1,346 @@
+"""What a trained model said of each row: small enough to keep beside every record, enough for what is computed later.
+
+Kept are log-probabilities in half precision, rows in the order of their content digests. From them come accuracy, loss,
+Brier score and calibration error of the run, temperature scaling, ensembles of seeds, and comparisons row by row.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, reduce
+from hashlib import blake2b, sha256
+from typing import Any
+
+import numpy as np
+from scipy.special import logsumexp
+
+from mixlib import metrics
+
+FORMAT = 1
+ALL_UP_TO = 10  # classes that are kept, each with its own log-probability
+LIKELIEST = 8  # of more classes these are kept, and the label's; the rest as one number, and how it spreads on average
+HALF = np.finfo(np.float16)
+PER_ROW = ("accuracy", "nll", "brier", "confidence")
+SCALED = ("nll", "ece", "ece_mass", "brier")
+
+
+class DamagedPredictions(ValueError):
+    """Bytes that are not kept predictions, or no longer."""
+
+
+@dataclass(frozen=True, eq=False)
+class SplitPredictions:
+    """What the model said of the rows of one split.
+
+    Attributes:
+        num_labels: number of classes.
+        classes: (rows, kept) class numbers. Up to ten classes all of them, likeliest first; of more the eight likeliest
+            and at last the label's where it is none of these, else the ninth.
+        below: (rows, kept - 1) float16, how far the log-probability of ``classes[:, 1:]`` lies below the likeliest's.
+            Of more than ten classes one more column: how far the mean probability of the classes not kept lies below.
+        place: (rows,) where the label stands in ``classes``: 0 where the model is right.
+        rows: (rows,) rising numbers that name the rows: their places among all rows they were drawn from, in the order
+            of content digests.
+        tail: (num_labels - kept,) float16, of more than ten classes: how far the classes not kept, likeliest first, lie
+            below their mean probability, on average over the rows. Their sum alone would not tell what a temperature
+            makes of them.
+        total: number of rows they were drawn from.
+        among: checksum of those, as in :func:`mixlib.corpora.card`.
+    """
+
+    num_labels: int
+    classes: np.ndarray
+    below: np.ndarray
+    place: np.ndarray
+    rows: np.ndarray
+    tail: np.ndarray
+    total: int
+    among: str
+
+    def __post_init__(self) -> None:
+        rows, kept = self.classes.shape
+        shared = self.num_labels > ALL_UP_TO
+        wanted = {
+            "below": (rows, kept - 1 + shared), "place": (rows,), "rows": (rows,), "tail": (self.num_labels - kept,)
+        }  # fmt: skip
+        if kept != (LIKELIEST + 1 if shared else self.num_labels) or not rows:
+            raise ValueError(f"{rows} rows with {kept} of {self.num_labels} classes are not what is kept")
+        for name, shape in wanted.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"{name} has the shape {getattr(self, name).shape}, not {shape}")
+        ordered = np.sort(self.classes, 1)
+        if ordered[:, -1].max() >= self.num_labels or (ordered[:, 1:] == ordered[:, :-1]).any():
+            raise ValueError(f"the classes of a row must be different numbers below {self.num_labels}")
+        if not np.isfinite(self.tail).all():
+            raise ValueError("the tail has numbers that are not finite")
+        if self.place.max() >= kept or not (np.isfinite(self.below) & (self.below >= 0)).all():
+            raise ValueError("labels that are no kept class, or a class likelier than the likeliest")
+        if (np.diff(self.rows) <= 0).any() or self.rows[-1] >= self.total:
+            raise ValueError(f"the numbers of the rows must rise and stay below {self.total}")
+
+    @classmethod
+    def from_logits(
+        cls, logits: Any, labels: Any, digests: Sequence[bytes], drawn_from: Sequence[bytes] | None = None
+    ) -> SplitPredictions:
+        """See :meth:`Predictions.from_logits`."""
+        logits, labels = np.asarray(logits, np.float64), np.asarray(labels, np.int64)
+        if logits.ndim != 2 or logits.shape[1] < 2 or not len(logits) == len(labels) == len(digests):
+            raise ValueError(
+                "predictions need logits (rows, num_labels), and a label and a content digest of each row; got logits "
+                f"of shape {logits.shape}, {len(labels)} labels and {len(digests)} digests"
+            )
+        num_labels = logits.shape[1]
+        if not np.isfinite(logits).all():
+            raise ValueError(f"the logits of row {np.isfinite(logits).all(1).argmin()} are not finite")
+        if len(wrong := np.flatnonzero((labels < 0) | (labels >= num_labels))):
+            raise ValueError(f"row {wrong[0]} has the label {labels[wrong[0]]}, but there are {num_labels} classes")
+        whole = sorted(digests if drawn_from is None else drawn_from)
+        number = {digest: i for i, digest in enumerate(whole)}
+        if len(number) < len(whole) or len(set(digests)) < len(digests) or not set(digests) <= set(number):
+            raise ValueError("each row needs a content digest of its own, one of those it was drawn from")
+        rows = np.array([number[digest] for digest in digests])
+        order = rows.argsort()
+        logits, labels = logits[order], labels[order]
+
+        exact = logits.max(1, keepdims=True) - logits
+        below, tail = _half(exact), np.zeros(0, np.float16)
+        classes = below.argsort(1, kind="stable")  # of what is kept, so that reading it back sorts alike
+        kept = classes
+        if num_labels > ALL_UP_TO:
+            classes = classes[:, : LIKELIEST + 1]
+            missing = ~(classes == labels[:, None]).any(1)
+            classes[missing, -1] = labels[missing]
+            others = exact.copy()
+            np.put_along_axis(others, classes, np.inf, 1)
+            others = np.sort(others, 1)[:, : num_labels - LIKELIEST - 1]
+            mean = _log_mean(others)
+            tail = (others - mean).mean(0).clip(-HALF.max, HALF.max).astype(np.float16)
+            below = np.hstack([below, _half(mean)])
+            kept = np.pad(classes, ((0, 0), (0, 1)), constant_values=num_labels)
+        return cls(
+            num_labels=num_labels,
+            classes=classes.astype(_numbers(num_labels)),
+            below=np.take_along_axis(below, kept[:, 1:], 1),
+            place=(classes == labels[:, None]).argmax(1).astype(np.uint8),
+            rows=rows[order],
+            tail=tail,
+            total=len(whole),
+            among=blake2b(b"".join(whole), digest_size=16).hexdigest(),
+        )
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """The label of each row, (rows,)."""
+        return np.take_along_axis(self.classes, self.place[:, None].astype(np.int64), 1)[:, 0].astype(np.int64)
+
+    @cached_property
+    def log_probs(self) -> np.ndarray:
+        """Log-probabilities (rows, num_labels); classes that were not kept share their part as ``tail`` has it."""
+        classes, rows = self.classes.astype(np.int64), len(self.classes)
+        below = np.zeros((rows, self.num_labels))
+        np.put_along_axis(below, classes[:, 1:], self.below[:, : classes.shape[1] - 1], 1)
+        if len(self.tail):
+            others = np.ones(below.shape, bool)
+            np.put_along_axis(others, classes, False, 1)
+            tail = self.tail.astype(np.float64)
+            spread = self.below[:, -1:] + tail - _log_mean(tail)
+            below[others] = spread.clip(HALF.smallest_subnormal).ravel()  # never likelier than the likeliest
+        return metrics.scaled(-below, 1.0).numpy()
+
+    def metrics(self, temperature: float = 1.0) -> dict[str, Any]:
+        """Of the rows together, as in :func:`mixlib.metrics.evaluate`."""
+        return metrics.evaluate(metrics.scaled(self.log_probs, temperature), self.labels)
+
+    def per_row(self, metric: str, temperature: float = 1.0) -> np.ndarray:
+        """``accuracy`` (1 where right), ``nll``, ``brier``, or ``confidence`` of each row, (rows,).
+
+        Raises:
+            ValueError: unknown metric.
+        """
+        if metric not in PER_ROW:
+            raise ValueError(f"unknown metric {metric!r} of a row; choose one of {', '.join(PER_ROW)}")
+        log_probs = metrics.scaled(self.log_probs, temperature).numpy()
+        if metric == "accuracy":
+            return (log_probs.argmax(1) == self.labels).astype(np.float64)
+        if metric == "confidence":
+            return np.exp(log_probs.max(1))
+        own = np.take_along_axis(log_probs, self.labels[:, None], 1)[:, 0]
+        return -own if metric == "nll" else np.exp(2 * log_probs).sum(1) - 2 * np.exp(own) + 1
+
+    def take(self, chosen: np.ndarray) -> SplitPredictions:
+        """Some of the rows, by a mask or by rising places."""
+        arrays = {name: getattr(self, name)[chosen] for name in ("classes", "below", "place", "rows")}
+        return SplitPredictions(
+            num_labels=self.num_labels, tail=self.tail, total=self.total, among=self.among, **arrays
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a model said of the rows of its splits (``dev``, ``test``) at the last update."""
+
+    splits: dict[str, SplitPredictions]
+
+    def __post_init__(self) -> None:
+        if len(classes := {split.num_labels for split in self.splits.values()}) != 1:
+            raise ValueError(
+                f"predictions are of one or more splits with the same classes, got {sorted(classes)} classes"
+            )
+
+    @classmethod
+    def from_logits(
+        cls,
+        splits: Mapping[str, tuple[Any, Any, Sequence[bytes]]],
+        drawn_from: Mapping[str, Sequence[bytes]] | None = None,
+    ) -> Predictions:
+        """Keep what a model said.
+
+        Args:
+            splits: for each split the logits (rows, num_labels), the labels (rows,), and the content digest of each row
+                (:attr:`mixlib.corpora.Split.digests`), all in one order.
+            drawn_from: for a split the digests of all rows that its own were drawn from, so that rows are known again
+                in another draw. Without it two draws can be compared only where they are the same rows.
+
+        Raises:
+            ValueError: other shapes, logits that are not finite, labels that are no class, digests that are not unique.
+        """
+        whole = drawn_from or {}
+        return cls({name: SplitPredictions.from_logits(*split, whole.get(name)) for name, split in splits.items()})
+
+    def metrics(self, split: str = "test", temperature: float = 1.0) -> dict[str, Any]:
+        """Of the rows of a split together, as in :func:`mixlib.metrics.evaluate`."""
+        return self[split].metrics(temperature)
+
+    def per_row(self, metric: str, split: str = "test", temperature: float = 1.0) -> np.ndarray:
+        """See :meth:`SplitPredictions.per_row`."""
+        return self[split].per_row(metric, temperature)
+
+    @cached_property
+    def temperature(self) -> float:
+        """Fitted on the development rows (:func:`mixlib.metrics.fit_temperature`)."""
+        return metrics.fit_temperature(self["dev"].log_probs, self["dev"].labels)
+
+    def scaled_metrics(self, split: str = "test") -> dict[str, float]:
+        """``temperature``, and ``nll``, ``ece``, ``ece_mass`` and ``brier`` of a split at it; accuracy is the same."""
+        scaled = self.metrics(split, self.temperature)
+        return {"temperature": self.temperature, **{name: scaled[name] for name in SCALED}}
+
+    def __getitem__(self, split: str) -> SplitPredictions:
+        if split not in self.splits:
+            raise ValueError(f"no predictions of {split!r} rows were kept; there are {', '.join(self.splits)}")
+        return self.splits[split]
+
+    def _content(self) -> dict[str, np.ndarray]:
+        splits = self.splits.values()
+        gaps = np.concatenate([np.diff(split.rows, prepend=-1) for split in splits])  # small numbers compress well
+        about = {
+            "format": FORMAT,
+            "num_labels": next(iter(splits)).num_labels,
+            "splits": [
+                {
+                    "name": name,
+                    "rows": len(split.rows),
+                    "total": split.total,
+                    "among": split.among,
+                    "tail": split.tail.tolist(),
+                }
+                for name, split in self.splits.items()
+            ],
+        }
+        return {
+            "about": np.frombuffer(json.dumps(about).encode(), np.uint8),
+            "classes": np.concatenate([split.classes for split in splits]),
+            "below": np.concatenate([split.below for split in splits]).astype("<f2"),
+            "place": np.concatenate([split.place for split in splits]),
+            "gaps": gaps.astype(np.min_scalar_type(gaps.max())),
+        }
+
+    def to_bytes(self) -> bytes:
+        """As the content of a compressed ``.npz`` file, the same for the same predictions."""
+        file = io.BytesIO()
+        np.savez_compressed(file, **self._content())
+        return file.getvalue()
+
+    @cached_property
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits of what is kept, however it was compressed."""
+        return sha256(b"".join(part.tobytes() for part in self._content().values())).hexdigest()[:16]
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Predictions:
+        """Read what :meth:`to_bytes` wrote.
+
+        Raises:
+            DamagedPredictions: it is cut short, changed, or something else.
+        """
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as file:
+                parts = {name: file[name] for name in ("about", "classes", "below", "place", "gaps")}
+            about = json.loads(parts.pop("about").tobytes())
+            if about["format"] != FORMAT:
+                raise ValueError(f"format {about['format']!r}; this version reads {FORMAT}")
+            ends = np.cumsum([split["rows"] for split in about["splits"]])
+            if any(len(part) != ends[-1] for part in parts.values()):
+                raise ValueError(f"{ends[-1]} rows are announced, {[len(part) for part in parts.values()]} are there")
+            splits = {}
+            for split, end in zip(about["splits"], ends, strict=True):
+                own = {name: part[end - split["rows"] : end] for name, part in parts.items()}
+                splits[split["name"]] = SplitPredictions(
+                    num_labels=about["num_labels"],
+                    rows=np.cumsum(own.pop("gaps"), dtype=np.int64) - 1,
+                    tail=np.array(split["tail"], np.float16),
+                    total=split["total"],
+                    among=split["among"],
+                    **own,
+                )
+            return cls(splits)
+        except Exception as error:  # zip, zlib, json and numpy raise many kinds
+            raise DamagedPredictions(f"not kept predictions ({type(error).__name__}: {error})") from error
+
+
+def in_common(predictions: Sequence[Predictions], split: str = "test") -> list[SplitPredictions]:
+    """Of each run the rows that all of them have, in the same order: for comparisons row by row.
+
+    Raises:
+        ValueError: rows of different data, or none in common.
+    """
+    found = [each[split] for each in predictions]
+    if len({(each.among, each.num_labels) for each in found}) != 1:
+        raise ValueError(
+            f"the {split} rows were drawn from different ones ({', '.join(sorted({each.among for each in found}))}), "
+            "so that none can be known again: compare runs on the same data, and give drawn_from where draws differ"
+        )
+    rows = reduce(np.intersect1d, [each.rows for each in found])
+    if not len(rows):
+        raise ValueError(f"the {len(found)} runs have no {split} row in common")
+    return [each.take(np.isin(each.rows, rows)) for each in found]
+
+
+def ensemble(predictions: Sequence[Predictions], split: str = "test") -> tuple[np.ndarray, np.ndarray]:
+    """The mean of the probabilities of several runs (Lakshminarayanan et al. 2017), on the rows that all of them have.
+
+    Returns:
+        Probabilities (rows, num_labels) and labels (rows,); their logarithms can go to :func:`mixlib.metrics.evaluate`.
+
+    Raises what :func:`in_common` raises.
+    """
+    members = in_common(predictions, split)
+    return np.mean([np.exp(member.log_probs) for member in members], axis=0), members[0].labels
+
+
+def _half(values: np.ndarray) -> np.ndarray:
+    """As float16, between 0 and its largest number, and above 0 where the value is, so that no tie comes into being."""
+    half = values.clip(0, float(HALF.max)).astype(np.float16)
+    return np.where((values > 0) & (half == 0), HALF.smallest_subnormal, half)
+
+
+def _log_mean(below: np.ndarray) -> np.ndarray:
+    """How far the mean probability lies below the same 0, (..., 1)."""
+    return np.log(below.shape[-1]) - logsumexp(-below, axis=-1, keepdims=True)
+
+
+def _numbers(num_labels: int) -> type:
+    return np.uint8 if num_labels <= 256 else np.uint16
