@@ -14,7 +14,7 @@ from typing import Any
 
 from mixlib import paths
 from mixlib.runs import RunRecord, RunSpec
-from mixlib.store import Record, Spec, Store
+from mixlib.store import DamagedRecord, Record, Spec, Store
 
 BESIDE = (".failed", ".damaged", ".lock", ".tmp", ".safetensors")  # what a store keeps beside records, uncommitted
 NAMED = 5  # of a kind, before they are only counted
@@ -52,7 +52,7 @@ def check(folder: Path | None = None) -> Findings:
     runs = {path: record for path, record in found.items() if isinstance(record, RunRecord)}
     faults = [
         *left_out.items(), *_misplaced(found, store), *_measured(runs), *_draws(runs), *_stages(runs),
-        *_precisions(found), *_strays(store),
+        *_precisions(found), *_predictions(runs, store), *_strays(store),
     ]  # fmt: skip
     notes = [*_unfinished(runs), *_codes(found), *_digests(found), *_failures(store)]
     return Findings(len(found), sorted(faults), notes)
@@ -119,11 +119,27 @@ def _precisions(found: Records) -> Faults:
         yield from _odd_ones({path: used[path] for path in group}, "was made in another precision than its cell")
 
 
+def _predictions(runs: Mapping[Path, RunRecord], store: Store) -> Faults:
+    """What was kept of a run's examples is there, and gives the metrics of the record."""
+    for path, record in runs.items():
+        if "predictions" not in record.data:
+            continue
+        try:
+            accuracy = store.predictions(record).per_row("accuracy").mean()
+        except (OSError, DamagedRecord) as error:
+            yield path, f"what the run said of its examples cannot be read: {error}"
+            continue
+        if abs(accuracy - record.last["accuracy"]) > 1e-5:
+            yield path, f"its last accuracy is {record.last['accuracy']}, that of its kept predictions {accuracy:.6f}"
+
+
 def _strays(store: Store) -> Faults:
     """Nothing but records and what belongs to them."""
     for path in store.folder.rglob("*"):
-        if path.is_file() and path.suffix not in (".json", *BESIDE):
+        if path.is_file() and path.suffix not in (".json", ".npz", *BESIDE):
             yield path, "is no record, nor what a store keeps beside records"
+        if path.suffix == ".npz" and not path.with_suffix(".json").exists():
+            yield path, "has no record beside it"
 
 
 def _grouped(found: Records, key: Callable[[Any], Any]) -> dict[Any, list[Path]]:

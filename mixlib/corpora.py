@@ -307,6 +307,7 @@ class Sample:
 
     Attributes:
         digests: of each example's content, by split and in its order.
+        drawn_from: the digests of all rows that ``dev`` and ``test`` were drawn from.
         checksums: of each split's examples, whatever their order.
         source: where they were read.
     """
@@ -315,6 +316,7 @@ class Sample:
     dev: pd.DataFrame
     test: pd.DataFrame
     digests: dict[str, list[bytes]]
+    drawn_from: dict[str, tuple[bytes, ...]]
     checksums: dict[str, str]
     source: str
 
@@ -380,7 +382,8 @@ def sample(
         drawn[role] = split.rows.iloc[chosen].reset_index(drop=True)
         digests[role] = [split.digests[i] for i in chosen]
         checksums[role] = blake2b(b"".join(sorted(digests[role])), digest_size=16).hexdigest()
-    return Sample(**drawn, digests=digests, checksums=checksums, source=test.source)
+    drawn_from = {"dev": dev.digests, "test": test.digests}
+    return Sample(**drawn, digests=digests, drawn_from=drawn_from, checksums=checksums, source=test.source)
 
 
 def with_label_noise(rows: pd.DataFrame, share: float, num_labels: int, seed: int) -> pd.DataFrame:

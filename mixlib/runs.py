@@ -8,11 +8,14 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from mixlib.checkpoints import ModelName, settled
 from mixlib.machine import PRECISIONS
-from mixlib.store import Record, Spec, number
+from mixlib.store import BESIDE, Record, Spec, number
+
+if TYPE_CHECKING:
+    from mixlib.predictions import Predictions
 
 SCHEDULES = ("stated", "published")
 LOSSES_KEPT = 400  # in a record
@@ -165,6 +168,8 @@ class RunRecord(Record):
             have ``test``.
         selected: index of the evaluation that the selection rule chose.
         selected_on: ``dev`` or ``test``, the split the choice was made on; ``last`` where none was made.
+        scaled: of the test examples at the last update after temperature scaling: ``temperature`` (fitted on the
+            development examples), ``nll``, ``ece``, ``ece_mass``, ``brier``. Empty without development examples.
         reliability: reliability bins of the test split at the selected evaluation.
         train_losses: training loss of each update, of mixed rows where rows are mixed; in a run of more than
             ``LOSSES_KEPT`` updates means of several. Empty in older records.
@@ -172,8 +177,11 @@ class RunRecord(Record):
             ``total_seconds``.
         data: source and checksums of the drawn examples; ``train_rows``; ``larger_class``, the share of the most common
             class of the test examples; ``labels_changed`` by label noise; ``state``,
-            the digest of the weights that were kept; ``first_stage``, the digest of those it started from; where
-            entities were cut off by ``max_length``, the rows left out of each split.
+            the digest of the weights that were kept; ``first_stage``, the digest of those it started from;
+            ``predictions``, the digest of the file beside the record; where entities were cut off by ``max_length``,
+            the rows left out of each split.
+        predictions: what the model said of each example at the last update, where ``curve_size`` is given or the last
+            evaluation counts; ``None`` in a record that was read (see :meth:`mixlib.store.Store.predictions`).
         spec, environment, origin, started: see :class:`mixlib.store.Record`.
     """
 
@@ -186,6 +194,8 @@ class RunRecord(Record):
     timing: dict[str, float]
     data: dict[str, Any]
     train_losses: list[float] = field(default_factory=list)
+    scaled: dict[str, float] = field(default_factory=dict)
+    predictions: Predictions | None = field(default=None, compare=False, repr=False, metadata=BESIDE)
 
     def check(self) -> None:
         from mixlib import corpora, methods
@@ -216,7 +226,9 @@ class RunRecord(Record):
             number(self.timing, name, 0)
         for i in range(len(self.train_losses)):
             number(self.train_losses, i)
-        for name in ("source", "state", "first_stage"):
+        for name in self.scaled:
+            number(self.scaled, name, *RANGES.get(name, (0, math.inf)))
+        for name in ("source", "state", "first_stage", "predictions"):
             if not isinstance(self.data.get(name, ""), str):
                 raise TypeError(f"{name} of the data is no text but {self.data[name]!r}")
 

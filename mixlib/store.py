@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from hashlib import file_digest, sha256
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import safetensors.torch as safetensors
 from filelock import FileLock, Timeout
@@ -29,6 +29,9 @@ from torch import nn
 from tqdm import tqdm
 
 from mixlib import paths
+
+if TYPE_CHECKING:
+    from mixlib.predictions import Predictions
 
 TEMPORARY_KEPT = 24 * 3600  # seconds after which the temporary file of a write counts as that of a killed one
 
@@ -148,7 +151,7 @@ class Record(ABC):
 
     def to_json(self) -> str:
         """The record as text, with its key and the digest of all else."""
-        values = {"key": self.spec.key, **{f.name: getattr(self, f.name) for f in fields(self)}}
+        values = {"key": self.spec.key, **{name: getattr(self, name) for name in _written(type(self))}}
         values["spec"] = self.spec.canonical()
         values["digest"] = content_digest(values)
         return json.dumps(values, indent=1, sort_keys=True, allow_nan=False) + "\n"
@@ -166,7 +169,7 @@ class Record(ABC):
     @classmethod
     def _from_values(cls, values: dict[str, Any]) -> Self:
         try:
-            content = {name: values[name] for name in (_required(cls) | set(values)) & {f.name for f in fields(cls)}}
+            content = {name: values[name] for name in (_required(cls) | set(values)) & _written(cls)}
             key, settings = values["key"], dict(content["spec"])
             unknown = set(values) - {"key", *content} | set(settings) - {f.name for f in fields(cls.spec_type)}
             if unknown:
@@ -181,6 +184,13 @@ class Record(ABC):
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
             raise DamagedRecord(f"not a run record ({type(error).__name__}: {error})") from error
         return record
+
+
+BESIDE = {"beside": True}  # metadata of a field that is kept in a file of its own
+
+
+def _written(kind: type) -> set[str]:
+    return {f.name for f in fields(kind) if not f.metadata.get("beside")}
 
 
 def _required(kind: type) -> set[str]:
@@ -305,8 +315,9 @@ class Store:
     """A folder of records, one JSON file a finished run, by default the repository's ``data/results``.
 
     Several processes may use one folder at once, also from several machines that share it. Beside the records stand
-    ``.failed`` (why a run has no record), ``.json.damaged`` (what a new record took the place of), ``.safetensors``
-    (kept weights), ``.locks`` (runs under way) and ``.tmp`` (a write under way); none of them is committed.
+    ``.npz`` (what a run said of its examples), and, never committed, ``.failed`` (why a run has no record),
+    ``.json.damaged`` (what a new record took the place of), ``.safetensors`` (kept weights), ``.tmp`` and ``.locks`` (under
+    way).
 
     Args:
         folder: for runs on real data; synthetic ones go to a folder of their own that is not committed.
@@ -379,9 +390,30 @@ class Store:
             if isinstance(error, NewerRecord):
                 raise
             _set_aside(path)
+        if (predictions := getattr(record, "predictions", None)) is not None:
+            content = predictions.to_bytes()
+            write(path.with_suffix(".npz"), lambda temporary: Path(temporary).write_bytes(content))
         write(path, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
         self._failure_path(record.spec).unlink(missing_ok=True)
         return path
+
+    def predictions(self, record: Record) -> Predictions:
+        """What the model of a run said of its development and test examples at the last update.
+
+        Raises:
+            FileNotFoundError: none were kept with this record.
+            DamagedRecord: they cannot be read, or are not those that the record names.
+        """
+        from mixlib.predictions import DamagedPredictions, Predictions  # computes metrics: seconds to import
+
+        path = self.path(record.spec).with_suffix(".npz")
+        try:
+            found = Predictions.from_bytes(path.read_bytes())
+        except DamagedPredictions as error:
+            raise DamagedRecord(f"{path}: {error}; delete its record to run it again") from error
+        if found.digest != (named := record.data.get("predictions")):
+            raise DamagedRecord(f"{path}: its digest is {found.digest}, but the record beside it names {named}")
+        return found
 
     def keep(self, record: Record) -> bool:
         """Put the record of a run that was done now, unless there is one as good; returns whether it was put.

@@ -26,6 +26,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from mixlib import corpora, heads, methods, metrics, models, trimming
 from mixlib.machine import environment, machine_class
+from mixlib.predictions import Predictions
 from mixlib.runs import LOSSES_KEPT, RunFailed, RunRecord, RunSpec
 from mixlib.store import Store
 from mixlib.trainer import MixupTrainer
@@ -101,6 +102,7 @@ class Fitted:
         train: the encoded training examples.
         evaluated: the encoded ``dev`` (where there is one) and ``test`` examples, longest first.
         rows: for ``dev`` and ``test`` the digests of those examples, in the same order.
+        drawn_from: see :class:`mixlib.corpora.Sample`.
         best: the weights of the evaluation to be selected, where they may be needed after the last step.
         data: source and checksums of the examples, rows trained on and left out.
         seconds: training took, evaluation included.
@@ -111,6 +113,7 @@ class Fitted:
     train: Dataset
     evaluated: dict[str, Dataset]
     rows: dict[str, list[bytes]]
+    drawn_from: dict[str, tuple[bytes, ...]]
     best: _KeepBest | None
     data: dict[str, Any]
     seconds: float
@@ -195,7 +198,7 @@ def fit(spec: RunSpec, store: Store | None = None) -> Fitted:
         with models.quiet(), trimming.trimmed(model, met):  # a sweep has one bar
             trainer.train()
         seconds = time.perf_counter() - clock
-    return Fitted(trainer, tokenizer, train, evaluated, rows, best, found, seconds)
+    return Fitted(trainer, tokenizer, train, evaluated, rows, data.drawn_from, best, found, seconds)
 
 
 def _selected_on(spec: RunSpec, evaluated: Container[str]) -> str:
@@ -291,9 +294,12 @@ def execute(spec: RunSpec, store: Store | None = None) -> RunRecord:
     fitted = fit(spec, store)
     trainer, after_training = fitted.trainer, time.perf_counter()
     selected_on = _selected_on(spec, fitted.evaluated)
+    predictions = None
     with models.quiet():
         if spec.metric_for_best_model is None or spec.curve_size is not None:
             _score_the_last_update(fitted)
+            predictions = _predictions(fitted)
+            fitted.data["predictions"] = predictions.digest
         evaluations, losses, eval_seconds = _evaluations(trainer.state.log_history)
         selected = len(evaluations) - 1
         if selected_on != "last":
@@ -319,6 +325,8 @@ def execute(spec: RunSpec, store: Store | None = None) -> RunRecord:
         selected_on=selected_on,
         reliability=reliability,
         train_losses=losses,
+        scaled=_rounded(predictions.scaled_metrics()) if predictions and "dev" in predictions.splits else {},
+        predictions=predictions,
         timing={
             "train_seconds": round(seconds - eval_seconds, 3),
             "eval_seconds": round(eval_seconds, 3),
@@ -340,6 +348,17 @@ def _score_the_last_update(fitted: Fitted) -> None:
     rest = {name: part for name, part in fitted.evaluated.items() if f"eval_{name}_nll" not in scored}
     if rest:
         trainer.evaluate(rest)
+
+
+def _predictions(fitted: Fitted) -> Predictions:
+    """What the model of the last update said of the examples of each split."""
+    scored = fitted.trainer.scored
+    splits = {name: (*scored[f"eval_{name}"], fitted.rows[name]) for name in fitted.evaluated}
+    return Predictions.from_logits(splits, fitted.drawn_from)
+
+
+def _rounded(found: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 6) for name, value in found.items()}
 
 
 def _metrics(log: dict[str, Any], prefix: str) -> dict[str, Any]:

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from mixlib import corpora, models, training
-from mixlib.store import Store
+from mixlib.check import check
+from mixlib.predictions import in_common
+from mixlib.store import DamagedRecord, Store
 from mixlib.training import execute
 
 
@@ -80,3 +82,46 @@ def test_an_epoch_cannot_be_selected_on_a_part_of_the_test_examples(spec):
         replace(spec, dev_size=0, curve_size=8)
     with pytest.raises(ValueError, match="early stopping needs"):
         replace(spec, metric_for_best_model=None, early_stopping_patience=2)
+
+
+def test_what_the_model_said_of_each_example_is_kept_beside_the_record(long, tmp_path):
+    store, spec = Store(tmp_path), replace(long, curve_size=8)
+    record = execute(spec, store)
+    store.put(record)
+    read = store.get(spec)
+    kept = store.predictions(read)
+    assert set(kept.splits) == {"dev", "test"}
+    for split in ("dev", "test"):
+        found = kept.metrics(split)
+        for name in ("accuracy", "nll", "brier"):
+            assert found[name] == pytest.approx(record.evaluations[-1][split][name], abs=2e-3), name
+    assert read.scaled == record.scaled == {k: round(v, 6) for k, v in kept.scaled_metrics().items()}
+    assert check(tmp_path).faults == []
+
+
+def test_rows_are_the_same_in_every_method_and_known_again_in_another_draw(long):
+    first, second, other = (
+        execute(replace(long, curve_size=0, metric_for_best_model=None, **how)).predictions
+        for how in ({}, {"method": "none"}, {"seed": 4})
+    )
+    assert (first["test"].rows == second["test"].rows).all()
+    common = in_common([first, other])
+    assert 0 < len(common[0].labels) < 40
+    assert (common[0].labels == common[1].labels).all()
+
+
+def test_predictions_of_another_run_or_cut_short_are_found(long, tmp_path):
+    store, spec = Store(tmp_path), replace(long, curve_size=8)
+    for found in (spec, replace(spec, seed=4)):
+        store.put(execute(found, store))
+    path, other = (store.path(s).with_suffix(".npz") for s in (spec, replace(spec, seed=4)))
+    content = path.read_bytes()
+    path.write_bytes(other.read_bytes())
+    with pytest.raises(DamagedRecord, match="its digest is"):
+        store.predictions(store.get(spec))
+    path.write_bytes(content[:-40])
+    with pytest.raises(DamagedRecord, match="not kept predictions"):
+        store.predictions(store.get(spec))
+    assert len(check(tmp_path).faults) == 1
+    path.unlink()
+    assert "cannot be read" in check(tmp_path).faults[0][1]
