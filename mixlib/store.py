@@ -316,8 +316,8 @@ class Store:
 
     Several processes may use one folder at once, also from several machines that share it. Beside the records stand
     ``.npz`` (what a run said of its examples), and, never committed, ``.failed`` (why a run has no record),
-    ``.json.damaged`` (what a new record took the place of), ``.safetensors`` (kept weights), ``.tmp`` and ``.locks`` (under
-    way).
+    ``.json.damaged`` (what a new record took the place of), ``.safetensors`` (kept weights), ``.tmp`` (a write
+    under way) and ``.locks`` (runs under way).
 
     Args:
         folder: for runs on real data; synthetic ones go to a folder of their own that is not committed.
