@@ -323,6 +323,57 @@ def bench(as_json, lengths, only, sweep, runs, profile, model, **engine) -> None
         click.echo(f"{row['method']:18} {1000 * row['seconds']:9.1f} ms   {row['ratio']:.2f} x none{several}")
 
 
+@main.command("check-records")
+@click.argument("folder", required=False, type=click.Path(path_type=Path))
+def check_records(folder) -> None:
+    """Whether the records of FOLDER [default: the repository's] hold together. Exit code 1 and a line a fault if not.
+
+    Each record says what its run measured, nothing stands twice or at a wrong place, runs that are compared saw the
+    same rows, second stages started from the weights of their first stage, and no cell mixes precisions.
+    """
+    from mixlib import check
+
+    found = check.check(folder)
+    for path, fault in found.faults:
+        click.echo(f"{path}: {fault}")
+    for note in found.notes:
+        click.echo(note, err=bool(found.faults))
+    click.echo(f"{found.records} records, {len(found.faults) or 'no'} faults", err=bool(found.faults))
+    if found.faults:
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--synthetic", is_flag=True, help="also runs on synthetic twins, which are no results")
+def export(path, synthetic) -> None:
+    """Write all runs as one table to PATH (.parquet or .csv): a row a run, metrics as fractions and nats."""
+    from mixlib import export as tables
+
+    count, left_out = tables.export(path, synthetic=synthetic)
+    for file, reason in left_out.items():
+        click.echo(f"left out: {file}: {reason}", err=True)
+    click.echo(f"{count} runs in {path}")
+
+
+@main.command("diff-records")
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path))
+def diff_records(a, b) -> None:
+    """Which test metrics moved from A to B, two folders of records or exported tables. Exit code 1 if any did."""
+    from mixlib import export as tables
+
+    found = tables.difference(tables.load(a), tables.load(b))
+    for row in found.cells.to_dict("records"):
+        means = [f"{name} {row[name]:+.6f}" for name in tables.METRICS if row[name] != 0]
+        click.echo(f"{row['cell']}: {row['moved']} of {row['runs']} runs moved, by {row['largest']:.6f} at most")
+        click.echo(f"  mean difference: {', '.join(means) or 'none'}")
+    click.echo(f"{found.equal} runs equal to the bit, {found.moved} moved in {len(found.cells)} cells, "
+               f"{found.only_in_a} only in {a}, {found.only_in_b} only in {b}")  # fmt: skip
+    if found.moved:
+        sys.exit(1)
+
+
 @main.command()
 def cards() -> None:
     """Count the data sets in MIXLIB_DATA and write data/corpora.json, which notebook 20 reads."""

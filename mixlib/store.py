@@ -291,8 +291,10 @@ def write(path: Path, fill: Callable[[str], object]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{secrets.token_hex(8)}.tmp"
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # less what the umask takes away
+    mode = temporary.stat().st_mode
     try:
         fill(str(temporary))
+        os.chmod(temporary, mode)  # safetensors puts a file of its own there
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -330,8 +332,9 @@ class Store:
 
     def path(self, spec: Spec) -> Path:
         """Where the record of this run is, or would be; ``ValueError`` if its settings name a file elsewhere."""
-        if spec.paper in ("", ".", "..") or {"/", "\\", "\0"} & set(f"{spec.paper}{spec.name}"):
-            raise ValueError(f"{spec.paper!r} and {spec.name!r} name the file of a run: they cannot hold a slash")
+        plain = isinstance(spec.paper, str) and spec.paper not in ("", ".", "..")
+        if not plain or {"/", "\\", "\0"} & set(f"{spec.paper}{spec.name}"):
+            raise ValueError(f"a run's file is named after {spec.paper!r} and {spec.name!r}: names without a slash")
         folder = self.synthetic_folder if spec.synthetic else self.folder
         return folder / spec.paper / f"{spec.name}-{spec.seed}-{spec.key}.json"
 
