@@ -238,7 +238,7 @@ def _what_is_missing(folder: Path) -> str | None:
 def _misfit(model: torch.nn.Module, info: dict[str, Any], weights: dict[str, torch.Tensor]) -> str | None:
     """How the weights of a checkpoint differ from those of the encoder that its configuration describes."""
     inside = f"{model.base_model_prefix}."
-    parts = {name.partition(".")[0] for name in model.base_model.state_dict()} - {"pooler"}
+    parts = {name.partition(".")[0] for name in model.base_model.state_dict()}
     missing = [key for key in info["missing_keys"]
                if key.startswith(inside) and not key.startswith(f"{inside}pooler.")]  # fmt: skip
     # a checkpoint of the encoder alone has names without the prefix; an unused pooler or language model head is usual
