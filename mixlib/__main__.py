@@ -289,21 +289,26 @@ def gate() -> None:
 @click.option("--methods", "only", help="comma-separated, in place of all")
 @click.option("--sweep", is_flag=True, help="time whole runs instead: one after the other, and by --engine")
 @click.option("--runs", default=100, show_default=True, type=click.IntRange(1), help="of --sweep")
-@option_profile("smoke")
+@click.option("--tokens", type=Numbers(), default="12,16,32,64", show_default=True, help="of --sweep, beside Trainer")
+@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1), help="of --sweep, beside Trainer")
+@click.option("--profile", help="of --sweep [default: smoke; beside Trainer mini, where its data and model are here]")
 @option_model
 @option_precision
 @options_engine
-def bench(as_json, lengths, only, sweep, runs, profile, model, **engine) -> None:
+def bench(as_json, lengths, only, sweep, runs, tokens, rounds, profile, model, **engine) -> None:
     """Time a training step of each method beside a plain step on the same 32 rows.
 
-    With --sweep: what a run costs beside its training, and how many times as fast an engine does a grid of them as one
-    run after the other with one thread.
+    With --sweep: what a run costs beside its training, how many times as fast an engine does a grid of them as one run
+    after the other with one thread, and a run beside the same one by transformers' own Trainer, which scores everything
+    at each epoch.
     """
     from mixlib import bench as benchmark
     from mixlib import engines, protocols, throughput
 
     if sweep:
-        result = throughput.measure(engines.describe(**engine), runs, protocols.check_profile(profile), model)
+        grid = protocols.check_profile(profile or "smoke")
+        result = throughput.measure(engines.describe(**engine), runs, grid, model)
+        result["trainer"] = throughput.beside_trainer(tokens, rounds, profile and profile == "smoke")
         lines = [f"{result['machine']}, {result['runs']} runs of profile {result['profile']}"]
         for row in result["engines"]:
             lines += [
@@ -311,6 +316,11 @@ def bench(as_json, lengths, only, sweep, runs, profile, model, **engine) -> None
                 f"  {row['workers']} at once; started, with a first run each, in {row['start_seconds']:.1f} s",
                 f"  a run: {row['train_seconds']:.2f} s of training and evaluation, {row['beside_seconds']:.2f} beside",
             ]
+        for row in result["trainer"]:
+            lines.append(
+                f"{row['tokens']} tokens, {row['model']}: {row['seconds']:.1f} s a run, {row['ratio']:.2f} of the same "
+                f"run by transformers' Trainer ({row['rounds']} pairs, losses equal to {row['loss_difference']:.0e})"
+            )
         click.echo(json.dumps(result, indent=1) if as_json else "\n".join(lines))
         return
     result = benchmark.run(lengths, only=only.split(",") if only else None)

@@ -1,21 +1,39 @@
-"""How fast a sweep is: what a run costs beside its training, and several at once beside one after the other."""
+"""How fast a sweep is: what a run costs beside its training, several at once beside one after the other, and a run
+beside the same one by transformers' own ``Trainer``."""
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Sequence
 from dataclasses import replace
-from statistics import mean
+from statistics import mean, median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from mixlib import engines, protocols
+import torch
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    DataCollatorWithPadding,
+    Trainer,
+    TrainingArguments,
+    set_seed,
+)
+from transformers.trainer_callback import PrinterCallback
+
+from mixlib import corpora, engines, metrics, models, protocols, training
 from mixlib.engines import Engine
 from mixlib.engines.sweep import Progress, sweep
+from mixlib.garbage import cheap_collections
 from mixlib.machine import machine_class
+from mixlib.protocols.cells import RECIPE
 from mixlib.runs import RunFailed, RunSpec
 from mixlib.store import Store
 
 ONE_BY_ONE = "local cpus_per_run=1"
+TOKENS = (12, 16, 32, 64)
+ROWS = {"train_size": 48, "dev_size": 60, "curve_size": 32, "test_size": 120}  # 400, 500, 256 and 1,000 of the recipe
 
 
 def measure(
@@ -90,3 +108,136 @@ def _time_sweep(engine: Engine, description: str, grid: list[RunSpec], store: St
         "train_seconds": round(trained, 4),
         "beside_seconds": round(workers * seconds / len(grid) - trained, 4),
     }
+
+
+def beside_trainer(tokens: Sequence[int] = TOKENS, rounds: int = 3, smoke: bool | None = None) -> list[dict[str, Any]]:
+    """Time a run of the plain model as a sweep does it, beside the same run by transformers' own ``Trainer``.
+
+    It is a run of the evidence's recipe with an eighth of its rows, on one thread: IMDb reviews, which fill up any
+    length. The Trainer gets the same rows, collator, optimizer and seed; as usual it reads model and tokenizer, encodes
+    the texts, and scores all development and test examples at each epoch. Both take turns, who is first changes from
+    round to round, and a first run of each is not counted.
+
+    Args:
+        tokens: to which lengths the texts are cut.
+        rounds: runs of each.
+        smoke: the tiny model on synthetic texts, by default only where MiniLM or IMDb is not to be had.
+
+    Returns:
+        for each length ``tokens``, ``model``, ``rounds``, the median ``seconds`` of our runs and ``trainer_seconds`` of
+        the others, ``ratio``, the median over the rounds of ours divided by the other's, and ``loss_difference``, the
+        largest between their training losses.
+    """
+    if rounds < 1 or not tokens or min(tokens) < 4:
+        raise ValueError(f"at least one round and lengths of at least 4 tokens are needed, got {rounds} and {tokens}")
+    if smoke is None:
+        smoke = not _real_data()
+    own = {"model": models.TINY, "synthetic": True, "dev_size": 40} if smoke else {"model": models.MINILM}
+    run = RunSpec(paper="common", dataset="imdb", method="none", seed=10**6, num_train_epochs=6, **RECIPE | ROWS | own)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return [_beside_trainer(replace(run, max_length=n), rounds) for n in tokens]
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _real_data() -> bool:
+    try:
+        models.pretrained(models.MINILM)
+        return all(len(corpora.load_split("imdb", split).rows) for split in ("train", "test"))
+    except (models.ModelUnavailable, corpora.DataUnavailable):
+        return False
+
+
+def _beside_trainer(spec: RunSpec, rounds: int) -> dict[str, Any]:
+    seconds: dict[Any, list[float]] = {_by_sweep: [], _by_trainer: []}
+    losses = {}
+    for way in seconds:
+        way(spec.trial(1))
+    for i in range(rounds):
+        for way in list(seconds)[:: (-1) ** i]:
+            start = time.perf_counter()
+            losses[way] = way(spec)
+            seconds[way].append(time.perf_counter() - start)
+    ours, theirs = seconds.values()
+    return {
+        "tokens": spec.max_length,
+        "model": spec.model,
+        "rounds": rounds,
+        "seconds": round(median(ours), 3),
+        "trainer_seconds": round(median(theirs), 3),
+        "ratio": round(median(a / b for a, b in zip(ours, theirs, strict=True)), 3),
+        "loss_difference": max(abs(a - b) for a, b in zip(losses[_by_sweep], losses[_by_trainer], strict=True)),
+    }
+
+
+def _by_sweep(spec: RunSpec) -> list[float]:
+    with TemporaryDirectory(prefix="mixlib-bench-") as folder, cheap_collections():
+        return training.execute(spec, Store(folder)).train_losses
+
+
+class _SameNoise(Trainer):
+    """Takes as many numbers as our run from the stream that dropout draws from: every pass over rows takes one."""
+
+    def __init__(self, eval_epochs: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.eval_epochs = eval_epochs
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        ours_scores_too = round(self.state.epoch) % self.eval_epochs == 0
+        with torch.random.fork_rng(devices=[], enabled=not ours_scores_too):
+            return super().evaluate(*args, **kwargs)
+
+
+def _by_trainer(spec: RunSpec) -> list[float]:
+    """The training losses of the run, done as anybody does it without this library."""
+    corpus = corpora.get(spec.dataset)
+    data = corpora.sample(
+        spec.dataset, spec.seed, spec.train_size, spec.dev_size, spec.test_size, synthetic_twin=spec.synthetic
+    )
+    set_seed(spec.seed)
+    with models.quiet(), TemporaryDirectory(prefix="mixlib-bench-") as folder:
+        if spec.model == models.TINY:  # it has no file
+            model, tokenizer = models.load(spec.model, corpus.num_labels)
+        else:
+            place = models.find(spec.model)
+            tokenizer = AutoTokenizer.from_pretrained(place)
+            model = AutoModelForSequenceClassification.from_pretrained(place, num_labels=corpus.num_labels)
+        train, dev, test = (
+            corpora.encode(rows, tokenizer, spec.max_length).remove_columns("row")
+            for rows in (data.train, data.dev, data.test)
+        )
+        updates = spec.max_steps or spec.num_train_epochs * math.ceil(len(train) / spec.batch_size)
+        trainer = _SameNoise(
+            spec.eval_epochs,
+            model=model,
+            args=TrainingArguments(
+                output_dir=folder,
+                seed=spec.seed,
+                num_train_epochs=spec.num_train_epochs,
+                max_steps=spec.max_steps or -1,
+                per_device_train_batch_size=spec.batch_size,
+                per_device_eval_batch_size=training.EVAL_ROWS["cuda" if torch.cuda.is_available() else "cpu"],
+                learning_rate=spec.learning_rate,
+                lr_scheduler_type=spec.lr_scheduler_type,
+                warmup_steps=math.ceil(spec.warmup_ratio * updates),
+                weight_decay=spec.weight_decay,
+                max_grad_norm=spec.max_grad_norm,
+                optim="adamw_torch_fused",
+                eval_strategy="epoch",
+                save_strategy="no",
+                logging_steps=1,
+                dataloader_pin_memory=torch.cuda.is_available(),
+                report_to=[],
+                disable_tqdm=True,
+            ),
+            train_dataset=train,
+            eval_dataset={"dev": dev, "test": test},
+            processing_class=tokenizer,
+            data_collator=DataCollatorWithPadding(tokenizer),
+            compute_metrics=lambda found: metrics.evaluate(found.predictions, found.label_ids),
+        )
+        trainer.pop_callback(PrinterCallback)
+        trainer.train()
+    return [log["loss"] for log in trainer.state.log_history if "loss" in log]

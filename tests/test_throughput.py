@@ -2,13 +2,16 @@ import json
 
 import pytest
 from click.testing import CliRunner
+from transformers import Trainer
 
 from mixlib import throughput
 from mixlib.__main__ import main
+from mixlib.trainer import MixupTrainer
 
 
 def test_a_sweep_is_timed_beside_one_run_after_the_other():
-    result = CliRunner().invoke(main, ["bench", "--sweep", "--runs", "4", "--time-limit", "300", "--json"])
+    asked = ["--runs", "4", "--time-limit", "300", "--profile", "smoke", "--tokens", "12,40", "--rounds", "2"]
+    result = CliRunner().invoke(main, ["bench", "--sweep", *asked, "--json"])
     assert result.exit_code == 0, result.output
     measured = json.loads(result.stdout)
     assert (measured["runs"], measured["profile"]) == (4, "smoke")
@@ -20,6 +23,41 @@ def test_a_sweep_is_timed_beside_one_run_after_the_other():
         assert row["workers"] == 1
         assert 0 < row["train_seconds"] < row["seconds"] / 4
         assert row["beside_seconds"] == pytest.approx(row["seconds"] / 4 - row["train_seconds"], abs=0.01)
+    assert [row["tokens"] for row in measured["trainer"]] == [12, 40]
+    for row in measured["trainer"]:
+        assert (row["model"], row["rounds"]) == ("tiny", 2)
+        assert row["ratio"] > 0
+        assert row["seconds"] > 0
+        assert row["loss_difference"] <= 1e-6
+
+
+def test_the_trainer_does_the_same_updates_and_scores_more(monkeypatch):
+    scored = {"ours": 0, "theirs": 0}
+
+    def counted(who, evaluation_loop):
+        def count(trainer, loader, *args, **kwargs):
+            scored[who] += len(loader.dataset)
+            return evaluation_loop(trainer, loader, *args, **kwargs)
+
+        return count
+
+    monkeypatch.setattr(MixupTrainer, "evaluation_loop", counted("ours", MixupTrainer.evaluation_loop), raising=False)
+    theirs = counted("theirs", Trainer.evaluation_loop)
+    monkeypatch.setattr(throughput._SameNoise, "evaluation_loop", theirs, raising=False)
+    (row,) = throughput.beside_trainer([16], rounds=1, smoke=True)
+    dev, curve, test, trial = 40, 32, 120, 1
+    assert scored["theirs"] == (6 + trial) * (dev + test)
+    once = (3 + trial) * (dev + curve) + (1 + trial) * test
+    assert scored["ours"] in (once, once + test)  # the selected evaluation may be the last
+    assert row["loss_difference"] <= 1e-6
+
+
+def test_without_real_data_the_tiny_model_runs(monkeypatch, no_data):
+    monkeypatch.setattr(throughput, "_beside_trainer", lambda spec, rounds: spec)
+    (spec,) = throughput.beside_trainer([16])
+    assert (spec.model, spec.synthetic, spec.max_length) == ("tiny", True, 16)
+    with pytest.raises(ValueError, match=r"at least 4 tokens are needed, got 3 and \[2\]"):
+        throughput.beside_trainer([2])
 
 
 def test_the_grid_is_taken_from_all_artefacts():
