@@ -9,6 +9,7 @@ from transformers.trainer_pt_utils import LabelSmoother
 
 from mixlib import eda, methods, models, spans
 from mixlib.methods.base import inputs_of, plain_loss
+from mixlib.mixing import Criterion
 from tests.test_spans import SPECIAL
 
 SEP, PIECES = 2, range(50, 80)  # ids of SPECIAL's vocabulary: words from 5 on, of which these go on with a word
@@ -67,6 +68,21 @@ def test_label_smoothing_is_that_of_transformers_and_of_the_formula(epsilon, tin
     log_probs = output.logits.log_softmax(1)
     own = -log_probs[torch.arange(6), batch["labels"]]
     assert loss.item() == pytest.approx(((1 - epsilon) * own - epsilon * log_probs.mean(1)).mean().item(), rel=1e-6)
+
+
+@pytest.mark.parametrize(("name", "smoothing"), [("label_smoothing", 0.1 + 0.2 - 0.02), ("eda", 0.2)])
+def test_class_weights_and_smoothing_of_the_training_apply(name, smoothing, tiny, batch):
+    model, tokenizer = tiny
+    method = methods.get(name)
+    method.prepare(model, tokenizer)
+    weights = torch.tensor([1.0, 2.0, 5.0])
+    method.criterion = Criterion(0.2, weights)
+    method.seed_step(0, 0)
+    changed = method.augment(inputs_of(batch)) if name == "eda" else inputs_of(batch)
+    method.seed_step(0, 0)
+    (loss,) = method.losses(model, batch)
+    expected = F.cross_entropy(model(**changed).logits, batch["labels"], weight=weights, label_smoothing=smoothing)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
 
 
 def test_without_smoothing_or_change_the_loss_is_the_plain_one_bit_for_bit(tiny, batch):

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixlib import eda, spans
-from mixlib.methods.base import Batch, Method, check_count, inputs_of, plain_loss
+from mixlib.methods.base import Batch, Method, check_count, inputs_of
+from mixlib.mixing import mixed_cross_entropy
 from mixlib.spans import SpecialTokens
 
 
@@ -39,7 +39,9 @@ class LabelSmoothing(Method):
 
     def losses(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
         logits = model(**inputs_of(batch)).logits
-        yield F.cross_entropy(logits, batch["labels"], label_smoothing=self.epsilon, reduction="none").mean()
+        epsilon, more = self.epsilon, self.criterion.smoothing  # what the trainer smooths is smoothed again
+        criterion = self.criterion._replace(smoothing=epsilon + more - epsilon * more)
+        yield mixed_cross_entropy(logits, batch["labels"], **criterion._asdict())
 
 
 @dataclass(kw_only=True)
@@ -108,4 +110,4 @@ class EDA(Method):
 
     def losses(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
         changed = self.augment(inputs_of(batch)) if self.alpha else inputs_of(batch)
-        yield plain_loss(model, {**changed, "labels": batch["labels"]})
+        yield self.plain_loss(model, {**changed, "labels": batch["labels"]})
