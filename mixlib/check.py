@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mixlib import paths
+from mixlib.checkpoints import base_name
 from mixlib.runs import RunRecord, RunSpec
 from mixlib.store import DamagedRecord, Record, Spec, Store
 
@@ -51,7 +52,7 @@ def check(folder: Path | None = None) -> Findings:
     found, left_out = store.contents()
     runs = {path: record for path, record in found.items() if isinstance(record, RunRecord)}
     faults = [
-        *left_out.items(), *_misplaced(found, store), *_measured(runs), *_draws(runs), *_stages(runs),
+        *left_out.items(), *_misplaced(found, store), *_measured(runs), *_draws(runs), *_models(runs), *_stages(runs),
         *_precisions(found), *_predictions(runs, store), *_strays(store),
     ]  # fmt: skip
     notes = [*_unfinished(runs), *_codes(found), *_digests(found), *_failures(store)]
@@ -92,6 +93,13 @@ def _draws(runs: Mapping[Path, RunRecord]) -> Faults:
             drawn = {path: runs[path].data.get(split) for path in group}
             yield from ((path, f"names no checksum of its {split} rows") for path in group if drawn[path] is None)
             yield from _odd_ones(drawn, f"drew other {split} rows than runs of the same data set, sizes and seed")
+
+
+def _models(runs: Mapping[Path, RunRecord]) -> Faults:
+    """A model of one name is the same model everywhere."""
+    for group in _grouped(runs, lambda record: base_name(record.spec.model)).values():
+        used = {path: runs[path].data.get("model") for path in group}
+        yield from _odd_ones(used, "started from other pretrained weights than runs of the same model")
 
 
 def _stages(runs: Mapping[Path, RunRecord]) -> Faults:

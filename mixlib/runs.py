@@ -175,11 +175,11 @@ class RunRecord(Record):
             ``LOSSES_KEPT`` updates means of several. Empty in older records.
         timing: ``train_seconds`` (without evaluation), ``eval_seconds``, ``steps``, ``seconds_per_step``,
             ``total_seconds``.
-        data: source and checksums of the drawn examples; ``train_rows``; ``larger_class``, the share of the most common
-            class of the test examples; ``labels_changed`` by label noise; ``state``,
-            the digest of the weights that were kept; ``first_stage``, the digest of those it started from;
-            ``predictions``, the digest of the file beside the record; where entities were cut off by ``max_length``,
-            the rows left out of each split.
+        data: source and checksums of the drawn examples; ``model``, the digest of the pretrained one; ``train_rows``;
+            ``larger_class``, the share of the most common class of the test examples; ``labels_changed`` by label
+            noise; ``state``, the digest of the weights that were kept; ``first_stage``, the digest of those it started
+            from; ``predictions``, the digest of the file beside the record; where entities were cut off by
+            ``max_length``, the rows left out of each split.
         predictions: what the model said of each example at the last update, where ``curve_size`` is given or the last
             evaluation counts; ``None`` in a record that was read (see :meth:`mixlib.store.Store.predictions`).
         spec, environment, origin, started: see :class:`mixlib.store.Record`.
@@ -228,7 +228,7 @@ class RunRecord(Record):
             number(self.train_losses, i)
         for name in self.scaled:
             number(self.scaled, name, *RANGES.get(name, (0, math.inf)))
-        for name in ("source", "state", "first_stage", "predictions"):
+        for name in ("source", "model", "state", "first_stage", "predictions"):
             if not isinstance(self.data.get(name, ""), str):
                 raise TypeError(f"{name} of the data is no text but {self.data[name]!r}")
 

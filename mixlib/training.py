@@ -145,7 +145,7 @@ def fit(spec: RunSpec, store: Store | None = None) -> Fitted:
     head = heads.of_method(spec.head, spec.method)
     model = models.classifier(spec.model, corpus.num_labels, spec.dropout, head)
     tokenizer = models.pretrained(models.base_name(spec.model)).tokenizer
-    found = {"source": data.source, **data.checksums}
+    found = {"source": data.source, **data.checksums, "model": models.weights_digest(spec.model)}
     if spec.first_stage is not None:
         found["first_stage"] = _first_stage(spec.first_stage, model, store or Store())
 

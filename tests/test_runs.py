@@ -36,7 +36,7 @@ def test_a_record_has_every_evaluation_of_every_split(finished):
     assert sum(finished.reliability["rows"]) == 32
     assert finished.reliability["rows"] != [0] * 15
     assert finished.timing["steps"] == 4
-    assert set(finished.data) == {"source", "train", "dev", "test", "train_rows", "larger_class"}
+    assert set(finished.data) == {"source", "train", "dev", "test", "train_rows", "larger_class", "model"}
     assert {"torch", "transformers", "device", "threads", "precision", "code"} <= set(finished.environment)
 
 
