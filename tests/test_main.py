@@ -131,6 +131,15 @@ def test_errors_are_one_message(arguments, message, store_folder, no_data):
     assert not store_folder.exists()
 
 
+@pytest.mark.parametrize("command", [(), *((name,) for name in main.commands)])
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_every_command_explains_itself(command, flag):
+    result = run(*command, flag)
+    assert result.exit_code == 0
+    assert result.output.startswith("Usage: ")
+    assert "Error" not in result.output
+
+
 def test_a_run_that_cannot_have_its_data_says_so(store_folder, no_data):
     result = run("run", "calibration-table2", "--limit", "1")
     assert result.exit_code == 1

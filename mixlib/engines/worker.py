@@ -99,13 +99,16 @@ class Worker:
             if wanted not in self._has or self._has[wanted] != origin:
                 self._receive(wanted, reference)
                 self._has[wanted] = origin
+        return self._attempt(spec, start and (start[0], ray.get(start[1])))
+
+    def _attempt(self, spec: Spec, start: tuple[Record, np.ndarray] | None) -> Outcome:
         kept = self._store.state_path(spec)
         received: list[Path] = []
         try:
             if start is not None:
                 record, weights = start
                 received = [self._store.path(record.spec), self._store.state_path(record.spec)]
-                self._store.put_state_bytes(record.spec, ray.get(weights))
+                self._store.put_state_bytes(record.spec, weights)
                 self._store.put(record)
             outcome = attempt(spec, self._store)
             return replace(outcome, weights=np.fromfile(kept, np.uint8)) if kept.exists() else outcome

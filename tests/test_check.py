@@ -1,0 +1,156 @@
+"""The check of a folder of records: the committed one has no fault, and each kind of fault is found."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from click.testing import CliRunner
+
+from mixlib import check, paths
+from mixlib.__main__ import main
+from mixlib.runs import RunRecord, RunSpec
+from mixlib.store import Store
+from tests import fabricate
+
+SPEC = RunSpec(
+    paper="amplify", dataset="rte", method="none", seed=0, model="tiny", train_size=64, dev_size=0, test_size=100
+)
+FIRST = replace(SPEC, paper="ssmix", keep_state=True)
+SECOND = replace(SPEC, paper="ssmix", method="ssmix", first_stage=FIRST)
+
+
+def made(spec: RunSpec, numbers: dict | None = None, **data: str) -> RunRecord:
+    """A record whose parts fit each other: 100 test rows, 70 of them right."""
+    record = fabricate.record(spec, **(numbers or {"losses": [0.5, 0.5], "accuracy": 0.7, "ece": 0.115}))
+    seeded = {split: f"{split} rows of seed {spec.seed}" for split in ("train", "dev", "test")}
+    data = {"source": "MIXLIB_DATA", **seeded, **({"state": "w0"} if spec.keep_state else {}), **data}
+    return replace(record, data=data, environment={"precision": "fp32", "code": "0.1.0+a"})
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Two methods with three seeds each, and a first and a second stage."""
+    store = Store(tmp_path)
+    for method in ("none", "tmix"):
+        for seed in (0, 1, 2):
+            store.put(made(replace(SPEC, method=method, seed=seed)))
+    store.put(made(FIRST))
+    store.put(made(SECOND, first_stage="w0"))
+    return store
+
+
+def faults(store: Store) -> dict[str, str]:
+    return {path.name: fault for path, fault in check.check(store.folder).faults}
+
+
+def test_the_committed_records_hold_together():
+    found = check.check(paths.ROOT / "data" / "results")
+    assert found.faults == []
+    assert found.records > 2000
+
+
+def test_a_sound_folder_has_no_fault_and_nothing_to_say(store):
+    assert check.check(store.folder) == check.Findings(8, [], ["1 version of the code made the records (0.1.0+a 8)"])
+
+
+def test_each_kind_of_fault_is_found(store):
+    spec = replace(SPEC, method="tmix", seed=1)
+    record = made(spec)
+    numbers = {"losses": [0.5, 0.5], "accuracy": 0.7, "ece": 0.115}
+    bins = {"rows": [90], "confidence": [63.0 + 90 * 0.115], "correct": [63]}
+    undrawn = {name: value for name, value in record.data.items() if name != "dev"}
+    wrong = [
+        (made(spec, test="others"), "drew other test rows than runs of the same data set, sizes and seed: others"),
+        (made(spec, train="others"), "drew other train rows"),
+        (replace(record, data=undrawn), "names no checksum of its dev rows"),
+        (replace(record, environment={"precision": "bf16"}), "was made in another precision than its cell: bf16"),
+        (replace(record, timing=record.timing | {"steps": 9}), "its last evaluation is at step 2, but it took 9"),
+        (made(spec, numbers | {"accuracy": 0.71}), "its accuracy is 0.71, but that of its reliability bins is 0.70"),
+        (made(spec, numbers | {"ece": 0.1}), "its ece is 0.1, but that of its reliability bins is 0.115000"),
+        (replace(record, reliability=bins), "its reliability bins hold 90 rows, but 100 test rows were drawn"),
+    ]
+    for broken, fault in wrong:
+        store.put(broken)
+        assert [name for name, found in faults(store).items() if fault in found] == [store.path(spec).name], fault
+        assert len(faults(store)) == 1
+        store.put(record)
+    assert faults(store) == {}
+
+
+def test_faults_of_files_are_found(store):
+    (store.folder / "amplify" / "notes.txt").write_text("x")
+    path = store.path(SPEC)
+    (store.folder / "elsewhere").mkdir()
+    (store.folder / "elsewhere" / path.name).write_bytes(path.read_bytes())
+    moved = store.path(replace(SPEC, seed=1))
+    moved = moved.rename(store.folder / "elsewhere" / moved.name)
+    renamed = store.path(replace(SPEC, method="tmix"))
+    renamed = renamed.rename(renamed.with_name("rte-tmix-7-0123456789abcdef.json"))
+    edited = store.path(replace(SPEC, method="tmix", seed=1))
+    edited.write_text(edited.read_text().replace('"nll": 0.5', '"nll": 0.4'))
+    found = {path.relative_to(store.folder): fault for path, fault in check.check(store.folder).faults}
+    expected = {
+        "amplify/notes.txt": "is no record",
+        f"elsewhere/{path.name}": f"holds the same run as {path}",
+        f"elsewhere/{moved.name}": "is not where its run is looked for",
+        f"amplify/{renamed.name}": "its name does not fit its settings",
+        f"amplify/{edited.name}": "it was changed",
+    }
+    assert {str(path) for path in found} == set(expected)
+    for name, fault in expected.items():
+        assert fault in next(text for path, text in found.items() if str(path) == name)
+
+
+def test_what_a_store_keeps_beside_records_is_no_fault(store):
+    for suffix in (".safetensors", ".failed", ".json.damaged"):
+        store.path(SPEC).with_suffix(suffix).write_text("x")
+    store.release(store.claim(SPEC))
+    lock = store.claim(SPEC)
+    found = check.check(store.folder)
+    store.release(lock)
+    assert found.faults == []
+    assert any("the last try of this run failed" in note for note in found.notes)
+
+
+def test_second_stages_fit_their_first(store):
+    store.put(made(replace(FIRST, seed=1), state="w1"))
+    lost = replace(SECOND, seed=2, first_stage=replace(FIRST, seed=2))
+    nameless = replace(SECOND, seed=1, first_stage=replace(FIRST, seed=1))
+    names = store.put(made(lost, first_stage="w2")).name, store.put(made(nameless)).name
+    store.path(SECOND).unlink()
+    store.put(made(SECOND, first_stage="w0"))
+    found = faults(store)
+    assert "record of its first stage" in found[names[0]]
+    assert found[names[1]] == "started from the weights None of its first stage, whose record now says w1"
+    store.put(made(FIRST, state="w9"))
+    assert faults(store)[store.path(SECOND).name].endswith("w0 of its first stage, whose record now says w9")
+
+
+def test_what_is_no_fault_is_said(store):
+    store.put(replace(made(replace(SPEC, seed=3)), environment={"precision": "fp32", "code": "0.1.0+b"}))
+    path = store.path(SPEC)
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "digest"}))
+    found = check.check(store.folder)
+    assert found.faults == []
+    assert found.notes == [
+        "amplify: rte (64) tmix: unfinished, without the seeds 3",
+        "2 versions of the code made the records (0.1.0+a 8, 0.1.0+b 1)",
+        "amplify: rte (64) none: made by 2 versions of the code",
+        "1 of 9 records have no digest of their content",
+    ]
+
+
+def test_the_command(store):
+    sound = CliRunner().invoke(main, ["check-records", str(store.folder)])
+    assert sound.exit_code == 0
+    assert sound.stdout.splitlines()[-1] == "8 records, no faults"
+    path = store.folder / "amplify" / "x.json"
+    path.write_text("{")
+    broken = CliRunner().invoke(main, ["check-records", str(store.folder)])
+    assert broken.exit_code == 1
+    assert len(broken.stdout.splitlines()) == 1
+    assert broken.stdout.startswith(f"{path}: ")
+    assert "8 records, 1 faults" in broken.stderr
+    absent = CliRunner().invoke(main, ["check-records", str(store.folder / "nothing")])
+    assert absent.exit_code == 1
+    assert "there is no folder" in absent.output
