@@ -60,7 +60,7 @@ WRONG = [
     (("selected",), -1, "selected is -1, but the best evaluation is 0"),
     (("selected",), 3, "selected is 3"),
     (("selected",), 1, "selected is 1"),
-    (("selected_on",), "dev", "selected_on is 'dev', but there are metrics of test"),
+    (("selected_on",), "dev", "selected_on is 'dev', but by its settings and metrics it is 'test'"),
     (("timing",), {}, "KeyError: 'train_seconds'"),
     (("timing", "total_seconds"), -1, "total_seconds is -1"),
     (("reliability", "rows", 14), 3, "confidence|14 is"),
