@@ -13,7 +13,7 @@ from typing import Any
 from mixlib.machine import default_precision
 from mixlib.models import MINILM, TINY
 from mixlib.protocols import pool
-from mixlib.protocols.cells import RECIPE, STUDIED, Cell, StudyCell, cell
+from mixlib.protocols.cells import RECIPE, Cell, StudyCell, cell
 from mixlib.protocols.common import Named, check_profile, method_runs, study_of
 from mixlib.runs import RunSpec
 from mixlib.studies import StudySpec
@@ -265,7 +265,7 @@ STUDY_CELLS: tuple[StudyCell, ...] = (
     # The paper's batches of five texts of up to 128 tokens; only the model is smaller
     StudyCell(
         name="batchmixup/epoch time", study="epoch_time", dataset="rte", seeds=1,
-        recipe=RECIPE | STUDIED | {"train_size": 400, "test_size": 16, "batch_size": CODE["rte"]["batch_size"],
+        recipe=RECIPE | {"train_size": 400, "test_size": 16, "batch_size": CODE["rte"]["batch_size"],
                                    "max_length": CODE["rte"]["max_length"], "num_train_epochs": 1, "eval_epochs": 1},
         params={"n": EVIDENCE_N, "batches": 100}, smoke={"batches": 2},
         varied={"none": {}} | {f"{name} n={n}": {} for n in EVIDENCE_N for name in VARIANTS if name != "none"},
@@ -282,7 +282,7 @@ STUDY_CELLS: tuple[StudyCell, ...] = (
     ),
     StudyCell(
         name="batchmixup/geometry", study="geometry_of_policies", dataset="banking77",
-        recipe=RECIPE | STUDIED | {"train_per_class": 10, "num_train_epochs": 8, "eval_epochs": 8, "test_size": 1500,
+        recipe=RECIPE | {"train_per_class": 10, "num_train_epochs": 8, "eval_epochs": 8, "test_size": 1500,
                                    "learning_rate": 2e-4},
         params={"rows": EVIDENCE_ROWS, "points": 400, "policies": POLICIES}, smoke={"points": 40},
         varied={policy_label(rows=rows, **policy): {} for rows in EVIDENCE_ROWS for policy in POLICIES},

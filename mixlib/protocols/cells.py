@@ -154,7 +154,7 @@ class StudyCell:
         if self.dataset is None:
             return StudySpec(paper=self.paper, study=self.study, seed=seed, synthetic=profile == "smoke",
                              params=params | own)  # fmt: skip
-        return study_of(RunSpec(**{"method": "none"} | fields | own), self.study, **params)
+        return study_of(RunSpec(**{"method": "none"} | fields | STUDIED | own), self.study, **params)
 
     def specs(
         self, seeds: Iterable[int], labels: Iterable[str] | None = None, profile: str = "mini"

@@ -11,7 +11,7 @@ from typing import Any
 
 from mixlib.machine import default_precision
 from mixlib.models import MINILM, TINY
-from mixlib.protocols.cells import RECIPE, STUDIED, Cell, StudyCell, cell
+from mixlib.protocols.cells import RECIPE, Cell, StudyCell, cell
 from mixlib.protocols.common import Named, check_profile, method_runs, study_of
 from mixlib.runs import RunSpec
 from mixlib.studies import StudySpec
@@ -317,7 +317,7 @@ EVIDENCE_TIMED = [found for found in TIMED if found["label"] in ("embedmix", "tm
 STUDY_CELLS: tuple[StudyCell, ...] = (
     StudyCell(
         name="ssmix/step time", study="step_time", dataset="trec_coarse", seeds=1,
-        recipe=RECIPE | STUDIED | {"train_size": 400, "test_size": 16, "batch_size": STATED["batch_size"],
+        recipe=RECIPE | {"train_size": 400, "test_size": 16, "batch_size": STATED["batch_size"],
                                    "num_train_epochs": 1, "eval_epochs": 1},
         params={"batches": 60, "padded": 64, "methods": EVIDENCE_TIMED}, smoke={"batches": 2},
         varied={name: {} for name in ("none", *(found["label"] for found in EVIDENCE_TIMED))},
@@ -325,7 +325,7 @@ STUDY_CELLS: tuple[StudyCell, ...] = (
     ),
     StudyCell(
         name="ssmix/off the segment", study="off_the_segment", dataset="sst2",
-        recipe=RECIPE | STUDIED | {"train_size": 400, "num_train_epochs": 6, "eval_epochs": 6, "test_size": 200},
+        recipe=RECIPE | {"train_size": 400, "num_train_epochs": 6, "eval_epochs": 6, "test_size": 200},
         params={"ratios": RATIOS_DRAWN, "shown": 2}, smoke={"shown": 1},
         varied={f"{name} lam0={ratio:g}": {} for ratio in RATIOS_DRAWN for name in ("ssmix", "embedmix", "tmix")},
         says="where sentence vectors of mixed texts lie",
