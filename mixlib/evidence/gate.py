@@ -15,7 +15,7 @@ from scipy import stats
 
 from mixlib import paths
 from mixlib.protocols import plan
-from mixlib.protocols.cells import SCREENING_SEEDS, Cell
+from mixlib.protocols.cells import SCREENING_SEEDS, AnyCell
 from mixlib.runs import RunRecord
 from mixlib.store import Store
 
@@ -75,8 +75,8 @@ def screened(records: Mapping[str, list[RunRecord]]) -> tuple[dict[str, list[str
     return alive, numbers
 
 
-def screening_runs(cell: Cell) -> list:
-    """The plain model's screening runs of a cell; a cell without a plain model has none."""
+def screening_runs(cell: AnyCell) -> list:
+    """The plain model's screening runs of a cell; one without a plain model, as of a study, has none."""
     return [cell.spec(cell.plain, seed) for seed in SCREENING_SEEDS] if cell.plain in cell.labels else []
 
 

@@ -15,14 +15,17 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mixlib import published
 from mixlib.evidence import statistics
 from mixlib.evidence.statistics import Judgement, Part, Printed
 from mixlib.protocols import plan
+from mixlib.protocols.batchmixup import policy_label
 from mixlib.runs import RunRecord
 from mixlib.store import Record, Spec, Store
+from mixlib.studies import StudyRecord
 
 POINT, FACTOR = 1.0, math.log(1.1)  # margins: of accuracy and MCC in points, of losses and times as a factor
 ECE_POINTS, ECE_SHARE = 2.0, 0.25  # the smaller of 2 points and a quarter of the plain model's
@@ -38,12 +41,14 @@ class Measure:
         unit: ``points``, or ``log ratio`` for what is compared by its ratio.
         needs: what the gate has to have found alive in a cell, ``accuracy`` or ``loss``; ``None``: nothing.
         read: from a record and the label of the run to one value, or to several of one record (times of batches).
+        over: what is made of the values of all seeds, such as how far each is from their median.
     """
 
     title: str
     unit: str
     needs: str | None
     read: Callable[[Any, str], float | Sequence[float]]
+    over: Callable[[pd.Series], pd.Series] = lambda values: values
 
 
 def _points(metric: str) -> Callable[[RunRecord, str], float]:
@@ -54,13 +59,96 @@ def _log(metric: str) -> Callable[[RunRecord, str], float]:
     return lambda record, label: math.log(record.last[metric])
 
 
+def _rise(record: RunRecord, label: str) -> float:
+    curve = [entry["curve"]["nll"] for entry in record.evaluations]
+    return math.log(curve[-1] / min(curve))
+
+
+WINDOW = 5  # updates, in which a training loss moves
+
+
+def _unsteadiness(record: RunRecord, label: str) -> float:
+    return math.log(pd.Series(record.train_losses, dtype=float).rolling(WINDOW).std().mean())
+
+
+def _seconds(record: StudyRecord, label: str) -> np.ndarray:
+    """Seconds a batch; ``label`` is a method, or ``METHOD n=N``. Where a batch was timed several times, their mean."""
+    method, _, n = label.partition(" n=")
+    found = record.values["seconds"][method]
+    taken = found[n or "1"] if isinstance(found, dict) else found
+    return np.reshape(taken, (record.spec.params["batches"], -1)).mean(axis=1)
+
+
+def _geometry(name: str) -> Callable[[StudyRecord, str], float]:
+    keys = ("policy", "alpha", "rows", "temperature")
+
+    def read(record: StudyRecord, label: str) -> float:
+        labels = [policy_label(**{key: row[key] for key in keys if key in row}) for row in record.values["rows"]]
+        return 100.0 * record.values["rows"][labels.index(label)][name]
+
+    return read
+
+
+def _off_the_segment(record: StudyRecord, label: str) -> float:
+    method, ratio = label.split(" lam0=")
+    rows = [row for row in record.values["rows"] if (row["method"], f"{row['ratio']:g}") == (method, ratio)]
+    return float(100 * np.mean([row["distance"] for row in rows]))
+
+
+def _share(name: str) -> Callable[[StudyRecord, str], float]:
+    """The mean over sentences of a share of attention; ``name/key`` for one of several words."""
+    first, _, key = name.partition("/")
+
+    def read(record: StudyRecord, label: str) -> float:
+        found = record.values[first]
+        return float(100 * np.mean(found[key] if key else found))
+
+    return read
+
+
 MEASURES: dict[str, Measure] = {
     "accuracy": Measure("accuracy", "points", "accuracy", _points("accuracy")),
     "mcc": Measure("Matthews correlation", "points", "accuracy", _points("mcc")),
     "loss": Measure("loss", "log ratio", "loss", _log("nll")),
     "ece": Measure("calibration error", "points", "loss", _points("ece")),
     "brier": Measure("Brier score", "points", "loss", _points("brier")),
-}
+    "selected accuracy": Measure("accuracy at the evaluation that was best on development rows", "points", "accuracy",
+                                 lambda record, label: 100 * record.test["accuracy"]),
+    "deviation": Measure("distance of a seed's accuracy from the median seed's", "points", "accuracy",
+                         _points("accuracy"), over=lambda values: (values - values.median()).abs()),
+    "rise": Measure("last test loss over the lowest one of its curve", "log ratio", "loss", _rise),
+    "training loss": Measure("mean training loss", "log ratio", "loss",
+                             lambda record, label: math.log(np.mean(record.train_losses))),
+    "unsteadiness": Measure(f"mean standard deviation of the training loss over {WINDOW} updates", "log ratio", "loss",
+                            _unsteadiness),
+    "seconds": Measure("seconds of a step on the same batch", "log ratio", None,
+                       lambda record, label: np.log(_seconds(record, label)).tolist()),
+    "plain steps": Measure("time of a step in plain steps on the same batch", "plain steps", None,
+                           lambda record, label: (_seconds(record, label) / _seconds(record, "none")).tolist()),
+    "toy accuracy": Measure("mean accuracy over draws of points", "points", None,
+                            lambda record, label: float(100 * np.mean(record.values["accuracy"]))),
+    "box side": Measure("side of the points' bounding box, in % of the batch's", "points", None,
+                        _geometry("box_side")),
+    "distance": Measure("distance from the nearest segment, in % of the mean distance of two rows", "points", None,
+                        _geometry("distance")),
+    "off the segment": Measure("distance from the segment, in % of its length", "points", None, _off_the_segment),
+    "crossing": Measure("share of attention that goes to the other sentence, paper's pair", "points", None,
+                        _share("crossing")),
+    "crossing made": Measure("share of attention that goes to the other sentence, pairs of the paper's form",
+                             "points", None, _share("crossing_made")),
+    "crossing test": Measure("share of attention that goes to the other sentence, pairs of the test split",
+                             "points", None, _share("crossing_test")),
+    "linked": Measure("share of a subject's attention to verbs that its own gets, paper's pair", "points", None,
+                      _share("linked")),
+    "linked made": Measure("share of a subject's attention to verbs that its own gets, pairs of the paper's form",
+                           "points", None, _share("linked_made")),
+    "animal": Measure("attention of \"it\" to \"animal\"", "points", None, _share("resolved/animal")),
+    "too": Measure("attention of \"it\" to \"too\"", "points", None, _share("resolved/too")),
+    "tired": Measure("attention of \"it\" to \"tired\"", "points", None, _share("resolved/tired")),
+    "film": Measure("attention of \"it\" to \"film\"", "points", None, _share("resolved_film")),
+    "resolved made": Measure("share of the attention of \"it\" to two nouns that the right one gets", "points", None,
+                             _share("resolved_made")),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -201,7 +289,7 @@ class Records:
         self.keys |= dict.fromkeys(spec.key for spec in specs)
         read = {seed: measure.read(record, term.label) for seed, record in zip(seeds, records, strict=True)}
         if all(isinstance(value, float) for value in read.values()):
-            return pd.Series(read)
+            return measure.over(pd.Series(read))
         return pd.Series({(seed, i): value for seed, values in read.items() for i, value in enumerate(values)})
 
 

@@ -13,7 +13,7 @@ from mixlib import corpora
 from mixlib.machine import default_precision
 from mixlib.models import MINILM, TINY
 from mixlib.protocols import pool
-from mixlib.protocols.cells import Cell, cell
+from mixlib.protocols.cells import RECIPE, Cell, StudyCell, cell
 from mixlib.protocols.common import Named, check_profile, method_runs, study_of
 from mixlib.runs import RunSpec
 from mixlib.studies import StudySpec
@@ -316,4 +316,21 @@ CELLS: tuple[Cell, ...] = (
          says="AMPLIFY as published"),
     cell("amplify/trec_fine trained pooler", "trec_fine", FIVE, **_FINE | {"num_train_epochs": 4},
          first={"num_train_epochs": 4}, says="the pooler has been trained before methods are compared"),
+)  # fmt: skip
+
+STUDY_CELLS: tuple[StudyCell, ...] = (
+    StudyCell(
+        name="amplify/step time", study="step_time", dataset="mrpc", seeds=1,
+        recipe=RECIPE | _whole(1) | {"train_size": 400, "test_size": 16, "max_length": 96},
+        params={"batches": 60, "padded": 96, "methods": TIMED}, smoke={"batches": 2},
+        varied={name: {} for name in TABLE_2}, says="seconds of a step",
+    ),
+    StudyCell(
+        name="amplify/attention", study="attention", dataset="qnli",
+        recipe=RECIPE | _whole(3) | {"train_size": 2000, "test_size": 1000, "max_length": 96},
+        params={"blocks": ["4/12", "1/12"], "pairs": 120, "keep": True}, smoke={"pairs": 4},
+        varied={name: {"method": method, "method_params": params}
+                for name, (method, params) in FIVE.items() if name in ("none", "embedmix", "amplify")},
+        says="attention after the pool's training on pairs",
+    ),
 )  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Any
 from mixlib.machine import default_precision
 from mixlib.models import MINILM, TINY
 from mixlib.protocols import pool
-from mixlib.protocols.cells import Cell, cell
+from mixlib.protocols.cells import RECIPE, Cell, StudyCell, cell
 from mixlib.protocols.common import Named, check_profile, method_runs, study_of
 from mixlib.runs import RunSpec
 from mixlib.studies import StudySpec
@@ -251,4 +251,41 @@ CELLS: tuple[Cell, ...] = (
     cell("batchmixup/banking77-30", "banking77", COMPARED, train_per_class=30, num_train_epochs=4, **_BANKING),
     cell("batchmixup/fewrel", "fewrel", COMPARED, train_per_class=20, num_train_epochs=8, test_size=1000,
          learning_rate=2e-4, head="entities"),
+)  # fmt: skip
+
+
+def policy_label(policy: str, alpha: float, rows: int, temperature: float = 1.0) -> str:
+    """What a policy at a batch size is called in the cell of the geometry, such as ``elementwise alpha=1 rows=16``."""
+    cooled = "" if temperature == 1 else f" temperature={temperature:g}"
+    return f"{policy} alpha={alpha:g}{cooled} rows={rows}"
+
+
+EVIDENCE_N, EVIDENCE_ROWS = (1, 5, 15), (5, 16, 32)
+STUDY_CELLS: tuple[StudyCell, ...] = (
+    # The paper's batches of five texts of up to 128 tokens; only the model is smaller
+    StudyCell(
+        name="batchmixup/epoch time", study="epoch_time", dataset="rte", seeds=1,
+        recipe=RECIPE | {"train_size": 400, "test_size": 16, "batch_size": CODE["rte"]["batch_size"],
+                                   "max_length": CODE["rte"]["max_length"], "num_train_epochs": 1, "eval_epochs": 1},
+        params={"n": EVIDENCE_N, "batches": 100}, smoke={"batches": 2},
+        varied={"none": {}} | {f"{name} n={n}": {} for n in EVIDENCE_N for name in VARIANTS if name != "none"},
+        says="seconds of a step",
+    ),
+    StudyCell(
+        name="batchmixup/toy", study="toy", dataset=None, recipe={"train_per_class": STATED["toy_shots"]},
+        params=TOY | {"draws": 50}, smoke={"draws": 3},
+        varied={
+            f"{method} rate={rate:g}": {"method": method, "method_params": {}, "learning_rate": rate}
+            for rate in TOY_RATES for method in ("none", "batchmixup")
+        },
+        says="two Gaussian clouds in the plane; 50 draws of points a seed",
+    ),
+    StudyCell(
+        name="batchmixup/geometry", study="geometry_of_policies", dataset="banking77",
+        recipe=RECIPE | {"train_per_class": 10, "num_train_epochs": 8, "eval_epochs": 8, "test_size": 1500,
+                                   "learning_rate": 2e-4},
+        params={"rows": EVIDENCE_ROWS, "points": 400, "policies": POLICIES}, smoke={"points": 40},
+        varied={policy_label(rows=rows, **policy): {} for rows in EVIDENCE_ROWS for policy in POLICIES},
+        says="where mixed points lie among the sentence vectors of a trained plain model",
+    ),
 )  # fmt: skip

@@ -12,8 +12,9 @@ from typing import Any
 
 from mixlib.machine import default_precision
 from mixlib.models import MINILM, TINY
-from mixlib.protocols.common import check_profile
+from mixlib.protocols.common import check_profile, study_of
 from mixlib.runs import RunSpec
+from mixlib.studies import StudySpec
 
 FIRST = "first stage"  # of cells in two stages: what every second stage starts from
 SCREENING_SEEDS = range(1000, 1004)  # of no table; the plain model alone
@@ -30,6 +31,8 @@ SMOKE: dict[str, Any] = {
     "max_length": 32,
 }  # fmt: skip
 SMOKE_ROWS = {"train_size": 48, "train_per_class": 2}
+# For what is studied in or around a run rather than in its scores: nothing is chosen, so no development rows are kept
+STUDIED: dict[str, Any] = {"dev_size": 0, "curve_size": None, "metric_for_best_model": None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,19 +79,9 @@ class Cell:
         Raises:
             ValueError: the cell has no such method.
         """
-        if label not in self.labels:
-            raise ValueError(f"{self.name} has no method {label!r}; it has {', '.join(self.labels)}")
-        if check_profile(profile) == "full":
-            raise ValueError("the cells of the evidence have no profile full: that is the papers' own protocol")
-        fields = {
-            "paper": self.paper, "dataset": self.dataset, "model": self.model, "seed": seed,
-            "precision": default_precision(profile), **self.recipe,
-        }  # fmt: skip
-        first = dict(self.first or {})
-        if profile == "smoke":
-            rows = {name: size for name, size in SMOKE_ROWS.items() if fields.get(name)}
-            small = SMOKE | rows | {"synthetic": True, "model": self.model.replace(MINILM, TINY)}
-            fields, first = fields | small, first | {name: small[name] for name in first if name in small}
+        _check(self, label, "method")
+        fields, small = _fields(self, seed, profile)
+        first = dict(self.first or {}) | {name: small[name] for name in self.first or {} if name in small}
         stage_1 = RunSpec(method="none", keep_state=True, **fields | first) if self.first is not None else None
         if label == FIRST:
             return stage_1
@@ -105,6 +98,93 @@ class Cell:
         rate = self.recipe["learning_rate"] * factor
         name = f"{self.name} at {factor:g} times the learning rate"
         return replace(self, name=name, recipe={**self.recipe, "learning_rate": rate})
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyCell:
+    """One study whose numbers claims compare: a time, a geometry, an illustration.
+
+    Attributes:
+        name: such as ``batchmixup/epoch time``.
+        study: see :func:`mixlib.studies.every`.
+        dataset: of the run that is studied; ``None`` where no run is.
+        recipe: fields of that ``RunSpec``; without a run only the number of rows, for readers.
+        params: of the study.
+        varied: by label of what is compared, what its spec has of its own: fields of the run, or params where no run is
+            studied. Where one record holds all that is compared, nothing.
+        smoke: params of the study in a trial of seconds.
+        seeds: how many its claims need; 1 where the sample are the batches of one record.
+        says: what the cell is for, in a few words.
+    """
+
+    name: str
+    study: str
+    dataset: str | None
+    recipe: Mapping[str, Any]
+    params: Mapping[str, Any]
+    varied: Mapping[str, Mapping[str, Any]]
+    smoke: Mapping[str, Any]
+    seeds: int = 6
+    model: str = MINILM
+    says: str = ""
+
+    @property
+    def paper(self) -> str:
+        """Whose study it is."""
+        return self.name.partition("/")[0]
+
+    @property
+    def labels(self) -> list[str]:
+        """What can be compared."""
+        return list(self.varied)
+
+    @property
+    def plain(self) -> None:
+        """The gate looks at no study."""
+
+    def spec(self, label: str, seed: int, profile: str = "mini") -> StudySpec:
+        """The study that holds what is called so.
+
+        Raises:
+            ValueError: nothing in the cell is called so.
+        """
+        _check(self, label, "part")
+        own, params = self.varied[label], {**self.params, **(self.smoke if profile == "smoke" else {})}
+        fields, _ = _fields(self, seed, profile)
+        if self.dataset is None:
+            return StudySpec(paper=self.paper, study=self.study, seed=seed, synthetic=profile == "smoke",
+                             params=params | own)  # fmt: skip
+        return study_of(RunSpec(**{"method": "none"} | fields | STUDIED | own), self.study, **params)
+
+    def specs(
+        self, seeds: Iterable[int], labels: Iterable[str] | None = None, profile: str = "mini"
+    ) -> list[StudySpec]:
+        """The studies of these seeds, each once; by default of all labels."""
+        wanted = self.labels if labels is None else list(labels)
+        return list(dict.fromkeys(self.spec(label, seed, profile) for seed in seeds for label in wanted))
+
+
+AnyCell = Cell | StudyCell
+
+
+def _check(cell: AnyCell, label: str, kind: str) -> None:
+    if label not in cell.labels:
+        raise ValueError(f"{cell.name} has no {kind} {label!r}; it has {', '.join(cell.labels)}")
+
+
+def _fields(cell: AnyCell, seed: int, profile: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The fields that all runs of a cell share at a profile, and those of them that make a trial small."""
+    if check_profile(profile) == "full":
+        raise ValueError("the cells of the evidence have no profile full: that is the papers' own protocol")
+    fields = {
+        "paper": cell.paper, "dataset": cell.dataset, "model": cell.model, "seed": seed,
+        "precision": default_precision(profile), **cell.recipe,
+    }  # fmt: skip
+    if profile != "smoke":
+        return fields, {}
+    rows = {name: size for name, size in SMOKE_ROWS.items() if fields.get(name)}
+    small = SMOKE | rows | {"synthetic": True, "model": cell.model.replace(MINILM, TINY)}
+    return fields | small, small
 
 
 def cell(name: str, dataset: str, methods: Mapping[str, tuple[str, Mapping[str, Any]]], **rest: Any) -> Cell:

@@ -14,22 +14,24 @@ from functools import lru_cache
 
 from mixlib import paths
 from mixlib.protocols import amplify, batchmixup, mixup_calibration, pool, ssmix
-from mixlib.protocols.cells import FIRST_SEED, SCREENING_SEEDS, Cell
+from mixlib.protocols.cells import FIRST_SEED, SCREENING_SEEDS, AnyCell, Cell, StudyCell
 from mixlib.runs import RunSpec
-from mixlib.store import Store
+from mixlib.store import Spec, Store
+from mixlib.studies import TIMED
 
 OF_PAPERS = (*mixup_calibration.CELLS, *ssmix.CELLS, *batchmixup.CELLS, *amplify.CELLS)
+STUDIES: tuple[StudyCell, ...] = (*batchmixup.STUDY_CELLS, *ssmix.STUDY_CELLS, *amplify.STUDY_CELLS)
 LAST = ("amplify/mrpc", "batchmixup/fewrel", "ssmix/qnli", "amplify/trec_fine")  # left out first where time is short
 SENSITIVITY_SEEDS, MOST_SEEDS = 3, 12
 
 
 @lru_cache(maxsize=1)
-def cells() -> dict[str, Cell]:
+def cells() -> dict[str, AnyCell]:
     """Every cell by name."""
-    return {cell.name: cell for cell in (*pool.POOL, *OF_PAPERS, *pool.SENSITIVITY)}
+    return {cell.name: cell for cell in (*pool.POOL, *OF_PAPERS, *pool.SENSITIVITY, *STUDIES)}
 
 
-def get(name: str) -> Cell:
+def get(name: str) -> AnyCell:
     """The cell of this name; ``ValueError`` with the nearest names if there is none."""
     if name not in cells():
         near = get_close_matches(name, cells(), n=3, cutoff=0.4) or sorted(cells())
@@ -60,11 +62,24 @@ def _first(count: int) -> range:
     return range(FIRST_SEED, FIRST_SEED + count)
 
 
+def _studies(profile: str) -> list[Spec]:
+    """Seed by seed, those that measure seconds at the end: nothing is run beside them."""
+    found = [
+        spec
+        for seed in _first(max(cell.seeds for cell in STUDIES))
+        for cell in STUDIES
+        if seed in _first(cell.seeds)
+        for spec in cell.specs([seed], profile=profile)
+    ]
+    return sorted(found, key=lambda spec: spec.study in TIMED)
+
+
 # In the order in which they are run: seed by seed, so that what is there is a whole experiment at any time
-WAVES: dict[str, Callable[[str], list[RunSpec]]] = {
+WAVES: dict[str, Callable[[str], list[Spec]]] = {
     "screening": screening,
     "pool": lambda profile: _seed_by_seed(pool.POOL, _first(6), profile),
     "papers": lambda profile: _seed_by_seed((c for c in OF_PAPERS if not _is_last(c)), _first(6), profile),
+    "studies": _studies,
     "sensitivity": lambda profile: _seed_by_seed(pool.SENSITIVITY, _first(SENSITIVITY_SEEDS), profile),
     "last": lambda profile: _seed_by_seed(filter(_is_last, OF_PAPERS), _first(6), profile),
     "more": lambda profile: _seed_by_seed(
@@ -81,7 +96,7 @@ def names() -> list[str]:
     return [EVERYTHING, *WAVES, *cells()]
 
 
-def runs(name: str, profile: str = "mini", seeds: Iterable[int] | None = None) -> list[RunSpec]:
+def runs(name: str, profile: str = "mini", seeds: Iterable[int] | None = None) -> list[Spec]:
     """The runs of a wave, of a cell, or of the whole evidence in the order of the waves; each once.
 
     Args:
@@ -132,7 +147,7 @@ def decided() -> Decided:
     return Decided(**json.loads(paths.EVIDENCE.read_text()))
 
 
-def whole_seeds(cell: Cell, store: Store) -> list[int]:
+def whole_seeds(cell: AnyCell, store: Store) -> list[int]:
     """The seeds of a cell, from the first on, at which all its methods are done."""
     seeds: list[int] = []
     for seed in range(FIRST_SEED, FIRST_SEED + MOST_SEEDS):

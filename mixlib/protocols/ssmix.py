@@ -11,7 +11,7 @@ from typing import Any
 
 from mixlib.machine import default_precision
 from mixlib.models import MINILM, TINY
-from mixlib.protocols.cells import Cell, cell
+from mixlib.protocols.cells import RECIPE, Cell, StudyCell, cell
 from mixlib.protocols.common import Named, check_profile, method_runs, study_of
 from mixlib.runs import RunSpec
 from mixlib.studies import StudySpec
@@ -310,4 +310,24 @@ CELLS: tuple[Cell, ...] = (
          first={"learning_rate": 1e-4, "num_train_epochs": 2, "eval_epochs": 2}),
     cell("ssmix/trec_coarse from the start", "trec_coarse", {"ssmix": ("ssmix", METHODS["ssmix"])}, train_size=500,
          test_size=500, learning_rate=2e-4, num_train_epochs=8, eval_epochs=1, says="mixing from the first update on"),
+)  # fmt: skip
+
+# Steps of the second stage, of the methods that the claims about time name
+EVIDENCE_TIMED = [found for found in TIMED if found["label"] in ("embedmix", "tmix", "ssmix", "ssmix_split")]
+STUDY_CELLS: tuple[StudyCell, ...] = (
+    StudyCell(
+        name="ssmix/step time", study="step_time", dataset="trec_coarse", seeds=1,
+        recipe=RECIPE | {"train_size": 400, "test_size": 16, "batch_size": STATED["batch_size"],
+                                   "num_train_epochs": 1, "eval_epochs": 1},
+        params={"batches": 60, "padded": 64, "methods": EVIDENCE_TIMED}, smoke={"batches": 2},
+        varied={name: {} for name in ("none", *(found["label"] for found in EVIDENCE_TIMED))},
+        says="seconds of a step",
+    ),
+    StudyCell(
+        name="ssmix/off the segment", study="off_the_segment", dataset="sst2",
+        recipe=RECIPE | {"train_size": 400, "num_train_epochs": 6, "eval_epochs": 6, "test_size": 200},
+        params={"ratios": RATIOS_DRAWN, "shown": 2}, smoke={"shown": 1},
+        varied={f"{name} lam0={ratio:g}": {} for ratio in RATIOS_DRAWN for name in ("ssmix", "embedmix", "tmix")},
+        says="where sentence vectors of mixed texts lie",
+    ),
 )  # fmt: skip
