@@ -84,7 +84,7 @@ def _geometry(name: str) -> Callable[[StudyRecord, str], float]:
 
     def read(record: StudyRecord, label: str) -> float:
         labels = [policy_label(**{key: row[key] for key in keys if key in row}) for row in record.values["rows"]]
-        return 100.0 * record.values["rows"][labels.index(label)][name]
+        return float(100 * record.values["rows"][labels.index(label)][name])
 
     return read
 
@@ -114,6 +114,8 @@ MEASURES: dict[str, Measure] = {
     "brier": Measure("Brier score", "points", "loss", _points("brier")),
     "selected accuracy": Measure("accuracy at the evaluation that was best on development rows", "points", "accuracy",
                                  lambda record, label: 100 * record.test["accuracy"]),
+    "above chance": Measure("accuracy above the larger class of the test rows", "points", None,
+                            lambda record, label: 100 * (record.last["accuracy"] - record.data["larger_class"])),
     "deviation": Measure("distance of a seed's accuracy from the median seed's", "points", "accuracy",
                          _points("accuracy"), over=lambda values: (values - values.median()).abs()),
     "rise": Measure("last test loss over the lowest one of its curve", "log ratio", "loss", _rise),
@@ -123,8 +125,8 @@ MEASURES: dict[str, Measure] = {
                             _unsteadiness),
     "seconds": Measure("seconds of a step on the same batch", "log ratio", None,
                        lambda record, label: np.log(_seconds(record, label)).tolist()),
-    "plain steps": Measure("time of a step in plain steps on the same batch", "plain steps", None,
-                           lambda record, label: (_seconds(record, label) / _seconds(record, "none")).tolist()),
+    "plain steps": Measure("time of a step in % of a plain step on the same batch", "% of a plain step", None,
+                           lambda record, label: (100 * _seconds(record, label) / _seconds(record, "none")).tolist()),
     "toy accuracy": Measure("mean accuracy over draws of points", "points", None,
                             lambda record, label: float(100 * np.mean(record.values["accuracy"]))),
     "box side": Measure("side of the points' bounding box, in % of the batch's", "points", None,

@@ -251,6 +251,14 @@ CELLS: tuple[Cell, ...] = (
     cell("batchmixup/banking77-30", "banking77", COMPARED, train_per_class=30, num_train_epochs=4, **_BANKING),
     cell("batchmixup/fewrel", "fewrel", COMPARED, train_per_class=20, num_train_epochs=8, test_size=1000,
          learning_rate=2e-4, head="entities"),
+    cell("batchmixup/banking77-all", "banking77", {name: COMPARED[name] for name in ("none", "batchmixup")},
+         train_size=9500, num_train_epochs=3, eval_epochs=1, says="all training rows but the development rows",
+         **_BANKING),
+    # 1% of the paper's training rows, where it says that the plain model collapses and that nothing is learned
+    cell("batchmixup/fewrel-7", "fewrel", COMPARED, train_per_class=7, num_train_epochs=10, test_size=1000,
+         learning_rate=2e-4, head="entities"),
+    cell("batchmixup/rte-12", "rte", {name: COMPARED[name] for name in VARIANTS}, train_per_class=12,
+         num_train_epochs=12, eval_epochs=12, dev_size=200, test_size=277, max_length=96, says="at chance, as claimed"),
 )  # fmt: skip
 
 

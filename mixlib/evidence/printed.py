@@ -1,0 +1,51 @@
+"""What a paper prints for a contrast, computed from its published tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from mixlib import published
+from mixlib.evidence.statistics import Printed
+
+Numbers = Sequence[tuple[float, Mapping[str, str]]]  # of one data set: the weight of a printed number, and where it is
+
+
+def printed(tables: str | Sequence[str], sets: Sequence[Numbers], seeds: int, log: bool = False) -> Printed:
+    """The mean over data sets of a contrast of printed numbers, with its standard error where spreads are printed.
+
+    Args:
+        tables: names of published tables, such as ``batchmixup_table1``.
+        sets: for each data set the weighted numbers; a number is found by the columns of its row.
+        seeds: the paper's.
+        log: contrast the logarithms (losses, times).
+
+    The paper's runs are taken to be independent. A printed standard deviation or variance is turned into a standard
+    error. ``ValueError`` where a row is not found, or not one alone.
+    """
+    terms = [(weight / len(sets), *_number(tables, where, seeds, log)) for numbers in sets for weight, where in numbers]
+    weights, values, errors = np.array(terms, dtype=float).T
+    size, variances = float(weights @ values), (weights * errors) ** 2
+    runs = seeds * len(sets)
+    if np.isnan(variances).any() or not variances.any():
+        return Printed(size, runs)
+    df = variances.sum() ** 2 * (seeds - 1) / (variances**2).sum()
+    return Printed(size, runs, math.sqrt(variances.sum()), float(df))
+
+
+def _number(tables: str | Sequence[str], where: Mapping[str, str], seeds: int, log: bool) -> tuple[float, float]:
+    found = []
+    for name in [tables] if isinstance(tables, str) else tables:
+        table = published.table(name)
+        found += table[np.logical_and.reduce([table[column] == key for column, key in where.items()])].to_dict(
+            "records"
+        )
+    if len(found) != 1:
+        raise ValueError(f"{len(found)} printed numbers in {tables} with {dict(where)}, wanted one")
+    (row,) = found
+    value, spread = row["value"], row["spread"]
+    # nan where nothing is printed
+    error = {"std": spread / math.sqrt(seeds), "variance": math.sqrt(spread / seeds)}.get(row["spread_kind"], spread)
+    return (math.log(value), error / value) if log else (value, error)
