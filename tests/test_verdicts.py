@@ -1,0 +1,120 @@
+"""Claims as data: what they refer to exists, and the rule finds out whether they are right."""
+
+from dataclasses import replace
+
+import pytest
+
+from mixlib import published
+from mixlib.evidence import statistics, verdicts
+from mixlib.protocols import plan
+from mixlib.protocols.cells import FIRST_SEED
+from mixlib.studies import TIMED, StudySpec
+from tests.experiments import experiment, terms_of
+
+CLAIMS = verdicts.claims()
+JUDGED = {id_: claim for id_, claim in CLAIMS.items() if claim.not_here is None}
+
+
+def test_claims_refer_to_cells_and_methods_that_exist():
+    for claim in CLAIMS.values():
+        for part in claim.parts:
+            assert part.measure in verdicts.MEASURES, (claim.id, part.measure)
+            assert part.units, (claim.id, part.name)
+        for term in terms_of(claim):
+            assert term.label in plan.get(term.cell).labels, (claim.id, term)
+
+
+def test_claims_are_published_ones_in_their_order_with_a_rule_or_a_reason():
+    for paper in verdicts.PAPERS:
+        found = [claim.id for claim in CLAIMS.values() if claim.paper == paper]
+        assert not found or found == published.claims(paper)["id"].tolist()
+    for claim in CLAIMS.values():
+        assert claim.rule.endswith("."), claim.id
+        assert bool(claim.parts) != bool(claim.not_here), claim.id
+
+
+@pytest.mark.parametrize("id_", JUDGED)
+def test_a_claim_is_supported_where_it_is_right_and_contradicted_where_it_is_wrong(id_):
+    claim = JUDGED[id_]
+    right = verdicts.judge(claim, experiment(claim)).judgement
+    wrong = verdicts.judge(claim, experiment(claim, wrong=[part.name for part in claim.parts])).judgement
+    assert right.label == statistics.SUPPORTED, right.words
+    assert wrong.label == statistics.CONTRADICTED, wrong.words
+
+
+@pytest.mark.parametrize("id_", [id_ for id_, claim in JUDGED.items() if len(claim.parts) > 1])
+def test_a_claim_of_several_parts_needs_every_part(id_):
+    claim = JUDGED[id_]
+    assert len({part.name for part in claim.parts}) == len(claim.parts)
+    for part in claim.parts:
+        found = verdicts.judge(claim, experiment(claim, wrong=[part.name])).judgement
+        assert found.label == statistics.CONTRADICTED, found.words
+        assert part.name in found.words
+
+
+def test_missing_records_are_named():
+    claim = CLAIMS["batchmixup-1"]
+    records = experiment(claim)
+    for spec in [s for s in records.store.made if s.method == "batchmixup" and s.seed == FIRST_SEED]:
+        del records.store.made[spec]
+    found = verdicts.judge(claim, records)
+    assert found.judgement.category == statistics.NOT_JUDGEABLE
+    assert "1 of 6 runs of batchmixup are missing" in found.dead[0]["BANKING77, 1 a class"]
+    assert found.judgement.words.startswith("not judgeable here")
+
+
+def test_a_dead_cell_is_named_and_left_out():
+    claim = CLAIMS["batchmixup-6"]
+    records = experiment(claim)
+    alive = records.decided.alive | {"batchmixup/fewrel": ["loss"]}
+    screened = {"batchmixup/fewrel": {"accuracy": 0.05, "larger_class": 0.06, "mcc": 0.01}}
+    records.decided = replace(records.decided, alive=alive, screened=screened)
+    found = verdicts.judge(claim, records)
+    assert found.judgement.category == statistics.SUPPORTED
+    assert found.dead[0]["FewRel, 20 a class"] == "the plain model does not beat the larger class (5.0% against 6.0%)"
+    assert "FewRel, 20 a class" not in found.cells[0]
+
+
+def test_runs_of_different_precision_are_not_compared():
+    claim = CLAIMS["batchmixup-2"]
+    records = experiment(claim)
+    made = records.store.made
+    first = next(iter(made))
+    made[first] = replace(made[first], environment={"precision": "bf16"})
+    found = verdicts.judge(claim, records)
+    assert found.judgement.words == (
+        "not judgeable here: RTE: no recipe of this size at which the plain model learns; FewRel: it takes too long "
+        "with all rows; BANKING77, all rows: its runs were made in bf16 and fp32"
+    )
+
+
+def test_a_claim_that_cannot_be_judged_here_says_why():
+    found = verdicts.judge(CLAIMS["batchmixup-13"], experiment(CLAIMS["batchmixup-13"]))
+    assert found.judgement.category == statistics.NOT_JUDGEABLE
+    assert "all rows of BANKING77" in found.judgement.words
+
+
+def test_batches_of_a_timed_study_are_its_sample():
+    found = verdicts.judge(CLAIMS["batchmixup-8"], experiment(CLAIMS["batchmixup-8"], noise=0.5))
+    assert found.judgement.seeds == (100,)
+    assert found.cells == ({"RTE": [FIRST_SEED]},)
+
+
+def test_studies_are_a_wave_of_their_own_with_the_timed_ones_at_its_end():
+    wave = plan.runs("studies")
+    timed = [spec.study in TIMED for spec in wave]
+    assert all(isinstance(spec, StudySpec) for spec in wave)
+    assert timed == sorted(timed)
+    assert {spec.seed for spec in wave if spec.study in TIMED} == {FIRST_SEED}
+    assert len(wave) == len(set(wave))
+    assert set(wave) <= set(plan.runs("evidence"))
+    assert not set(wave) & set(plan.screening())
+
+
+def test_study_cells_name_what_they_have():
+    cell = plan.get("batchmixup/epoch time")
+    assert cell.spec("mixup n=15", 100) == cell.spec("none", 100)
+    with pytest.raises(ValueError, match="no part 'mixup n=2'; it has none, mixup n=1"):
+        cell.spec("mixup n=2", 100)
+    with pytest.raises(ValueError, match="no profile full"):
+        cell.spec("none", 100, "full")
