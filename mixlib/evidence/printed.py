@@ -46,6 +46,7 @@ def _number(tables: str | Sequence[str], where: Mapping[str, str], seeds: int, l
         raise ValueError(f"{len(found)} printed numbers in {tables} with {dict(where)}, wanted one")
     (row,) = found
     value, spread = row["value"], row["spread"]
-    # nan where nothing is printed
-    error = {"std": spread / math.sqrt(seeds), "variance": math.sqrt(spread / seeds)}.get(row["spread_kind"], spread)
+    # nan where nothing is printed; the papers' variances are those of their own runs, divided by the number of runs
+    of_runs = {"std": spread / math.sqrt(seeds), "variance": math.sqrt(spread / max(seeds - 1, 1))}
+    error = of_runs.get(row["spread_kind"], spread)
     return (math.log(value), error / value) if log else (value, error)

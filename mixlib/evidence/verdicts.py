@@ -71,6 +71,13 @@ def _unsteadiness(record: RunRecord, label: str) -> float:
     return math.log(pd.Series(record.train_losses, dtype=float).rolling(WINDOW).std().mean())
 
 
+EARLY = 5  # epochs
+
+
+def _early(record: RunRecord, label: str) -> float:
+    return 100 * next(e for e in record.evaluations if round(e["epoch"]) == EARLY)["curve"]["accuracy"]
+
+
 def _seconds(record: StudyRecord, label: str) -> np.ndarray:
     """Seconds a batch; ``label`` is a method, or ``METHOD n=N``. Where a batch was timed several times, their mean."""
     method, _, n = label.partition(" n=")
@@ -118,6 +125,8 @@ MEASURES: dict[str, Measure] = {
                             lambda record, label: 100 * (record.last["accuracy"] - record.data["larger_class"])),
     "deviation": Measure("distance of a seed's accuracy from the median seed's", "points", "accuracy",
                          _points("accuracy"), over=lambda values: (values - values.median()).abs()),
+    f"accuracy after {EARLY} epochs": Measure(f"accuracy on the rows of the curve after {EARLY} epochs", "points",
+                                              "accuracy", _early),
     "rise": Measure("last test loss over the lowest one of its curve", "log ratio", "loss", _rise),
     "training loss": Measure("mean training loss", "log ratio", "loss",
                              lambda record, label: math.log(np.mean(record.train_losses))),

@@ -306,6 +306,8 @@ _COARSE: dict[str, Any] = {"train_size": 500, "num_train_epochs": 6, "test_size"
 _FINE: dict[str, Any] = {"train_size": 1000, "num_train_epochs": 8, "test_size": 500, "learning_rate": 2e-4}
 CELLS: tuple[Cell, ...] = (
     cell("amplify/trec_coarse draws", "trec_coarse", TWO | DRAWN | SINGLE, **_COARSE, paper=pool.PAPER, seeds=12),
+    cell("amplify/sst5 blocks", "sst5", TWO | SINGLE, train_size=1000, num_train_epochs=4, test_size=2000,
+         paper=pool.PAPER),
     cell("amplify/sst2 by length", "sst2", TWO, **_SST2, group_by_length=True, says="batches with little padding"),
     cell("amplify/trec_coarse half model", "trec_coarse", TWO, **_COARSE, model=MINI_SMALL),
     cell("amplify/trec_coarse 20% noise", "trec_coarse", FIVE, **_COARSE, label_noise=0.2),
