@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from mixlib.evidence import statistics
-from mixlib.evidence.verdicts import ECE_POINTS, Claim, Contrast, Records, Term
+from mixlib.evidence.verdicts import EARLY, ECE_POINTS, Claim, Contrast, Records, Term
 from mixlib.protocols import plan
 from mixlib.protocols.batchmixup import policy_label
 from mixlib.protocols.cells import FIRST_SEED
@@ -121,9 +121,10 @@ def of_run(spec: RunSpec, values: dict[str, np.ndarray]) -> RunRecord:
     )  # fmt: skip
     last = made.evaluations[-1] | {"curve": {"nll": math.exp(v.get("rise", 0.7))}}
     last["test"] |= {"brier": v.get("brier", OTHERWISE) / 100}
-    first = {"epoch": 0.5, "step": 1, "curve": {"nll": 1.0},
+    early = v.get(f"accuracy after {EARLY} epochs", OTHERWISE) / 100
+    first = {"epoch": float(EARLY), "step": 1, "curve": {"nll": 1.0, "accuracy": early},
              "test": last["test"] | {"accuracy": v.get("selected accuracy", accuracy) / 100}}  # fmt: skip
-    last |= {"epoch": 1.0, "step": 2}
+    last |= {"epoch": EARLY + 3.0, "step": 2}
     return replace(made, evaluations=[first, last], data=made.data | {"larger_class": LARGER_CLASS})
 
 

@@ -24,6 +24,14 @@ def test_claims_refer_to_cells_and_methods_that_exist():
             assert term.label in plan.get(term.cell).labels, (claim.id, term)
 
 
+def test_what_the_gate_decides_about_is_screened():
+    for claim in CLAIMS.values():
+        for part in claim.parts:
+            for term in [t for terms in part.units.values() for t in terms if verdicts.MEASURES[part.measure].needs]:
+                cell = plan.get(term.cell)
+                assert cell.plain in cell.labels, (claim.id, cell.name)
+
+
 def test_claims_are_published_ones_in_their_order_with_a_rule_or_a_reason():
     for paper in verdicts.PAPERS:
         found = [claim.id for claim in CLAIMS.values() if claim.paper == paper]

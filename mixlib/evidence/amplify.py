@@ -137,7 +137,7 @@ CLAIMS: tuple[Claim, ...] = (
         ),
         together=BEST,
         rule="Mean over the paper's data sets (SST-2, SST-5, both TREC; MRPC for no mixup and EmbedMix) of AMPLIFY - "
-        f"each of the four other methods in accuracy at the last update; each: {WON}",
+        f"each of the four other methods in accuracy at the last update; each: {WON}.",
     ),
     Claim(
         id="amplify-2",
@@ -152,7 +152,7 @@ CLAIMS: tuple[Claim, ...] = (
                       against("amplify", "none", {"TREC-fine": POOL["TREC-fine"]})),
         ),
         rule="AMPLIFY - no mixup and AMPLIFY - EmbedMix on MRPC, and AMPLIFY - no mixup on TREC-fine, in accuracy at "
-        f"the last update; each: {WON}. SentenceMix and TMix are not run on MRPC",
+        f"the last update; each: {WON}. SentenceMix and TMix are not run on MRPC.",
     ),
     Claim(
         id="amplify-3",
@@ -163,18 +163,18 @@ CLAIMS: tuple[Claim, ...] = (
         ),
         rule="Mean over 4 data sets of how far a seed's accuracy lies from the median seed's, without mixup - with "
         "AMPLIFY, and with other mixup (mean of three methods) - with AMPLIFY; each: supported if its 95% interval "
-        "is above 0, no effect if its 90% interval is within half a point",
+        "is above 0, no effect if its 90% interval is within half a point.",
     ),
     Claim(
         id="amplify-4",
         parts=tuple(_draws(n) for n in protocol.DRAWS if n != protocol.METHODS["amplify"]["n"]),
         together=BEST,
         rule="AMPLIFY with the largest of 5 draws - with that of 1, 3, 7, 9 and 20 on TREC-coarse in accuracy at the "
-        f"last update; each: {WON}. (That one draw mixes heavily and twenty hardly at all is arithmetic, not measured)",
+        f"last update; each: {WON}. That one draw mixes heavily and twenty hardly at all is arithmetic, not measured.",
     ),
     Claim(
         id="amplify-5",
-        rule="Gain of the four mixup methods over no mixup, on small against very large training sets",
+        rule="Gain of the four mixup methods over no mixup, on small against very large training sets.",
         not_here="needs the 560,000 reviews of Yelp: no very large set can be trained on at this size",
     ),
     Claim(
@@ -182,11 +182,11 @@ CLAIMS: tuple[Claim, ...] = (
         parts=_padding(),
         rule="No mixup - AMPLIFY on SST-2 in accuracy at the last update: above 0 (95% interval), and less so in "
         "batches of texts of like length, which need little padding (95% interval of the difference above 0); no "
-        "effect if a 90% interval is within 1 point",
+        "effect if a 90% interval is within 1 point.",
     ),
     Claim(
         id="amplify-7",
-        rule="Gain of AMPLIFY for a distilled model: above 0, and below that for the whole model",
+        rule="Gain of AMPLIFY for a distilled model: above 0, and below that for the whole model.",
         not_here="no distilled model of this size is available offline (half of the model's blocks, not distilled, "
         "are shown in their place without a verdict)",
     ),
@@ -200,8 +200,8 @@ CLAIMS: tuple[Claim, ...] = (
         ),
         rule="Mean over the paper's data sets of the log ratio of EmbedMix's, SentenceMix's and TMix's mean training "
         "loss to AMPLIFY's, and of the same for its standard deviation over a few updates; each: supported if its "
-        "95% interval is above 0, no effect if its 90% interval is within 10%. (Less mixing alone lowers a training "
-        "loss: the second row's mean weight is 0.04 with AMPLIFY, 0.10 with the others)",
+        "95% interval is above 0, no effect if its 90% interval is within 10%. Less mixing alone lowers a training "
+        "loss: the second row's mean weight is 0.04 with AMPLIFY, 0.10 with the others.",
     ),
     Claim(
         id="amplify-9",
@@ -212,7 +212,7 @@ CLAIMS: tuple[Claim, ...] = (
         ),
         rule="Log ratio of the time of a step of EmbedMix, SentenceMix and TMix to AMPLIFY's on the same batch of "
         "MRPC; each: supported if its 95% interval is above 0, no effect if its 90% interval is within 10%. (The "
-        "paper's 24, 32 and 472 s are of unknown totals, so there is no printed ratio)",
+        "paper's 24, 32 and 472 s are of unknown totals, so there is no printed ratio.",
     ),
     Claim(
         id="amplify-10",
@@ -221,15 +221,15 @@ CLAIMS: tuple[Claim, ...] = (
                      units=against("none", "amplify", {"MRPC": "amplify/step time"})),
         ),
         rule="Time of a step of AMPLIFY over a plain one on the same batch of MRPC; supported if its 95% interval is "
-        "below 1.1, contradicted if it is above. (That no parameters are added is exact: they are counted in the "
-        "record)",
+        "below 1.1, contradicted if it is above. That no parameters are added is exact: they are counted in the "
+        "record.",
     ),
     Claim(
         id="amplify-11",
         parts=(_best_block("SST-5", 4), _best_block("TREC-coarse", 12)),
         rule="Two data sets with different best blocks in print: AMPLIFY in block 4 alone - the mean of blocks 8 and "
         "12 alone on SST-5, and block 12 - the mean of blocks 4 and 8 on TREC-coarse, in accuracy at the last "
-        f"update; each: {WON}",
+        f"update; each: {WON}.",
     ),
     Claim(
         id="amplify-12",
@@ -241,7 +241,7 @@ CLAIMS: tuple[Claim, ...] = (
         ),
         together=BEST,
         rule="Mean over TREC-coarse and SST-5 of AMPLIFY in all blocks - in block 4, 8 and 12 alone, in accuracy at "
-        f"the last update; each: {WON}",
+        f"the last update; each: {WON}.",
     ),
     Claim(
         id="amplify-13",
@@ -255,7 +255,7 @@ CLAIMS: tuple[Claim, ...] = (
         rule="EmbedMix - AMPLIFY in the share of attention that goes to the other sentence (the paper's pair, 120 "
         "pairs of its form, 120 pairs of QNLI), and AMPLIFY - EmbedMix in the share of a subject's attention to two "
         "verbs that its own verb gets, in block 4 of 12 after training on QNLI; each: supported if its 95% interval "
-        "is above 0, no effect if its 90% interval is within 3 points of attention",
+        "is above 0, no effect if its 90% interval is within 3 points of attention.",
     ),
     Claim(
         id="amplify-14",
@@ -269,12 +269,12 @@ CLAIMS: tuple[Claim, ...] = (
         rule="AMPLIFY - EmbedMix in the attention of \"it\" to \"animal\" and \"film\" and to the right one of two "
         "nouns in 20 sentences of that form, EmbedMix - AMPLIFY in that to \"too\" and \"tired\", after training on "
         "QNLI; each: supported if its 95% interval is above 0, no effect if its 90% interval is within 3 points of "
-        "attention",
+        "attention.",
     ),
     Claim(
         id="amplify-15",
         parts=(_noise(),),
         rule="(Accuracy lost by EmbedMix, SentenceMix and TMix, their mean) - (lost by AMPLIFY) at the last update "
-        f"when a fifth of TREC-coarse's training labels are wrong; {WON}",
+        f"when a fifth of TREC-coarse's training labels are wrong; {WON}.",
     ),
 )  # fmt: skip

@@ -16,6 +16,7 @@ from mixlib.evidence.printed import printed
 from mixlib.evidence.verdicts import FACTOR, Claim, Contrast, Term, against
 from mixlib.protocols import plan
 from mixlib.protocols.cells import FIRST
+from mixlib.protocols.ssmix import RATIOS_DRAWN
 
 SEEDS = 5  # of the paper's runs
 CELLS = {"SST-2": "ssmix/sst2", "TREC-coarse": "ssmix/trec_coarse", "TREC-fine": "ssmix/trec_fine",
@@ -81,11 +82,12 @@ TWO_WAYS = (Term(1.0, "ssmix/trec_coarse", FIRST), Term(-1.0, "ssmix/trec_coarse
 BOTH_WAYS = (Term(1.0, "ssmix/trec_coarse", "ssmix"), Term(-1.0, "ssmix/trec_coarse from the start", "ssmix"))
 
 
-def _distance(weights: Mapping[str, float]) -> dict[str, tuple[Term, ...]]:
-    """Distances from the segment, meaned over the mixing weights at which they are measured."""
-    ratios = ("0.1", "0.3", "0.5")
+def _distance(name: str, method: str, bounds: tuple[float, float]) -> Contrast:
+    """The distance of mixed texts from the segment, meaned over the weights at which it is measured."""
     cell = "ssmix/off the segment"
-    return {"SST-2": tuple(Term(w / len(ratios), cell, f"{m} lam0={r}") for m, w in weights.items() for r in ratios)}
+    terms = tuple(Term(1 / len(RATIOS_DRAWN), cell, f"{method} lam0={ratio:g}") for ratio in RATIOS_DRAWN)
+    return Contrast(name=name, measure="off the segment", units={"SST-2": terms}, margin=ON_THE_LINE,
+                    kind=statistics.BOUNDS, bounds=bounds)  # fmt: skip
 
 
 CLAIMS: tuple[Claim, ...] = (
@@ -94,23 +96,23 @@ CLAIMS: tuple[Claim, ...] = (
         parts=(_accuracy("SSMix over none", {"ssmix": 1.0, "none": -1.0}, kind=statistics.NON_INFERIORITY),),
         rule="Mean over 4 data sets of SSMix - no mixup in accuracy at the last update of equally long second "
         "stages; supported if its 95% interval is above -1 point, contradicted if it is below. Sets that differ are "
-        "named",
+        "named.",
     ),
     Claim(
         id="ssmix-2",
         parts=_over_hidden(),
         rule="Mean over 4 data sets of SSMix - EmbedMix, and of SSMix - TMix, in accuracy at the last update of the "
-        f"second stage; each: {WON}",
+        f"second stage; each: {WON}.",
     ),
     Claim(
         id="ssmix-3",
         parts=(_accuracy("input level over hidden level", FAMILY | dict.fromkeys(HIDDEN.values(), -1 / 2)),),
         rule="Mean over 4 data sets of (SSMix and its two ablations) - (EmbedMix and TMix), each family the mean of "
-        f"its methods, in accuracy at the last update of the second stage; {WON}",
+        f"its methods, in accuracy at the last update of the second stage; {WON}.",
     ),
     Claim(
         id="ssmix-4",
-        rule="SSMix - the hidden-level methods, on large against small training sets",
+        rule="SSMix - the hidden-level methods, on large against small training sets.",
         not_here="no training set of 10,000 rows and more can be used at this size, so there is no large set to "
         "compare",
     ),
@@ -118,37 +120,37 @@ CLAIMS: tuple[Claim, ...] = (
         id="ssmix-5",
         parts=(_more_on_fine(),),
         rule="(SSMix - no mixup on TREC-fine) - (SSMix - no mixup on TREC-coarse) in accuracy at the last update of "
-        f"the second stage; {WON}",
+        f"the second stage; {WON}.",
     ),
     Claim(
         id="ssmix-6",
         parts=_over_hidden(on=TREC, left_out=("MNLI", "ANLI")),
         rule="Mean over TREC-coarse and TREC-fine of SSMix - EmbedMix, and of SSMix - TMix, in accuracy at the last "
-        f"update of the second stage (QNLI has two classes and is left out); each: {WON}",
+        f"update of the second stage (QNLI has two classes and is left out); each: {WON}.",
     ),
     Claim(
         id="ssmix-7",
         parts=_over_hidden(on=("QNLI",), left_out=("QQP", "MNLI", "RTE", "MRPC", "ANLI")),
         rule="SSMix - EmbedMix, and SSMix - TMix, on pairs of sentences (QNLI) in accuracy at the last update of the "
-        f"second stage; each: {WON}",
+        f"second stage; each: {WON}.",
     ),
     Claim(
         id="ssmix-8",
         parts=(_accuracy("adding the span", SPAN), _accuracy("adding saliency", SALIENCY)),
         rule="Mean over 4 data sets of what the span adds to random tokens, and of what saliency adds to a random "
-        f"span, in accuracy at the last update of the second stage; each: {WON}",
+        f"span, in accuracy at the last update of the second stage; each: {WON}.",
     ),
     Claim(
         id="ssmix-9",
         parts=(_accuracy("saliency over span", {"ssmix": 1.0, "ssmix_nosal": -2.0, "ssmix_nosal_nospan": 1.0}),),
         rule="Mean over 4 data sets of (what saliency adds) - (what the span adds) in accuracy at the last update of "
-        f"the second stage; {WON}",
+        f"the second stage; {WON}.",
     ),
     Claim(
         id="ssmix-10",
         parts=(_accuracy("input level over UNK", FAMILY | {"unk": -1.0}, table="ssmix_tableB1"),),
         rule="Mean over 4 data sets of (mean of SSMix and its two ablations) - (random UNK tokens) in accuracy at "
-        f"the last update of the second stage; {WON}",
+        f"the last update of the second stage; {WON}.",
     ),
     Claim(
         id="ssmix-11",
@@ -164,7 +166,7 @@ CLAIMS: tuple[Claim, ...] = (
         ),
         rule="Time of a step of SSMix as published, with a pass spent on saliency, over that of EmbedMix and of TMix "
         "on the same batch; supported if both 95% intervals lie between 1.6 and 2.4, and if the step is faster where "
-        "saliency comes with the pass over the originals, as it does in this library",
+        "saliency comes with the pass over the originals, as it does in this library.",
     ),
     Claim(
         id="ssmix-12",
@@ -173,7 +175,7 @@ CLAIMS: tuple[Claim, ...] = (
                      margin=FACTOR, kind=statistics.BOUNDS, bounds=(0.0, LITTLE)),
         ),
         rule="Time of a step of TMix over that of EmbedMix on the same batch; supported if its 95% interval lies "
-        "between 1 and 1.2, contradicted if it lies outside",
+        "between 1 and 1.2, contradicted if it lies outside.",
     ),
     Claim(
         id="ssmix-13",
@@ -191,8 +193,8 @@ CLAIMS: tuple[Claim, ...] = (
         ),
         rule="Mean over SST-2 and TREC-coarse of SSMix with a ratio of 0.1 - SSMix with 0.01, and with 0.5, in "
         f"accuracy at the last update of the second stage; each: {WON}. And 0.01 - no mixup has a 95% interval within "
-        "1 point. (Never less than one token is replaced, so that 0.01 and 0.1 are the same for texts of fewer than "
-        "20 tokens)",
+        "1 point. Never less than one token is replaced, so that 0.01 and 0.1 are the same for texts of fewer than "
+        "20 tokens.",
     ),
     Claim(
         id="ssmix-14",
@@ -203,25 +205,17 @@ CLAIMS: tuple[Claim, ...] = (
         ),
         rule="Training in two stages (5 epochs without mixup, 3 with) - SSMix for 8 epochs, in accuracy: ahead after "
         "5 epochs (95% interval above 0, on 256 test rows), and at least as good at the end (95% interval above -1 "
-        "point)",
+        "point.",
     ),
     Claim(
         id="ssmix-15",
         parts=(
-            *(
-                Contrast(name=f"SSMix farther off than {name}", measure="off the segment", margin=ON_THE_LINE,
-                         units=_distance({"ssmix": 1.0, key: -1.0}))
-                for name, key in HIDDEN.items()
-            ),
-            *(
-                Contrast(name=f"{name} on the segment", measure="off the segment", margin=ON_THE_LINE,
-                         kind=statistics.BOUNDS, bounds=(-math.inf, ON_THE_LINE), units=_distance({key: 1.0}))
-                for name, key in HIDDEN.items()
-            ),
+            _distance("SSMix off the segment", "ssmix", (ON_THE_LINE, math.inf)),
+            *(_distance(f"{name} on the segment", key, (-math.inf, ON_THE_LINE)) for name, key in HIDDEN.items()),
         ),
         rule="Mean distance of sentence vectors of mixed SST-2 texts from the segment between the originals', in % "
-        "of its length, over ratios 0.1, 0.3 and 0.5; supported if SSMix's is above EmbedMix's and TMix's (95% "
-        "intervals above 0) and those two lie on the segment (95% intervals below 5%, the length's twentieth; "
-        "contradicted if above)",
+        "of its length, over weights of 0.1, 0.3 and 0.5; supported if the 95% interval of SSMix is above 5% and "
+        "those of EmbedMix and TMix, at the same weights, are below; contradicted if one of them is wholly on the "
+        "other side.",
     ),
 )  # fmt: skip

@@ -308,8 +308,9 @@ CELLS: tuple[Cell, ...] = (
     cell("ssmix/qnli", "qnli", TWO_STAGES, train_size=1000, test_size=1000, max_length=96, learning_rate=2e-5,
          num_train_epochs=1, eval_epochs=1,
          first={"learning_rate": 1e-4, "num_train_epochs": 2, "eval_epochs": 2}),
-    cell("ssmix/trec_coarse from the start", "trec_coarse", {"ssmix": ("ssmix", METHODS["ssmix"])}, train_size=500,
-         test_size=500, learning_rate=2e-4, num_train_epochs=8, eval_epochs=1, says="mixing from the first update on"),
+    cell("ssmix/trec_coarse from the start", "trec_coarse", {name: TWO_STAGES[name] for name in ("none", "ssmix")},
+         train_size=500, test_size=500, learning_rate=2e-4, num_train_epochs=8, eval_epochs=1,
+         says="mixing from the first update on"),
 )  # fmt: skip
 
 # Steps of the second stage, of the methods that the claims about time name
