@@ -24,4 +24,4 @@ def test_every_file_and_method_the_readme_names_exists():
 def test_the_commands_it_lists_are_the_commands_there_are():
     from mixlib.__main__ import main
 
-    assert set(re.findall(r"^python -m mixlib ([a-z]+) ", README, re.MULTILINE)) == set(main.commands) - {"reproduce"}
+    assert set(re.findall(r"^python -m mixlib ([a-z-]+) ", README, re.MULTILINE)) == set(main.commands) - {"reproduce"}
