@@ -41,7 +41,9 @@ def test_a_row_a_run_with_the_numbers_of_its_record(store, tmp_path, suffix):
     path = tmp_path / f"results{suffix}"
     assert run("export", path).output == f"{SEEDS} runs in {path}\n"
     table = export.load(path)
-    for seed, row in enumerate(table.to_dict("records")):
+    assert sorted(table["seed"]) == list(range(SEEDS))
+    for row in table.to_dict("records"):
+        seed = row["seed"]
         record = store.get(replace(SPEC, seed=seed))
         assert {name: row[f"test_{name}"] for name in record.test} == record.test  # to the bit
         assert row["last_test_nll"] == 0.7
