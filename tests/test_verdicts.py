@@ -1,5 +1,6 @@
 """Claims as data: what they refer to exists, and the rule finds out whether they are right."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -44,10 +45,14 @@ def test_claims_are_published_ones_in_their_order_with_a_rule_or_a_reason():
 @pytest.mark.parametrize("id_", JUDGED)
 def test_a_claim_is_supported_where_it_is_right_and_contradicted_where_it_is_wrong(id_):
     claim = JUDGED[id_]
-    right = verdicts.judge(claim, experiment(claim)).judgement
+    verdict = verdicts.judge(claim, experiment(claim))
+    right = verdict.judgement
     wrong = verdicts.judge(claim, experiment(claim, wrong=[part.name for part in claim.parts])).judgement
     assert right.label == statistics.SUPPORTED, right.words
     assert wrong.label == statistics.CONTRADICTED, wrong.words
+    shown = json.loads(json.dumps(verdicts.as_json(verdict)))
+    assert shown["verdict"] == statistics.SUPPORTED
+    assert all(cell["size"] and "None" not in cell["size"][0] for cell in shown["cells"])
 
 
 @pytest.mark.parametrize("id_", [id_ for id_, claim in JUDGED.items() if len(claim.parts) > 1])
