@@ -3,11 +3,12 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from mixlib.evidence import mixup_calibration, statistics
 from mixlib.evidence.verdicts import Records, judge
-from tests.experiments import experiment
+from tests.experiments import experiment, of_run
 
 CLAIMS = {claim.id.rpartition("-")[2]: claim for claim in mixup_calibration.CLAIMS}
 
@@ -72,3 +73,21 @@ def test_overfitting_needs_a_curve_that_rises_less():
     found = judge(claim, experiment(claim, wrong=["less rise after the lowest loss"])).judgement
     assert found.category == statistics.CONTRADICTED
     assert [part.category for part in found.parts] == [statistics.SUPPORTED, statistics.CONTRADICTED]
+
+
+@pytest.mark.parametrize(("number", "expected"), [
+    ("2", statistics.SUPPORTED), ("3", statistics.SUPPORTED), ("4", statistics.SUPPORTED), ("5", statistics.SUPPORTED),
+    ("7", statistics.SUPPORTED), ("8", statistics.CONTRADICTED), ("10", statistics.SUPPORTED),
+    ("11", statistics.SUPPORTED), ("15", statistics.CONTRADICTED),
+])  # fmt: skip
+def test_methods_that_are_better_in_everything_are_seen_as_better(number, expected):
+    """Sizes by method, whatever the terms of the claim are: no mixup, CLS, CLS in the last half, Input, Manifold."""
+    better = ("none", "cls_mixup", "cls_mixup_late", "input_mixup", "manifold_mixup")
+    records = experiment(CLAIMS[number])
+    for spec in records.store.made:
+        step, noise = better.index(spec.method), np.random.default_rng(int(spec.key, 16)).normal(0, 0.1, size=1)
+        records.store.made[spec] = of_run(spec, {
+            "accuracy": 60 + 4 * step + noise, "mcc": 40 + 4 * step + noise, "loss": -0.2 * step + noise / 10,
+            "ece": 35 - 5 * step + noise, "rise": 1 - 0.2 * step + noise / 10,
+        })  # fmt: skip
+    assert judge(CLAIMS[number], records).judgement.label == expected
