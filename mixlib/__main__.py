@@ -271,6 +271,22 @@ def claims(paper, only, as_json) -> None:
         click.echo(f"  {row['rule']}\n  {row['words']}")
 
 
+@main.command("error-rates")
+@click.option("--experiments", default=2000, show_default=True, type=click.IntRange(100), help="a claim and truth")
+@click.option("--output", type=click.Path(path_type=Path), help="all rates, as .csv")
+def error_rates(experiments, output) -> None:
+    """How often the rule of the verdicts would err, by simulation of every claim's design (seconds)."""
+    from mixlib.evidence import designs
+    from mixlib.evidence import error_rates as simulation
+
+    if output and output.suffix != ".csv":
+        raise ValueError(f"--output must end in .csv, got {output.name}")
+    table = simulation.rates(designs.designs(), experiments)
+    if output:
+        table.to_csv(output, index=False, float_format="%.4f")
+    click.echo(simulation.summary(table))
+
+
 @main.command()
 def gate() -> None:
     """Decide which newly screened cells are alive, once for all, and write data/evidence.json."""

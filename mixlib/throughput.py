@@ -180,15 +180,10 @@ def _by_sweep(spec: RunSpec) -> list[float]:
 
 
 class _SameNoise(Trainer):
-    """Takes as many numbers as our run from the stream that dropout draws from: every pass over rows takes one."""
-
-    def __init__(self, eval_epochs: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.eval_epochs = eval_epochs
+    """Leaves the stream that dropout draws from as it was before an evaluation, as our runs do."""
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        ours_scores_too = round(self.state.epoch) % self.eval_epochs == 0
-        with torch.random.fork_rng(devices=[], enabled=not ours_scores_too):
+        with torch.random.fork_rng(devices=[]):
             return super().evaluate(*args, **kwargs)
 
 
@@ -212,7 +207,6 @@ def _by_trainer(spec: RunSpec) -> list[float]:
         )
         updates = spec.max_steps or spec.num_train_epochs * math.ceil(len(train) / spec.batch_size)
         trainer = _SameNoise(
-            spec.eval_epochs,
             model=model,
             args=TrainingArguments(
                 output_dir=folder,

@@ -69,14 +69,19 @@ class _KeepBest(TrainerCallback):
 
 
 class _Trainer(MixupTrainer):
-    """Remembers the logits and labels of each split's last evaluation (keys ``eval_dev``, ``eval_test``, ...)."""
+    """Remembers the logits and labels of each split's last evaluation (keys ``eval_dev``, ``eval_test``, ...).
+
+    How often a run is scored has no influence on its training: each pass over rows takes a number from the stream that
+    dropout draws from, so that stream is put back afterwards.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.scored: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
-        output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
+        with torch.random.fork_rng(devices=[]):
+            output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
         self.scored[metric_key_prefix] = output.predictions, output.label_ids
         return output
 

@@ -53,6 +53,15 @@ def test_a_sound_folder_has_no_fault_and_nothing_to_say(store):
     assert check.check(store.folder) == check.Findings(8, [], ["1 version of the code made the records (0.1.0+a 8)"])
 
 
+def test_a_record_made_in_another_precision_than_its_settings_say_is_left_out(store):
+    path = store.put(made(SPEC))
+    values = json.loads(path.read_text())
+    values["environment"]["precision"] = "bf16"
+    del values["digest"]
+    path.write_text(json.dumps(values))
+    assert "was made in bf16, but its settings say fp32" in faults(store)[path.name]
+
+
 def test_each_kind_of_fault_is_found(store):
     spec = replace(SPEC, method="tmix", seed=1)
     record = made(spec)
@@ -63,7 +72,6 @@ def test_each_kind_of_fault_is_found(store):
         (made(spec, test="others"), "drew other test rows than runs of the same data set, sizes and seed: others"),
         (made(spec, train="others"), "drew other train rows"),
         (replace(record, data=undrawn), "names no checksum of its dev rows"),
-        (replace(record, environment={"precision": "bf16"}), "was made in another precision than its cell: bf16"),
         (replace(record, timing=record.timing | {"steps": 9}), "its last evaluation is at step 2, but it took 9"),
         (made(spec, numbers | {"accuracy": 0.71}), "its accuracy is 0.71, but that of its reliability bins is 0.70"),
         (made(spec, numbers | {"ece": 0.1}), "its ece is 0.1, but that of its reliability bins is 0.115000"),

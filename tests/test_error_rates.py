@@ -1,14 +1,16 @@
 """Error rates of the rule: the simulation judges as the rule does, and finds the rates that theory gives."""
 
-import json
 import math
 
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from statsmodels.stats.meta_analysis import combine_effects
 from statsmodels.stats.oneway import anova_oneway
 
+from mixlib.__main__ import main
+from mixlib.evidence import designs, verdicts
 from mixlib.evidence import error_rates as e
 from mixlib.evidence import statistics as s
 from mixlib.evidence.error_rates import Design, Truth
@@ -267,28 +269,27 @@ def test_designs_that_make_no_sense_are_refused(change, message):
         e.rates([plan], experiments=10)
 
 
-@pytest.mark.parametrize("name", ["rates.csv", "rates.json"])
-def test_command_line(tmp_path, capsys, name):
-    designs = tmp_path / "designs.json"
-    designs.write_text(json.dumps([{**POOL, "sd": [1.5] * 5}, {**POOL, "claim": "large", "printed": 3.0}]))
-    arguments = ["--designs", str(designs), "--experiments", "200", "--output", str(tmp_path / name)]
-    e.main(arguments)
-    printed = capsys.readouterr().out
-    assert "80% power for the printed size: c; large" in printed
-    read = pd.read_csv if name.endswith("csv") else pd.read_json
-    written = read(tmp_path / name)
-    assert written[s.SUPPORTED].to_numpy() == pytest.approx(
-        e.rates(json.loads(designs.read_text()), 200)[s.SUPPORTED].to_numpy(), abs=1e-4
+def test_the_command_simulates_every_claim_that_can_be_judged(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        designs, "designs", lambda: [Design.of(POOL), Design.of({**POOL, "claim": "large", "printed": 3.0})]
     )
+    done = CliRunner().invoke(main, ["error-rates", "--experiments", "200", "--output", str(tmp_path / "rates.csv")])
+    assert done.exit_code == 0, done.output
+    assert "80% power for the printed size: c, large" in done.output
+    written = pd.read_csv(tmp_path / "rates.csv")
+    assert written[s.SUPPORTED].to_numpy() == pytest.approx(
+        e.rates([POOL], 200)[s.SUPPORTED].to_numpy().tolist()
+        + e.rates([POOL, {**POOL, "printed": 3.0}], 200)[s.SUPPORTED].to_numpy()[len(written) // 2 :].tolist(),
+        abs=1e-4,
+    )
+    done = CliRunner().invoke(main, ["error-rates", "--output", "rates.xlsx"])
+    assert "must end in .csv, got rates.xlsx" in done.output
+    assert done.exit_code == 1
 
 
-def test_command_line_says_what_is_wrong(tmp_path, capsys):
-    designs = tmp_path / "designs.json"
-    designs.write_text(json.dumps([{**POOL, "margins": 1}]))
-    for arguments, message in (
-        (["--output", "rates.xlsx"], "must end in .csv or .json, got rates.xlsx"),
-        (["--designs", str(designs)], "unknown key 'margins'; did you mean 'margin'?"),
-    ):
-        with pytest.raises(SystemExit):
-            e.main(arguments)
-        assert message in capsys.readouterr().err
+def test_every_claim_that_can_be_judged_has_a_design():
+    found = {design.claim: design for design in designs.designs()}
+    assert set(found) == {claim.id for claim in verdicts.claims().values() if claim.not_here is None}
+    assert all(math.isfinite(design.printed) for design in found.values())
+    assert found["amplify-10"].seeds == 100  # batches of one record
+    assert found["batchmixup-7"].sets == 2  # sizes of one data set count once

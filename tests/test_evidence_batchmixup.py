@@ -72,7 +72,8 @@ def test_printed_spreads_become_standard_errors():
     std = printed("batchmixup_table1", [[(1.0, {"dataset": "rte", "train_size": "50%", "method": "mixup"})]], 3)
     assert (std.size, std.se, std.df) == (75.19, pytest.approx(6.07 / math.sqrt(3)), pytest.approx(2))
     variance = printed("amplify_table2", [[(1.0, {"dataset": "mrpc", "method": "none"})]], 3)
-    assert (variance.size, variance.se) == (81.20, pytest.approx(math.sqrt(0.442 / 2)))  # divided by the runs
+    # of three runs, divided by three
+    assert (variance.size, variance.se) == (81.20, pytest.approx(math.sqrt(0.442 / 2)))
     where = {"dataset": "imdb", "train_size": "32", "method": "none", "metric": "loss"}
     stderr = printed("mixup_calibration_table2", [[(1.0, where)]], 5, log=True)
     assert (stderr.size, stderr.se) == (pytest.approx(math.log(180)), pytest.approx(19 / 180))

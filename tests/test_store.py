@@ -60,7 +60,7 @@ WRONG = [
     (("selected",), -1, "selected is -1, but the best evaluation is 0"),
     (("selected",), 3, "selected is 3"),
     (("selected",), 1, "selected is 1"),
-    (("selected_on",), "dev", "selected_on is 'dev', but there are metrics of test"),
+    (("selected_on",), "dev", "selected_on is 'dev', but by its settings and metrics it is 'test'"),
     (("timing",), {}, "KeyError: 'train_seconds'"),
     (("timing", "total_seconds"), -1, "total_seconds is -1"),
     (("reliability", "rows", 14), 3, "confidence|14 is"),
@@ -91,7 +91,7 @@ def test_numbers_that_are_none_are_refused_wherever_they_stand(number):
     for made, value in ((record, "1.25"), (fabricate.record(SPEC, nll=0.625), "0.625")):
         text = text_of(values_of(made))
         assert read(text) == made  # null stands for what there is not
-        with pytest.raises(DamagedRecord, match=r"is no number|JSON compliant"):
+        with pytest.raises(DamagedRecord, match="JSON compliant" if number == "1e999" else f"{number} is no number"):
             read(text.replace(value, number))
 
 
@@ -201,7 +201,7 @@ def newer(record, **more) -> str:
     return json.dumps({**values, "digest": content_digest(values)})
 
 
-def test_a_record_of_a_later_version_is_never_written_over(tmp_path, capsys):
+def test_a_record_of_a_later_version_is_never_written_over(tmp_path, capsys, monkeypatch):
     store, other = Store(tmp_path), replace(SPEC, seed=1)
     path = store.put(fabricate.record(SPEC))
     path.write_text(newer(fabricate.record(SPEC), energy_joules=12.5))
@@ -212,6 +212,7 @@ def test_a_record_of_a_later_version_is_never_written_over(tmp_path, capsys):
         store.put(fabricate.record(SPEC))
     assert store.missing([SPEC]) == [SPEC]
     assert "energy_joules" in store.scan()[1][path]
+    monkeypatch.setattr(Local, "start", lambda *args: pytest.fail("trained for a record that cannot be kept"))
     with pytest.raises(RunFailed, match=r"1 of 1 runs failed.*\n.*energy_joules"):
         run_all([SPEC], store=store, progress=False)
     assert f"newer: {path}" in capsys.readouterr().err

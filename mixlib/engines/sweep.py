@@ -232,8 +232,16 @@ def shard(specs: Iterable[Spec], index: int, count: int) -> list[Spec]:
     return [spec for unit in _units(specs)[index::count] for spec in unit]
 
 
+class NothingToRead(RuntimeError):
+    """Runs that are only to be read, and have no usable record."""
+
+
 def run_all(
-    specs: Iterable[Spec], engine: str | Engine = "local", store: Store | None = None, progress: bool = True
+    specs: Iterable[Spec],
+    engine: str | Engine = "local",
+    store: Store | None = None,
+    progress: bool = True,
+    read_only: bool = False,
 ) -> list[Record]:
     """The records of these runs; those that have none are run first.
 
@@ -246,9 +254,11 @@ def run_all(
             :class:`~mixlib.engines.base.Engine`.
         store: where records are kept, by default the repository's.
         progress: show a progress bar while something runs.
+        read_only: run nothing.
 
     Raises:
         ValueError: unknown engine, or an option that it does not have.
+        NothingToRead: with ``read_only``, a run has no usable record.
         RunFailed: some runs failed; the others are done and their records kept.
         OSError: a record could not be written; those before it are kept, and the sweep was stopped.
     """
@@ -256,6 +266,14 @@ def run_all(
 
     engine = engines.get(engine)
     specs, store = list(specs), store or Store()
+    if read_only and (absent := store.missing(specs)):
+        for spec in absent:
+            _name_what_is_wrong(spec, store)
+        raise NothingToRead(
+            f"{len(absent)} of {len(specs)} runs have no record in {store.folder}, {absent[0]} among them. With the "
+            "committed settings a notebook trains nothing: make them with `python -m mixlib run ID --profile mini` "
+            "(IDs: `python -m mixlib list`), or set seeds or model yourself"
+        )
     while todo := missing(specs, store):  # again if another sweep made the first stage of one of these anew
         store.sweep_up()
         for spec in todo:

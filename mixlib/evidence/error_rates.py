@@ -1,6 +1,6 @@
 """How often the rule of :mod:`.statistics` errs: the whole rule on simulated experiments with a known truth.
 
-    python -m mixlib.evidence.error_rates --designs designs.json --output rates.csv
+    python -m mixlib error-rates --output rates.csv
 
 A design is what is fixed before a claim is judged: how many data sets and seeds, how far paired differences spread,
 what the paper prints, the margin, the kind of claim and its parts. For each design, experiments are drawn under truths
@@ -13,13 +13,10 @@ A wrong "supported" is one where the claim is false, a wrong "contradicted" one 
 
 from __future__ import annotations
 
-import argparse
 import difflib
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -394,40 +391,15 @@ def default_designs() -> list[dict[str, object]]:
     return plans
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line: simulate, print a summary, write the table if asked to."""
-    parser = argparse.ArgumentParser(
-        prog="python -m mixlib.evidence.error_rates", description=__doc__.split("\n", 1)[0]
-    )
-    parser.add_argument("--designs", type=Path, help="JSON list of designs; by default plausible ones of the pool")
-    parser.add_argument("--experiments", type=int, default=EXPERIMENTS, help="per design and truth (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the draws (%(default)s)")
-    parser.add_argument("--output", type=Path, help="where the table goes: a name that ends in .csv or .json")
-    options = parser.parse_args(arguments)
-    if options.output and options.output.suffix not in (".csv", ".json"):
-        parser.error(f"--output must end in .csv or .json, got {options.output.name}")
-    plans = json.loads(options.designs.read_text()) if options.designs else default_designs()
-    try:
-        table = rates(plans, options.experiments, options.seed)
-    except ValueError as error:
-        parser.error(str(error))
-    if options.output and options.output.suffix == ".csv":
-        table.to_csv(options.output, index=False, float_format="%.4f")
-    elif options.output:
-        table.to_json(options.output, orient="records", indent=1, double_precision=4)
+def summary(table: pd.DataFrame) -> str:
+    """The rates in percent, the wrong verdicts to expect, the claims with 80% power, and what errs too often."""
     columns = ["claim", "truth", *reversed(CATEGORIES[1:]), "wrong supported", "wrong contradicted"]
-    shown = table[columns].set_index(["claim", "truth"])
-    print((100 * shown).round(1).to_string(na_rep="-"), end="\n\n")
-    print(
-        "Expected wrong verdicts, were each truth that of all claims:",
+    shown = 100 * table[columns].set_index(["claim", "truth"])
+    errs = beyond(table)[columns[:2] + columns[-2:]]
+    return "\n".join([
+        shown.round(1).to_string(na_rep="-"),
+        "\nExpected wrong verdicts, were each truth that of all claims:",
         expected_wrong(table).round(2).to_string(),
-        sep="\n",
-    )
-    print("\n80% power for the printed size:", "; ".join(powered(table)) or "none")
-    print(
-        f"\nWrong in more than {ALPHA:.0%}:", beyond(table)[columns[:2] + columns[-2:]].to_string(index=False), sep="\n"
-    )
-
-
-if __name__ == "__main__":
-    main()
+        f"\n80% power for the printed size: {', '.join(powered(table)) or 'none'}",
+        f"\nWrong in more than {ALPHA:.0%}: {errs.to_string(index=False) if len(errs) else 'none'}",
+    ])  # fmt: skip

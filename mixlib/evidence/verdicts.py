@@ -317,6 +317,17 @@ def differences(contrast: Contrast, records: Records) -> tuple[dict[str, pd.Seri
     return found, dead
 
 
+def _by_data_set(found: Mapping[str, pd.Series], contrast: Contrast) -> dict[str, pd.Series]:
+    """One difference a seed and data set: several sizes of a data set share its test rows, and count as their mean."""
+    groups: dict[str, list[str]] = {}
+    for name in found:
+        groups.setdefault(plan.get(contrast.units[name][0].cell).dataset, []).append(name)
+    return {
+        " and ".join(names): pd.concat([found[name] for name in names], axis=1).dropna().mean(axis=1)
+        for names in groups.values()
+    }
+
+
 def _margin(contrast: Contrast, live: Iterable[str], records: Records) -> float:
     if contrast.margin is not None:
         return contrast.margin
@@ -343,8 +354,8 @@ def judge(claim: Claim, records: Records) -> Verdict:
             parts.append(statistics.not_judgeable(contrast.name, why))
             continue
         unit, margin = MEASURES[contrast.measure].unit, _margin(contrast, found, records)
-        parts.append(statistics.judge(Part(contrast.name, found, margin, contrast.kind, contrast.printed,
-                                           contrast.bounds, unit)))  # fmt: skip
+        parts.append(statistics.judge(Part(contrast.name, _by_data_set(found, contrast), margin, contrast.kind,
+                                           contrast.printed, contrast.bounds, unit)))  # fmt: skip
     keys, records.keys = tuple(records.keys), before | records.keys
     together = statistics.best if claim.together == BEST else statistics.conjunction
     return Verdict(claim, together(claim.id, parts), tuple(cells), tuple(dead), keys)

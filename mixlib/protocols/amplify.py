@@ -324,7 +324,7 @@ STUDY_CELLS: tuple[StudyCell, ...] = (
     StudyCell(
         name="amplify/step time", study="step_time", dataset="mrpc", seeds=1,
         recipe=RECIPE | _whole(1) | {"train_size": 400, "test_size": 16, "max_length": 96},
-        params={"batches": 60, "padded": 96, "methods": TIMED}, smoke={"batches": 2},
+        params={"batches": 100, "padded": 96, "methods": TIMED}, smoke={"batches": 2},
         varied={name: {} for name in TABLE_2}, says="seconds of a step",
     ),
     StudyCell(

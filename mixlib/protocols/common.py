@@ -22,6 +22,11 @@ def check_profile(profile: str) -> str:
     return profile
 
 
+def committed(profile: str, model: str | None, seeds: Iterable[int] | None) -> bool:
+    """Whether a notebook with these parameters shows the committed records, so that nothing may be trained for it."""
+    return check_profile(profile) == "mini" and model is None and seeds is None
+
+
 def method_runs(
     methods: Iterable[Named], params_of: Callable[[str], dict[str, Any]], seeds: Iterable[int], **fields: Any
 ) -> list[RunSpec]:

@@ -320,7 +320,7 @@ STUDY_CELLS: tuple[StudyCell, ...] = (
         name="ssmix/step time", study="step_time", dataset="trec_coarse", seeds=1,
         recipe=RECIPE | {"train_size": 400, "test_size": 16, "batch_size": STATED["batch_size"],
                                    "num_train_epochs": 1, "eval_epochs": 1},
-        params={"batches": 60, "padded": 64, "methods": EVIDENCE_TIMED}, smoke={"batches": 2},
+        params={"batches": 100, "padded": 64, "methods": EVIDENCE_TIMED}, smoke={"batches": 2},
         varied={name: {} for name in ("none", *(found["label"] for found in EVIDENCE_TIMED))},
         says="seconds of a step",
     ),

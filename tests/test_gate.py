@@ -1,0 +1,127 @@
+"""Cells and waves of the evidence, the gate, and the seeds that are read."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mixlib import paths, protocols
+from mixlib.engines import run_all
+from mixlib.engines.sweep import NothingToRead
+from mixlib.evidence import gate
+from mixlib.protocols import plan, pool
+from mixlib.protocols.cells import FIRST, SCREENING_SEEDS
+from mixlib.store import Store
+from tests import fabricate
+
+
+@pytest.fixture
+def decisions(tmp_path, monkeypatch):
+    """No decision has been made yet."""
+    path = tmp_path / "evidence.json"
+    path.write_text('{"alive": {}, "screened": {}, "seeds": {}}')
+    monkeypatch.setattr(paths, "EVIDENCE", path)
+    plan.decided.cache_clear()
+    yield path
+    plan.decided.cache_clear()
+
+
+def screen(store, name, accuracy, mcc, larger=0.5):
+    for spec, luck in zip(gate.screening_runs(plan.get(name)), (-0.01, 0.01, 0.0, 0.0), strict=True):
+        record = fabricate.record(spec, accuracy=accuracy + luck, mcc=mcc + luck)
+        store.put(replace(record, data=record.data | {"larger_class": larger}))
+
+
+def test_all_methods_of_a_cell_and_seed_share_everything_but_the_method():
+    for name in ("common/sst2", "ssmix/sst2", "mixup_calibration/sst2-64"):
+        cell = plan.get(name)
+        of_seed = [spec for spec in cell.specs([100]) if spec.first_stage is not None or cell.first is None]
+        assert len({replace(spec, method="none", method_params={}) for spec in of_seed}) == 1
+    first, *rest = plan.get("ssmix/sst2").specs([101])
+    assert first.keep_state
+    assert {spec.first_stage for spec in rest} == {first}
+
+
+def test_cells_of_one_recipe_share_runs():
+    assert plan.get("batchmixup/banking77-10").spec("none", 100) == plan.get("common/banking77").spec("none", 100)
+    shared = plan.get("amplify/trec_coarse draws").spec("amplify", 100)
+    assert shared == plan.get("common/trec_coarse").spec("amplify", 100)
+
+
+def test_waves_go_seed_by_seed_and_screening_has_seeds_of_no_table():
+    seeds = [spec.seed for spec in plan.runs("pool")]
+    assert seeds == sorted(seeds)
+    assert set(seeds) == set(range(100, 106))
+    assert {spec.seed for spec in plan.runs("screening")} == set(SCREENING_SEEDS)
+    assert {spec.method for spec in plan.runs("screening")} == {"none"}
+    used = {spec for name in plan.WAVES if name != "screening" for spec in plan.runs(name)}
+    assert not used & set(plan.runs("screening"))
+    assert set(plan.runs("evidence")) == used | set(plan.runs("screening"))
+    assert plan.runs("pool", seeds=[103]) == plan.get("common/sst2").specs([103]) + [
+        spec for cell in pool.POOL[1:] for spec in cell.specs([103])
+    ]
+
+
+def test_unknown_cells_methods_and_profiles_are_named():
+    with pytest.raises(ValueError, match="did you mean common/sst5, common/sst2"):
+        plan.get("common/sst")
+    with pytest.raises(ValueError, match="common/sst2 has no method 'mixip'; it has none, none_long"):
+        plan.get("common/sst2").spec("mixip", 100)
+    with pytest.raises(ValueError, match="no profile full"):
+        plan.get("common/sst2").spec("none", 100, "full")
+
+
+def test_a_cell_runs_at_smoke(tmp_path):
+    store = Store(tmp_path)
+    specs = plan.get("ssmix/trec_coarse").specs([100], [FIRST, "none", "ssmix"], "smoke")
+    first, plain, _ = run_all(specs, store=store, progress=False)
+    assert plain.data["first_stage"] == first.data["state"]
+    assert plain.scaled["temperature"] > 0
+    assert store.predictions(plain).metrics("test")["accuracy"] == pytest.approx(plain.last["accuracy"])
+
+
+def test_the_gate_pools_the_spread_over_cells():
+    rng = np.random.default_rng(0)
+    dead = {f"dead {i}": rng.normal(0, 0.02, 4) for i in range(2000)}
+    rate = np.mean([p < gate.ALPHA for p in gate.beats(dead).values()])
+    assert rate == pytest.approx(0.05, abs=0.012)
+    clear = gate.beats({"a": np.array([0.1, 0.12, 0.11, 0.09]), "b": np.array([-0.1, -0.12, -0.11, -0.09])})
+    assert clear["a"] < 0.001 < 0.999 < clear["b"]
+    with pytest.raises(ValueError, match="at least one cell with two seeds"):
+        gate.beats({"a": np.array([0.1])})
+
+
+def test_what_is_decided_stays_decided(decisions, tmp_path):
+    store = Store(tmp_path / "store")
+    screen(store, "common/sst2", 0.79, 0.6)
+    screen(store, "common/qnli", 0.505, 0.001)
+    screen(store, "mixup_calibration/cola", 0.69, 0.2, larger=0.691)
+    assert set(gate.decide(store)) == {"common/sst2", "common/qnli", "mixup_calibration/cola"}
+    assert plan.decided().alive == {
+        "common/sst2": ["accuracy", "loss"], "common/qnli": [], "mixup_calibration/cola": ["loss"]
+    }  # fmt: skip
+    assert "50.5% against 50.0%" in plan.decided().why_dead("common/qnli", "accuracy")
+    assert "it has not been screened yet" in plan.decided().why_dead("common/sst5", "loss")
+    before = decisions.read_text()
+    screen(store, "common/qnli", 0.8, 0.6)
+    assert gate.decide(store) == []
+    assert decisions.read_text() == before
+
+
+def test_seeds_are_read_only_when_whole_and_without_a_gap(decisions, tmp_path):
+    store, cell = Store(tmp_path / "store"), plan.get("mixup_calibration/imdb")
+    for spec in [*cell.specs([100, 101, 103]), *cell.specs([102], ["none"])]:
+        store.put(fabricate.record(spec))
+    assert gate.raise_seeds(store) == {"mixup_calibration/imdb": [100, 101]}
+    assert json.loads(decisions.read_text())["seeds"] == {"mixup_calibration/imdb": [100, 101]}
+    assert gate.raise_seeds(store) == {}
+
+
+def test_with_the_committed_settings_nothing_is_trained(tmp_path, spec):
+    assert protocols.committed("mini", None, None)
+    assert not any(protocols.committed(*given) for given in (("smoke", None, None), ("mini", "tiny", None),
+                                                             ("mini", None, [0])))  # fmt: skip
+    with pytest.raises(NothingToRead, match=r"1 of 1 runs have no record in .*python -m mixlib run"):
+        run_all([spec], store=Store(tmp_path), read_only=True)
+    assert not list(tmp_path.rglob("*.json"))
