@@ -75,6 +75,22 @@ def test_a_loss_as_large_without_padding_refutes_that_padding_is_the_reason():
     assert verdicts.judge(claim, records).judgement.category == statistics.NO_EFFECT
 
 
+def test_losing_as_much_to_wrong_labels_from_a_higher_level_is_no_advantage():
+    claim = CLAIMS["amplify-15"]
+    records = experiment(claim)
+    made, clean, noisy = records.store.made, plan.get("common/trec_coarse"), plan.get("amplify/trec_coarse 20% noise")
+    for label in ("amplify", "embedmix", "sentencemix", "tmix"):
+        for seed in range(100, 106):
+            found = made[clean.spec(label, seed)]
+            lost = 0.05 + 1e-3 * (-1) ** seed * (label == "amplify")
+            test = found.last | {"accuracy": found.last["accuracy"] - lost}
+            last = found.evaluations[-1] | {"test": test}
+            made[noisy.spec(label, seed)] = replace(
+                found, spec=noisy.spec(label, seed), evaluations=[*found.evaluations[:-1], last]
+            )
+    assert verdicts.judge(claim, records).judgement.category == statistics.NO_EFFECT
+
+
 def test_a_rival_within_the_margin_leaves_amplify_among_the_best_but_not_supported():
     claim = CLAIMS["amplify-1"]
     records = experiment(claim)

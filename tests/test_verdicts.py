@@ -39,6 +39,7 @@ def test_claims_are_published_ones_in_their_order_with_a_rule_or_a_reason():
         assert not found or found == published.claims(paper)["id"].tolist()
     for claim in CLAIMS.values():
         assert claim.rule.endswith("."), claim.id
+        assert claim.rule.count("(") == claim.rule.count(")"), claim.id
         assert bool(claim.parts) != bool(claim.not_here), claim.id
 
 

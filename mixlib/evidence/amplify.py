@@ -211,7 +211,7 @@ CLAIMS: tuple[Claim, ...] = (
             for name, key in MIXUP.items()
         ),
         rule="Log ratio of the time of a step of EmbedMix, SentenceMix and TMix to AMPLIFY's on the same batch of "
-        "MRPC; each: supported if its 95% interval is above 0, no effect if its 90% interval is within 10%. (The "
+        "MRPC; each: supported if its 95% interval is above 0, no effect if its 90% interval is within 10%. The "
         "paper's 24, 32 and 472 s are of unknown totals, so there is no printed ratio.",
     ),
     Claim(

@@ -205,7 +205,7 @@ CLAIMS: tuple[Claim, ...] = (
         ),
         rule="Training in two stages (5 epochs without mixup, 3 with) - SSMix for 8 epochs, in accuracy: ahead after "
         "5 epochs (95% interval above 0, on 256 test rows), and at least as good at the end (95% interval above -1 "
-        "point.",
+        "point).",
     ),
     Claim(
         id="ssmix-15",
