@@ -17,7 +17,7 @@ BUILD = ROOT / "build"
 
 def results() -> Path:
     """The folder of run records of real data: ``MIXLIB_RESULTS``, by default ``data/results``."""
-    return Path(os.environ.get("MIXLIB_RESULTS", ROOT / "data" / "results"))
+    return Path(os.environ.get("MIXLIB_RESULTS") or ROOT / "data" / "results")
 
 
 def synthetic_results() -> Path:

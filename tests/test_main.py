@@ -104,7 +104,12 @@ def test_doctor_and_claims(store_folder, no_data):
     assert result.exit_code == 0, result.output
     assert "MIXLIB_DATA is not set" in result.output
     result = run("claims", "mixup_calibration")
-    assert result.output.count("not run at this scale") == 15
+    assert len(re.findall(r"^mixup_calibration-\d+: not judgeable here \(0 records\)$", result.output, re.MULTILINE)) == 15
+    rows = json.loads(run("claims", "--only", "ssmix-1,ssmix-2", "--json").output)
+    assert [row["id"] for row in rows] == ["ssmix-1", "ssmix-2"]
+    assert {"verdict", "estimate", "low", "high", "printed", "margin", "unit", "parts", "cells", "dead_cells", "rule",
+            "seeds_needed", "records", "paper", "claim"} <= set(rows[0])  # fmt: skip
+    assert "did you mean ssmix-1" in run("claims", "--only", "ssmix-1x").output
 
 
 @pytest.mark.parametrize(

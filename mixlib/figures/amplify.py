@@ -244,7 +244,7 @@ def word_graph(views: Mapping[str, Mapping[str, Any]], query: str, links: int = 
         x, y = np.cos(angle), np.sin(angle)
         apart = np.abs(np.subtract.outer(np.arange(len(words)), np.arange(len(words)))) > 1
         strength = np.where(apart, attention, 0.0)
-        order = np.argsort(strength, axis=None)[::-1][:links]
+        order = np.argsort(-strength, axis=None, kind="stable")[:links]
         for i, j in zip(*np.unravel_index(order, strength.shape), strict=True):
             part = strength[i, j] / strength.max()
             axis.plot([x[i], x[j]], [y[i], y[j]], color="0.35", linewidth=2.2 * part, alpha=0.15 + 0.6 * part, zorder=1)

@@ -50,11 +50,10 @@ def _is_last(cell: Cell) -> bool:
     return any(cell.name.startswith(name) for name in LAST)
 
 
-def screening(profile: str = "mini") -> list[RunSpec]:
-    """The plain model of every cell, with seeds of no table; the cells that are run last come last."""
-    screened = [cell for cell in (*pool.POOL, *OF_PAPERS) if cell.plain in cell.labels]
-    groups = [[cell for cell in screened if not _is_last(cell)], [cell for cell in screened if _is_last(cell)]]
-    return [cell.spec(cell.plain, seed, profile) for group in groups for seed in SCREENING_SEEDS for cell in group]
+def _screening(profile: str, last: bool) -> list[RunSpec]:
+    """The plain model of every cell, with seeds of no table; of the cells that are run last apart."""
+    screened = [cell for cell in (*pool.POOL, *OF_PAPERS) if cell.plain in cell.labels and _is_last(cell) == last]
+    return [cell.spec(cell.plain, seed, profile) for seed in SCREENING_SEEDS for cell in screened]
 
 
 def _first(count: int) -> range:
@@ -75,12 +74,15 @@ def _studies(profile: str) -> list[Spec]:
 
 # In the order in which they are run: seed by seed, so that what is there is a whole experiment at any time
 WAVES: dict[str, Callable[[str], list[Spec]]] = {
-    "screening": screening,
+    "screening": lambda profile: _screening(profile, last=False),
     "pool": lambda profile: _seed_by_seed(pool.POOL, _first(6), profile),
     "papers": lambda profile: _seed_by_seed((c for c in OF_PAPERS if not _is_last(c)), _first(6), profile),
     "studies": _studies,
     "sensitivity": lambda profile: _seed_by_seed(pool.SENSITIVITY, _first(SENSITIVITY_SEEDS), profile),
-    "last": lambda profile: _seed_by_seed(filter(_is_last, OF_PAPERS), _first(6), profile),
+    "last": lambda profile: [
+        *_screening(profile, last=True),
+        *_seed_by_seed(filter(_is_last, OF_PAPERS), _first(6), profile),
+    ],
     "more": lambda profile: _seed_by_seed(
         (c for c in OF_PAPERS if c.seeds > 6), range(FIRST_SEED + 6, FIRST_SEED + 12), profile
     ),
