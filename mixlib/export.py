@@ -38,8 +38,8 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
             **{name: getattr(spec, name) for name in SIZES},
             "model": spec.model, "method": spec.method, "params": json.dumps(spec.method_params, sort_keys=True),
             "seed": spec.seed, "precision": record.environment.get("precision"),
-            **{f"test_{name}": float(record.test[name]) for name in RANGES},
-            **{f"last_test_{name}": float(last[name]) for name in RANGES},
+            **{f"test_{name}": float(record.test.get(name, "nan")) for name in RANGES},  # older records lack some
+            **{f"last_test_{name}": float(last.get(name, "nan")) for name in RANGES},
             "steps": record.timing["steps"], "train_seconds": record.timing["train_seconds"],
             "total_seconds": record.timing["total_seconds"], "code": record.environment.get("code"),
             "origin": record.origin, "started": record.started,

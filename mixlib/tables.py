@@ -17,6 +17,7 @@ from IPython.display import HTML
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from mixlib.evidence.statistics import MIN_SEEDS, no_spread
 from mixlib.garbage import cheap_collections
 from mixlib.runs import RunRecord, RunSpec
 from mixlib.store import Record
@@ -270,7 +271,8 @@ class Comparison:
     """A paired difference ``first - second`` with its t interval and two-sided p value.
 
     ``p`` and ``decided`` are after Holm's correction once :func:`holm` has been applied; a comparison is decided when
-    the corrected p is below 0.05.
+    the corrected p is below 0.05. With fewer than :data:`MIN_SEEDS` seeds, or with the same difference for every seed
+    (runs that ended alike, or a coincidence of coarse scores), nothing is decided and p is 1.
     """
 
     label: str
@@ -305,12 +307,12 @@ def compare(first: pd.Series, second: pd.Series, label: str = "") -> Comparison:
     if len(seeds) < 2:
         raise TooFewSeeds(f"{label or 'comparison'}: needs at least 2 common seeds, got {len(seeds)}")
     difference = (first[seeds] - second[seeds]).to_numpy()
-    if np.ptp(difference) == 0:  # no spread: the t statistic is undefined
+    if no_spread(difference):  # the t statistic is undefined
         value = float(difference[0])
-        return Comparison(label, value, value, value, 1.0 if value == 0 else 0.0, len(seeds), value != 0)
+        return Comparison(label, value, value, value, 1.0, len(seeds), False)
     result = stats.ttest_1samp(difference, 0.0)
     low, high = result.confidence_interval(CONFIDENCE)
-    p = float(result.pvalue)
+    p = float(result.pvalue) if len(seeds) >= MIN_SEEDS else 1.0
     return Comparison(label, float(difference.mean()), float(low), float(high), p, len(seeds), p < 1 - CONFIDENCE)
 
 

@@ -194,3 +194,13 @@ def test_a_larger_scale_stands_in_columns_of_its_own():
     assert changes["full: Δ"].str.startswith(("+4.", "+5.")).all()
     assert set(both["", "seeds"]) == {"10"}
     assert set(both["", "full: seeds"]) == {"5"}
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 6])
+def test_equal_differences_and_few_seeds_decide_nothing(seeds):
+    first = pd.Series([50.0 + 10 * i for i in range(seeds)])
+    same = tables.compare(first, first - 0.5)
+    assert (same.mean, same.p, same.decided) == (0.5, 1.0, False)
+    clear = tables.compare(first + pd.Series([20.0 + 0.01 * i for i in range(seeds)]), first)
+    (corrected,) = tables.holm([clear])
+    assert corrected.decided == clear.decided == (seeds >= 4)

@@ -122,7 +122,7 @@ def test_studies_are_a_wave_of_their_own_with_the_timed_ones_at_its_end():
     assert {spec.seed for spec in wave if spec.study in TIMED} == {FIRST_SEED}
     assert len(wave) == len(set(wave))
     assert set(wave) <= set(plan.runs("evidence"))
-    assert not set(wave) & set(plan.screening())
+    assert not set(wave) & set(plan.runs("screening"))
 
 
 def test_study_cells_name_what_they_have():

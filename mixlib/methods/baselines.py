@@ -95,7 +95,7 @@ class EDA(Method):
             )
         ids = inputs["input_ids"]
         inputs = {"attention_mask": torch.ones_like(ids), **inputs}
-        self.continues = self.continues.to(ids.device)
+        self.continues = self.continues.to(ids.device, non_blocking=True)  # moves in the first step alone
         found = eda.units(ids, spans.sentence_of(inputs, self.special), self.continues)
         generator = self.generator_on(ids.device)
         scores = torch.rand(ids.shape, generator=generator, device=ids.device)

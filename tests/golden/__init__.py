@@ -478,10 +478,8 @@ def _batchmixup_code(case: dict[str, Any], fields: dict[str, torch.Tensor]) -> d
 @reference("allpairs_mixup_code", expect=("loss", "grad_hidden"))
 def _allpairs_mixup_code(case: dict[str, Any], fields: dict[str, torch.Tensor]) -> dict[str, Any]:
     hidden = fields["hidden"].requires_grad_()
-
-    def classes(x: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.linear(x, fields["class_weight"], fields["class_bias"])
-
+    classes = torch.nn.Linear(*reversed(fields["class_weight"].shape), dtype=hidden.dtype)
+    classes.load_state_dict({"weight": fields["class_weight"], "bias": fields["class_bias"]})
     loss = batchmixup.all_pairs_loss(hidden, classes, fields["labels"], case["lam"])
     return {"loss": loss.item(), **_gradient(loss, hidden)}
 
