@@ -71,6 +71,10 @@ def test_unknown_cells_methods_and_profiles_are_named():
         plan.get("common/sst2").spec("mixip", 100)
     with pytest.raises(ValueError, match="no profile full"):
         plan.get("common/sst2").spec("none", 100, "full")
+    assert protocols.artefact_runs("pool", "full") == []
+    assert protocols.artefact_runs("pool", "mini") == plan.runs("pool")
+    with pytest.raises(ValueError, match="did you mean screening"):
+        protocols.artefact_runs("screnning", "mini")
 
 
 def test_a_cell_runs_at_smoke(tmp_path):
