@@ -40,6 +40,8 @@ def records(specs: list[RunSpec], effect: Callable[[RunSpec], dict[str, float]],
         shift = effect(spec)
         values = {k: float(v + shift.get(k, 0.0) + rng.normal(0, noise)) for k, v in base.items()}
         more = {name: shift[name] for name in ("losses", "train_losses") if name in shift}
+        if "train_losses" in more:
+            more["train_losses"] = [loss * (1 + rng.normal(0, noise)) for loss in more["train_losses"]]
         made.append(record(spec, **values, **more))
     return made
 
