@@ -268,7 +268,8 @@ def claims(paper, only, as_json) -> None:
     from mixlib.evidence import verdicts
 
     ids = [part for name in only for part in name.split(",") if part] or None
-    found = [verdicts.as_json(verdict) for verdict in verdicts.verdicts(paper, ids).values()]
+    records = verdicts.Records()
+    found = [verdicts.as_json(verdict, records) for verdict in verdicts.verdicts(paper, ids, records).values()]
     if as_json:
         click.echo(json.dumps(found, indent=1))
         return

@@ -236,7 +236,11 @@ def against(first: str, second: str, cells: Mapping[str, str], sign: float = 1.0
 
 
 class _Unavailable(ValueError):
-    """Why a unit of a contrast cannot be read."""
+    """Why a unit of a contrast does not count."""
+
+
+class _Unfinished(_Unavailable):
+    """Why a unit that counts cannot be read yet. Until it can, the others say nothing: a verdict waits for all."""
 
 
 @dataclass(frozen=True)
@@ -283,20 +287,24 @@ class Records:
         Raises:
             ValueError: the cell is dead, or runs are missing, synthetic or of different precision; says which.
         """
-        cell, alive = plan.get(term.cell), self.decided.alive.get(term.cell, ())
-        if measure.needs and measure.needs not in alive:
-            raise _Unavailable(self.decided.why_dead(term.cell, measure.needs))
-        seeds = self.decided.seeds.get(term.cell, [])
+        cell, decided = plan.get(term.cell), self.decided
+        if term.cell in decided.left_out:
+            raise _Unavailable(decided.left_out[term.cell])
+        if measure.needs and term.cell not in decided.alive:
+            raise _Unfinished("it has not been screened yet")
+        if measure.needs and measure.needs not in decided.alive[term.cell]:
+            raise _Unavailable(decided.why_dead(term.cell, measure.needs))
+        seeds = decided.seeds.get(term.cell, [])
         if not seeds:
-            raise _Unavailable("its runs are not finished")
+            raise _Unfinished("its runs are not finished")
         specs = [cell.spec(term.label, seed) for seed in seeds]
         records = [self.get(spec) for spec in specs]
         if missing := records.count(None):
-            raise _Unavailable(f"{missing} of {len(records)} runs of {term.label} are missing")
+            raise _Unfinished(f"{missing} of {len(records)} runs of {term.label} are missing")
         if len(found := {record.precision for record in records}) > 1:
-            raise _Unavailable(f"its runs were made in {' and '.join(sorted(found))}")
+            raise _Unfinished(f"its runs were made in {' and '.join(sorted(found))}")
         if any(spec.synthetic for spec in specs):
-            raise _Unavailable("its runs are on synthetic data")
+            raise _Unfinished("its runs are on synthetic data")
         self.keys |= dict.fromkeys(spec.key for spec in specs)
         read = {seed: measure.read(record, term.label) for seed, record in zip(seeds, records, strict=True)}
         if all(isinstance(value, float) for value in read.values()):
@@ -304,17 +312,19 @@ class Records:
         return pd.Series({(seed, i): value for seed, values in read.items() for i, value in enumerate(values)})
 
 
-def differences(contrast: Contrast, records: Records) -> tuple[dict[str, pd.Series], dict[str, str]]:
-    """The differences of each data set by seed, and why the others do not count."""
-    found, dead = {}, dict(contrast.not_here)
+def differences(contrast: Contrast, records: Records) -> tuple[dict[str, pd.Series], dict[str, str], dict[str, str]]:
+    """The differences of each data set by seed, why others do not count, and why others cannot be read yet."""
+    found, dead, unfinished = {}, dict(contrast.not_here), {}
     for name, terms in contrast.units.items():
         try:
             values = [term.weight * records.values(term, MEASURES[contrast.measure]) for term in terms]
+        except _Unfinished as error:
+            unfinished[name] = str(error)
         except _Unavailable as error:
             dead[name] = str(error)
-            continue
-        found[name] = pd.concat(values, axis=1).dropna().sum(axis=1)
-    return found, dead
+        else:
+            found[name] = pd.concat(values, axis=1).dropna().sum(axis=1)
+    return found, dead, unfinished
 
 
 def _by_data_set(found: Mapping[str, pd.Series], contrast: Contrast) -> dict[str, pd.Series]:
@@ -339,21 +349,27 @@ def _margin(contrast: Contrast, live: Iterable[str], records: Records) -> float:
     return min(ECE_POINTS, ECE_SHARE * sum(plain) / len(plain))
 
 
-def judge(claim: Claim, records: Records) -> Verdict:
-    """The verdict on a claim from the records there are."""
+def judge(claim: Claim, records: Records, margins: float = 1.0) -> Verdict:
+    """The verdict on a claim from the records there are.
+
+    Args:
+        claim: as data.
+        records: of the cells.
+        margins: what all margins are multiplied by, to see whether a verdict hangs on them.
+    """
     if claim.not_here is not None:
         return Verdict(claim, statistics.not_judgeable(claim.id, claim.not_here))
     before, records.keys = records.keys, {}
     parts, cells, dead = [], [], []
     for contrast in claim.parts:
-        found, left_out = differences(contrast, records)
-        dead.append(left_out)
+        found, left_out, unfinished = differences(contrast, records)
+        dead.append(left_out | unfinished)
         cells.append({name: sorted({_seed(i) for i in values.index}) for name, values in found.items()})
-        if not found:
-            why = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+        if unfinished or not found:
+            why = "; ".join(f"{name}: {reason}" for name, reason in (unfinished or left_out).items())
             parts.append(statistics.not_judgeable(contrast.name, why))
             continue
-        unit, margin = MEASURES[contrast.measure].unit, _margin(contrast, found, records)
+        unit, margin = MEASURES[contrast.measure].unit, margins * _margin(contrast, found, records)
         parts.append(statistics.judge(Part(contrast.name, _by_data_set(found, contrast), margin, contrast.kind,
                                            contrast.printed, contrast.bounds, unit)))  # fmt: skip
     keys, records.keys = tuple(records.keys), before | records.keys
@@ -393,8 +409,8 @@ def verdicts(
     return {claim.id: judge(claim, records) for claim in chosen}
 
 
-def as_json(verdict: Verdict) -> dict[str, Any]:
-    """A verdict for programs: see ``python -m mixlib claims --json``."""
+def as_json(verdict: Verdict, records: Records) -> dict[str, Any]:
+    """A verdict for programs, with what it would be at half and twice the margins: see ``claims --json``."""
     said = published.claims(verdict.claim.paper).set_index("id").loc[verdict.claim.id]
     whole = _numbers(verdict.judgement)
     contrasts = verdict.claim.parts
@@ -414,6 +430,8 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
         "id": verdict.claim.id, "paper": verdict.claim.paper, "claim": said["claim"], **whole,
         "parts": [{"name": c.name, "measure": c.measure} | _numbers(p) for c, p in zip(contrasts, parts, strict=False)],
         "cells": live, "dead_cells": dead, "rule": verdict.claim.rule, "records": list(verdict.records),
+        "at_half_margin": judge(verdict.claim, records, 0.5).judgement.label,
+        "at_twice_margin": judge(verdict.claim, records, 2.0).judgement.label,
     }  # fmt: skip
 
 
@@ -430,10 +448,15 @@ def _numbers(judgement: Judgement) -> dict[str, Any]:
     def number(value: float | None) -> float | None:
         return None if value is None or not math.isfinite(value) else round(float(value), 6)
 
+    def interval(ends: statistics.Interval | None) -> list[float | None] | None:
+        return None if ends is None else [number(end) for end in ends]
+
     needed = judgement.seeds_needed
     return {
         "verdict": judgement.label, "words": judgement.words, "estimate": number(judgement.estimate),
         "low": number(judgement.low), "high": number(judgement.high), "printed": number(judgement.printed),
         "margin": number(judgement.margin), "unit": judgement.unit, "kind": judgement.kind,
         "seeds_needed": None if needed is None else {"printed": needed.printed, "margin": needed.margin},
+        "differs_between_sets": judgement.differs_between_sets, "in_general": judgement.in_general,
+        "random_effects": interval(judgement.random_effects), "per_seed": interval(judgement.per_seed),
     }  # fmt: skip

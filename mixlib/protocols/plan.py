@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import lru_cache
 
@@ -123,16 +123,16 @@ class Decided:
         alive: by cell, what claims may be about there: ``accuracy`` (and MCC), ``loss`` (and calibration).
         screened: by cell, the numbers of the screening that this was decided by: ``accuracy``, ``larger_class``,
             ``mcc`` (fractions), ``p_accuracy`` and ``p_mcc`` (one-sided).
+        left_out: cells that will not be run, with the reason.
     """
 
     seeds: dict[str, list[int]]
     alive: dict[str, list[str]]
     screened: dict[str, dict[str, float]]
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def why_dead(self, cell: str, needs: str) -> str:
         """Why a cell says nothing about accuracy, or about loss."""
-        if cell not in self.screened:
-            return "it has not been screened yet"
         found = self.screened[cell]
         if needs == "accuracy":
             return (
