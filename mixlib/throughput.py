@@ -199,8 +199,10 @@ def _by_trainer(spec: RunSpec) -> list[float]:
             model, tokenizer = models.load(spec.model, corpus.num_labels)
         else:
             place = models.find(spec.model)
-            tokenizer = AutoTokenizer.from_pretrained(place)
-            model = AutoModelForSequenceClassification.from_pretrained(place, num_labels=corpus.num_labels)
+            tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+            model = AutoModelForSequenceClassification.from_pretrained(
+                place, num_labels=corpus.num_labels, use_safetensors=True, trust_remote_code=False
+            )
         train, dev, test = (
             corpora.encode(rows, tokenizer, spec.max_length).remove_columns("row")
             for rows in (data.train, data.dev, data.test)
