@@ -8,6 +8,8 @@ import pytest
 
 from mixlib import figures, paths, published, tables
 from mixlib.claims import amplify as judge
+from mixlib.evidence import statistics
+from mixlib.evidence.verdicts import Claim, Verdict
 from mixlib.protocols import amplify, batchmixup
 from mixlib.protocols import mixup_calibration as protocol
 from tests.fabricate import records
@@ -47,7 +49,36 @@ def every_figure(made):
         **batchmixup_figures(),
         **ssmix_figures(),
         **amplify_figures(),
+        "forest": figures.forest(some_verdicts()),
     }
+
+
+def some_verdicts():
+    """One of each category, and one whose interval reaches beyond the picture."""
+    rng = np.random.default_rng(0)
+    centres = {"batchmixup-1": (3, 1.0, 2.0), "batchmixup-2": (-3, 1.0, None), "ssmix-1": (0, 0.5, 0.3),
+               "ssmix-2": (0.5, 2.5, 9.0), "amplify-1": (0.5, 3.0, 0.8), "amplify-2": (9, 0.5, 9.0)}  # fmt: skip
+    found = {
+        id_: statistics.judge(statistics.Part(
+            id_, {name: rng.normal(mean, sd, 6) for name in "abcd"}, margin=1.0,
+            printed=None if size is None else statistics.Printed(size),
+        ))
+        for id_, (mean, sd, size) in centres.items()
+    } | {"amplify-3": statistics.not_judgeable("amplify-3", "nothing is learned")}  # fmt: skip
+    return {id_: Verdict(Claim(id=id_, rule="A rule."), judgement) for id_, judgement in found.items()}
+
+
+def test_the_forest_plot_shows_every_claim_once_in_its_category():
+    verdicts = some_verdicts()
+    assert {v.judgement.category for v in verdicts.values()} == set(statistics.CATEGORIES)
+    (axis,) = figures.forest(verdicts, {"ssmix": "SSMix"}).axes
+    shown = [text.get_text() for text in axis.texts]
+    assert shown == ["batchmixup", "SSMix", "amplify", "not judgeable here"]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["1", "2", "1", "2", "1", "2", "3"]
+    legend = [text.get_text() for text in axis.figure.legends[0].get_texts()]
+    assert {"supported (2)", "contradicted (1)", "no effect (1)", "undecided (1)"} <= set(legend)
+    arrows = [line for line in axis.lines if line.get_marker() == ">"]
+    assert len(arrows) == 1
 
 
 def view(seed):
