@@ -58,7 +58,7 @@ def code_version() -> str:
     """Hash of the source that a run's numbers depend on: tells whether two records were made by the same code."""
     folder = Path(mixlib.__file__).parent
     names = ("mixing", "sites", "trainer", "corpora", "synthetic", "models", "metrics", "training", "heads", "spans",
-             "trimming")  # fmt: skip
+             "trimming", "eda")  # fmt: skip
     digest = sha256()
     for path in sorted([*(folder / f"{name}.py" for name in names), *(folder / "methods").glob("*.py")]):
         digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
