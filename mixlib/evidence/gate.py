@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 from scipy import stats
@@ -17,7 +18,7 @@ from mixlib import paths
 from mixlib.protocols import plan
 from mixlib.protocols.cells import SCREENING_SEEDS, AnyCell
 from mixlib.runs import RunRecord
-from mixlib.store import Store
+from mixlib.store import Store, write
 
 ALPHA = 0.05  # one-sided
 
@@ -83,9 +84,18 @@ def screening_runs(cell: AnyCell) -> list:
 def decide(store: Store | None = None) -> list[str]:
     """Decide about the cells that were screened since, write it to ``data/evidence.json``, and return their names.
 
-    What was decided before stays as it is. Variants of a cell at another learning rate are as alive as the cell.
+    What was decided before stays as it is. Nothing is decided before the whole wave ``screening`` is there, because the
+    spread over seeds is pooled over its cells; those that are run last follow when theirs is.
+
+    Raises:
+        ValueError: runs of the screening are missing.
     """
     store, before = store or Store(), plan.decided()
+    wanted = plan.runs("screening")
+    if missing := len(store.missing(wanted)):
+        raise ValueError(
+            f"{missing} of {len(wanted)} screening runs are missing; make them first: python -m mixlib run screening"
+        )
     runs = {name: screening_runs(cell) for name, cell in plan.cells().items()}
     done = {name: found for name, found in runs.items() if found and not store.missing(found)}
     whole = {name: [store.get(spec) for spec in found] for name, found in done.items()}
@@ -93,9 +103,14 @@ def decide(store: Store | None = None) -> list[str]:
     new = [name for name in whole if name not in before.alive]
     for name in new:
         before.alive[name], before.screened[name] = alive[name], numbers[name]
-    paths.EVIDENCE.write_text(json.dumps(asdict(before), indent=1, sort_keys=True) + "\n")
-    plan.decided.cache_clear()
+    _commit(before)
     return new
+
+
+def _commit(decided: plan.Decided) -> None:
+    text = json.dumps(asdict(decided), indent=1, sort_keys=True) + "\n"
+    write(paths.EVIDENCE, lambda temporary: Path(temporary).write_text(text))
+    plan.decided.cache_clear()
 
 
 def raise_seeds(store: Store | None = None) -> dict[str, list[int]]:
@@ -109,6 +124,5 @@ def raise_seeds(store: Store | None = None) -> dict[str, list[int]]:
         seeds = plan.whole_seeds(cell, store)
         if len(seeds) > len(before.seeds.get(name, [])):
             before.seeds[name] = gained[name] = seeds
-    paths.EVIDENCE.write_text(json.dumps(asdict(before), indent=1, sort_keys=True) + "\n")
-    plan.decided.cache_clear()
+    _commit(before)
     return gained
