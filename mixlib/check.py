@@ -117,12 +117,8 @@ def _stages(runs: Mapping[Path, RunRecord]) -> Faults:
 
 
 def _precisions(found: Records) -> Faults:
-    """The seeds of a cell are of one precision, and of that of their settings."""
+    """The seeds of a cell are of one precision. (One that is not that of its settings, the store has left out.)"""
     used = {path: record.environment.get("precision") for path, record in found.items()}
-    for path, record in found.items():
-        asked = getattr(record.spec, "precision", None)
-        if None not in (asked, used[path]) and used[path] != asked:
-            yield path, f"was made in {used[path]}, but its settings say {asked}"
     for group in _grouped(found, lambda record: record.spec.cell).values():
         yield from _odd_ones({path: used[path] for path in group}, "was made in another precision than its cell")
 

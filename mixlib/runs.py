@@ -213,8 +213,6 @@ class RunRecord(Record):
                     if name in evaluation[split] or name not in ADDED:
                         number(evaluation[split], name, low, high)
         self._check_selection()
-        if self.precision != self.spec.precision:
-            raise ValueError(f"it was made in {self.precision}, but its settings say {self.spec.precision}")
         rows, confidence, correct = (self.reliability[name] for name in ("rows", "confidence", "correct"))
         if not len(rows) == len(confidence) == len(correct):
             raise ValueError("reliability has lists of different lengths")

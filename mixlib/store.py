@@ -178,6 +178,8 @@ class Record(ABC):
             record = cls(**{**content, "spec": cls.spec_type.from_canonical(settings)})
             if key != record.spec.key:
                 raise DamagedRecord(f"its settings have the key {record.spec.key}, but it says {key}")
+            if record.precision != record.spec.precision:
+                raise DamagedRecord(f"was made in {record.precision}, but its settings say {record.spec.precision}")
             record.check()
         except DamagedRecord:
             raise

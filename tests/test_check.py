@@ -60,6 +60,7 @@ def test_a_record_made_in_another_precision_than_its_settings_say_is_left_out(st
     del values["digest"]
     path.write_text(json.dumps(values))
     assert "was made in bf16, but its settings say fp32" in faults(store)[path.name]
+    assert SPEC in store.missing([SPEC])
 
 
 def test_each_kind_of_fault_is_found(store):

@@ -119,6 +119,11 @@ def test_predictions_of_another_run_or_cut_short_are_found(long, tmp_path):
     path.write_bytes(other.read_bytes())
     with pytest.raises(DamagedRecord, match="its digest is"):
         store.predictions(store.get(spec))
+    one, two = (execute(found, store) for found in (spec, replace(spec, seed=4)))
+    named = one.data | {"predictions": two.predictions.digest}
+    store.put(replace(one, predictions=two.predictions, data=named))
+    assert "that of its kept predictions" in check(tmp_path).faults[0][1]
+    store.put(one)
     path.write_bytes(content[:-40])
     with pytest.raises(DamagedRecord, match="not kept predictions"):
         store.predictions(store.get(spec))
