@@ -45,7 +45,8 @@ def _set_precision(ctx, param, value):
 
 
 option_precision = click.option(
-    "--precision", type=click.Choice(["fp32", "bf16"]), callback=_set_precision, expose_value=False, is_eager=True,
+    "--precision", type=click.Choice(["fp32", "bf16", "tf32"]), callback=_set_precision,
+    expose_value=False, is_eager=True,
     help="of training and evaluation [default: MIXLIB_PRECISION, else fp32, but bf16 at full on a GPU]",
 )  # fmt: skip
 option_model = click.option("--model", help="in place of the profile's: tiny, all-MiniLM-L6-v2, a folder, a hub name")

@@ -17,7 +17,7 @@ import torch
 import mixlib
 from mixlib import paths
 
-PRECISIONS = ("fp32", "bf16")
+PRECISIONS = ("fp32", "bf16", "tf32")  # tf32: float32 with the matrix products of NVIDIA's tensor cores
 LIBRARIES = ("torch", "transformers", "accelerate", "datasets", "tokenizers", "torchmetrics", "scikit-learn", "numpy")
 
 

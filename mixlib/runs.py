@@ -57,7 +57,8 @@ class RunSpec(Spec):
         curve_size: test examples scored at evaluations before the last; all of them are scored at the last update and
             at the selected evaluation. ``None``: all of them at every evaluation.
         max_grad_norm: gradients are clipped to it, 0 for no clipping.
-        precision: ``fp32``, or ``bf16`` for autocast; a run in another precision is another run.
+        precision: ``fp32``, ``bf16`` for autocast, or ``tf32`` for the tensor cores of an NVIDIA GPU; a run in another
+            precision is another run.
         first_stage: the run whose best weights this one starts from, with a fresh optimizer; ``None``: the pretrained
             ones.
         keep_state: keep the weights of the selected evaluation in the store, for runs that start from them.

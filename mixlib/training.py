@@ -23,6 +23,7 @@ from transformers import (
     set_seed,
 )
 from transformers.trainer_callback import PrinterCallback
+from transformers.utils import is_torch_tf32_available
 
 from mixlib import corpora, heads, methods, metrics, models, trimming
 from mixlib.machine import environment, machine_class
@@ -198,6 +199,7 @@ def fit(spec: RunSpec, store: Store | None = None) -> Fitted:
             ],
         )
         trainer.pop_callback(PrinterCallback)
+        _set_tf32(spec.precision)
         clock = time.perf_counter()
         met = trimming.occurring(tokenizer, [train, *evaluated.values()], method)
         with models.quiet(), trimming.trimmed(model, met):  # a sweep has one bar
@@ -235,6 +237,21 @@ def _skipped(data: corpora.Sample, train: Dataset, evaluated: dict[str, Dataset]
     return {name: len(drawn[name]) - len(rows) for name, rows in {"train": train, **evaluated}.items()}
 
 
+def _check_precision(spec: RunSpec) -> None:
+    if spec.precision == "tf32" and not is_torch_tf32_available():
+        raise RunFailed(
+            f"{spec}: precision tf32 needs an NVIDIA GPU of the Ampere generation or later, and there is none here; "
+            "--precision fp32 makes the same run anywhere, as a run of its own"
+        )
+
+
+def _set_tf32(precision: str) -> None:
+    """The matrix products of float32 on a GPU. Of itself transformers makes them tf32, and the first word it is given
+    holds for the process; here one process does runs of several precisions."""
+    if torch.cuda.is_available():
+        torch.backends.cuda.matmul.fp32_precision = "tf32" if precision == "tf32" else "ieee"
+
+
 def _arguments(
     spec: RunSpec, folder: str, rows: int, updates_per_batch: int, selected_on: str | None
 ) -> TrainingArguments:
@@ -251,6 +268,7 @@ def _arguments(
         metric = f"eval_{selected_on}_{spec.metric_for_best_model}"
         schedule |= {"metric_for_best_model": metric, "greater_is_better": True}
     gpu, bf16 = torch.cuda.is_available(), spec.precision == "bf16"
+    _check_precision(spec)
     return TrainingArguments(
         output_dir=folder,
         seed=spec.seed,

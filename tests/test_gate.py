@@ -130,6 +130,16 @@ def test_seeds_are_read_only_when_whole_and_without_a_gap(decisions, tmp_path):
     assert gate.raise_seeds(store) == {}
 
 
+def test_a_cell_is_read_in_the_precision_of_most_whole_seeds(decisions, tmp_path):
+    store, cell, name = Store(tmp_path / "store"), plan.get("mixup_calibration/imdb"), "mixup_calibration/imdb"
+    for precision, seeds in {"fp32": [100, 102], "tf32": [100, 101]}.items():
+        for spec in replace(cell, precision=precision).specs(seeds):
+            store.put(fabricate.record(spec))
+    assert gate.raise_seeds(store) == {name: [100, 101]}
+    assert plan.decided().precision == {name: "tf32"}
+    assert {spec.precision for spec in plan.decided().cell(name).specs([100])} == {"tf32"}
+
+
 def test_with_the_committed_settings_nothing_is_trained(tmp_path, spec):
     assert protocols.committed("mini", None, None)
     assert not any(protocols.committed(*given) for given in (("smoke", None, None), ("mini", "tiny", None),

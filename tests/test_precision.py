@@ -6,10 +6,10 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from mixlib import claims, corpora, machine, metrics, models, paths, protocols, tables
+from mixlib import claims, corpora, machine, metrics, models, paths, protocols, tables, training
 from mixlib.__main__ import main
 from mixlib.claims import mixup_calibration
-from mixlib.runs import PRECISIONS, RunSpec
+from mixlib.runs import RunFailed, RunSpec
 from mixlib.store import Store
 from mixlib.studies import StudySpec
 from mixlib.training import execute
@@ -60,7 +60,7 @@ def test_every_run_of_every_artefact_follows_the_variable(monkeypatch):
                 assert first.precision == "bf16"
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_run_is_trained_and_evaluated_in_its_precision(spec, precision, monkeypatch, tmp_path):
     """On any machine: a CPU without instructions for bfloat16 emulates it."""
     monkeypatch.setattr(machine, "bf16_is_fast", lambda: precision == "fp32")  # what the machine likes has no say
@@ -79,8 +79,14 @@ def test_a_run_is_trained_and_evaluated_in_its_precision(spec, precision, monkey
 
 
 def test_the_two_precisions_differ(spec):
-    first, second = (execute(replace(spec, precision=precision)) for precision in PRECISIONS)
+    first, second = (execute(replace(spec, precision=precision)) for precision in ("fp32", "bf16"))
     assert first.train_losses != second.train_losses
+
+
+def test_tf32_is_refused_in_words_where_no_gpu_has_it(spec, monkeypatch):
+    monkeypatch.setattr(training, "is_torch_tf32_available", lambda: False)
+    with pytest.raises(RunFailed, match=r"tf32 needs an NVIDIA GPU.*--precision fp32 makes the same run anywhere"):
+        execute(replace(spec, precision="tf32"))
 
 
 def test_a_record_says_what_it_was_made_on(spec):

@@ -101,6 +101,16 @@ def test_runs_of_different_precision_are_not_compared():
     assert found.judgement.words == "not judgeable here: BANKING77, all rows: its runs were made in bf16 and fp32"
 
 
+def test_cells_read_in_different_precision_are_not_compared():
+    claim = CLAIMS["amplify-15"]
+    records = experiment(claim)
+    assert verdicts.judge(claim, records).judgement.category == statistics.SUPPORTED
+    records.decided = replace(records.decided, precision={"common/trec_coarse": "tf32"})
+    words = verdicts.judge(claim, records).judgement.words
+    assert words.startswith("not judgeable here")
+    assert words.endswith("its runs were made in fp32 and tf32")
+
+
 def test_a_verdict_waits_for_all_that_counts():
     claim = CLAIMS["ssmix-1"]
     records = experiment(claim)

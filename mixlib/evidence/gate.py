@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 from scipy import stats
 
 from mixlib import paths
+from mixlib.machine import PRECISIONS
 from mixlib.protocols import plan
 from mixlib.protocols.cells import SCREENING_SEEDS, AnyCell
 from mixlib.runs import RunRecord
@@ -117,12 +118,14 @@ def raise_seeds(store: Store | None = None) -> dict[str, list[int]]:
     """Let notebooks and verdicts read every whole seed of each cell, in order; returns the cells that gained some.
 
     A seed is whole when all methods of the cell are done. Seeds count from the first on without a gap, so that none is
-    left out for what it says.
+    left out for what it says. A cell is read in the precision in which it has most of them.
     """
     store, before, gained = store or Store(), plan.decided(), {}
     for name, cell in plan.cells().items():
-        seeds = plan.whole_seeds(cell, store)
-        if len(seeds) > len(before.seeds.get(name, [])):
-            before.seeds[name] = gained[name] = seeds
+        for precision in PRECISIONS:
+            seeds = plan.whole_seeds(replace(cell, precision=precision), store)
+            if len(seeds) > len(before.seeds.get(name, [])):
+                before.seeds[name] = gained[name] = seeds
+                before.precision[name] = precision
     _commit(before)
     return gained

@@ -287,7 +287,8 @@ class Records:
         Raises:
             ValueError: the cell is dead, or runs are missing, synthetic or of different precision; says which.
         """
-        cell, decided = plan.get(term.cell), self.decided
+        decided = self.decided
+        cell = decided.cell(term.cell)
         if term.cell in decided.left_out:
             raise _Unavailable(decided.left_out[term.cell])
         if measure.needs and term.cell not in decided.alive:
@@ -316,6 +317,10 @@ def differences(contrast: Contrast, records: Records) -> tuple[dict[str, pd.Seri
     """The differences of each data set by seed, why others do not count, and why others cannot be read yet."""
     found, dead, unfinished = {}, dict(contrast.not_here), {}
     for name, terms in contrast.units.items():
+        precisions = {records.decided.cell(term.cell).precision for term in terms}
+        if len(precisions) > 1:
+            unfinished[name] = f"its runs were made in {' and '.join(sorted(precisions))}"
+            continue
         try:
             values = [term.weight * records.values(term, MEASURES[contrast.measure]) for term in terms]
         except _Unfinished as error:

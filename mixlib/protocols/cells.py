@@ -50,6 +50,7 @@ class Cell:
             mixup, and the label :data:`FIRST` the first stage alone.
         seeds: how many its claims need at least.
         model: in place of all-MiniLM-L6-v2.
+        precision: of its runs, in place of the profile's.
         says: what the cell is for, in a few words.
     """
 
@@ -61,6 +62,7 @@ class Cell:
     first: Mapping[str, Any] | None = None
     seeds: int = 6
     model: str = MINILM
+    precision: str | None = None
     says: str = ""
 
     @property
@@ -114,6 +116,7 @@ class StudyCell:
             studied. Where one record holds all that is compared, nothing.
         smoke: params of the study in a trial of seconds.
         seeds: how many its claims need; 1 where the sample are the batches of one record.
+        model, precision: as of :class:`Cell`.
         says: what the cell is for, in a few words.
     """
 
@@ -126,6 +129,7 @@ class StudyCell:
     smoke: Mapping[str, Any]
     seeds: int = 6
     model: str = MINILM
+    precision: str | None = None
     says: str = ""
 
     @property
@@ -178,7 +182,7 @@ def _fields(cell: AnyCell, seed: int, profile: str) -> tuple[dict[str, Any], dic
         raise ValueError("the cells of the evidence have no profile full: that is the papers' own protocol")
     fields = {
         "paper": cell.paper, "dataset": cell.dataset, "model": cell.model, "seed": seed,
-        "precision": default_precision(profile), **cell.recipe,
+        "precision": cell.precision or default_precision(profile), **cell.recipe,
     }  # fmt: skip
     if profile != "smoke":
         return fields, {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import lru_cache
 
@@ -124,12 +124,19 @@ class Decided:
         screened: by cell, the numbers of the screening that this was decided by: ``accuracy``, ``larger_class``,
             ``mcc`` (fractions), ``p_accuracy`` and ``p_mcc`` (one-sided).
         left_out: cells that will not be run, with the reason.
+        precision: by cell, the precision in which its runs are read, ``fp32`` where nothing is said. All runs of a cell
+            are of one precision; ``tf32`` are those of a GPU.
     """
 
     seeds: dict[str, list[int]]
     alive: dict[str, list[str]]
     screened: dict[str, dict[str, float]]
     left_out: dict[str, str] = field(default_factory=dict)
+    precision: dict[str, str] = field(default_factory=dict)
+
+    def cell(self, name: str) -> AnyCell:
+        """The cell of this name in the precision in which it is read."""
+        return replace(get(name), precision=self.precision.get(name, "fp32"))
 
     def why_dead(self, cell: str, needs: str) -> str:
         """Why a cell says nothing about accuracy, or about loss."""
