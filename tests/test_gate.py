@@ -140,6 +140,14 @@ def test_a_cell_is_read_in_the_precision_of_most_whole_seeds(decisions, tmp_path
     assert {spec.precision for spec in plan.decided().cell(name).specs([100])} == {"tf32"}
 
 
+def test_no_batch_of_a_cell_has_a_single_row():
+    """There is nothing to mix it with."""
+    classes = {"banking77": 77, "fewrel": 80, "rte": 2}
+    for cell in plan.cells().values():
+        rows = cell.recipe.get("train_size") or cell.recipe.get("train_per_class", 0) * classes.get(cell.dataset, 1)
+        assert rows % cell.recipe.get("batch_size", 16) != 1, cell.name
+
+
 def test_with_the_committed_settings_nothing_is_trained(tmp_path, spec):
     assert protocols.committed("mini", None, None)
     assert not any(protocols.committed(*given) for given in (("smoke", None, None), ("mini", "tiny", None),

@@ -317,9 +317,8 @@ def differences(contrast: Contrast, records: Records) -> tuple[dict[str, pd.Seri
     """The differences of each data set by seed, why others do not count, and why others cannot be read yet."""
     found, dead, unfinished = {}, dict(contrast.not_here), {}
     for name, terms in contrast.units.items():
-        precisions = {records.decided.cell(term.cell).precision for term in terms}
-        if len(precisions) > 1:
-            unfinished[name] = f"its runs were made in {' and '.join(sorted(precisions))}"
+        if mixed := _mixed_precision(terms, records):
+            unfinished[name] = f"its runs were made in {' and '.join(mixed)}"
             continue
         try:
             values = [term.weight * records.values(term, MEASURES[contrast.measure]) for term in terms]
@@ -330,6 +329,16 @@ def differences(contrast: Contrast, records: Records) -> tuple[dict[str, pd.Seri
         else:
             found[name] = pd.concat(values, axis=1).dropna().sum(axis=1)
     return found, dead, unfinished
+
+
+def _mixed_precision(terms: Iterable[Term], records: Records) -> list[str]:
+    """The precisions that a contrast would compare with each other. Cells of different precision may stand in one where
+    each has its own comparison in it, as the gain at one size and the gain at another."""
+    weights: dict[str, float] = {}
+    for term in terms:
+        precision = records.decided.cell(term.cell).precision
+        weights[precision] = weights.get(precision, 0.0) + term.weight
+    return sorted(weights) if len(weights) > 1 and any(abs(sum_) > 1e-9 for sum_ in weights.values()) else []
 
 
 def _by_data_set(found: Mapping[str, pd.Series], contrast: Contrast) -> dict[str, pd.Series]:
