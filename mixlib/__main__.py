@@ -279,6 +279,65 @@ def claims(paper, only, as_json) -> None:
         click.echo(f"  {row['rule']}\n  {row['words']}")
 
 
+@main.command()
+@click.argument("data")
+@click.option("--text", default="text", show_default=True, help="column of the text")
+@click.option("--text-b", help="column of the second text, for pairs")
+@click.option("--label", default="label", show_default=True, help="column of the label: words, numbers, true or false")
+@click.option("--test", help="file of the test rows, same columns [default: a fifth of DATA, drawn anew for each seed]")
+@click.option("--methods", "only", help="comma-separated, such as cls_mixup,tmix:alpha=0.4; none is always among them "
+              "[default: label_smoothing, cls_mixup, input_mixup, manifold_mixup, amplify]")  # fmt: skip
+@click.option("--seeds", type=Numbers(), default="0-4", show_default=True, help="at least four are needed to decide")
+@click.option("--model", default="all-MiniLM-L6-v2", show_default=True, help="also a folder, or a name on the hub")
+@click.option("--learning-rate", type=float, help="[default: 1e-4 for MiniLM, else 3e-5; twice that from 6 classes on]")
+@click.option("--epochs", type=click.IntRange(1), help="[default: what makes 300 updates, 3 to 10]")
+@click.option("--batch-size", type=click.IntRange(2), help="[default: 16]")
+@click.option("--max-length", type=click.IntRange(4), help="tokens, longer texts are cut [default: 128]")
+@click.option("--train-size", type=click.IntRange(2), help="rows to train on [default: all that are left]")
+@click.option("--results", type=click.Path(path_type=Path), help="folder [default: mixlib-results beside DATA]")
+@click.option("--page", type=click.Path(path_type=Path), help="HTML file [default: NAME.html in the folder of results]")
+@click.option("--estimate", is_flag=True, help="say what the data is and what it would cost, and run nothing")
+@click.option("--json", "as_json", is_flag=True, help="one object on standard output, nothing else")
+@option_precision
+@options_engine
+def compare(data, only, page, estimate, as_json, engine, address, workers, cpus_per_run, gpus_per_run, retries,
+            time_limit, **rest) -> None:  # fmt: skip
+    """Compare methods on DATA of your own: a table, a page, and what was found in one sentence.
+
+    DATA is a .csv (with a header line), .tsv, .parquet, .jsonl or .json file, a folder of such, or a data set on the
+    Hugging Face hub (OWNER/NAME or OWNER/NAME:CONFIGURATION); a folder's or the hub's split test, else validation, are
+    the test rows.
+
+      python -m mixlib compare mine.csv --text text --label label
+
+    Every method is trained with every seed by one recipe, the same for all. Rows are drawn class by class. The cost is
+    estimated before it starts. Finished runs are kept: a comparison that was stopped goes on where it stopped, and
+    another method or seed runs only what is new. Files that cannot be used are refused with row and column.
+
+    With --json: sentence, cost, data, and methods: for each its seeds and for accuracy, nll, ece and brier (fractions
+    and nats) mean, difference to no mixup, low and high (95% interval), raw and scaled (after temperature scaling).
+    """
+    from mixlib import compare as comparing
+    from mixlib import engines
+
+    described = engines.describe(engine, address=address, workers=workers, cpus_per_run=cpus_per_run,
+                                 gpus_per_run=gpus_per_run, retries=retries, time_limit=time_limit)  # fmt: skip
+    engines.get(described)
+    chosen = [name for name in (only or "").split(",") if name] or comparing.DEFAULT
+    plan = comparing.plan(data, methods=chosen, **rest)
+    if estimate:
+        cost = plan.cost()
+        lines = [*plan.describe(), comparing.cost_as_text(cost)]
+        click.echo(json.dumps({"cost": cost, "data": plan.describe()}, indent=1) if as_json else "\n".join(lines))
+        return
+    found = plan.run(described)
+    path = found.page(page)
+    if as_json:
+        click.echo(json.dumps(found.as_json() | {"page": str(path)}, indent=1, ensure_ascii=False))
+        return
+    click.echo(f"{found}\n\nPage: {path}\n{found.sentence}")
+
+
 @main.command("error-rates")
 @click.option("--experiments", default=2000, show_default=True, type=click.IntRange(100), help="a claim and truth")
 @click.option("--output", type=click.Path(path_type=Path), help="all rates, as .csv")

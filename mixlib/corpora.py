@@ -3,13 +3,18 @@
 A data set is read from ``$MIXLIB_DATA/NAME/SPLIT.parquet``, else from the Hugging Face hub; its synthetic twin is
 used only when asked for. Examples are drawn by a hash of their content and the seed, so every source of the same
 data gives the same draw.
+
+A data set of a user's own (:mod:`mixlib.own`) is known by a name that says its classes and the digest of its content,
+and never by its path; its examples are drawn class by class.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
@@ -50,6 +55,7 @@ class Corpus:
         columns: names of text, second text and label on the hub.
         merged: for a data set that is another one with several classes made one: the name of that other.
         revision: branch or commit on the hub, where the main branch is a script that current libraries do not run.
+        own: a user's own data: all examples are drawn class by class, from ``train`` alone where that is ``test`` too.
     """
 
     name: str
@@ -62,6 +68,7 @@ class Corpus:
     columns: tuple[str, str | None, str] = ("text", None, "label")
     revision: str | None = None
     merged: str | None = None
+    own: bool = False
 
     @property
     def is_pair(self) -> bool:
@@ -147,8 +154,27 @@ def merge_none(labels: pd.Series) -> pd.Series:
     return labels.map(numbers)
 
 
+_OWN = re.compile(r".+-(\d+)-classes(-of-pairs)?(-with-test)?@[0-9a-f]{16}", re.DOTALL)
+
+
+def own_name(stem: str, num_labels: int, pairs: bool, test: bool, digest: str) -> str:
+    """The name of a user's own data set: what :func:`get` makes of it needs no file.
+
+    Args:
+        stem: for readers.
+        num_labels: number of classes.
+        pairs: whether a row has two texts.
+        test: whether it has a split ``test``; if not, test examples are drawn from ``train``.
+        digest: sixteen hexadecimal digits of its content.
+    """
+    return f"{stem}-{num_labels}-classes{'-of-pairs' if pairs else ''}{'-with-test' if test else ''}@{digest}"
+
+
 def get(name: str) -> Corpus:
     """The data set of this name; ``ValueError`` with the nearest names if there is none."""
+    if name not in CORPORA and (own := _OWN.fullmatch(str(name))):
+        task, test = "pair" if own[2] else "sentence", "test" if own[3] else "train"
+        return Corpus(name, task, int(own[1]), test=test, own=True)
     if name not in CORPORA:
         near = get_close_matches(str(name), CORPORA, n=3, cutoff=0.4) or sorted(CORPORA)
         raise ValueError(f"unknown data set {name!r}; did you mean {', '.join(near)}?")
@@ -175,6 +201,22 @@ class Split:
 
 
 SENT: dict[tuple[str, str, bool], Split] = {}  # from the driver of a sweep: workers need no file and no network
+OWN: dict[tuple[str, str], Split] = {}  # users' own data that this process has read
+
+
+def split_of(rows: pd.DataFrame, source: str) -> Split:
+    """The split of these rows (columns ``text``, ``text_b`` for pairs, ``label``)."""
+    return Split(rows, _digests(rows), source, tuple(rows["label"]))
+
+
+def checksum(split: Split) -> str:
+    """Of the content of all rows, whatever their order."""
+    return blake2b(b"".join(sorted(split.digests)), digest_size=16).hexdigest()
+
+
+def digest_of(checksums: Mapping[str, str]) -> str:
+    """Sixteen hexadecimal digits of the checksums of splits."""
+    return sha256(json.dumps(dict(checksums), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def splits_of(name: str) -> list[str]:
@@ -197,6 +239,13 @@ def load_split(name: str, split: str, synthetic_twin: bool = False) -> Split:
     """
     if (name, split, synthetic_twin) in SENT:
         return SENT[name, split, synthetic_twin]
+    if get(name).own:
+        if (name, split) not in OWN:
+            raise DataUnavailable(
+                f"data set {name!r}, split {split!r}, is a file that was not read in this process: name it again, with "
+                "python -m mixlib compare FILE or mixlib.compare(FILE)"
+            )
+        return OWN[name, split]
     folder = None if synthetic_twin else data_folder()
     return _load_split(name, split, synthetic_twin, str(folder) if folder else None)
 
@@ -226,7 +275,7 @@ def _load_split(name: str, split: str, synthetic_twin: bool, folder: str | None)
             "labels are not public)"
         )
     source = " + ".join(dict.fromkeys(source for _, source in found))
-    return Split(rows, _digests(rows), source, tuple(rows["label"]))
+    return split_of(rows, source)
 
 
 def _read(
@@ -350,6 +399,8 @@ def sample(
     """
     corpus = get(name)
     train, test = (load_split(name, split, synthetic_twin) for split in ("train", corpus.test))
+    if corpus.own:
+        return _sample_own(corpus, train, test, seed, train_size, dev_size, test_size)
     train_order = _order(train.digests, f"{seed}/train")
     test_order = _order(test.digests, f"{seed}/test")
     by_class = train_per_class is not None or train_fraction != 1.0
@@ -384,6 +435,74 @@ def sample(
         checksums[role] = blake2b(b"".join(sorted(digests[role])), digest_size=16).hexdigest()
     drawn_from = {"dev": dev.digests, "test": test.digests}
     return Sample(**drawn, digests=digests, drawn_from=drawn_from, checksums=checksums, source=test.source)
+
+
+def _sample_own(
+    corpus: Corpus, train: Split, test: Split, seed: int, train_size: int | None, dev_size: int | None,
+    test_size: int | None,
+) -> Sample:  # fmt: skip
+    """Examples of a user's own data: each part has as much of each class as the whole, and every class stays in train.
+
+    Raises:
+        DataDiffers: fewer rows than asked for.
+    """
+    rest, chosen = _order(train.digests, f"{seed}/train"), {}
+    if corpus.test == "train":
+        chosen["test"], rest = _by_class(corpus.name, "test", train, rest, test_size or 0)
+    else:
+        chosen["test"] = _order(test.digests, f"{seed}/test")[:test_size]
+    chosen["dev"], rest = _by_class(corpus.name, "dev", train, rest, dev_size or 0)
+    chosen["train"] = rest
+    if train_size is not None:
+        chosen["train"], _ = _by_class(corpus.name, "train", train, rest, train_size, keep=0)
+    splits = {"train": train, "dev": train, "test": test}
+    digests = {role: [splits[role].digests[i] for i in rows] for role, rows in chosen.items()}
+    return Sample(
+        **{role: splits[role].rows.iloc[rows].reset_index(drop=True) for role, rows in chosen.items()},
+        digests=digests,
+        drawn_from={"dev": train.digests, "test": test.digests},
+        checksums={role: blake2b(b"".join(sorted(of)), digest_size=16).hexdigest() for role, of in digests.items()},
+        source=test.source,
+    )  # fmt: skip
+
+
+def _by_class(
+    name: str, role: str, split: Split, order: list[int], size: int, keep: int = 1
+) -> tuple[list[int], list[int]]:
+    """The first rows of each class, ``size`` in all, and the rest, both in the order given."""
+    shares = shares_of(Counter(split.groups[i] for i in order), size, keep)
+    if sum(shares.values()) < size:
+        raise DataDiffers(
+            f"{name}: {size} {role} examples were asked for, but {split.source} has {sum(shares.values())}, if one of "
+            f"each class stays for training; set the {role} size lower"
+        )
+    taken: list[int] = []
+    for i in order:
+        if shares[split.groups[i]]:
+            shares[split.groups[i]] -= 1
+            taken.append(i)
+    inside = set(taken)
+    return taken, [i for i in order if i not in inside]
+
+
+def shares_of(counts: Mapping[int, int], size: int, keep: int = 0) -> dict[int, int]:
+    """How many of each class make ``size``, in proportion to how many there are (largest remainders).
+
+    Args:
+        counts: rows of each class.
+        size: rows wanted; fewer come out where there are not so many.
+        keep: rows of each class that stay behind.
+    """
+    total, room = sum(counts.values()), {label: max(0, counts[label] - keep) for label in sorted(counts)}
+    exact = {label: counts[label] * size / total for label in room}
+    shares = {label: min(room[label], int(exact[label])) for label in room}
+    while (short := size - sum(shares.values())) > 0:
+        open_ = sorted((label for label in room if shares[label] < room[label]), key=lambda c: shares[c] - exact[c])
+        if not open_:
+            break
+        for label in open_[:short]:
+            shares[label] += 1
+    return shares
 
 
 def with_label_noise(rows: pd.DataFrame, share: float, num_labels: int, seed: int) -> pd.DataFrame:
@@ -550,7 +669,7 @@ def card(name: str, synthetic_twin: bool = False) -> dict[str, Any]:
             "rows": len(split.rows),
             "mean_words": round(float(sum(split.rows[c].str.split().str.len().mean() for c in texts)), 1),
             "largest_class": round(float(split.rows["label"].value_counts(normalize=True).max()), 4),
-            "checksum": blake2b(b"".join(sorted(split.digests)), digest_size=16).hexdigest(),
+            "checksum": checksum(split),
             "source": split.source,
         }
     if not splits:

@@ -6,7 +6,9 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import mean, median
+from typing import Any
 
 import numpy as np
 from scipy.optimize import nnls
@@ -65,7 +67,7 @@ def work(spec: RunSpec) -> Work:
 
 def tokens(spec: RunSpec) -> float:
     """Tokens of a text of a run, with padding."""
-    splits = corpora.cards().get(spec.dataset, {}).get("splits", {})
+    splits = _splits(spec.dataset)
     words = [split["mean_words"] for split in splits.values()]
     if not words or spec.head == "mean":  # that head's rows are padded to max_length
         return spec.max_length
@@ -82,8 +84,21 @@ def train_rows(spec: RunSpec) -> float:
     return max(groups, pool * spec.train_fraction)
 
 
+def _splits(dataset: str) -> dict[str, Any]:
+    """The splits of the card of a data set; none where there is no card."""
+    try:
+        return (_own_card(dataset) if corpora.get(dataset).own else corpora.cards().get(dataset, {})).get("splits", {})
+    except corpora.DataUnavailable:  # a file of another process
+        return {}
+
+
+@lru_cache(maxsize=8)
+def _own_card(dataset: str) -> dict[str, Any]:
+    return corpora.card(dataset)
+
+
 def _split_rows(dataset: str, split: str) -> int:
-    splits = corpora.cards().get(dataset, {}).get("splits", {})
+    splits = _splits(dataset)
     rows = [splits[part]["rows"] for part in split.split("+") if part in splits]
     return sum(rows) if rows else 1000
 

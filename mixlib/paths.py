@@ -11,6 +11,7 @@ NOTEBOOKS = ROOT / "notebooks"
 FIGURES = ROOT / "figures"
 PUBLISHED = ROOT / "data" / "published"
 CORPORA_CARDS = ROOT / "data" / "corpora.json"
+REQUESTS = ROOT / "data" / "own" / "requests.csv"
 EVIDENCE = ROOT / "data" / "evidence.json"
 BUILD = ROOT / "build"
 

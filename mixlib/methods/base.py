@@ -195,8 +195,8 @@ def one_of(name: str, value: str, known: Sequence[str]) -> None:
 
 
 def names() -> list[str]:
-    """All method names."""
-    return sorted(REGISTRY)
+    """All method names, without those of a user's own (``NAME@DIGEST``, see :mod:`mixlib.compare`)."""
+    return sorted(name for name in REGISTRY if "@" not in name)
 
 
 def get(method: str | Method, **params: Any) -> Method:

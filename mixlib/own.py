@@ -1,0 +1,471 @@
+"""A user's own texts and labels, from a file, a folder, a data frame or the hub, read strictly.
+
+What cannot be used is refused with its file, row and column before anything is written. What is read becomes a data
+set of its own, whose name holds the digest of its content (:func:`mixlib.corpora.own_name`): the same rows are the same
+data set, whatever their order and the format of the file.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import re
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from datasets import ClassLabel, Dataset, DatasetDict, load_dataset
+
+from mixlib import corpora
+from mixlib.corpora import DataDiffers, DataUnavailable
+
+SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".json")
+DELIMITERS = {".csv": ",;\t|", ".tsv": "\t"}
+FEWEST_ROWS = 20
+TEST_SHARE, DEV_SHARE = 0.2, 0.15  # of a file, where there is no test file; of the training file
+MOST_TEST, MOST_DEV = 5000, 2000
+FEW = 5  # rows of a class that are called few
+NAMED = 3  # classes that are named before they are only counted
+
+Source = str | os.PathLike[str] | pd.DataFrame
+
+
+@dataclass(frozen=True)
+class OwnData:
+    """A user's own data set, read and checked.
+
+    Attributes:
+        name: as specs and records hold it.
+        title: as the user calls it.
+        labels: the name of each class, in the order of their numbers.
+        counts: rows of each class, columns ``train`` and, where there is a test file, ``test``.
+        is_pair: whether a row has two texts.
+        has_test: whether the test rows come from a source of their own.
+        remarks: what a reader has to know of the data, a sentence each; the first one says the classes.
+        folder: beside which results are kept.
+    """
+
+    name: str
+    title: str
+    labels: tuple[str, ...]
+    counts: pd.DataFrame
+    is_pair: bool
+    has_test: bool
+    remarks: tuple[str, ...]
+    folder: Path
+
+    @property
+    def rows(self) -> int:
+        """Rows, without those of a test file."""
+        return int(self.counts["train"].sum())
+
+    def sizes(self, train_size: int | None = None, fewest: int = 2, batch_size: int = 16) -> dict[str, int | None]:
+        """``train_size``, ``dev_size`` and ``test_size`` of its runs.
+
+        Without a test file a fifth of the rows are for testing, but at least one a class; 15% of the training file are
+        for fitting a temperature, never trained on. So few rows that a method could not mix them would be left over in
+        the last batch of an epoch: they go to these as well.
+
+        Args:
+            train_size: training rows, by default all others.
+            fewest: rows that the last batch must have.
+            batch_size: rows of a batch.
+
+        Raises:
+            ValueError: fewer rows than asked for.
+        """
+        classes, rows = len(self.labels), self.rows
+        test = 0 if self.has_test else min(max(round(TEST_SHARE * rows), classes), MOST_TEST, rows - 2 * classes)
+        dev = min(max(round(DEV_SHARE * rows), min(classes, rows // 5)), MOST_DEV, rows - test - classes)
+        train = rows - test - dev
+        if train_size is not None:
+            if not classes <= train_size <= train:
+                raise ValueError(
+                    f"{self.title}: {train_size} training rows were asked for; from {classes} (one a class) to {train} "
+                    "are possible"
+                )
+            train = train_size
+        if (left := train % batch_size) and left < fewest:
+            train, dev = train - left, dev + (left if train_size is None else 0)
+        if train < classes or dev < 1:
+            raise ValueError(f"{self.title}: {rows} rows are too few for {classes} classes")
+        return {"train_size": train, "dev_size": dev, "test_size": None if self.has_test else test}
+
+    def split(self, seed: int, sizes: Mapping[str, int | None] | None = None) -> dict[str, pd.DataFrame]:
+        """The rows ``train`` (in the order that a run is given them), ``dev`` and ``test`` of a seed.
+
+        Columns ``text``, ``text_b`` for pairs, and ``label``, the number of the class.
+        """
+        found = corpora.sample(self.name, seed, **(sizes or self.sizes()))
+        return {"train": found.train, "dev": found.dev, "test": found.test}
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Columns of values as they were read, and how to name a row of it."""
+
+    title: str
+    columns: dict[str, Sequence[Any]]
+    lines: Sequence[int] | None = None  # line of the file that a row begins on
+
+    def place(self, row: int, column: str | None = None) -> str:
+        line = f" (line {self.lines[row]})" if self.lines is not None else ""
+        return f"{self.title}, row {row + 1}{line}" + (f", column {column!r}" if column else "")
+
+    def column(self, name: str) -> Sequence[Any]:
+        if name not in self.columns:
+            near = get_close_matches(name, self.columns, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise DataDiffers(
+                f"{self.title} has no column {name!r}; {hint}its columns are {', '.join(map(repr, self.columns))}"
+            )
+        return self.columns[name]
+
+
+def read(
+    source: Source, text: str = "text", label: str = "label", text_b: str | None = None, test: Source | None = None
+) -> OwnData:
+    """Read a data set of one's own, so that runs of this process can draw from it.
+
+    Args:
+        source: a file (.csv, .tsv, .parquet, .jsonl, .json), a folder that ``datasets.load_dataset`` reads, a name on
+            the hub (``OWNER/NAME`` or ``OWNER/NAME:CONFIGURATION``), or a data frame. A folder's or the hub's ``test``
+            split, or else ``validation``, is the test file. Files of text are UTF-8.
+        text, label: the names of the columns. Labels are text, whole numbers, or true and false.
+        text_b: the column of the second text of a pair.
+        test: the test rows, by default drawn from ``source``. Its columns have the same names.
+
+    Raises:
+        DataDiffers: it holds what cannot be used; file, row (counted from 1, without the header) and column are named.
+        DataUnavailable, FileNotFoundError: it is not to be had.
+    """
+    names = [text, *([text_b] if text_b else []), label]
+    if len(set(names)) < len(names):
+        raise ValueError(f"text, text_b and label must be different columns, got {', '.join(map(repr, names))}")
+    found = _tables(source, names)
+    if test is not None:
+        found = {"train": found["train"], "test": _tables(test, names)["train"]}
+    texts = {split: _texts(table, [*names[:-1]]) for split, table in found.items()}
+    labels = {split: _labels(table, label) for split, table in found.items()}
+    classes = _classes(found["train"], label, labels["train"])
+    numbers = {name: number for number, name in enumerate(classes)}
+    for i, name in enumerate(labels.get("test", [])):
+        if name not in numbers:
+            near = get_close_matches(name, classes, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise DataDiffers(
+                f"{found['test'].place(i, label)}: the label {name!r} stands in no training row, so that no model "
+                f"could ever give it{hint}"
+            )
+    title, stem, folder = _called(source)
+    splits = {}
+    for split, columns in texts.items():
+        rows = pd.DataFrame(columns | {"label": [numbers[name] for name in labels[split]]})
+        splits[split] = corpora.split_of(rows, found[split].title)
+    parts = {split: corpora.checksum(of) for split, of in splits.items()}
+    digest = corpora.digest_of(parts)
+    name = corpora.own_name(stem, len(classes), text_b is not None, "test" in splits, digest)
+    corpora.OWN.update({(name, split): of for split, of in splits.items()})
+    counts = pd.DataFrame({split: Counter(of) for split, of in labels.items()}, index=classes).fillna(0).astype(int)
+    remarks = tuple(_remarks(counts, {split: of.rows for split, of in splits.items()}))
+    return OwnData(name, title, classes, counts, text_b is not None, "test" in splits, remarks, folder)
+
+
+# --- Sources ----------------------------------------------------------------------------------------------------------
+
+
+def _called(source: Source) -> tuple[str, str, Path]:
+    """What a source is called, a short form of it for names of files, and the folder it is in."""
+    if isinstance(source, pd.DataFrame):
+        return "the data frame", "frame", Path.cwd()
+    path = Path(source).expanduser()
+    stem = re.sub(r"[^A-Za-z0-9_.]+", "_", path.stem if path.is_file() else path.name)
+    there = path.exists()
+    return path.name if there else str(source), stem[:40], path.resolve().parent if there else Path.cwd()
+
+
+def _tables(source: Source, names: Sequence[str]) -> dict[str, _Table]:
+    """The splits ``train`` and, where the source has one, ``test``."""
+    if isinstance(source, pd.DataFrame):
+        return {"train": _Table("the data frame", {str(name): source[name].tolist() for name in source.columns})}
+    path = Path(source).expanduser()
+    if path.is_file():
+        if path.suffix.lower() not in SUFFIXES:
+            raise DataDiffers(f"{path} is no file that is read; those that are end in {', '.join(SUFFIXES)}")
+        return {"train": _file(path, names)}
+    if path.is_dir() or not (path.suffix.lower() in SUFFIXES or _written_as_path(str(source))):
+        return _hub(str(source), names)
+    beside = path.parent.iterdir() if path.parent.is_dir() else ()
+    near = get_close_matches(path.name, [other.name for other in beside], n=1)
+    raise FileNotFoundError(f"there is no file {path}{f'; did you mean {near[0]}?' if near else ''}")
+
+
+def _written_as_path(name: str) -> bool:
+    return not re.fullmatch(r"[\w.-]+(/[\w.-]+)?(:[\w.-]+)?", name) or name.startswith(".")
+
+
+def _hub(name: str, names: Sequence[str]) -> dict[str, _Table]:
+    repo, _, config = (name, "", "") if os.path.isdir(name) else name.partition(":")
+    try:
+        data = load_dataset(repo, config or None)
+    except Exception as error:  # offline, gone, gated, several configurations: many kinds
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DataUnavailable(
+            f"{name} is neither a file here nor a data set that the Hugging Face hub gives ({reason})"
+        ) from error
+    if not isinstance(data, DatasetDict):
+        data = DatasetDict({"train": data})
+    first = "train" if "train" in data else next(iter(data))
+    tables = {"train": _of_dataset(f"{name}, split {first}", data[first], names)}
+    for split in ("test", "validation", "dev"):
+        if split in data and split != first and set(names) <= set(data[split].column_names):
+            table = _of_dataset(f"{name}, split {split}", data[split], names)
+            if set(table.columns[names[-1]]) - {-1}:  # -1: its labels are not public
+                return tables | {"test": table}
+    return tables
+
+
+def _of_dataset(title: str, data: Dataset, names: Sequence[str]) -> _Table:
+    columns: dict[str, Sequence[Any]] = {name: data[name][:] if name in names else () for name in data.column_names}
+    kind = data.features.get(names[-1])
+    if isinstance(kind, ClassLabel):
+        columns[names[-1]] = [i if i in (None, -1) else kind.names[i] for i in columns[names[-1]]]
+    return _Table(title, columns)
+
+
+def _file(path: Path, names: Sequence[str]) -> _Table:
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        try:
+            frame = pd.read_parquet(path)
+        except Exception as error:  # pyarrow has many kinds
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise DataDiffers(f"{path.name} cannot be read as parquet: {reason}") from error
+        return _Table(path.name, {str(name): frame[name].tolist() for name in frame.columns})
+    content = _decoded(path)
+    return _csv(path, content, names) if suffix in DELIMITERS else _json(path, content)
+
+
+def _decoded(path: Path) -> str:
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        line, place = before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1
+        raise DataDiffers(
+            f"{path.name}, line {line}, byte {place} of it: not UTF-8 (byte 0x{content[error.start]:02x}); save the "
+            "file as UTF-8"
+        ) from error
+    if (at := text.find("\0")) >= 0:
+        raise DataDiffers(f"{path.name}, line {text.count(chr(10), 0, at) + 1}: a zero byte; this is no file of text")
+    if not text.strip():
+        raise DataDiffers(f"{path.name} is empty")
+    return text
+
+
+def _csv(path: Path, content: str, names: Sequence[str]) -> _Table:
+    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+    delimiters = DELIMITERS[path.suffix.lower()]
+
+    def rows_of(delimiter: str) -> Any:
+        return csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
+
+    def known(delimiter: str) -> int:  # columns that are asked for
+        try:
+            return len(set(names) & set(next(rows_of(delimiter), [])))
+        except csv.Error:
+            return 0
+
+    reader = rows_of(max(delimiters, key=known))
+    header: list[str] = []
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    begins = 1
+    try:
+        for fields in reader:
+            if not header:
+                header = [field.strip() for field in fields]
+                if twice := [name for name, count in Counter(header).items() if count > 1]:
+                    raise DataDiffers(f"{path.name}, line 1: the column {twice[0]!r} stands there twice")
+            elif fields:  # not a blank line
+                if len(fields) != len(header):
+                    column = header[min(len(fields), len(header)) - 1]
+                    raise DataDiffers(
+                        f"{path.name}, row {len(rows) + 1} (line {begins}), column {column!r}: the row ends after "
+                        f"{len(fields)} fields, but the header has {len(header)} ({', '.join(header)}); a text that "
+                        f"holds the separator {reader.dialect.delimiter!r} stands in double quotes"
+                    )
+                rows.append(fields)
+                lines.append(begins)
+            begins = reader.line_num + 1
+    except csv.Error as error:
+        raise DataDiffers(
+            f"{path.name}, row {len(rows) + 1} (from line {begins} on): {error}; is a double quote left open, or does "
+            'one stand inside a text? (in a quoted text it is written "")'
+        ) from error
+    columns = dict(zip(header, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(header, ())
+    return _Table(path.name, columns, lines)
+
+
+def _json(path: Path, content: str) -> _Table:
+    """JSON lines, or one array of objects."""
+    if content.lstrip().startswith("["):
+        try:
+            objects, lines = json.loads(content), None
+        except ValueError as error:
+            raise DataDiffers(f"{path.name} is no JSON: {error}") from error
+    else:
+        objects, lines = [], []
+        for number, line in enumerate(content.split("\n"), 1):
+            if not line.strip():
+                continue
+            try:
+                objects.append(json.loads(line))
+            except ValueError as error:
+                raise DataDiffers(
+                    f"{path.name}, row {len(objects) + 1} (line {number}): not JSON ({error}); each line is an object"
+                ) from error
+            lines.append(number)
+    table = _Table(path.name, {}, lines)
+    for i, values in enumerate(objects):
+        if not isinstance(values, dict):
+            raise DataDiffers(f"{table.place(i)}: an object was expected, got {json.dumps(values)[:60]}")
+    names = dict.fromkeys(name for values in objects for name in values)
+    return _Table(path.name, {name: [values.get(name) for values in objects] for name in names}, lines)
+
+
+# --- Values -----------------------------------------------------------------------------------------------------------
+
+
+def _refuse(table: _Table, column: str, wrong: Sequence[tuple[int, str]]) -> None:
+    """Name the first of the rows that cannot be used, and count the others."""
+    if wrong:
+        row, reason = wrong[0]
+        others = f" ({len(wrong)} such rows in all)" if len(wrong) > 1 else ""
+        raise DataDiffers(f"{table.place(row, column)}: {reason}{others}")
+
+
+def _missing(value: Any) -> bool:
+    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value))
+
+
+def _torn(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _texts(table: _Table, names: Sequence[str]) -> dict[str, Sequence[str]]:
+    texts = {}
+    for ours, name in zip(("text", "text_b"), names, strict=False):
+        values, wrong = table.column(name), []
+        for i, value in enumerate(values):
+            if _missing(value) or (isinstance(value, str) and not value.strip()):
+                wrong.append((i, "no text"))
+            elif not isinstance(value, str):
+                wrong.append((i, f"a text was expected, got {value!r} ({type(value).__name__})"))
+            elif _torn(value):
+                wrong.append((i, "half a character (a lone surrogate), which is no text"))
+        _refuse(table, name, wrong)
+        texts[ours] = list(values)
+    return texts
+
+
+def _labels(table: _Table, name: str) -> list[str]:
+    labels: list[str] = []
+    wrong = []
+    for i, value in enumerate(table.column(name)):
+        if _missing(value) or (isinstance(value, str) and not value.strip()):
+            wrong.append((i, "no label"))
+        elif isinstance(value, (bool, np.bool_, int, np.integer)):
+            labels.append(str(value))
+        elif isinstance(value, (float, np.floating)) and float(value).is_integer():
+            labels.append(str(int(value)))  # pandas makes floats of whole numbers
+        elif isinstance(value, str):
+            labels.append(value.strip())
+        else:
+            wrong.append((i, f"a label is a text or a whole number, got {value!r} ({type(value).__name__})"))
+    _refuse(table, name, wrong)
+    return labels
+
+
+def _classes(table: _Table, name: str, labels: Sequence[str]) -> tuple[str, ...]:
+    """The classes in the order of their names, numbers by size."""
+    if len(labels) < FEWEST_ROWS:
+        raise DataDiffers(f"{table.title} has {len(labels)} rows; at least {FEWEST_ROWS} are needed")
+    found = set(labels)
+    whole = all(re.fullmatch(r"-?\d{1,18}", label) for label in found)
+    classes = tuple(sorted(found, key=(lambda label: (int(label), label)) if whole else str))
+    if len(classes) < 2:
+        raise DataDiffers(f"{table.title}, column {name!r}: every label is {classes[0]!r}; two classes are needed")
+    if 3 * len(classes) > len(labels):
+        raise DataDiffers(
+            f"{table.title}, column {name!r}: {len(classes)} different labels in {len(labels)} rows, fewer than three "
+            "rows a class; is it the column of the labels?"
+        )
+    return classes
+
+
+# --- Remarks ----------------------------------------------------------------------------------------------------------
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:NAMED])
+    return shown + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+
+
+def _remarks(counts: pd.DataFrame, rows: Mapping[str, pd.DataFrame]) -> list[str]:
+    judged = counts.get("test", counts["train"])
+    train = counts["train"].sort_values(ascending=False, kind="stable")
+    largest, smallest = train.index[0], train.index[-1]
+    share = 100 * judged.max() / judged.sum()
+    said = [
+        f"{train.sum()} rows"
+        + (f" and {counts['test'].sum()} test rows" if "test" in counts else "")
+        + f", {len(train)} classes"
+        + (
+            f": {', '.join(f'{name!r} {n}' for name, n in train.items())}"
+            if len(train) <= 2 * NAMED
+            else f", from {largest!r} ({train.iloc[0]} rows) to {smallest!r} ({train.iloc[-1]})"
+        )
+        + (
+            f". Imbalanced: the largest class has {train.iloc[0] / train.iloc[-1]:.1f} times the rows of the smallest"
+            if train.iloc[0] >= 1.5 * train.iloc[-1]
+            else ". Balanced"
+        )
+        + f", and always answering {judged.idxmax()!r} is right in {share:.1f}% of the "
+        + ("test rows" if "test" in counts else "rows")
+    ]
+    if few := [name for name, n in train.items() if n < FEW]:
+        said.append(
+            f"{len(few)} classes have fewer than {FEW} rows ({_listed(few)}): hardly enough to learn or to judge"
+        )
+    if "test" in counts and len(absent := [name for name, n in counts["test"].items() if not n]):
+        said.append(f"{len(absent)} classes have no test row ({_listed(absent)})")
+    texts = {split: list(zip(*(of[c] for c in of if c != "label"), strict=True)) for split, of in rows.items()}
+    by_text: dict[tuple, set[int]] = {}
+    for content, label in zip(texts["train"], rows["train"]["label"], strict=True):
+        by_text.setdefault(content, set()).add(label)
+    if torn := sum(len(labels) > 1 for labels in by_text.values()):
+        said.append(f"{torn} texts stand there with different labels")
+    if "test" in rows:
+        if known := sum(content in by_text for content in texts["test"]):
+            said.append(f"{known} test rows have a text of the training rows, which makes test scores too good")
+    elif copies := len(texts["train"]) - len(by_text):
+        said.append(
+            f"{copies} rows repeat the text of another row; where one is for training and the other for testing, test "
+            "scores are too good"
+        )
+    return said

@@ -1,0 +1,49 @@
+"""What notebook 53 compares: a small file of this repository, or one of the reader's own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from mixlib import paths
+from mixlib.checkpoints import MINILM, TINY
+from mixlib.compare import Plan, plan
+from mixlib.own import Source
+from mixlib.protocols.common import check_profile
+
+MODELS = {"smoke": TINY, "mini": MINILM, "full": "bert-base-uncased"}
+# Small, so that the committed records take minutes on one core: of a reader's own file, the usual comparison
+EXAMPLE: dict[str, Any] = {"methods": ("label_smoothing", "cls_mixup"), "seeds": 4, "epochs": 6}
+
+
+def comparison(
+    profile: str,
+    data: Source | None = None,
+    text: str = "text",
+    label: str = "label",
+    text_b: str | None = None,
+    test: Source | None = None,
+    model: str | None = None,
+    seeds: Iterable[int] | None = None,
+) -> Plan:
+    """The comparison of the notebook.
+
+    Args:
+        profile: whose model is trained, and at ``smoke`` for two epochs.
+        data: in place of the repository's file, as ``text``, ``label``, ``text_b`` and ``test`` say how to read it.
+        model, seeds: in place of the profile's.
+    """
+    example = EXAMPLE if data is None else {}
+    small = {"epochs": 2} if check_profile(profile) == "smoke" else {}
+    own = {"model": model or MODELS[profile]} | ({"seeds": list(seeds)} if seeds is not None else {})
+    place = {"results": _results(profile)} if data is None else {}
+    return plan(data or paths.REQUESTS, text, label, text_b=text_b, test=test, **example | small | own | place)
+
+
+def _results(profile: str) -> Path:
+    """Where the runs on the repository's file are kept: beside it where they are committed."""
+    if os.environ.get("MIXLIB_RESULTS"):
+        return paths.results().with_name(f"{paths.results().name}-own")
+    return paths.REQUESTS.with_name("mixlib-results") if profile == "mini" else paths.BUILD / "own" / profile
