@@ -150,7 +150,7 @@ def code_digest(kind: type) -> str:
     def of_code(code: CodeType) -> None:
         parts.append(f"{code.co_code.hex()} {code.co_names} {code.co_varnames}")
         for value in code.co_consts:
-            of_code(value) if isinstance(value, CodeType) else parts.append(repr(value))
+            of_code(value) if isinstance(value, CodeType) else parts.append(_said(value))
 
     def of_value(name: str, value: Any) -> None:
         value = inspect.unwrap(value) if callable(value) else value
@@ -161,7 +161,7 @@ def code_digest(kind: type) -> str:
             if id(value) in seen:
                 return
             seen.add(id(value))
-            parts.append(f"{name} {value.__defaults__} {value.__kwdefaults__}")
+            parts.append(f"{name} {_said(value.__defaults__)} {_said(value.__kwdefaults__)}")
             of_code(value.__code__)
             for called in value.__code__.co_names:
                 other = value.__globals__.get(called)
@@ -176,6 +176,18 @@ def code_digest(kind: type) -> str:
             for name in sorted(vars(base)):
                 of_value(name, vars(base)[name])
     return sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _said(value: Any) -> str:
+    """A value as a text that is the same in every process; objects by their kind alone."""
+    if isinstance(value, (frozenset, set)):
+        return f"{{{', '.join(sorted(map(_said, value)))}}}"
+    if isinstance(value, (tuple, list)):
+        return f"({', '.join(map(_said, value))})"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_said(key)}: {_said(of)}' for key, of in value.items())}}}"
+    simple = value is None or isinstance(value, (bool, int, float, complex, str, bytes))
+    return repr(value) if simple else type(value).__qualname__
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,435 @@
+"""Comparing methods on a user's own data: the numbers, what is run, what is said of it."""
+
+import json
+import math
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from statistics import mean
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from datasets import Dataset
+from scipy import stats
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
+from transformers import DataCollatorWithPadding, Trainer, TrainingArguments, set_seed
+
+import mixlib
+from mixlib import compare, methods, models, store, synthetic
+from mixlib.__main__ import main
+from mixlib.methods import Method
+from mixlib.methods.mixup_calibration import ClsMixup
+from mixlib.runs import RunFailed
+
+SEEDS = 4
+ROWS = synthetic.twin("own", "train", "sentence", 3).assign(label=lambda rows: rows["label_name"])[["text", "label"]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("own")
+    ROWS.head(96).to_csv(folder / "mine.csv", index=False)
+    ROWS.tail(120).to_csv(folder / "test.csv", index=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def settings(folder):
+    return {"data": str(folder / "mine.csv"), "test": str(folder / "test.csv"), "methods": ["label_smoothing"],
+            "model": "tiny", "epochs": 3, "seeds": SEEDS, "progress": False}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def found(settings):
+    return mixlib.compare(**settings)
+
+
+def by_hand(plan, seed, smoothing):
+    """Test accuracy and NLL, and NLL at the temperature that fits the development rows, with nothing of ours but data
+    and model."""
+    parts = plan.data.split(seed, plan.recipe.sizes)
+    set_seed(seed)
+    model, tokenizer = models.load("tiny", len(plan.data.labels))
+    encoded = {
+        name: Dataset.from_dict({**tokenizer(rows["text"].tolist(), truncation=True, max_length=128),
+                                 "labels": rows["label"].tolist()})
+        for name, rows in parts.items()
+    }  # fmt: skip
+    arguments = TrainingArguments(
+        "unused", seed=seed, num_train_epochs=3, per_device_train_batch_size=16, learning_rate=5e-3, weight_decay=0.01,
+        lr_scheduler_type="linear", warmup_steps=math.ceil(0.1 * 3 * math.ceil(len(parts["train"]) / 16)),
+        max_grad_norm=1.0, label_smoothing_factor=smoothing, report_to=[], save_strategy="no", disable_tqdm=True,
+        logging_strategy="no", use_cpu=True, dataloader_pin_memory=False,
+    )  # fmt: skip
+    trainer = Trainer(model, arguments, DataCollatorWithPadding(tokenizer), encoded["train"])
+    trainer.train()
+    logits = {name: trainer.predict(encoded[name]).predictions.astype(np.float64) for name in ("dev", "test")}
+
+    def nll(name, temperature=1.0):
+        log_probs = log_softmax(logits[name] / temperature, axis=1)
+        return -log_probs[np.arange(len(log_probs)), parts[name]["label"]].mean()
+
+    fitted = minimize_scalar(
+        lambda t: nll("dev", math.exp(t)), bounds=(-3, 3), method="bounded", options={"xatol": 1e-8}
+    )
+    right = (logits["test"].argmax(1) == parts["test"]["label"]).mean()
+    return {"accuracy": right, "nll": nll("test"), "nll_scaled": nll("test", math.exp(fitted.x))}
+
+
+def test_its_numbers_are_those_of_a_loop_with_a_plain_trainer(found):
+    rows = {"none": [by_hand(found.plan, seed, 0.0) for seed in range(SEEDS)],
+            "label_smoothing": [by_hand(found.plan, seed, 0.1) for seed in range(SEEDS)]}  # fmt: skip
+    shown = {row["method"]: row for row in found.as_json()["methods"]}
+    for name, scaled in (("accuracy", False), ("nll", False), ("nll", True)):
+        values = {of: np.array([row[f"{name}_scaled" if scaled else name] for row in rows[of]]) for of in rows}
+        test = stats.ttest_rel(values["label_smoothing"], values["none"])
+        low, high = test.confidence_interval()
+        for of in rows:
+            ours = shown[of][name]["scaled"] if scaled else shown[of][name]
+            assert ours["mean"] == pytest.approx(values[of].mean(), abs=2e-4 if scaled else 2e-6)
+        assert ours["difference"] == pytest.approx((values["label_smoothing"] - values["none"]).mean(), abs=4e-4)
+        if not scaled and values["none"].std() + values["label_smoothing"].std() > 0:
+            assert (ours["low"], ours["high"]) == pytest.approx((low, high), abs=2e-5)
+    assert found.scores["mcc"].min() > 0
+
+
+def test_the_json_has_what_it_promises(found):
+    said = json.loads(json.dumps(found.as_json(), allow_nan=False))
+    assert set(said) == {"sentence", "cost", "data", "methods"}
+    assert [row["method"] for row in said["methods"]] == ["none", "label_smoothing"]
+    for row in said["methods"]:
+        assert row["seeds"] == [0, 1, 2, 3]
+        for metric in ("accuracy", "nll", "ece", "brier"):
+            for numbers in (row[metric], row[metric]["scaled"]):
+                assert {"mean", "difference", "low", "high", "decided"} <= set(numbers)
+                assert numbers["low"] <= numbers["difference"] <= numbers["high"]
+    assert said["methods"][0]["nll"]["difference"] == 0
+    assert "over_rows" in said["methods"][1]["nll"]
+    assert "over_rows" not in said["methods"][1]["ece"]
+    assert said["cost"]["runs"] == 8
+    assert said["cost"]["took_seconds"] > 0
+
+
+def test_finished_runs_are_kept_and_only_what_is_new_is_run(found, settings):
+    planned = compare.plan(**{k: v for k, v in settings.items() if k != "progress"})
+    assert planned.cost() == {"runs": 8, "done": 8, "seconds": 0.0, "estimated_by": "nothing is left to run"}
+    lost = planned.store.path(planned.specs[3])
+    kept = {path: path.stat().st_mtime_ns for path in planned.store.files() if path != lost}
+    lost.unlink()
+    cost = planned.cost()
+    assert (cost["runs"], cost["done"]) == (8, 7)
+    assert cost["seconds"] > 0
+    assert cost["estimated_by"] == "by runs of this comparison"
+    assert "8 runs, 7 of them done; the rest takes about" in compare.cost_as_text(cost)
+    again = mixlib.compare(**settings)
+    assert again.scores.equals(found.scores)
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    more = compare.plan(
+        **{k: v for k, v in settings.items() if k != "progress"} | {"methods": ["label_smoothing", "tmix"]}
+    )
+    assert more.cost()["done"] == 8
+
+
+def test_with_read_only_a_missing_run_is_an_error(settings):
+    with pytest.raises(RuntimeError, match="have no record"):
+        mixlib.compare(**settings | {"seeds": 5, "read_only": True})
+
+
+def test_an_unknown_model_is_estimated_by_counting(settings, store_folder):
+    planned = compare.plan(**{k: v for k, v in settings.items() if k != "progress"} | {"model": "bert-base-uncased"})
+    assert "by counting operations" in planned.cost()["estimated_by"]
+    assert planned.cost()["seconds"] > 8
+
+
+# --- The recipe -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rows", "classes", "model", "rate", "epochs"),
+    [
+        (300, 3, "all-MiniLM-L6-v2", 1e-4, 10),
+        (1200, 5, "all-MiniLM-L6-v2", 1e-4, 6),
+        (1200, 6, "all-MiniLM-L6-v2", 2e-4, 6),
+        (6000, 77, "bert-base-uncased", 6e-5, 3),
+    ],
+)
+def test_the_recipe_follows_from_rows_classes_and_model_alone(rows, classes, model, rate, epochs):
+    data = pd.DataFrame({"text": [f"text {i}" for i in range(rows)], "label": [i % classes for i in range(rows)]})
+    specs = [compare.plan(data, methods=[name], model=model, seeds=1).specs[1] for name in ("cls_mixup", "amplify")]
+    for spec in specs:
+        assert (spec.learning_rate, spec.num_train_epochs) == (rate, epochs)
+    plain = replace(specs[0], method="none", method_params={})
+    assert replace(specs[1], method="none", method_params={}) == plain
+
+
+def test_the_default_methods_have_the_papers_parameters():
+    planned = compare.plan(ROWS)
+    assert len(planned.specs) == 6 * 5
+    assert {spec.method: spec.method_params for spec in planned.specs} == {
+        "none": {}, "label_smoothing": {}, "cls_mixup": {"alpha": 1.0}, "input_mixup": {"alpha": 1.0},
+        "manifold_mixup": {"alpha": 1.0}, "amplify": {"alpha": 0.1, "n": 5},
+    }  # fmt: skip
+
+
+def test_what_is_asked_for_wrongly_says_what_would_be_right():
+    for asked, message in [
+        ({"methods": ["cls_mixupp"]}, "did you mean cls_mixup"),
+        ({"methods": ["tmix:alpha"]}, "written as tmix:alpha=0.4"),
+        ({"methods": ["tmix:alfa=1"]}, "tmix has no parameter alfa"),
+        ({"methods": ["none"]}, "nothing to compare"),
+        ({"seeds": []}, "no seeds"),
+        ({"epochs": -1}, "epochs must be above 0, got -1"),
+        ({"train_size": 10_000}, "10000 training rows were asked for"),
+    ]:
+        with pytest.raises(ValueError, match=re.escape(message)):
+            compare.plan(ROWS, **asked)
+
+
+# --- Methods of one's own ---------------------------------------------------------------------------------------------
+
+
+def half(value):
+    return value / 2
+
+
+@dataclass(kw_only=True)
+class Weaker(Method):
+    """Plain training with a smaller loss: a method as a user would write it."""
+
+    factor: float = 0.5
+
+    def losses(self, model, batch) -> Iterator:
+        yield self.factor * self.plain_loss(model, batch)
+
+
+@dataclass(kw_only=True)
+class Other(ClsMixup):
+    """Inherits the name of its parent, and is another method."""
+
+
+def test_a_method_of_ones_own_is_run_by_class_and_by_object(found, settings):
+    more = mixlib.compare(**settings | {"methods": [Weaker, Weaker(factor=1.0)], "seeds": 1})
+    assert more.labels == ["no mixup", "Weaker", "Weaker factor=1.0"]
+    assert more.of("Weaker")[0].spec.method.startswith("Weaker@")
+    values = more.scores.set_index("method")["nll"]
+    assert values["Weaker factor=1.0"] == values["no mixup"]
+    assert values["Weaker"] != values["no mixup"]
+    assert "1 seed is too few" in more.sentence
+    assert more.as_json()["methods"][1]["nll"]["low"] is None
+    assert "Weaker" in more._repr_html_()
+    assert not [name for name in methods.names() if "@" in name]
+    with pytest.raises(ValueError, match="Weaker: a method of your own is run by the engine local, not by ray"):
+        mixlib.compare(**settings | {"methods": [Weaker], "engine": "ray"})
+
+
+def test_a_changed_method_is_another_method():
+    first = compare.choose(Weaker).key
+
+    @dataclass(kw_only=True)
+    class Changed(Weaker):
+        def losses(self, model, batch):
+            yield half(self.plain_loss(model, batch))
+
+    before = compare.choose(Changed).key
+    assert before != first
+    original, half.__code__ = half.__code__, (lambda value: value / 3).__code__
+    try:
+        assert compare.choose(Changed).key != before
+    finally:
+        half.__code__ = original
+    assert compare.choose(Changed).key == before
+    assert compare._said(frozenset("ba")) == "{'a', 'b'}"  # a set's own order changes from process to process
+    assert compare.choose(Other).key.startswith("Other@")
+    assert compare.choose(ClsMixup(alpha=0.3)).name == "cls_mixup:alpha=0.3"
+    assert compare.choose(("cls_mixup", {"alpha": 1.0})).label == "CLS MixUp"
+
+
+def test_a_failing_method_leaves_the_others_done(settings, tmp_path):
+    @dataclass(kw_only=True)
+    class Broken(Method):
+        def losses(self, model, batch):
+            yield float("nan") * self.plain_loss(model, batch)
+
+    with pytest.raises(RunFailed, match="1 of 2 runs failed, the others are done"):
+        mixlib.compare(**settings | {"methods": [Broken], "seeds": 1, "results": tmp_path / "results"})
+    assert len(list((tmp_path / "results").rglob("*.json"))) == 1
+
+
+# --- What is said of it -----------------------------------------------------------------------------------------------
+
+
+def fabricated(found, changes, seeds=SEEDS):
+    """The comparison with other numbers: ``changes(label, seed)`` are metrics as they shall be."""
+    records = []
+    for record, label in zip(found.records, found.labels * SEEDS, strict=True):
+        values = changes(label, record.spec.seed)
+        last = record.last | {name: values[name] for name in values.keys() & record.last.keys()}
+        entry = record.evaluations[-1] | {"test": last}
+        scaled = record.scaled | {"nll": values.get("nll_scaled", last["nll"])}
+        records.append(replace(record, evaluations=[*record.evaluations[:-1], entry], scaled=scaled))
+    data = replace(found.data, has_test=False)
+    plan = replace(found.plan, seeds=tuple(range(seeds)), data=data)
+    return replace(found, plan=plan, records=records[: seeds * len(found.labels)])
+
+
+NOISE = (0.001, -0.002, 0.0015, -0.0005)
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        (lambda seed: {"nll": 0.44 + NOISE[seed], "nll_scaled": 0.5 + 2 * NOISE[seed]},
+         "No method differs from no mixup by more than 0.0 points; label smoothing lowers NLL by 12% (not after "
+         "temperature scaling)."),
+        (lambda seed: {"nll": 0.44 + NOISE[seed], "nll_scaled": 0.51 + NOISE[seed], "accuracy": 0.8 + NOISE[seed]},
+         "No method differs from no mixup by more than 0.2 points; label smoothing lowers NLL by 12% (raises NLL by 2% "
+         "after temperature scaling)."),
+        (lambda seed: {"nll": 0.5 + NOISE[seed], "nll_scaled": 0.45 + NOISE[seed], "accuracy": 0.8 + 30 * NOISE[seed]},
+         "No method is shown to differ from no mixup in accuracy (up to 5.6 points remain possible); label smoothing "
+         "lowers NLL by 10% after temperature scaling."),
+        (lambda seed: {"nll": 0.5 + NOISE[seed], "accuracy": 0.85 + NOISE[seed]},
+         "Label smoothing raises accuracy by 5.0 points; none is shown to change NLL."),
+    ],
+)  # fmt: skip
+def test_the_sentence_says_what_the_intervals_allow(found, changed, sentence):
+    plain = {"nll": 0.5, "nll_scaled": 0.5, "accuracy": 0.8, "mcc": 0.7}
+    assert (
+        fabricated(found, lambda label, seed: plain | (changed(seed) if label != "no mixup" else {})).sentence
+        == sentence
+    )
+
+
+def test_the_bound_of_the_sentence_is_that_of_two_one_sided_tests(found):
+    values = np.array([30 * noise for noise in NOISE])
+    other = fabricated(found, lambda label, seed: {"accuracy": 0.8 + (values[seed] if label != "no mixup" else 0)})
+    low, high = stats.ttest_1samp(values, 0).confidence_interval(0.90)
+    assert other.numbers["label smoothing", "accuracy", False].bound == pytest.approx(max(-low, high))
+
+
+def test_what_cannot_be_said_is_not_said(found):
+    three = fabricated(found, lambda label, seed: {}, seeds=3)
+    assert three.sentence == "3 seeds are too few to tell methods apart; at least 4 are needed."
+    nothing = fabricated(found, lambda label, seed: {"mcc": NOISE[seed]})
+    assert nothing.sentence.startswith("Nothing can be compared: the model without mixup has not learned")
+
+
+def test_where_all_seeds_share_the_test_rows_they_count_as_a_sample_too(found):
+    number = found.numbers["label smoothing", "nll", False]
+    said = [found.plan.store.predictions(record).per_row("nll") for record in found.records]
+    apart = np.array(said[1::2]) - np.array(said[::2])
+    assert apart.mean() == pytest.approx(number.difference, abs=1e-3)
+    spread = apart.mean(0).std(ddof=1) / math.sqrt(apart.shape[1])
+    assert number.over_rows.high - number.over_rows.low > 2 * 1.9 * spread
+    assert "The test rows are the same for all seeds" in " ".join(found.notes)
+
+
+def test_the_page_needs_no_other_file_and_shows_all(found, tmp_path):
+    page = found.page(tmp_path / "new" / "page.html").read_text()
+    assert found.sentence in page
+    assert "<svg" in page
+    assert not re.search(r'(src|href)="(?!#)', re.sub(r"<svg.*?</svg>", "", page, flags=re.DOTALL))
+    for text in (
+        "label smoothing",
+        "no mixup",
+        "After temperature scaling",
+        "96 rows and 120 test rows",
+        "learning rate",
+    ):
+        assert text in page
+    assert found.page().parent == found.plan.folder
+    odd = replace(found, plan=replace(found.plan, data=replace(found.data, title="<mine> & yours")))
+    assert "<mine>" not in odd.page(tmp_path / "odd.html").read_text()
+
+
+def test_the_figure_shows_every_method_and_metric(found):
+    figure = found.figure()
+    assert [axis.get_xlabel() for axis in figure.axes] == [
+        "accuracy, points: difference", "NLL, nats: difference", "ECE, points: difference", "Brier score: difference",
+    ]  # fmt: skip
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["label smoothing"]
+    middle = figure.axes[1].get_lines()[1].get_xdata()[0]
+    assert middle == pytest.approx(found.numbers["label smoothing", "nll", False].difference)
+
+
+# --- The command ------------------------------------------------------------------------------------------------------
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, ["compare", *map(str, arguments)])
+
+
+USUAL = ("--model", "tiny", "--methods", "label_smoothing", "--epochs", "3", "--seeds", "0-3")
+
+
+def test_the_command_ends_with_a_table_a_page_and_one_sentence(found, folder):
+    result = run(folder / "mine.csv", "--test", folder / "test.csv", *USUAL)
+    assert result.exit_code == 0, result.output
+    *_, page, sentence = result.stdout.strip().splitlines()
+    assert page == f"Page: {folder / 'mixlib-results' / 'mine-3-classes-with-test.html'}"
+    assert sentence == found.sentence
+    assert re.search(r"^no mixup +\d+\.\d ± \d", result.stdout, re.MULTILINE)
+    said = json.loads(run(folder / "mine.csv", "--test", folder / "test.csv", *USUAL, "--json").stdout)
+    assert said["methods"] == found.as_json()["methods"]
+
+
+def test_the_estimate_runs_nothing(tmp_path):
+    ROWS.to_parquet(tmp_path / "mine.parquet")
+    result = run(tmp_path / "mine.parquet", "--model", "tiny", "--estimate")
+    assert result.exit_code == 0, result.output
+    assert "640 rows, 3 classes: 'class_0' 214, 'class_1' 213, 'class_2' 213. Balanced" in result.output
+    assert "30 runs: about" in result.output
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.parquet"]
+
+
+def test_a_bad_file_is_one_message_and_nothing_is_written(tmp_path):
+    rows = ROWS.head(40).copy()
+    rows.loc[6, "text"] = ""
+    rows.to_csv(tmp_path / "mine.csv", index=False)
+    result = run(tmp_path / "mine.csv", "--model", "tiny")
+    assert result.exit_code == 1
+    assert "mine.csv, row 7 (line 8), column 'text': no text" in result.output
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.csv"]
+    result = run(tmp_path / "mine.csv", "--label", "lable")
+    assert "did you mean 'label'" in result.output
+    result = run(tmp_path / "mine.csv", "--methods", "cls_mixupp")
+    assert "did you mean cls_mixup" in result.output
+    assert "unknown engine" in run(tmp_path / "mine.csv", "--engine", "spark").output
+
+
+def test_pairs_and_a_method_that_writes_tokens(tmp_path):
+    rows = synthetic.twin("own", "train", "pair", 2).head(48)[["text", "text_b", "label"]]
+    rows.rename(columns={"text_b": "second"}).to_json(tmp_path / "mine.jsonl", orient="records", lines=True)
+    arguments = ("--text-b", "second", "--model", "tiny", "--methods", "ssmix", "--epochs", "1", "--seeds", "0")
+    result = run(tmp_path / "mine.jsonl", *arguments, "--json", "--page", tmp_path / "page.html")
+    assert result.exit_code == 0, result.output
+    said = json.loads(result.stdout)
+    assert said["data"]["name"].startswith("mine-2-classes-of-pairs@")
+    assert said["page"] == str(tmp_path / "page.html")
+    records, left_out = store.Store(tmp_path / "mixlib-results" / "records").scan()
+    assert len(records) == 2
+    assert not left_out
+    assert mean(record.data["train_rows"] for record in records) == said["data"]["train_size"]
+
+
+def test_importing_mixlib_is_light_and_compare_can_be_called_whatever_was_imported():
+    code = """
+import sys
+import mixlib
+assert not {"torch", "transformers", "pandas", "mixlib.compare"} & set(sys.modules)
+for _ in range(2):
+    try:
+        mixlib.compare("no-such-file.csv")
+    except FileNotFoundError as error:
+        print(error)
+    from mixlib.compare import plan
+from mixlib import MixupTrainer
+print(MixupTrainer.__name__)
+"""
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert out.returncode == 0, out.stderr
+    assert out.stdout.splitlines() == ["there is no file no-such-file.csv"] * 2 + ["MixupTrainer"]
