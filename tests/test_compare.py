@@ -81,21 +81,29 @@ def by_hand(plan, seed, smoothing):
     return {"accuracy": right, "nll": nll("test"), "nll_scaled": nll("test", math.exp(fitted.x))}
 
 
-def test_its_numbers_are_those_of_a_loop_with_a_plain_trainer(found):
-    rows = {"none": [by_hand(found.plan, seed, 0.0) for seed in range(SEEDS)],
-            "label_smoothing": [by_hand(found.plan, seed, 0.1) for seed in range(SEEDS)]}  # fmt: skip
+def test_its_scores_are_those_of_a_loop_with_a_plain_trainer(found):
+    ours = found.scores.set_index(["method", "seed"])
+    for label, smoothing in (("no mixup", 0.0), ("label smoothing", 0.1)):
+        for seed in (0, 3):
+            theirs = by_hand(found.plan, seed, smoothing)
+            assert ours["accuracy"][label, seed] == pytest.approx(theirs["accuracy"], abs=1e-6)
+            assert ours["nll"][label, seed] == pytest.approx(theirs["nll"], abs=2e-5)
+            assert ours["nll_scaled"][label, seed] == pytest.approx(theirs["nll_scaled"], abs=2e-3)  # kept as float16
+    assert ours["mcc"].min() > 0
+
+
+def test_its_intervals_are_those_of_a_paired_t_test(found):
     shown = {row["method"]: row for row in found.as_json()["methods"]}
-    for name, scaled in (("accuracy", False), ("nll", False), ("nll", True)):
-        values = {of: np.array([row[f"{name}_scaled" if scaled else name] for row in rows[of]]) for of in rows}
-        test = stats.ttest_rel(values["label_smoothing"], values["none"])
-        low, high = test.confidence_interval()
-        for of in rows:
-            ours = shown[of][name]["scaled"] if scaled else shown[of][name]
-            assert ours["mean"] == pytest.approx(values[of].mean(), abs=2e-4 if scaled else 2e-6)
-        assert ours["difference"] == pytest.approx((values["label_smoothing"] - values["none"]).mean(), abs=4e-4)
-        if not scaled and values["none"].std() + values["label_smoothing"].std() > 0:
-            assert (ours["low"], ours["high"]) == pytest.approx((low, high), abs=2e-5)
-    assert found.scores["mcc"].min() > 0
+    for metric in ("accuracy", "nll", "ece", "brier"):
+        for scaled in (False, True):
+            by_method = found.scores.pivot(index="seed", columns="method", values=f"{metric}{'_scaled' * scaled}")
+            plain, other = by_method["no mixup"], by_method["label smoothing"]
+            ours = shown["label_smoothing"][metric]["scaled"] if scaled else shown["label_smoothing"][metric]
+            assert ours["mean"] == pytest.approx(other.mean(), abs=1e-6)
+            assert ours["difference"] == pytest.approx((other - plain).mean(), abs=1e-6)
+            if np.ptp(other - plain) > 1e-6:
+                low, high = stats.ttest_rel(other, plain).confidence_interval()
+                assert (ours["low"], ours["high"]) == pytest.approx((low, high), abs=1e-6)
 
 
 def test_the_json_has_what_it_promises(found):
