@@ -12,9 +12,10 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
-from mixlib import costs, predictions, tables
+from mixlib import costs, tables
 from mixlib.evidence import statistics
 from mixlib.own import OwnData
 from mixlib.runs import RunRecord
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 METRICS = ("accuracy", "nll", "ece", "brier")
 TITLES = {"accuracy": "accuracy %", "nll": "NLL", "ece": "ECE %", "brier": "Brier"}
 PERCENT = ("accuracy", "ece")
+BY_ROW = ("accuracy", "nll", "brier")  # metrics that are means over rows
+MOST_GROUPS = 2000  # of test rows, which an interval over rows is made of
 SMALL = 1.0  # points of accuracy: what is called no difference, if it is shown to be none
 
 
@@ -133,22 +136,26 @@ class Comparison:
         return found
 
     @cached_property
-    def _predictions(self) -> dict[str, list[predictions.SplitPredictions]]:
-        """What each run said of the test rows, which all runs share."""
-        store = self.plan.store
-        said = predictions.in_common([store.predictions(record) for record in self.records])
-        return {label: said[i :: len(self.labels)] for i, label in enumerate(self.labels)}
+    def _by_row(self) -> dict[tuple[str, str, bool], np.ndarray]:
+        """By method, metric and whether after scaling: the score of each test row, (seeds, rows), where all seeds share
+        the test rows. Of many rows groups are averaged, at random because they are in the order of their digests."""
+        store, found = self.plan.store, {}
+        for label in self.labels:
+            for record in self.of(label):
+                said = store.predictions(record)["test"]
+                for scaled, temperature in ((False, 1.0), (True, record.scaled["temperature"])):
+                    for metric in BY_ROW:
+                        values = said.per_row(metric, temperature)
+                        size = max(1, len(values) // MOST_GROUPS)
+                        grouped = values[: len(values) // size * size].reshape(-1, size).mean(1)
+                        found.setdefault((label, metric, scaled), []).append(grouped)
+        return {of: np.array(rows) for of, rows in found.items()}
 
     def _over_rows(self, label: str, metric: str, scaled: bool) -> statistics.Interval | None:
-        if not self.data.has_test or metric == "ece":
+        if not self.data.has_test or metric not in BY_ROW:
             return None
-
-        def per_row(label: str) -> list[Any]:
-            return [said.per_row(metric, record.scaled["temperature"] if scaled else 1.0)
-                    for said, record in zip(self._predictions[label], self.of(label), strict=True)]  # fmt: skip
-
-        apart = [a - b for a, b in zip(per_row(label), per_row(self.labels[0]), strict=True)]
-        return statistics.two_way_bootstrap({self.data.title: pd.DataFrame(apart).to_numpy()})
+        apart = self._by_row[label, metric, scaled] - self._by_row[self.labels[0], metric, scaled]
+        return statistics.two_way_bootstrap({self.data.title: apart})
 
     @cached_property
     def sentence(self) -> str:
