@@ -91,11 +91,10 @@ def test_an_ensemble_is_the_mean_of_probabilities_on_common_rows():
     digests = [i.to_bytes(4, "big") for i in range(400)]
     logits = [2 * np.eye(3)[labels] + generator.normal(0, 2, (400, 3)) for _ in range(4)]
     members = [Predictions.from_logits({"test": (each, labels, digests)}) for each in logits]
+    parts = (digests[:100], digests[100:200], digests[200:300], digests[300:])
     apart = [
-        Predictions.from_logits(
-            {"test": (each[:100], labels[:100], digests[100 * i : 100 * i + 100])}, {"test": digests}
-        )
-        for i, each in enumerate(logits)
+        Predictions.from_logits({"test": (each[:100], labels[:100], some)}, {"test": digests})
+        for each, some in zip(logits, parts, strict=True)
     ]
     found = comparison.ensembles({"shared": members, "apart": apart}, resamples=200)
     assert list(found.values.index) == ["shared"]
@@ -116,4 +115,4 @@ def test_the_calibration_error_of_an_ensemble_is_that_of_the_metrics():
     weights = np.full((1, 300), 1 / 300)
     wanted = one.metrics()
     for name in ("accuracy", "nll", "ece", "brier"):
-        assert comparison._weighted(name, found[name], weights)[0] == pytest.approx(wanted[name], abs=1e-6)
+        assert comparison._weighted(name, found, weights)[0] == pytest.approx(wanted[name], abs=1e-6)

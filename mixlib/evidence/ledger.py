@@ -110,9 +110,8 @@ def groups(verdicts: Mapping[str, Verdict], records: Records, open_first: bool =
                 f"<table><tr><th>claim</th><th>what was found</th></tr>{rows}</table></details>"
             )
         state = " open" if open_first else ""
-        parts.append(
-            f"<details{state}><summary><b>{html.escape(title)}</b>, {len(own)} claims</summary>{''.join(inner)}</details>"
-        )
+        heading = f"<summary><b>{html.escape(title)}</b>, {len(own)} claims</summary>"
+        parts.append(f"<details{state}>{heading}{''.join(inner)}</details>")
     return "".join(parts)
 
 
@@ -125,10 +124,8 @@ def _row(id_: str, verdict: Verdict, claim: str, q: float | None) -> str:
     if q is not None and decided and q > statistics.ALPHA:
         notes.append(f"q = {q:.2f} among all claims: may be one of the few wrong ones to be expected.")
     text = "<br>".join(html.escape(note) for note in notes)
-    return (
-        f'<tr><td><a href="{chapter}.ipynb">{id_}</a>: {html.escape(claim)}</td>'
-        f"<td>{html.escape(verdict.judgement.words)}<details><summary>rule and records</summary>{text}</details></td></tr>"
-    )
+    found = f"{html.escape(verdict.judgement.words)}<details><summary>rule and records</summary>{text}</details>"
+    return f'<tr><td><a href="{chapter}.ipynb">{id_}</a>: {html.escape(claim)}</td><td>{found}</td></tr>'
 
 
 def missing_chapters() -> list[str]:
