@@ -34,8 +34,10 @@ from mixlib.figures.ssmix import (
     leak,
     learning_curves,
     off_the_segment,
+    show_draws,
     show_mix,
     show_pair,
+    stage_differences,
     step_times,
 )
 
@@ -44,5 +46,6 @@ __all__ = [
     "by_noise", "by_ratio", "by_setting", "curves_of", "differences", "epoch_times", "factor_leads", "forest",
     "lam_distributions", "leak", "learning_curves", "loss_by_update", "loss_curves", "manifold_schematic",
     "mixed_points", "neuron_view", "objective_curves", "off_the_segment", "paddings", "policy_geometry", "reliability",
-    "save", "show_mix", "show_pair", "step_times", "theme", "toy_accuracies", "toy_panels", "word_graph",
+    "save", "show_draws", "show_mix", "show_pair", "stage_differences", "step_times", "theme", "toy_accuracies",
+    "toy_panels", "word_graph",
 ]  # fmt: skip
