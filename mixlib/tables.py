@@ -53,6 +53,14 @@ LABELS = {
     "eda": "EDA",
 }
 
+NAMES = {  # of data sets, for readers
+    "sst2": "SST-2", "sst5": "SST-5", "trec_coarse": "TREC-coarse", "trec_fine": "TREC-fine", "ag_news": "AG News",
+    "agnews": "AG News", "imdb": "IMDb", "yelp5": "Yelp", "yelp_polarity": "Yelp", "cola": "CoLA", "boolq": "BoolQ",
+    "mrpc": "MRPC", "qqp": "QQP", "mnli": "MNLI", "qnli": "QNLI", "rte": "RTE", "banking77": "BANKING77",
+    "fewrel": "FewRel", "fewrel75_none": "FewRel, 75 + None", "anli_r1": "ANLI R1", "anli_r2": "ANLI R2",
+    "anli_r3": "ANLI R3", "mean": "mean",
+}  # fmt: skip
+
 
 class MixedPrecision(ValueError):
     """Runs in fp32 and in bf16 where seeds are to be paired."""
@@ -123,7 +131,7 @@ def with_mean(data: pd.DataFrame, metric: str = "accuracy") -> pd.DataFrame:
     return pd.concat([data, means.assign(dataset="mean", key="")], ignore_index=True)
 
 
-SCORES = ("best", "second", "published")
+SCORES = ("best", "last", "published")
 
 
 def two_stages(
@@ -137,9 +145,9 @@ def two_stages(
 
     Args:
         records: of first and second stages.
-        score: ``"second"``: the second stage alone, test accuracy at its selected evaluation; ``"best"``: of whichever
-            stage did better on the development rows (the first of equals); ``"published"``: the best value that any
-            evaluation of either stage reached on the split the paper reports.
+        score: ``"last"``: the run alone, test accuracy after its last update; ``"best"``: of whichever stage did better
+            on the development rows (the first of equals), at its selected evaluation; ``"published"``: the best value
+            that any evaluation of either stage reached on the split the paper reports.
         reported: that split by data set, ``"dev"`` or ``"test"`` (the default).
         leaking: the second stages with the dropout leak instead of those without.
 
@@ -185,8 +193,8 @@ def _score(stages: Sequence[RunRecord], score: str, split: str) -> tuple[float, 
         split = split if split in stages[-1].evaluations[0] else "test"
         best = [max(e[split]["accuracy"] for e in record.evaluations) for record in stages]
         return max(best), best.index(max(best)) + 1
-    if score == "second":
-        return stages[-1].test["accuracy"], len(stages)
+    if score == "last":
+        return stages[-1].last["accuracy"], len(stages)
     chosen_by = [r.evaluations[r.selected][r.selected_on]["accuracy"] for r in stages]
     number = chosen_by.index(max(chosen_by))
     return stages[number].test["accuracy"], number + 1
@@ -204,72 +212,6 @@ def by_dataset(printed: pd.DataFrame) -> pd.DataFrame:
     """A printed table data set by data set, where the paper has them in columns."""
     order = list(dict.fromkeys(printed["dataset"]))
     return printed.sort_values("dataset", key=lambda column: column.map(order.index), kind="stable", ignore_index=True)
-
-
-def wins(
-    printed: pd.DataFrame, data: pd.DataFrame, pairs: Sequence[tuple[str, str]], baseline: str | None = None
-) -> pd.DataFrame:
-    """In how many columns one method wins, ties with and loses against another: as printed, and as measured.
-
-    Args:
-        printed: from :func:`by_split`.
-        data: from :func:`two_stages`.
-        pairs: first and second method.
-        baseline: stands in for ``none`` in the measured comparison.
-
-    Returns:
-        One row a pair: ``published`` (wins / ties / losses of the printed means), ``measured means`` alike,
-        ``decided`` (wins / undecided / losses after Holm's correction over all pairs and columns).
-    """
-    names = {"none": baseline} if baseline else {}
-    columns = list(dict.fromkeys(data["dataset"]))
-    compared = {
-        (pair, column): compare(*(cell(data, "accuracy", dataset=column, method=names.get(m, m)) for m in pair), column)
-        for pair in pairs
-        for column in columns
-    }
-    corrected = dict(zip(compared, holm(list(compared.values())), strict=True))
-    rows = {}
-    for pair in pairs:
-        values = [printed[printed["method"] == m].set_index("dataset")["value"] for m in pair]
-        said = (values[0] - values[1]).round(2)
-        found = [corrected[pair, column] for column in columns]
-        means = pd.Series([round(c.mean, 2) for c in found])
-        title = " against ".join(LABELS[names.get(m, m)] for m in pair)
-        rows[title] = {
-            f"published, of {len(said)}": _counts(said),
-            f"measured means, of {len(columns)}": _counts(means),
-            "measured, decided": " / ".join(
-                str(sum(test)) for test in ([c.decided and c.mean > 0 for c in found], [not c.decided for c in found],
-                                            [c.decided and c.mean < 0 for c in found])),
-        }  # fmt: skip
-    return pd.DataFrame(rows).T.rename_axis("wins / ties / losses")
-
-
-def _counts(differences: pd.Series) -> str:
-    return f"{(differences > 0).sum()} / {(differences == 0).sum()} / {(differences < 0).sum()}"
-
-
-def variances(printed: pd.DataFrame, data: pd.DataFrame, absent: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """Table A.1 of the SSMix paper beside the measured variance over seeds, in squared points.
-
-    Args:
-        printed: from :func:`by_split`, values are the printed spreads.
-        data: from :func:`two_stages`.
-        absent: data set -> why nothing was measured there.
-
-    Returns:
-        Rows are data sets, columns methods; a cell is ``printed | measured variance (standard deviation)``.
-    """
-    methods = list(dict.fromkeys(printed["method"]))
-    table: dict[str, dict[str, str]] = {}
-    for column, method, said in printed[["dataset", "method", "value_printed"]].itertuples(index=False):
-        values = data[(data["dataset"] == column) & (data["method"] == method)]["accuracy"]
-        here = (absent or {}).get(column.split()[0], "not run")
-        if len(values) > 1:
-            here = f"{values.var(ddof=1):.2f} ({values.std(ddof=1):.1f})"
-        table.setdefault(column, {})[LABELS[method]] = f"{said} | {here}"
-    return pd.DataFrame(table).T[[LABELS[m] for m in methods]].rename_axis("data set")
 
 
 @dataclass(frozen=True)

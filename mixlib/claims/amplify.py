@@ -10,7 +10,7 @@ from scipy import stats
 
 from mixlib import corpora, published
 from mixlib.claims import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Verdict, by_count, directions, judge
-from mixlib.claims.ssmix import step_ratios
+from mixlib.figures.ssmix_frames import step_ratios
 from mixlib.mixing import lam_cdf, mean_partner_share
 from mixlib.protocols import amplify as protocol
 from mixlib.runs import RunRecord
