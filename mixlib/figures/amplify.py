@@ -159,8 +159,11 @@ def loss_by_update(data: Mapping[str, pd.DataFrame], looks: Mapping[str, str]) -
         axis.set(title=NAMES.get(title, title), xlabel="optimizer update", ylim=(0, None))
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.supylabel("training cross-entropy, nats", fontsize="medium")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(5, len(labels)), handlelength=5)
+    drawn = [axis.get_legend_handles_labels() for axis in axes.flat[: len(data)]]
+    handles = {label: handle for found in drawn for handle, label in zip(*found, strict=True)}
+    shown = [label for label in looks if label in handles]
+    figure.legend([handles[label] for label in shown], shown, loc="outside lower center", ncols=min(5, len(shown)),
+                  handlelength=5)  # fmt: skip
     return figure
 
 
