@@ -354,7 +354,7 @@ def beside(
             missing = (absent or {}).get(c[0].split()[0], "not run")
             row[title, "measured"], change = measured[""].get((c, metric), (missing, ""))
             both = paper is not None and base is not None and c[2] != (published_baseline or baseline)
-            row[title, "published Δ"] = f"{paper['value'] - base['value']:+.1f}" if both else ""
+            row[title, "published Δ"] = _difference(paper, base) if both else ""
             row[title, "measured Δ"] = change
             for scale_name in list(scales)[1:]:
                 columns = (title, f"{scale_name}: measured"), (title, f"{scale_name}: Δ")
@@ -370,6 +370,83 @@ def beside(
         names=["data set", "training examples", "method"],
     )
     return table
+
+
+def _difference(paper: pd.Series, base: pd.Series) -> str:
+    """A difference of printed values, with the digits that they are printed with."""
+    digits = max(len(value["value_printed"].partition(".")[2]) for value in (paper, base))
+    return f"{paper['value'] - base['value']:+.{digits}f}"
+
+
+def as_printed(printed: pd.DataFrame, rows: str | list[str] = "method", columns: str = "dataset") -> pd.DataFrame:
+    """A published table as it is printed, ``value ± spread``, in the paper's order.
+
+    Args:
+        printed: from :func:`mixlib.published.table`, of one metric.
+        rows, columns: of ``printed`` that become the rows and the columns.
+    """
+    spread = printed["spread_printed"].map(lambda value: f" ± {value}" if value else "")
+    said = printed.assign(said=printed["value_printed"] + spread, method=printed["method"].replace(LABELS),
+                          dataset=printed["dataset"].replace(NAMES))  # fmt: skip
+    wide = said.pivot_table(index=rows, columns=columns, values="said", aggfunc="first", sort=False)
+    return wide.rename_axis(columns=None).fillna("–")
+
+
+def sizes(data: pd.DataFrame, paper: Mapping[str, int] | None = None) -> dict[str, str]:
+    """What readers call each data set, with its number of training rows: ``IMDb, n = 400 (paper 25,000)``.
+
+    Args:
+        data: from :func:`frame`, one size a data set.
+        paper: the paper's number of rows, by data set.
+    """
+    found = data.dropna(subset=["examples"]).groupby("dataset", sort=False)["examples"].first()
+    said = {name: f" (paper {rows:,})" for name, rows in (paper or {}).items() if rows != found.get(name)}
+    return {name: f"{NAMES.get(name, name)}, n = {int(rows):,}{said.get(name, '')}" for name, rows in found.items()}
+
+
+def for_readers(table: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
+    """A table of :func:`beside`, of one size a data set, narrower: one level for data set and size, and no number of
+    seeds where it is the same in every row.
+
+    Args:
+        table: from :func:`beside`.
+        names: from :func:`sizes`; a data set that it lacks keeps its name in :data:`NAMES`.
+    """
+    rows = [(names.get(d, NAMES.get(d, d)), method) for d, _, method in table.index]
+    shown = table.set_axis(pd.MultiIndex.from_tuples(rows, names=["data set", "method"]))
+    seeds = ("", "seeds")
+    return shown.drop(columns=[seeds]) if shown[seeds].nunique() == 1 else shown
+
+
+def changes(
+    data: pd.DataFrame,
+    metric: str = "accuracy",
+    names: Mapping[str, str] | None = None,
+    baseline: str = "none",
+    over: str = "dataset",
+) -> pd.DataFrame:
+    """What each method changes: the baseline's mean and standard deviation, then paired differences to it.
+
+    Args:
+        data: from :func:`frame`.
+        metric: of it.
+        names: of the rows, by default :data:`NAMES`.
+        baseline: the method that the others are compared with.
+        over: the column whose values are the rows.
+
+    Returns:
+        A row a data set (or value of ``over``), a column a method; intervals are 95% t intervals, each on its own.
+    """
+    rows: dict[str, dict[str, str]] = {}
+    for value in dict.fromkeys(data[over]):
+        here = data[data[over] == value]
+        plain = cell(here, metric, method=baseline)
+        row = rows.setdefault((names or NAMES).get(value, value), {})
+        row[LABELS[baseline]] = f"{plain.mean():.1f} ± {plain.std(ddof=1):.1f}"
+        for method in [m for m in LABELS if m in set(here["method"]) and m != baseline]:
+            row[LABELS[method]] = compare(cell(here, metric, method=method), plain).interval
+    shown = pd.DataFrame.from_dict(rows, orient="index").fillna("not run")
+    return shown[[label for label in LABELS.values() if label in shown]]
 
 
 def _measured(

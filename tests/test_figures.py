@@ -178,7 +178,10 @@ def batchmixup_figures():
     ])  # fmt: skip
     return {
         "by_fraction": figures.by_fraction(
-            published.table("batchmixup_table1"), data, batchmixup.PRINTED, list(batchmixup.FRACTIONS)
+            published.table("batchmixup_table1"),
+            data,
+            {d: d for d in ("banking77", "fewrel", "rte")},
+            list(batchmixup.FRACTIONS),
         ),
         "toy_panels": figures.toy_panels(toy, toy),
         "toy_accuracies": figures.toy_accuracies(draws),
