@@ -49,7 +49,7 @@ def scaled_differences(data: pd.DataFrame, metrics: Sequence[str]) -> Figure:
                 if not scaled:
                     axis.plot(row["published"], y, marker="|", markersize=13, markeredgewidth=2, color="black")
         axis.axvline(0, color="black", linewidth=1)
-        axis.set_xlabel(f"{TITLES[metric]}:\ndifference to no mixup")
+        axis.set_xlabel(f"{_title(metric, data)}:\ndifference to no mixup")
     axes[0, 0].set_yticks(list(middles.values()), [_wrapped(name) for name in middles])
     axes[0, 0].invert_yaxis()
     shown = [m for m in LABELS if m in set(data["method"])]
@@ -62,6 +62,11 @@ def scaled_differences(data: pd.DataFrame, metrics: Sequence[str]) -> Figure:
                               label="published"))  # fmt: skip
     figure.legend(handles=handles, loc="outside lower center", ncols=4)
     return figure
+
+
+def _title(metric: str, data: pd.DataFrame) -> str:
+    plain_score = metric == "score" and not data["place"].str.startswith("CoLA").any()
+    return TITLES["accuracy" if plain_score else metric]
 
 
 def _wrapped(place: str) -> str:
@@ -91,8 +96,9 @@ def reliability(groups: Mapping[str, Mapping[str, Mapping[str, Any]]], title: st
             top.set_title(f"{name}ECE {100 * by_version[version]['ece']:.1f}, pooled {pooled:.1f}")
         bottom.set_xlabel("confidence")
     for number, version in enumerate(versions):
-        axes[2 * number, 0].set_ylabel(f"{version}\naccuracy (bar), gap (hatched)")
-        axes[2 * number + 1, 0].set_ylabel("rows, %")
+        name = version.replace("after temperature", "after temperature\n")
+        axes[2 * number, 0].set_ylabel(f"{name}:\naccuracy", fontsize="medium")
+        axes[2 * number + 1, 0].set_ylabel("rows,\n%", fontsize="small")
     if title:
         figure.suptitle(title)
     return figure
