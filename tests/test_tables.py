@@ -78,15 +78,15 @@ def test_beside_has_every_printed_row_and_column(data):
     assert row["Accuracy %", "published Δ"] == "+1.4"
     assert row["Accuracy %", "measured Δ"].startswith("+5.") or row["Accuracy %", "measured Δ"].startswith("+4.")
     assert row["Accuracy %", "measured Δ"].endswith("*")
-    assert row["", "seeds"] == "10"
-    assert table.loc[("imdb", f"full (here {protocol.MINI['imdb']['train_size']})", "no mixup")]["", "seeds"] == "6"
+    assert row["", "seeds"] == "12"
+    assert table.loc[("imdb", "full (here 400)", "no mixup")]["", "seeds"] == "6"
     assert table.loc[("imdb", "32", "no mixup")]["Accuracy %", "measured Δ"] == ""
 
 
 def test_the_spread_is_the_standard_deviation_of_a_sample():
     runs = [s for s in protocol.table5("mini") if s.dataset == "sst2" and s.method == "none"][:3]
-    made = records(runs, lambda s: {"accuracy": 0.02 * s.seed}, noise=0)  # 80, 82 and 84
-    assert sorted(r.spec.seed for r in made) == [0, 1, 2]
+    made = records(runs, lambda s: {"accuracy": 0.02 * (s.seed - 100)}, noise=0)  # 80, 82 and 84
+    assert sorted(r.spec.seed for r in made) == [100, 101, 102]
     table = beside(published.table("mixup_calibration_table5"), frame(made, protocol.size_label), ["accuracy"])
     measured = table["Accuracy %", "measured"]
     assert measured[measured != "not run"].tolist() == ["82.0 ± 2.0"]
@@ -111,11 +111,9 @@ def test_beside_adds_the_plain_model_and_controls_that_a_paper_lacks():
         published.table("mixup_calibration_table4"), frame(made, protocol.size_label), ["score", "loss", "ece"],
         extra=["cls_mixup_late"],
     )  # fmt: skip
-    assert len(table) == 8 + 2
-    assert table.loc[table.index.get_level_values(2) == "CLS MixUp, last half"]["Score", "published"].tolist() == [
-        "–",
-        "–",
-    ]
+    assert len(table) == 8 + 1
+    (late,) = table.loc[table.index.get_level_values(2) == "CLS MixUp, last half"]["Score", "published"]
+    assert late == "–"
 
 
 def test_differences_have_the_published_one_beside(data):
@@ -154,7 +152,7 @@ def test_synthetic_tables_say_so():
     assert tables.scale("smoke", made).startswith("SYNTHETIC DATA, not a result")
     real = tables.scale("mini", records(protocol.table2("mini"), lambda s: {}))
     assert "SYNTHETIC" not in real
-    assert "6 to 10 seeds" in real
+    assert "6 to 12 seeds" in real
 
 
 def test_the_mean_over_data_sets_is_of_seeds_that_all_of_them_have():
@@ -236,9 +234,9 @@ def test_a_larger_scale_stands_in_columns_of_its_own():
         ("Accuracy %", "full: measured"), ("Accuracy %", "full: Δ"), ("", "full: seeds"),
     }  # fmt: skip
     changes = both["Accuracy %"].iloc[1:]
-    assert changes["measured Δ"].str.startswith("-5.").all()
+    assert changes["measured Δ"].str.startswith(("-4.", "-5.")).all()
     assert changes["full: Δ"].str.startswith(("+4.", "+5.")).all()
-    assert set(both["", "seeds"]) == {"10"}
+    assert set(both["", "seeds"]) == {"12"}
     assert set(both["", "full: seeds"]) == {"5"}
 
 

@@ -288,7 +288,7 @@ def attention_summary(data: pd.DataFrame, quantities: Mapping[str, str]) -> Figu
     """Attention quantities by training method: a dot a seed, the mean with its 95% interval; a panel a quantity.
 
     Args:
-        data: from :func:`mixlib.claims.amplify.attention_frame`.
+        data: from :func:`mixlib.figures.amplify_frames.attention_frame`.
         quantities: column -> title, with what is claimed.
     """
     figure, axes = plt.subplots(1, len(quantities), figsize=(3.5 * len(quantities), 3.4), squeeze=False, sharey=True,
@@ -310,7 +310,7 @@ def factor_leads(effects: pd.DataFrame, metric: str = "accuracy") -> Figure:
     """AMPLIFY's lead over each other method, as the paper states its methods and as its code has them.
 
     Args:
-        effects: from :func:`mixlib.claims.amplify.factor_effects`.
+        effects: from :func:`mixlib.figures.amplify_frames.factor_effects`.
         metric: the one they were made with.
     """
     sets = list(dict.fromkeys(effects["dataset"]))
@@ -350,7 +350,7 @@ def by_noise(data: pd.DataFrame) -> Figure:
     """Accuracy by the share of wrong training labels, mean with its 95% interval; a panel a data set.
 
     Args:
-        data: from :func:`mixlib.claims.amplify.conditions`.
+        data: from :func:`mixlib.figures.amplify_frames.conditions`.
     """
     sets = list(dict.fromkeys(data["dataset"]))
     figure, axes = plt.subplots(1, len(sets), figsize=(6.4 * len(sets) + 2, 4), squeeze=False, layout="constrained")

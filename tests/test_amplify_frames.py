@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from mixlib import published, tables
-from mixlib.claims import amplify as judge
+from mixlib.figures import amplify_frames as judge
 from mixlib.protocols import amplify as protocol
 from tests.fabricate import records, study
 

@@ -1,7 +1,7 @@
 import numpy as np
 
 from mixlib import published, tables
-from mixlib.claims import batchmixup as judge
+from mixlib.figures import batchmixup_frames as judge
 from mixlib.protocols import batchmixup as protocol
 from tests.fabricate import records, study
 
