@@ -63,8 +63,18 @@ class Method(ABC):
         Args:
             model: the classifier.
             tokenizer: needed by methods that write tokens.
-            train_lengths: tokens of each training text, needed by methods that pad to the longest of them.
+            train_lengths: tokens of each training text, for methods that :attr:`needs_lengths`.
         """
+
+    @property
+    def needs_lengths(self) -> bool:
+        """Whether :meth:`prepare` wants ``train_lengths``, for which the training data are read."""
+        return False
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Its parameters by name, as :func:`get` takes them."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
 
     @property
     def writes(self) -> tuple[int, ...]:
@@ -111,6 +121,8 @@ class Method(ABC):
     @abstractmethod
     def losses(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
         """Yield the scalar losses of one step, made of :meth:`cross_entropy`.
+
+        Any iterable will do, but a loss that is *yielded* is back-propagated inside the hooks that it was made in.
 
         Args:
             model: the classifier, in train mode.
@@ -209,11 +221,14 @@ def get(method: str | Method, **params: Any) -> Method:
         if params:
             raise ValueError(f"{method!r} is a method already: give parameters {sorted(params)} when making it")
         return method
-    if method not in REGISTRY:
+    if isinstance(method, type):
+        raise ValueError(f"{method.__name__} is a class of methods: make one, {method.__name__}(...), or name it")
+    if not isinstance(method, str) or method not in REGISTRY:
         near = get_close_matches(str(method), names(), n=3, cutoff=0.4) or names()
         raise ValueError(f"unknown method {method!r}; did you mean {', '.join(near)}?")
     cls = REGISTRY[method]
     known = [f.name for f in fields(cls) if f.init]
     if unknown := sorted(set(params) - set(known)):
-        raise ValueError(f"{method} has no parameter {', '.join(unknown)}; it has {', '.join(known) or 'none'}")
+        has = f"it has {', '.join(known)}" if known else "it takes no parameters"
+        raise ValueError(f"method {method!r} has no parameter {', '.join(unknown)}; {has}")
     return cls(**params)

@@ -38,7 +38,7 @@ class MixedVectors(Method):
         check_alpha(self.alpha)
 
     def prepare(self, model: nn.Module, tokenizer: Any = None, train_lengths: Sequence[int] | None = None) -> None:
-        sites.class_layer(sites.unwrap(model))  # raises if the head has no linear class layer
+        sites.check_class_vectors(sites.unwrap(model))  # raise now rather than in the first step
 
     @abstractmethod
     def loss(self, vectors: Tensor, classes: nn.Linear, labels: Tensor) -> Tensor:

@@ -163,8 +163,15 @@ class ManifoldMixup(MixedRows):
         self.fill_id = ids[token]
         if reach == "max":
             if not train_lengths:
-                raise ValueError(f"padding={self.padding!r} needs the lengths of the training texts")
+                raise ValueError(
+                    f"padding={self.padding!r} needs the lengths of the training texts, which a stream does not tell; "
+                    f"padding={kind + '_pair'!r} does not"
+                )
             self.longest = max(train_lengths)
+
+    @property
+    def needs_lengths(self) -> bool:
+        return self.padding.endswith("_max")
 
     @property
     def writes(self) -> tuple[int, ...]:
@@ -188,7 +195,10 @@ class ManifoldMixup(MixedRows):
 
         def mixed(x: Tensor) -> Tensor:
             whole = mix(x, draw.perm, draw.lam)
-            return whole if both is None or x.dim() == 2 else torch.where(both, whole, x)
+            if both is None or x.dim() == 2:
+                return whole
+            virtual = x.shape[1] - both.shape[1]  # tokens that PEFT puts before every text
+            return torch.where(F.pad(both, (0, 0, virtual, 0), value=True) if virtual else both, whole, x)
 
         with sites.changed(model, draw.layer, mixed):
             yield inputs
