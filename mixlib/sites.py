@@ -176,7 +176,9 @@ def check_blocks(chosen: Sequence[int | str] | None) -> tuple[int | str, ...] | 
         raise ValueError("blocks must name at least one block, got none")
     for block in chosen:
         numbers = re.fullmatch(r"(\d+)/(\d+)", block) if isinstance(block, str) else None
-        if not (isinstance(block, int) or (numbers and 1 <= int(numbers[1]) <= int(numbers[2]))):
+        if isinstance(block, bool) or not (
+            isinstance(block, int) or (numbers and 1 <= int(numbers[1]) <= int(numbers[2]))
+        ):
             raise ValueError(f"blocks must be numbers from 1 or strings such as '4/12', got {block!r}")
     return chosen
 

@@ -52,8 +52,14 @@ class Method(ABC):
     progress: float = field(default=0.0, init=False, repr=False, compare=False)
 
     def __init_subclass__(cls) -> None:
-        if "key" in cls.__dict__:
-            REGISTRY[cls.key] = cls
+        if "key" not in cls.__dict__:
+            return
+        taken = REGISTRY.get(cls.key)
+        if taken is not None and taken.__module__.startswith("mixlib.") and taken.__module__ != cls.__module__:
+            raise ValueError(
+                f"key {cls.key!r} of {cls.__name__} is that of {taken.__module__}.{taken.__name__}: choose another one"
+            )
+        REGISTRY[cls.key] = cls
 
     def prepare(  # noqa: B027 (a method that needs nothing need not define it)
         self, model: nn.Module, tokenizer: Any = None, train_lengths: Sequence[int] | None = None
@@ -196,7 +202,7 @@ class PlainLong(Plain):
 
 def check_count(name: str, value: int) -> None:
     """Raise ``ValueError`` unless ``value`` is a whole number of at least 1."""
-    if not (isinstance(value, int) and value >= 1):
+    if isinstance(value, bool) or not (isinstance(value, int) and value >= 1):
         raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
 
 

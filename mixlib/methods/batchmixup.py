@@ -212,7 +212,8 @@ class BatchMixup(MixedVectors):
             check_count("n_per_row", self.n_per_row)
         one_of("policy", self.policy, POLICIES)
         one_of("objective", self.objective, OBJECTIVES)
-        if not self.temperature > 0:
+        number = isinstance(self.temperature, (int, float)) and not isinstance(self.temperature, bool)
+        if not (number and self.temperature > 0):
             raise ValueError(f"temperature must be positive, got {self.temperature!r}")
 
     def draw(self, points: int, rows: int, width: int, generator: torch.Generator) -> Tensor:

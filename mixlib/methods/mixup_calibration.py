@@ -11,6 +11,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any, ClassVar
 
 import torch
@@ -98,8 +99,8 @@ class ClsMixupLate(ClsMixup):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.start <= 1:
-            raise ValueError(f"start must be a share of the training between 0 and 1, got {self.start}")
+        if isinstance(self.start, bool) or not (isinstance(self.start, (int, float)) and 0 <= self.start <= 1):
+            raise ValueError(f"start must be a share of the training between 0 and 1, got {self.start!r}")
 
     def losses(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
         if self.progress < self.start:
@@ -136,9 +137,12 @@ class ManifoldMixup(MixedRows):
         if self.padding not in PADDINGS:
             raise ValueError(f"unknown padding {self.padding!r}; choose one of {', '.join(PADDINGS)}")
         if self.layers is not None:
-            self.layers = tuple(self.layers)
+            self.layers = (self.layers,) if isinstance(self.layers, (int, str)) else tuple(self.layers)
             if not self.layers:
                 raise ValueError("layers must name at least one layer, got none")
+            if any(isinstance(layer, bool) or not isinstance(layer, Integral) for layer in self.layers):
+                raise ValueError(f"layers must be whole numbers, 0 (embedding output) to n + 1, got {self.layers}")
+            self.layers = tuple(map(int, self.layers))
 
     def prepare(self, model: nn.Module, tokenizer: Any = None, train_lengths: Sequence[int] | None = None) -> None:
         model = sites.unwrap(model)
