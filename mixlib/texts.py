@@ -70,7 +70,7 @@ def mix_pair(
         **params: of the method, such as ``lam0=0.2``.
 
     Raises:
-        ValueError: another method, labels that are no class numbers, or one text with a second sentence and one without.
+        ValueError: another method, labels that are no class numbers, or only one text with a second sentence.
     """
     chosen = methods.get(method, **params)
     if not isinstance(chosen, InputMixing):
