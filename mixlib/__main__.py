@@ -157,8 +157,9 @@ def reproduce(profile, only, model, seeds, fresh, output, **engine) -> None:
 @click.option("--only", multiple=True, help="artefact id, notebook or number; may be repeated or comma-separated")
 @click.option("--raise-seeds", is_flag=True, help="first let them and the verdicts read every whole seed there is")
 def refresh(only, raise_seeds) -> None:
-    """Execute the notebooks at profile mini in place, as they are committed."""
-    from mixlib import report
+    """Execute the notebooks at profile mini in place, as they are committed, and write README's table of verdicts."""
+    from mixlib import paths, report
+    from mixlib.evidence import ledger, verdicts
 
     if raise_seeds:
         from mixlib.evidence import gate
@@ -167,6 +168,9 @@ def refresh(only, raise_seeds) -> None:
             click.echo(f"{cell}: {len(seeds)} seeds, to {seeds[-1]}")
     for path in report.refresh([part for name in only for part in name.split(",") if part]):
         click.echo(path)
+    found = verdicts.verdicts()
+    readme = paths.ROOT / "README.md"
+    readme.write_text(ledger.in_readme(readme.read_text(), found))
 
 
 @main.command()

@@ -34,7 +34,7 @@ def test_list_json_is_the_only_thing_on_standard_output():
 def test_who_reads_records_does_not_wait_for_what_trains():
     code = """
 import sys
-from mixlib import claims, figures, protocols, published, tables
+from mixlib import figures, protocols, published, tables
 from mixlib.engines import run_all
 from mixlib.store import Store
 print(*sorted({"mixlib.training", "mixlib.trainer", "mixlib.bench", "torchmetrics", "ray"} & set(sys.modules)))

@@ -1,15 +1,21 @@
 import re
 
-from mixlib import claims, methods, paths, published
+import pytest
+
+from mixlib import methods, paths
+from mixlib.evidence import ledger, verdicts
 
 README = (paths.ROOT / "README.md").read_text()
 
 
 def test_the_verdicts_in_the_readme_are_those_of_the_records(monkeypatch):
     monkeypatch.delenv("MIXLIB_RESULTS", raising=False)
-    for paper in published.PAPERS:
-        stated = dict(re.findall(rf"^\| ({paper}-\d+) \|.*\| ([a-z ]+) \|$", README, re.MULTILINE))
-        assert stated == claims.table(paper, "mini")["verdict"].to_dict()
+    assert ledger.in_readme(README, verdicts.verdicts()) == README
+
+
+def test_a_readme_without_the_marks_is_refused():
+    with pytest.raises(ValueError, match="README needs the lines"):
+        ledger.in_readme("# Nothing", {})
 
 
 def test_every_file_and_method_the_readme_names_exists():
