@@ -8,18 +8,21 @@ it still saves where every model, the plain one included, has been scaled.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
 
-from mixlib import metrics, tables
+from mixlib import tables
 from mixlib.evidence import statistics
-from mixlib.predictions import SplitPredictions
 from mixlib.protocols import mixup_calibration as protocol
 from mixlib.runs import RunRecord, RunSpec
 from mixlib.store import Store
 from mixlib.tables import LABELS, Comparison
+
+if TYPE_CHECKING:
+    from mixlib.predictions import SplitPredictions
 
 FILLED = {"unused": "[unused0]", "sep": "[SEP]", "pad": "[PAD]"}
 UNTIL = {"pair": "to the longer of the pair", "max": "to the longest text"}
@@ -258,6 +261,8 @@ def bins(records: Sequence[RunRecord], store: Store | None = None) -> dict[str, 
 
 
 def _bins(split: SplitPredictions, temperature: float) -> dict[str, list[float]]:
+    from mixlib import metrics  # seconds to import
+
     return metrics.reliability(metrics.scaled(split.log_probs, temperature).exp(), torch.as_tensor(split.labels))
 
 

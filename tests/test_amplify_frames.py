@@ -119,3 +119,14 @@ def test_gains_of_the_small_and_of_the_whole_model():
     assert means.tolist() == pytest.approx([1, 3])
     assert isinstance(gains, pd.DataFrame)
     assert len(gains) == 12
+
+
+def test_variances_stand_beside_the_printed_ones():
+    printed = pd.DataFrame(
+        [("mrpc", "none", "0.2"), ("mrpc", "amplify", "0.1"), ("yelp5", "none", "0.3"), ("yelp5", "amplify", "0.4")],
+        columns=["dataset", "method", "value_printed"],
+    )
+    data = pd.DataFrame({"dataset": ["mrpc"] * 3, "method": ["none"] * 3, "accuracy": [70.0, 72.0, 74.0]})
+    table = judge.variances(printed, data)
+    assert table.loc["mrpc"].tolist() == ["0.2 | 4.00 (2.0)", "0.1 | not run"]
+    assert table.loc["yelp5", "no mixup"] == "0.3 | not run"

@@ -240,7 +240,9 @@ def test_verdicts_go_on_without_a_record_that_cannot_be_used(tmp_path, capsys):
         path = store.put(fabricate.record(spec))
     path.write_bytes(b"\xff")
     records = Records(store, plan.Decided({"common/sst2": [100, 101]}, {"common/sst2": ["accuracy", "loss"]}, {}))
-    contrast = Contrast("TMix over no mixup", "accuracy", against("tmix", "none", {"SST-2": "common/sst2"}))
+    contrast = Contrast(
+        name="TMix over no mixup", measure="accuracy", units=against("tmix", "none", {"SST-2": "common/sst2"})
+    )
     verdict = judge(Claim(id="ssmix-1", parts=(contrast,), rule="TMix wins"), records)
     assert "1 of 2 runs of tmix are missing" in verdict.judgement.words
 

@@ -21,7 +21,6 @@ import pandas as pd
 from mixlib import published
 from mixlib.evidence import statistics
 from mixlib.evidence.statistics import Judgement, Part, Printed
-from mixlib.predictions import ROWS_IN_COMMON, in_common
 from mixlib.protocols import plan
 from mixlib.protocols.batchmixup import policy_label
 from mixlib.runs import RunRecord, RunSpec
@@ -487,6 +486,8 @@ def over_rows(contrast: Contrast, names: Iterable[str], records: Records) -> sta
     Returns:
         ``None`` where a data set's seeds share no or too few rows, or nothing was kept of a run.
     """
+    from mixlib.predictions import ROWS_IN_COMMON, in_common  # computes metrics: seconds to import
+
     if contrast.measure not in BY_ROW:
         return None
     rows: dict[str, np.ndarray] = {}

@@ -18,6 +18,25 @@ from mixlib.tables import LABELS, NAMES, cell, compare, frame, holm
 RIVALS = ("none", *protocol.BASELINES)
 
 
+def variances(printed: pd.DataFrame, data: pd.DataFrame) -> pd.DataFrame:
+    """Printed variances beside the measured ones over seeds, in squared points.
+
+    Args:
+        printed: of Table 2, with the printed spread as ``value_printed``.
+        data: from :func:`conditions`.
+
+    Returns:
+        Rows are data sets, columns methods; a cell is ``printed | measured variance (standard deviation)``.
+    """
+    methods = list(dict.fromkeys(printed["method"]))
+    table: dict[str, dict[str, str]] = {}
+    for column, method, said in printed[["dataset", "method", "value_printed"]].itertuples(index=False):
+        values = data[(data["dataset"] == column) & (data["method"] == method)]["accuracy"]
+        here = f"{values.var(ddof=1):.2f} ({values.std(ddof=1):.1f})" if len(values) > 1 else "not run"
+        table.setdefault(column, {})[LABELS[method]] = f"{said} | {here}"
+    return pd.DataFrame(table).T[[LABELS[m] for m in methods]].rename_axis("data set")
+
+
 def conditions(records: Sequence[RunRecord]) -> pd.DataFrame:
     """:func:`mixlib.tables.frame` with what runs of this paper differ in beside the method.
 
