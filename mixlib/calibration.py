@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
 
 from mixlib import tables
 from mixlib.evidence import statistics
@@ -261,6 +260,8 @@ def bins(records: Sequence[RunRecord], store: Store | None = None) -> dict[str, 
 
 
 def _bins(split: SplitPredictions, temperature: float) -> dict[str, list[float]]:
+    import torch
+
     from mixlib import metrics  # seconds to import
 
     return metrics.reliability(metrics.scaled(split.log_probs, temperature).exp(), torch.as_tensor(split.labels))
