@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
 
 from mixlib import tables
 from mixlib.evidence import statistics
@@ -24,10 +23,6 @@ from mixlib.tables import LABELS, Comparison
 if TYPE_CHECKING:
     from mixlib.predictions import SplitPredictions
 
-NAMES = {
-    "imdb": "IMDb", "ag_news": "AG News", "cola": "CoLA", "rte": "RTE", "boolq": "BoolQ", "sst2": "SST-2",
-    "qnli": "QNLI",
-}  # fmt: skip
 FILLED = {"unused": "[unused0]", "sep": "[SEP]", "pad": "[PAD]"}
 UNTIL = {"pair": "to the longer of the pair", "max": "to the longest text"}
 RAW, SCALED = "as trained", "after temperature scaling"
@@ -45,7 +40,7 @@ def place(dataset: str, size: str = "full", rows: float | None = None) -> str:
         size: the paper's row, ``full`` or a number.
         rows: that were trained on; ``None`` where nothing was run.
     """
-    name = NAMES.get(dataset, dataset)
+    name = tables.NAMES.get(dataset, dataset)
     if size != "full":
         paper = int(size)
     elif dataset in protocol.FULL:
@@ -234,7 +229,7 @@ def savings(data: pd.DataFrame) -> pd.DataFrame:
                     by_set.setdefault(dataset, []).append(values)
                 own = {d: pd.concat(v, axis=1).dropna().mean(axis=1) for d, v in by_set.items() if d in protocol.FULL}
                 whole = statistics.pooled(own)
-                over = f"mean over {', '.join(NAMES[d] for d in own)}"
+                over = f"mean over {', '.join(tables.NAMES[d] for d in own)}"
                 text = _interval(whole.mean, *whole.interval, metric)
                 found.setdefault((over, name), {})[tables.TITLES[metric], version] = text
     rows = sorted(found, key=lambda row: row[0].startswith("mean over"))
@@ -265,6 +260,8 @@ def bins(records: Sequence[RunRecord], store: Store | None = None) -> dict[str, 
 
 
 def _bins(split: SplitPredictions, temperature: float) -> dict[str, list[float]]:
+    import torch
+
     from mixlib import metrics  # seconds to import
 
     return metrics.reliability(metrics.scaled(split.log_probs, temperature).exp(), torch.as_tensor(split.labels))
