@@ -173,7 +173,7 @@ def test_no_permission_is_a_reason_like_others(tmp_path, monkeypatch):
     [
         (replace(SPEC, method="gone_method"), "unknown method 'gone_method'"),
         (replace(SPEC, dataset="gone_set"), "unknown data set 'gone_set'"),
-        (replace(SPEC, method="amplify", method_params={"gone": 1}), "amplify has no parameter gone"),
+        (replace(SPEC, method="amplify", method_params={"gone": 1}), "method 'amplify' has no parameter gone"),
         (replace(SPEC, paper="../outside"), "names without a slash"),
         (replace(SPEC, paper=7), "names without a slash"),
     ],
