@@ -222,3 +222,14 @@ def test_checks_stand_beside_the_interval_of_a_part(monkeypatch):
     low, high = verdicts.as_json(verdict, records)["parts"][0]["over_rows"]
     assert low < 25 < high
     assert high - low < 6  # 25 points of 400 rows on each of several sets
+
+
+@pytest.mark.parametrize("id_", ["mixup_calibration-6", "ssmix-14", "batchmixup-12", "amplify-9"])
+def test_claims_over_cells_with_other_seeds_and_over_studies_go_to_programs(id_):
+    claim = CLAIMS[id_]
+    records = experiment(claim)
+    fewer = {cell: seeds[: 6 + 2 * i] for i, (cell, seeds) in enumerate(sorted(records.decided.seeds.items()))}
+    records.decided = replace(records.decided, seeds=fewer)
+    found = verdicts.as_json(verdicts.judge(claim, records), records)
+    assert len(found["parts"]) == len(claim.parts)
+    json.dumps(found)

@@ -463,8 +463,8 @@ def as_json(verdict: Verdict, records: Records) -> dict[str, Any]:
     return {
         "id": verdict.claim.id, "paper": verdict.claim.paper, "claim": said["claim"], **whole,
         "parts": [
-            _part(contrast, part, names, records)
-            for contrast, part, names in zip(contrasts, parts, verdict.cells, strict=False)
+            _part(contrast, part, live, records)
+            for contrast, part, live in zip(contrasts, parts, verdict.cells, strict=False)
         ],
         "cells": live, "dead_cells": dead, "rule": verdict.claim.rule, "records": list(verdict.records),
         "at_half_margin": judge(verdict.claim, records, 0.5).judgement.label,
@@ -475,12 +475,12 @@ def as_json(verdict: Verdict, records: Records) -> dict[str, Any]:
 BY_ROW = {"accuracy": "accuracy", "brier": "brier"}  # measures that are means over test rows: their name of a row
 
 
-def over_rows(contrast: Contrast, names: Iterable[str], records: Records) -> statistics.Interval | None:
+def over_rows(contrast: Contrast, live: Mapping[str, Sequence[int]], records: Records) -> statistics.Interval | None:
     """A check of a contrast's interval: over seeds *and* test rows, where all seeds were scored on the same rows.
 
     Args:
         contrast: of accuracy or Brier score; of other measures there is none.
-        names: its data sets that count.
+        live: its data sets that count, with their seeds.
         records: with the kept predictions.
 
     Returns:
@@ -491,9 +491,8 @@ def over_rows(contrast: Contrast, names: Iterable[str], records: Records) -> sta
     if contrast.measure not in BY_ROW:
         return None
     rows: dict[str, np.ndarray] = {}
-    for name in names:
+    for name, seeds in live.items():
         terms = contrast.units[name]
-        seeds = records.decided.seeds.get(terms[0].cell, [])
         runs = [(t, records.get(records.decided.read(plan.get(t.cell)).spec(t.label, s))) for s in seeds for t in terms]
         try:
             shared = in_common([records.store.predictions(record) for _, record in runs])
@@ -507,24 +506,25 @@ def over_rows(contrast: Contrast, names: Iterable[str], records: Records) -> sta
     return statistics.two_way_bootstrap(rows) if rows else None
 
 
-def collapsed(contrast: Contrast, names: Iterable[str], records: Records) -> tuple[int, int]:
+def collapsed(contrast: Contrast, live: Mapping[str, Sequence[int]], records: Records) -> tuple[int, int]:
     """How many of the runs that a contrast compares ended no better than the larger class of their test rows, and how
     many there are; studies are not counted."""
     found = {
         spec: records.get(spec)
-        for name in names
+        for name, seeds in live.items()
         for term in contrast.units[name]
-        for seed in records.decided.seeds.get(term.cell, [])
+        for seed in seeds
         if isinstance(spec := records.decided.read(plan.get(term.cell)).spec(term.label, seed), RunSpec)
     }
     known = [record for record in found.values() if record is not None and "larger_class" in record.data]
     return sum(record.last["accuracy"] <= record.data["larger_class"] for record in known), len(known)
 
 
-def _part(contrast: Contrast, judgement: Judgement, names: Iterable[str], records: Records) -> dict[str, Any]:
+def _part(
+    contrast: Contrast, judgement: Judgement, live: Mapping[str, Sequence[int]], records: Records
+) -> dict[str, Any]:
     """One part of a claim for programs, with the checks that stand beside its interval."""
-    names = list(names)
-    two_way, (failed, runs) = over_rows(contrast, names, records), collapsed(contrast, names, records)
+    two_way, (failed, runs) = over_rows(contrast, live, records), collapsed(contrast, live, records)
     checks = {
         "over_rows": None if two_way is None else [round(end, 6) for end in two_way],
         "collapsed_runs": failed, "runs": runs,
