@@ -271,8 +271,7 @@ def ensembles(members: Mapping[str, Sequence[Predictions]], resamples: int = 100
         resamples: of the test rows.
         seed: of the draws, which are the same every time.
 
-    Raises:
-        ValueError: no data set has enough of them.
+    Where no data set has enough of them, the tables say so.
     """
     generator = np.random.default_rng(seed)
     table: dict[str, dict[str, str]] = {}
@@ -297,8 +296,9 @@ def ensembles(members: Mapping[str, Sequence[Predictions]], resamples: int = 100
             table[data_set][SCORES[name].title] = f"{one[0]:.1f} → {together[0]:.1f}"
             change = np.log(together / one) if SCORES[name].unit == statistics.LOG_RATIO else together - one
             gains[name].append(SCORES[name].sign * change)
-    if not table:
-        raise ValueError(f"no data set has {ROWS_IN_COMMON} test rows that all seeds were scored on")
+    if not table:  # as at profile smoke
+        nothing = pd.DataFrame({"": [f"no data set has {ROWS_IN_COMMON} test rows that all seeds were scored on"]})
+        return Ensembles(nothing, nothing, pd.DataFrame(columns=["estimate", "low", "high"]))
     pooled = {name: np.mean(values, axis=0) for name, values in gains.items()}
     estimates = pd.DataFrame.from_dict(
         {name: [v[0], *np.quantile(v[1:], [0.025, 0.975])] for name, v in pooled.items()},
