@@ -300,7 +300,6 @@ def beside(
     extra: Sequence[str] = (),
     absent: Mapping[str, str] | None = None,
     published_baseline: str | None = None,
-    larger: Mapping[str, pd.DataFrame] | None = None,
 ) -> pd.DataFrame:
     """The paper's table with measured columns beside the printed ones.
 
@@ -313,15 +312,13 @@ def beside(
             above them.
         absent: data set -> why nothing was measured there, in place of "not run".
         published_baseline: the method that printed differences are taken to, where it is another one.
-        larger: further frames by the name of their scale (:func:`mixlib.protocols.at_full`), for columns of their own.
 
     Returns:
         One row a cell of the paper (index: data set, training examples, method, parameter), and for each metric the
         columns ``published``, ``measured`` (mean and sample standard deviation), ``published difference`` and
         ``measured difference`` (paired, with a 95% t interval; ``*`` where Holm's correction over all comparisons of
         the table leaves p below 0.05; "= stage 1" where the score is of the first of two stages with every seed, as the
-        baseline's is), and ``seeds``; for each larger scale ``measured``, ``measured difference`` and
-        ``seeds`` once more, with its name.
+        baseline's is), and ``seeds``.
     """
     keys = ["dataset", "train_size", "method", "param"]
     score = {
@@ -337,8 +334,7 @@ def beside(
         if plain in present and plain not in cells:
             cells.insert(places[0], plain)
 
-    scales = {"": data, **{name: frame for name, frame in (larger or {}).items() if len(frame)}}
-    measured = {name: _measured(frame, cells, metrics, score, baseline) for name, frame in scales.items()}
+    measured = _measured(data, cells, metrics, score, baseline)
     rows = {}
     for c in cells:
         row: dict[tuple[str, str], str] = {}
@@ -352,16 +348,11 @@ def beside(
                 spread = f" ± {paper['spread_printed']}" if paper["spread_printed"] else ""
                 row[title, "published"] = paper["value_printed"] + spread
             missing = (absent or {}).get(c[0].split()[0], "not run")
-            row[title, "measured"], change = measured[""].get((c, metric), (missing, ""))
+            row[title, "measured"], change = measured.get((c, metric), (missing, ""))
             both = paper is not None and base is not None and c[2] != (published_baseline or baseline)
             row[title, "published Δ"] = _difference(paper, base) if both else ""
             row[title, "measured Δ"] = change
-            for scale_name in list(scales)[1:]:
-                columns = (title, f"{scale_name}: measured"), (title, f"{scale_name}: Δ")
-                row |= dict(zip(columns, measured[scale_name].get((c, metric), ("not run", "")), strict=True))
-        for scale_name, frame in scales.items():
-            column = f"{scale_name}: seeds" if scale_name else "seeds"
-            row["", column] = str((frame[keys] == c).all(axis=1).sum())
+        row["", "seeds"] = str((data[keys] == c).all(axis=1).sum())
         rows[c] = row
     table = pd.DataFrame(rows).T
     sizes = data.groupby(["dataset", "train_size"])["examples"].first()
@@ -522,15 +513,19 @@ def show(table: pd.DataFrame, caption: str, uuid: str = "table") -> HTML:
 
 
 def source(profile: str, records: Sequence[RunRecord]) -> str:
-    """One line on where numbers come from: model, seeds, machine, precision; a warning if they are no results."""
+    """One line on where numbers come from: profile, model, seeds, test rows, machine, precision.
+
+    On synthetic data it begins with a warning that they are no results.
+    """
     one_precision(records)
     specs = [record.spec for record in records]
-    seeds = sorted({len({s.seed for s in specs if s.cell == c}) for c in {s.cell for s in specs}})
-    several = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
     warning = "SYNTHETIC DATA, not a result. " if any(s.synthetic for s in specs) else ""
+    seeds = sorted({len({s.seed for s in specs if s.cell == c}) for c in {s.cell for s in specs}})
+    tests = sorted({sum(record.reliability["rows"]) for record in records})
+    several, rows = (" to ".join(f"{n:,}" for n in dict.fromkeys((found[0], found[-1]))) for found in (seeds, tests))
     return (
-        f"{warning}Profile {profile}: {', '.join(sorted({s.model for s in specs}))}, {several} seeds, made on "
-        f"{', '.join(sorted({r.origin for r in records}))} in {records[0].precision}"
+        f"{warning}Profile {profile}: {', '.join(sorted({s.model for s in specs}))}, {several} seeds, {rows} test "
+        f"rows, made on {', '.join(sorted({r.origin for r in records}))} in {records[0].precision}"
     )
 
 

@@ -6,9 +6,7 @@ from mixlib import corpora, methods, paths, protocols, published
 from mixlib.evidence import verdicts
 from mixlib.protocols import batchmixup, plan
 from mixlib.protocols import mixup_calibration as calibration
-from mixlib.store import Store
 from mixlib.training import execute
-from tests.fabricate import records
 
 
 def full(dataset, few=False):
@@ -280,18 +278,3 @@ def test_batchmixup_full_starts_where_the_data_are(tmp_path, monkeypatch):
     record = execute(spec.trial(max_steps=2, rows=64))
     assert record.timing["steps"] == 2
     assert record.data["train_rows"] + record.data.get("train_skipped", 0) == 8000
-
-
-def test_records_of_the_full_protocol_are_found_by_whole_seeds(tmp_path):
-    store = Store(tmp_path)
-    assert protocols.at_full("mini", calibration.table5, store) == {}
-    for seed in (0, 1, 2):
-        specs = calibration.table5("full", model="all-MiniLM-L6-v2", seeds=[seed])
-        for made in records(specs, lambda s: {}):
-            if (made.spec.seed, made.spec.method) != (2, "none"):
-                store.put(made)
-    (found,) = protocols.at_full("mini", calibration.table5, store).items()
-    assert found[0] == "full protocol, all-MiniLM-L6-v2, fp32"
-    assert {record.spec.seed for record in found[1]} == {0, 1}
-    assert len(found[1]) == 16
-    assert protocols.at_full("full", calibration.table5, store) == {}

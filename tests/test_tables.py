@@ -218,28 +218,6 @@ def test_changes_are_paired_differences_by_data_set():
     assert table.loc["a", "AMPLIFY"] == "+1.3 [0.5, 2.0]"
 
 
-def test_a_larger_scale_stands_in_columns_of_its_own():
-    mini, full = protocol.table5("mini"), protocol.table5("full", model="all-MiniLM-L6-v2")
-
-    def measured(specs, gain):
-        made = records(specs, lambda s: {"accuracy": gain if s.method == "input_mixup" else 0.0})
-        return tables.frame(made, protocol.size_label)
-
-    small, large = measured(mini, -0.05), measured(full, 0.05)
-    printed = published.table("mixup_calibration_table5")
-    alone = tables.beside(printed, small, ["accuracy"])
-    both = tables.beside(printed, small, ["accuracy"], larger={"full": large, "never run": large[:0]})
-    pd.testing.assert_frame_equal(both[alone.columns], alone)
-    assert set(both.columns) - set(alone.columns) == {
-        ("Accuracy %", "full: measured"), ("Accuracy %", "full: Δ"), ("", "full: seeds"),
-    }  # fmt: skip
-    changes = both["Accuracy %"].iloc[1:]
-    assert changes["measured Δ"].str.startswith(("-4.", "-5.")).all()
-    assert changes["full: Δ"].str.startswith(("+4.", "+5.")).all()
-    assert set(both["", "seeds"]) == {"12"}
-    assert set(both["", "full: seeds"]) == {"5"}
-
-
 @pytest.mark.parametrize("seeds", [2, 3, 6])
 def test_equal_differences_and_few_seeds_decide_nothing(seeds):
     first = pd.Series([50.0 + 10 * i for i in range(seeds)])

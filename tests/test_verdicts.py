@@ -233,3 +233,18 @@ def test_claims_over_cells_with_other_seeds_and_over_studies_go_to_programs(id_)
     found = verdicts.as_json(verdicts.judge(claim, records), records)
     assert len(found["parts"]) == len(claim.parts)
     json.dumps(found)
+
+
+def test_a_claim_waits_for_all_its_parts_even_where_one_is_contradicted():
+    """The correction for several parts counts all of them."""
+    claim = CLAIMS["amplify-2"]
+    names = [part.name for part in claim.parts]
+    records = experiment(claim, wrong=names[:1])
+    assert verdicts.judge(claim, records).category == statistics.CONTRADICTED
+    last = next(iter(claim.parts[-1].units.values()))[0].cell
+    records.decided = replace(records.decided, seeds={**records.decided.seeds, last: []})
+    waiting = verdicts.judge(claim, records)
+    assert waiting.waits
+    assert waiting.category == waiting.label == verdicts.WAITING
+    assert verdicts.as_json(waiting, records)["waits"] is True
+    assert "its runs are not finished" in waiting.judgement.words

@@ -16,6 +16,7 @@ from scipy.stats import rankdata
 
 from mixlib.evidence import statistics
 from mixlib.evidence.statistics import Part
+from mixlib.evidence.verdicts import ECE_POINTS, ECE_SHARE, FACTOR, POINT
 from mixlib.metrics import ECE_BINS
 from mixlib.predictions import ROWS_IN_COMMON, Predictions, in_common
 from mixlib.runs import RunRecord
@@ -44,10 +45,10 @@ class Score:
 
 
 SCORES = {
-    "accuracy": Score("accuracy %", "accuracy", "points", 1, 1.0),
-    "nll": Score("NLL x100", "nll", statistics.LOG_RATIO, -1, math.log(1.1)),
+    "accuracy": Score("accuracy %", "accuracy", "points", 1, POINT),
+    "nll": Score("NLL x100", "nll", statistics.LOG_RATIO, -1, FACTOR),
     "ece": Score("ECE %", "ece", "points", -1, None),
-    "brier": Score("Brier x100", "brier", "points", -1, 1.0),
+    "brier": Score("Brier x100", "brier", "points", -1, POINT),
 }
 CATEGORIES = {  # what the categories of a claim are called where nothing is claimed
     statistics.SUPPORTED: "better",
@@ -148,7 +149,7 @@ def margin(table: pd.DataFrame, score: str) -> float:
     if known is not None:
         return known
     plain = table[(table["score"] == score) & (table["method"] == PLAIN) & ~table["scaled"]]
-    return min(2.0, plain.groupby("data_set")["value"].mean().mean() / 4)
+    return min(ECE_POINTS, ECE_SHARE * plain.groupby("data_set")["value"].mean().mean())
 
 
 def against_plain(table: pd.DataFrame, methods: Sequence[str], score: str, scaled: bool = False) -> pd.DataFrame:

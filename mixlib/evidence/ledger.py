@@ -10,7 +10,7 @@ import pandas as pd
 
 from mixlib import published
 from mixlib.evidence import statistics
-from mixlib.evidence.verdicts import Records, Verdict, claims, judge
+from mixlib.evidence.verdicts import WAITING, Records, Verdict, claims, judge
 
 # The chapter that shows what a claim rests on: notebook -> numbers of its paper's claims. Of two the first is linked
 CHAPTERS: dict[str, tuple[str, tuple[int, ...]]] = {
@@ -38,7 +38,7 @@ CHAPTERS: dict[str, tuple[str, tuple[int, ...]]] = {
 MARKS = ("<!-- verdicts, written by `python -m mixlib refresh` -->", "<!-- end of the verdicts -->")
 ORDER = (  # of the groups: what was found first
     statistics.SUPPORTED, statistics.CONTRADICTED, statistics.NO_EFFECT, statistics.SMALLER, statistics.UNDECIDED,
-    statistics.NOT_JUDGEABLE,
+    statistics.NOT_JUDGEABLE, WAITING,
 )  # fmt: skip
 PAPERS = {
     "batchmixup": "BatchMixup", "mixup_calibration": "MixUp calibration", "ssmix": "SSMix", "amplify": "AMPLIFY",
@@ -67,7 +67,7 @@ def counts(verdicts: Mapping[str, Verdict]) -> pd.DataFrame:
     """How many claims of each paper got which verdict; the last row is all."""
     found = pd.crosstab(
         pd.Series({id_: PAPERS[v.claim.paper] for id_, v in verdicts.items()}, name="paper"),
-        pd.Series({id_: v.judgement.category for id_, v in verdicts.items()}, name="verdict"),
+        pd.Series({id_: v.category for id_, v in verdicts.items()}, name="verdict"),
     )
     table = found.reindex(index=list(PAPERS.values()), columns=list(ORDER), fill_value=0)
     table.loc["all"] = table.sum()
@@ -96,9 +96,9 @@ def in_readme(text: str, verdicts: Mapping[str, Verdict]) -> str:
 def by_margin(verdicts: Mapping[str, Verdict], records: Records) -> pd.DataFrame:
     """The verdicts of all claims with half and twice the margins, and how many move."""
     columns: dict[str, dict[str, int]] = {}
-    usual = {id_: v.judgement.category for id_, v in verdicts.items()}
+    usual = {id_: v.category for id_, v in verdicts.items()}
     for title, factor in (("half the margins", 0.5), ("the margins", 1.0), ("twice the margins", 2.0)):
-        found = {id_: judge(v.claim, records, factor).judgement.category for id_, v in verdicts.items()}
+        found = {id_: judge(v.claim, records, factor).category for id_, v in verdicts.items()}
         columns[title] = {name: sum(category == name for category in found.values()) for name in ORDER}
         columns[title]["differ from the verdict"] = sum(found[id_] != usual[id_] for id_ in found)
     return pd.DataFrame(columns)
@@ -121,7 +121,7 @@ def groups(verdicts: Mapping[str, Verdict], records: Records, open_first: bool =
             continue
         inner = []
         for category in ORDER:
-            chosen = {id_: v for id_, v in own.items() if v.judgement.category == category}
+            chosen = {id_: v for id_, v in own.items() if v.category == category}
             if not chosen:
                 continue
             rows = "".join(_row(id_, v, said.loc[id_, "claim"], q.get(id_)) for id_, v in chosen.items())
@@ -140,7 +140,7 @@ def _row(id_: str, verdict: Verdict, claim: str, q: float | None) -> str:
     notes = [f"Rule: {verdict.claim.rule}"]
     if verdict.records:
         notes.append(f"{len(verdict.records)} records; `python -m mixlib claims --only {id_} --json` names them.")
-    decided = verdict.judgement.category in (statistics.SUPPORTED, statistics.CONTRADICTED)
+    decided = verdict.category in (statistics.SUPPORTED, statistics.CONTRADICTED)
     if q is not None and decided and q > statistics.ALPHA:
         notes.append(f"q = {q:.2f} among all claims: may be one of the few wrong ones to be expected.")
     text = "<br>".join(html.escape(note) for note in notes)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import lru_cache
 from importlib import import_module
@@ -29,6 +29,7 @@ from mixlib.studies import StudyRecord
 
 POINT, FACTOR = 1.0, math.log(1.1)  # margins: of accuracy and MCC in points, of losses and times as a factor
 ECE_POINTS, ECE_SHARE = 2.0, 0.25  # the smaller of 2 points and a quarter of the plain model's
+WAITING = "runs not finished"  # in place of a category
 ALL, BEST = "all", "best"  # every part has to hold; every part is a rival to be beaten
 
 
@@ -253,6 +254,7 @@ class Verdict:
         cells: of each part, by data set, the seeds that count.
         dead: of each part, by data set, why it does not count.
         records: keys of the records read.
+        waits: runs that count are not finished, so nothing is said yet, whatever the other parts say.
     """
 
     claim: Claim
@@ -260,6 +262,17 @@ class Verdict:
     cells: tuple[dict[str, list[int]], ...] = ()
     dead: tuple[dict[str, str], ...] = ()
     records: tuple[str, ...] = ()
+    waits: bool = False
+
+    @property
+    def category(self) -> str:
+        """That of the judgement; :data:`WAITING` where runs are not finished."""
+        return WAITING if self.waits else self.judgement.category
+
+    @property
+    def label(self) -> str:
+        """The category as it is counted, see :attr:`mixlib.evidence.statistics.Judgement.label`."""
+        return WAITING if self.waits else self.judgement.label
 
 
 class Records:
@@ -374,11 +387,13 @@ def judge(claim: Claim, records: Records, margins: float = 1.0) -> Verdict:
     if claim.not_here is not None:
         return Verdict(claim, statistics.not_judgeable(claim.id, claim.not_here))
     before, records.keys = records.keys, {}
-    parts, cells, dead = [], [], []
+    parts, cells, dead, waiting = [], [], [], []
     for contrast in claim.parts:
         found, left_out, unfinished = differences(contrast, records)
         dead.append(left_out | unfinished)
         cells.append({name: sorted({_seed(i) for i in values.index}) for name, values in found.items()})
+        if unfinished:
+            waiting.append(len(parts))
         if unfinished or not found:
             why = "; ".join(f"{name}: {reason}" for name, reason in (unfinished or left_out).items())
             parts.append(statistics.not_judgeable(contrast.name, why))
@@ -388,7 +403,10 @@ def judge(claim: Claim, records: Records, margins: float = 1.0) -> Verdict:
                                            contrast.printed, contrast.bounds, unit)))  # fmt: skip
     keys, records.keys = tuple(records.keys), before | records.keys
     together = statistics.best if claim.together == BEST else statistics.conjunction
-    return Verdict(claim, together(claim.id, parts), tuple(cells), tuple(dead), keys)
+    whole = together(claim.id, parts)
+    if waiting:  # the correction for several parts needs all of them
+        whole = replace(together(claim.id, [parts[i] for i in waiting]), parts=whole.parts)
+    return Verdict(claim, whole, tuple(cells), tuple(dead), keys, bool(waiting))
 
 
 def _seed(index: Any) -> int:
@@ -435,7 +453,7 @@ def table(ids: Sequence[str], records: Records | None = None) -> pd.DataFrame:
     said = published.claims().set_index("id")["claim"]
     rows = {
         id_: {
-            "claim": said[id_], "verdict": found[id_].judgement.label, "measured": found[id_].judgement.words,
+            "claim": said[id_], "verdict": found[id_].label, "measured": found[id_].judgement.words,
             "rule": found[id_].claim.rule, "records": len(found[id_].records),
         }
         for id_ in ids
@@ -466,7 +484,8 @@ def as_json(verdict: Verdict, records: Records) -> dict[str, Any]:
             _part(contrast, part, live, records)
             for contrast, part, live in zip(contrasts, parts, verdict.cells, strict=False)
         ],
-        "cells": live, "dead_cells": dead, "rule": verdict.claim.rule, "records": list(verdict.records),
+        "waits": verdict.waits, "cells": live, "dead_cells": dead, "rule": verdict.claim.rule,
+        "records": list(verdict.records),
         "at_half_margin": judge(verdict.claim, records, 0.5).judgement.label,
         "at_twice_margin": judge(verdict.claim, records, 2.0).judgement.label,
     }  # fmt: skip

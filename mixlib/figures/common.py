@@ -96,7 +96,7 @@ def differences(data: pd.DataFrame, metrics: Sequence[str]) -> Figure:
         axis.axvline(0, color="black", linewidth=1)
         axis.set_xlabel(f"{TITLES[metric]}: difference to no mixup")
     axes[0, 0].set_yticks(list(middles.values()), list(middles))
-    axes[0, 0].invert_yaxis()
+    axes[0, 0].set_ylim(len(lines) - 1.3, -0.7)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels) if len(metrics) > 1 else 3)
     return figure

@@ -17,7 +17,7 @@ from mixlib.protocols import ssmix as protocol
 from mixlib.runs import RunRecord
 from mixlib.store import Record
 from mixlib.studies import StudyRecord
-from mixlib.tables import LABELS, NAMES, Comparison, by_split, cell, compare, holm, one_precision, two_stages
+from mixlib.tables import LABELS, NAMES, Comparison, by_split, cell, compare, holm, two_stages
 
 PLAIN = "none_long"  # a second stage without mixup
 TITLES = LABELS | {"none": "no mixup, stage 1", PLAIN: "no mixup, stage 2"}
@@ -38,20 +38,6 @@ def size_of(column: str, rows: int) -> str:
     """A column with its training rows, and the paper's where they are others."""
     paper = protocol.FULL.get(column.split()[0], {}).get("train_size", rows)
     return f"{name_of(column)}, n = {rows:,}" + (f" (paper {paper:,})" if paper != rows else "")
-
-
-def made(profile: str, records: Sequence[RunRecord]) -> str:
-    """One line on where measured numbers come from: profile, model, seeds, test rows, machine, precision."""
-    one_precision(records)
-    specs = [record.spec for record in records]
-    warning = "SYNTHETIC DATA, not a result. " if any(s.synthetic for s in specs) else ""
-    seeds = sorted({len({s.seed for s in specs if s.cell == c}) for c in {s.cell for s in specs}})
-    tests = sorted({sum(record.reliability["rows"]) for record in records})
-    several, rows = (" to ".join(f"{n:,}" for n in dict.fromkeys((found[0], found[-1]))) for found in (seeds, tests))
-    return (
-        f"{warning}Profile {profile}: {', '.join(sorted({s.model for s in specs}))}, {several} seeds, {rows} test "
-        f"rows, made on {', '.join(sorted({r.origin for r in records}))} in {records[0].precision}"
-    )
 
 
 def gains(data: pd.DataFrame, method: str, over: str) -> dict[str, pd.Series]:

@@ -272,6 +272,7 @@ def table_runs(
         labels: only these of each cell's labels, where it has them; by default all.
         model, seeds, recipe: in place of the cells'; ``recipe`` are fields of ``RunSpec``.
     """
+    labels = None if labels is None else list(labels)
     found = [(cell, cell.labels if labels is None else [x for x in labels if x in cell.labels]) for cell in cells]
     as_committed = profile == "mini" and model is None and seeds is None and not recipe
     if as_committed and any(decided().seeds.get(cell.name) for cell, _ in found):
