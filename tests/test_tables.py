@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -207,6 +209,18 @@ def test_data_sets_are_named_with_their_sizes_for_readers():
     assert ("", "seeds") not in table
     some = tables.for_readers(beside(printed, data.iloc[:-1], ["accuracy"]), names)  # one seed fewer in one row
     assert ("", "seeds") in some
+
+
+def test_the_last_update_counts_unless_the_selected_evaluation_is_asked_for():
+    (made,) = records(protocol.table5("smoke", seeds=[0])[:1], lambda s: {"accuracy": 0.0})
+    first = {**made.evaluations[-1], "test": {**made.last, "accuracy": 0.9}}
+    made = replace(
+        made, evaluations=[first, {**made.evaluations[-1], "test": {**made.last, "accuracy": 0.7}}], selected=0
+    )
+    assert tables.frame([made])["accuracy"].item() == pytest.approx(70)
+    assert tables.frame([made], at="selected")["accuracy"].item() == pytest.approx(90)
+    with pytest.raises(ValueError, match="unknown evaluation 'best'"):
+        tables.frame([made], at="best")
 
 
 def test_changes_are_paired_differences_by_data_set():
