@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from mixlib import methods, sites, spans
+from mixlib.labels import fault
 from mixlib.methods.base import plain_loss
 from mixlib.methods.ssmix import InputMixing, MixedTexts, SSMix, split_saliency
 
@@ -69,7 +70,7 @@ def mix_pair(
         **params: of the method, such as ``lam0=0.2``.
 
     Raises:
-        ValueError: another method, or one text with a second sentence and one without.
+        ValueError: another method, labels that are no class numbers, or only one text with a second sentence.
     """
     chosen = methods.get(method, **params)
     if not isinstance(chosen, InputMixing):
@@ -77,6 +78,12 @@ def mix_pair(
         raise ValueError(f"{method} mixes no texts; choose one of {', '.join(known)}")
     if isinstance(a, str) != isinstance(b, str):
         raise ValueError(f"give both texts one sentence (a string) or both two (a tuple), got {a!r} and {b!r}")
+    classes = model.config.num_labels
+    if len(labels) != 2 or any(fault(label, classes) for label in labels):
+        raise ValueError(
+            f"labels are the class numbers of both texts, 0 to {classes - 1}, got {labels!r}; what they are called is "
+            "said by names"
+        )
     chosen.prepare(model, tokenizer)
     chosen.generator.manual_seed(seed)
     texts = [(text,) if isinstance(text, str) else text for text in (a, b)]
@@ -89,7 +96,7 @@ def mix_pair(
     try:
         with torch.enable_grad(), sites.watched_saliency(model) as watched:
             torch.autograd.grad(plain_loss(model, batch), watched.embedded)
-        saliency = [watched.norms()] * 2
+        saliency = [watched.norms()[:, -batch["input_ids"].shape[1] :]] * 2  # without virtual tokens of PEFT
         if getattr(chosen, "saliency", "joint") == "split":
             with torch.enable_grad():
                 saliency = split_saliency(model, batch, chosen.special)
