@@ -23,7 +23,7 @@ def test_conda_users_get_this_project_by_pip_and_no_second_list_of_pins():
     entries = [line[2:] for line in lines if line.startswith("- ")]
     assert entries == [
         "conda-forge", "nodefaults", "python=3.11", "pip", "pip:", "--constraint requirements.lock",
-        "--editable .[offline,ray,test]",
+        "--editable .[offline,ray,reproduce,test]",
     ]  # fmt: skip
     assert {"offline", "ray", "test"} <= set(PROJECT["optional-dependencies"])
     assert PROJECT["requires-python"] == ">=3.11"

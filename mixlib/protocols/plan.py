@@ -15,6 +15,7 @@ from functools import lru_cache
 from mixlib import paths
 from mixlib.protocols import amplify, batchmixup, mixup_calibration, pool, ssmix
 from mixlib.protocols.cells import FIRST_SEED, SCREENING_SEEDS, AnyCell, Cell, StudyCell
+from mixlib.protocols.common import Seeds, seeds_or
 from mixlib.runs import RunSpec
 from mixlib.store import Spec, Store
 from mixlib.studies import TIMED
@@ -97,7 +98,7 @@ def names() -> list[str]:
     return [EVERYTHING, *WAVES, *cells()]
 
 
-def runs(name: str, profile: str = "mini", seeds: Iterable[int] | None = None) -> list[Spec]:
+def runs(name: str, profile: str = "mini", seeds: Seeds | None = None) -> list[Spec]:
     """The runs of a wave, of a cell, or of the whole evidence in the order of the waves; each once.
 
     Args:
@@ -107,9 +108,9 @@ def runs(name: str, profile: str = "mini", seeds: Iterable[int] | None = None) -
     """
     if name in cells():
         cell = cells()[name]
-        return cell.specs(range(FIRST_SEED, FIRST_SEED + cell.seeds) if seeds is None else seeds, profile=profile)
+        return cell.specs(seeds_or(seeds, range(FIRST_SEED, FIRST_SEED + cell.seeds)), profile=profile)
     parts = list(WAVES) if name == EVERYTHING else [name]
-    wanted = None if seeds is None else set(seeds)
+    wanted = None if seeds is None else set(seeds_or(seeds, ()))
     found = dict.fromkeys(spec for part in parts for spec in WAVES[part](profile))
     return [spec for spec in found if wanted is None or spec.seed in wanted]
 
@@ -152,7 +153,7 @@ class Decided:
 @lru_cache(maxsize=1)
 def decided() -> Decided:
     """The committed decisions."""
-    return Decided(**json.loads(paths.EVIDENCE.read_text()))
+    return Decided(**json.loads(paths.of_checkout(paths.EVIDENCE).read_text(encoding="utf-8")))
 
 
 def whole_seeds(cell: AnyCell, store: Store) -> list[int]:
