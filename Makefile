@@ -30,7 +30,7 @@ test: $(READY)  ## lint, unit tests, then every committed notebook against its o
 	HF_HUB_OFFLINE=1 TQDM_DISABLE=1 $(PY) -m pytest -n 2 --dist loadfile --nbval notebooks
 
 test-install: $(READY)  ## by pip's dry run: MixupTrainer fits beside an older torch and pandas 2 (needs the package index)
-	MIXLIB_TEST_INSTALL=1 $(PY) -m pytest -q tests/test_packaging.py
+	$(PY) -m tests.install
 
 lab: $(READY)  ## open JupyterLab on the notebooks
 	"$(BIN)/jupyter" lab --notebook-dir=notebooks

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from mixlib import checkpoints, corpora, models, paths
+from mixlib import checkpoints, corpora, machine, models, paths
 from mixlib.store import Store
 
 
@@ -86,12 +86,25 @@ def test_the_package_says_what_it_needs_where_only_the_trainers_needs_are_instal
     )
 
 
+@pytest.mark.parametrize(("system", "unit"), [("linux", 1024), ("darwin", 1)])
+def test_memory_is_counted_as_the_system_counts_it(monkeypatch, system, unit):
+    import resource
+
+    monkeypatch.setattr(sys, "platform", system)
+    kept = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert machine.peak_memory() >= unit * kept
+    assert machine.peak_memory() < 2 * unit * kept
+    monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
+    assert machine.peak_memory() is None
+    assert machine.environment("fp32")["peak_memory_mib"] is None
+
+
 def test_what_trains_imports_nothing_beyond_its_dependencies():
     """``import mixlib`` and everything a user of the trainer imports, with all other packages hidden."""
     code = """
 import sys
 for name in ("datasets", "pandas", "click", "seaborn", "matplotlib", "statsmodels", "sklearn", "torchmetrics", "joblib",
-             "papermill", "nbformat", "nbconvert", "latex2mathml", "ray", "IPython", "resource"):
+             "papermill", "nbformat", "nbconvert", "latex2mathml", "ray", "IPython"):
     sys.modules[name] = None  # as if it were not installed
 import mixlib, mixlib.methods, mixlib.trainer
 from mixlib.methods import get, names
