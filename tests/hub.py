@@ -24,7 +24,8 @@ def commit_of(revision: str) -> str:
 
 
 class Hub(ThreadingHTTPServer):
-    """Serves ``root``. ``asked`` is every path that was asked for; ``cut`` are files whose first answer breaks off."""
+    """Serves ``root``. ``asked`` is every path and part of a file that was asked for; ``cut`` are files whose first
+    answer breaks off."""
 
     daemon_threads = True
 
@@ -56,7 +57,7 @@ class Handler(BaseHTTPRequestHandler):
         self.answer([])
 
     def answer(self, paths: list[str]) -> None:
-        self.server.asked.append(self.path)
+        self.server.asked.append((self.path, self.headers.get("Range")))
         parts = [unquote(part) for part in urlsplit(self.path).path.strip("/").split("/")]
         api = parts[0] == "api"
         parts = parts[1:] if api else parts

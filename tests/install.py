@@ -14,7 +14,7 @@ from mixlib import paths
 
 BESIDE = (
     ("torch==2.8.0", "pandas==2.2.3"),
-    ("torch==2.6.0", "transformers==5.0.0", "numpy<2", "pandas<2.2"),
+    ("torch==2.6.0", "transformers==5.10.4", "numpy<2", "pandas<2.2"),
 )
 NOT_CORE = ("jupyterlab", "papermill", "seaborn", "datasets", "ray", "statsmodels")
 

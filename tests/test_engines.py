@@ -315,7 +315,8 @@ def test_who_is_waited_for_is_said_after_some_seconds(tmp_path, spec, monkeypatc
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "taken\n"
         other.send_signal(signal.SIGSTOP)
-        Timer(3, other.kill).start()
+        say = sweep._say_what_is_waited_for
+        monkeypatch.setattr(sweep, "_say_what_is_waited_for", lambda *about: (say(*about), other.kill()))
         run_all([spec, replace(spec, seed=9)], store=Store(tmp_path), progress=False)
     said = capsys.readouterr().err
     lock = tmp_path / ".locks" / f"{spec.key}.lock"

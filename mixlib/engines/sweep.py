@@ -307,7 +307,8 @@ def run_all(
             try:
                 failed = sweep(todo, engine, store, bar)
             except KeyboardInterrupt:
-                tqdm.write(f"stopped after {bar.n} of {bar.total} runs; the same command goes on there", sys.stderr)
+                ended = bar.total - len(bar.left)
+                tqdm.write(f"stopped after {ended} of {bar.total} runs; the same command goes on there", sys.stderr)
                 raise
         if failed:
             reasons: dict[str, list[Spec]] = {}
