@@ -33,6 +33,9 @@ class Hub(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.root, self.moved, self.gated, self.cut, self.asked = root, moved, gated, cut, []
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hangs up is no error."""
+
     @property
     def address(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"

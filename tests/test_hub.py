@@ -147,7 +147,7 @@ def drive(steps, address, home):
     environment |= {"HF_ENDPOINT": address, "HF_HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1",
                     "PYTHONPATH": str(paths.ROOT), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}  # fmt: skip
     command = [sys.executable, "-c", DRIVER, json.dumps(list(steps.values()))]
-    out = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=home, timeout=500)
+    out = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=home, timeout=900)
     assert out.returncode == 0, out.stderr
     return dict(zip(steps, json.loads(out.stdout.splitlines()[-1]), strict=True))
 

@@ -182,15 +182,15 @@ def test_an_address_is_text_whatever_it_looks_like(address):
 def test_only_some_data_sets_and_methods_are_run(store_folder, monkeypatch):
     wanted = []
     monkeypatch.setattr(engines, "run_all", lambda specs, *rest: wanted.extend(specs) or [])
-    result = run("run", "ssmix-table2", "ssmix-step-time", "--profile", "smoke", "--datasets", "trec_coarse, rte",
-                 "--methods", "ssmix,unk")  # fmt: skip
+    result = run("run", "ssmix-table2", "ssmix-step-time", "--profile", "smoke", "--datasets", "sst2, rte",
+                 "--methods", "ssmix,tmix")  # fmt: skip
     assert result.exit_code == 0, result.output
-    assert {spec.dataset for spec in wanted} == {"trec_coarse", "rte"}
-    assert {spec.method for spec in wanted} == {"ssmix", "unk"}
+    assert {spec.dataset for spec in wanted} == {"sst2", "rte"}
+    assert {spec.method for spec in wanted} == {"ssmix", "tmix"}
     assert all(spec.first_stage for spec in wanted)
     wanted.clear()
-    assert run("run", "ssmix-step-time", "--profile", "smoke", "--datasets", "trec_coarse").exit_code == 0
-    assert {spec.params["run"]["dataset"] for spec in wanted} == {"trec_coarse"}
+    assert run("run", "ssmix-step-time", "--profile", "smoke", "--datasets", "sst2").exit_code == 0
+    assert {spec.params["run"]["dataset"] for spec in wanted} == {"sst2"}
 
 
 def test_a_reader_that_stops_reading_is_no_error(store_folder):
