@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from mixlib import corpora, methods, paths, protocols, published
-from mixlib.protocols import batchmixup
+from mixlib.protocols import amplify, batchmixup, ssmix
 from mixlib.protocols import mixup_calibration as calibration
 from mixlib.store import Store
 from mixlib.training import execute
@@ -272,3 +272,33 @@ def test_records_of_the_full_protocol_are_found_by_whole_seeds(tmp_path):
     assert {record.spec.seed for record in found[1]} == {0, 1}
     assert len(found[1]) == 16
     assert protocols.at_full("full", calibration.table5, store) == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "seeds"),
+    [("0-2,7", [0, 1, 2, 7]), (" 3 , 1 ", [3, 1]), (4, [4]), ([2, 0, 2], [2, 0]), (range(2), [0, 1])],
+)
+def test_seeds_as_papermill_and_notebooks_give_them(given, seeds):
+    for part in (calibration.table5, ssmix.figure2, batchmixup.figure1, amplify.attention):
+        assert list(dict.fromkeys(spec.seed for spec in part("smoke", seeds=given))) == seeds
+    assert {spec.seed for spec in protocols.artefact_runs("common/sst2", "smoke", seeds=given)} == set(seeds)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([], "seeds is empty"),
+        ("", "no list of numbers such as 0,1,2 or 0-9"),
+        ("2-1", "did you mean 1-2"),
+        ("0-1000000", "more than 10,000 numbers"),
+        (["0"], r"seeds are whole numbers from 0 on, .* got \['0'\]"),
+        ([1.5], "seeds are whole numbers"),
+        ([True], "seeds are whole numbers"),
+        (-1, "seeds are whole numbers"),
+        (2.0, "seeds are whole numbers"),
+        ([2**32], "seeds are whole numbers"),
+    ],
+)
+def test_seeds_that_are_none_are_refused_before_anything_runs(given, message):
+    with pytest.raises(ValueError, match=message):
+        calibration.table5("smoke", seeds=given)

@@ -14,7 +14,7 @@ from mixlib.methods.mixup_calibration import PADDINGS
 from mixlib.models import MINILM, TINY
 from mixlib.protocols import pool
 from mixlib.protocols.cells import Cell, cell
-from mixlib.protocols.common import Named, check_profile, method_runs
+from mixlib.protocols.common import Named, Seeds, check_profile, method_runs, seeds_or
 from mixlib.runs import RunSpec
 
 PAPER = "mixup_calibration"
@@ -89,7 +89,7 @@ def runs(
     few: bool,
     methods: Iterable[Named],
     model: str | None = None,
-    seeds: Iterable[int] | None = None,
+    seeds: Seeds | None = None,
     **overrides: Any,
 ) -> list[RunSpec]:
     """The runs of some methods on one data set; every method of a cell gets the same settings and seeds.
@@ -104,7 +104,7 @@ def runs(
     settings, usual_model, usual_seeds = _settings(profile, dataset, few)
     alpha = {"alpha": ALPHA.get(dataset, SST2_ALPHA)}
     return method_runs(
-        methods, lambda name: {} if name == "none" else alpha, usual_seeds if seeds is None else seeds,
+        methods, lambda name: {} if name == "none" else alpha, seeds_or(seeds, usual_seeds),
         paper=PAPER, dataset=dataset, model=model or usual_model,
         metric_for_best_model=METRIC.get(dataset, "accuracy"),
         **(settings | {"precision": default_precision(profile)} | overrides),
