@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -500,16 +501,23 @@ def differences(
 
 
 def show(table: pd.DataFrame, caption: str, uuid: str = "table") -> HTML:
-    """A table for a notebook, the same HTML every time, in the page's own colours (light or dark).
+    """A table for a notebook, the same HTML every time, in the page's own colours (light or dark). Text in it is shown
+    as it is, never read as HTML.
 
     Args:
         table: what to show.
         caption: one line above it: units, profile, what ± means.
         uuid: tells several tables of one notebook apart.
     """
+    table = table.map(_as_text).rename(index=_as_text, columns=_as_text)
+    table = table.rename_axis(index=_as_text, columns=_as_text)
     left = [{"selector": "td, th", "props": "text-align: left; vertical-align: top"}]
     styler = table.style.set_table_styles(left).set_uuid(uuid)
     return HTML(f"<p><strong>{html.escape(caption)}</strong></p>{styler.to_html()}")
+
+
+def _as_text(value: Any) -> Any:
+    return html.escape(value, quote=False) if isinstance(value, str) else value
 
 
 def source(profile: str, records: Sequence[RunRecord]) -> str:

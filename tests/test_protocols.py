@@ -4,7 +4,7 @@ import pytest
 
 from mixlib import corpora, methods, paths, protocols, published
 from mixlib.evidence import verdicts
-from mixlib.protocols import batchmixup, plan
+from mixlib.protocols import amplify, batchmixup, plan, ssmix
 from mixlib.protocols import mixup_calibration as calibration
 from mixlib.training import execute
 
@@ -278,3 +278,33 @@ def test_batchmixup_full_starts_where_the_data_are(tmp_path, monkeypatch):
     record = execute(spec.trial(max_steps=2, rows=64))
     assert record.timing["steps"] == 2
     assert record.data["train_rows"] + record.data.get("train_skipped", 0) == 8000
+
+
+@pytest.mark.parametrize(
+    ("given", "seeds"),
+    [("0-2,7", [0, 1, 2, 7]), (" 3 , 1 ", [3, 1]), (4, [4]), ([2, 0, 2], [2, 0]), (range(2), [0, 1])],
+)
+def test_seeds_as_papermill_and_notebooks_give_them(given, seeds):
+    for part in (calibration.table5, ssmix.figure2, batchmixup.figure1, amplify.attention):
+        assert list(dict.fromkeys(spec.seed for spec in part("smoke", seeds=given))) == seeds
+    assert {spec.seed for spec in protocols.artefact_runs("common/sst2", "smoke", seeds=given)} == set(seeds)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([], "seeds is empty"),
+        ("", "no list of numbers such as 0,1,2 or 0-9"),
+        ("2-1", "did you mean 1-2"),
+        ("0-1000000", "more than 10,000 numbers"),
+        (["0"], r"seeds are whole numbers from 0 on, .* got \['0'\]"),
+        ([1.5], "seeds are whole numbers"),
+        ([True], "seeds are whole numbers"),
+        (-1, "seeds are whole numbers"),
+        (2.0, "seeds are whole numbers"),
+        ([2**32], "seeds are whole numbers"),
+    ],
+)
+def test_seeds_that_are_none_are_refused_before_anything_runs(given, message):
+    with pytest.raises(ValueError, match=message):
+        calibration.table5("smoke", seeds=given)

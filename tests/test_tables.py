@@ -240,3 +240,13 @@ def test_equal_differences_and_few_seeds_decide_nothing(seeds):
     clear = tables.compare(first + pd.Series([20.0 + 0.01 * i for i in range(seeds)]), first)
     (corrected,) = tables.holm([clear])
     assert corrected.decided == clear.decided == (seeds >= 4)
+
+
+def test_text_in_a_table_is_never_read_as_html():
+    evil = "<img src=x onerror=alert(1)> & co"
+    table = pd.DataFrame({evil: [evil, 0.5]}, index=pd.Index([evil, "plain"], name=evil))
+    shown = tables.show(table, evil).data
+    assert "<img" not in shown
+    assert shown.count("&lt;img src=x onerror=alert(1)&gt; &amp; co") == 5
+    assert "0.500000" in shown  # numbers are shown as before
+    assert table.iloc[0, 0] == evil

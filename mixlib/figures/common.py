@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from mixlib import paths
+from mixlib.store import write
 from mixlib.tables import CONFIDENCE, LABELS, TITLES
 
 METHODS = tuple(LABELS)
@@ -50,12 +52,14 @@ def theme() -> None:
 
 
 def save(figure: Figure, name: str, profile: str) -> Path:
-    """Write ``figures/NAME.svg``; other profiles than ``mini`` go below ``build/figures`` and are not committed."""
-    folder = paths.FIGURES if profile == "mini" else paths.BUILD / "figures" / profile
-    path = folder / f"{name}.svg"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
-    return path
+    """Write ``build/figures/PROFILE/NAME.svg``; where ``refresh`` executes the committed notebooks, the committed
+    ``figures/NAME.svg``."""
+    committed = os.environ.get(paths.REFRESHING) and profile == "mini"
+    folder = paths.of_checkout(paths.FIGURES) if committed else paths.of_checkout(paths.BUILD) / "figures" / profile
+    return write(
+        folder / f"{name}.svg",
+        lambda temporary: figure.savefig(temporary, format="svg", metadata={"Date": None}, bbox_inches="tight"),
+    )
 
 
 def differences(data: pd.DataFrame, metrics: Sequence[str]) -> Figure:

@@ -16,6 +16,7 @@ from mixlib.protocols import ssmix as ssmix
 from mixlib.protocols.common import PROFILES as PROFILES
 from mixlib.protocols.common import check_profile
 from mixlib.protocols.common import committed as committed
+from mixlib.protocols.common import numbers as numbers
 from mixlib.published import Artefact
 from mixlib.store import Spec
 

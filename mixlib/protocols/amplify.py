@@ -14,7 +14,7 @@ from mixlib.machine import default_precision
 from mixlib.models import MINILM, TINY
 from mixlib.protocols import pool
 from mixlib.protocols.cells import RECIPE, Cell, StudyCell, cell, table_runs
-from mixlib.protocols.common import Named, check_profile, method_runs, study_of
+from mixlib.protocols.common import Named, Seeds, check_profile, method_runs, seeds_or, study_of
 from mixlib.runs import RunSpec
 from mixlib.studies import StudySpec
 
@@ -125,7 +125,7 @@ def runs(
     dataset: str,
     methods: Iterable[Named],
     model: str | None = None,
-    seeds: Iterable[int] | None = None,
+    seeds: Seeds | None = None,
     more_seeds: bool = False,
     **overrides: Any,
 ) -> list[RunSpec]:
@@ -140,7 +140,7 @@ def runs(
     """
     usual = {"full": STATED["model"], "mini": MINILM, "smoke": TINY}[check_profile(profile)]
     return method_runs(
-        methods, METHODS.__getitem__, _seeds(profile, dataset, more_seeds) if seeds is None else seeds,
+        methods, METHODS.__getitem__, seeds_or(seeds, _seeds(profile, dataset, more_seeds)),
         paper=PAPER, model=model or usual, **(settings(profile, dataset) | overrides),
     )  # fmt: skip
 
@@ -246,12 +246,12 @@ TIMED = [{"label": method, "method": method, "params": METHODS[method]} for meth
 TIMED_BATCHES = {"smoke": 2, "mini": 8, "full": 30}
 
 
-def step_time(profile: str, model: str | None = None, seeds: Iterable[int] | None = None) -> list[StudySpec]:
+def step_time(profile: str, model: str | None = None, seeds: Seeds | None = None) -> list[StudySpec]:
     """Seconds a training step takes on MRPC, in the paper's batches of 32 texts of up to 256 tokens."""
     size = {} if check_profile(profile) == "smoke" else {"train_size": 400, "batch_size": 32, "max_length": 256}
     few = size | {"dev_size": 0, "test_size": 16, "early_stopping_patience": None} | _whole(1)
     params = {"batches": TIMED_BATCHES[profile], "padded": STATED["max_length"], "methods": TIMED}
-    specs = runs(profile, "mrpc", ["none"], model, [0] if seeds is None else seeds, **few)
+    specs = runs(profile, "mrpc", ["none"], model, seeds_or(seeds, [0]), **few)
     return [study_of(spec, "step_time", **params) for spec in specs]
 
 
@@ -259,7 +259,7 @@ LOOKED_AT = {"smoke": 4, "mini": 120, "full": 500}  # pairs of sentences beside 
 LONGER = {"smoke": {}, "mini": _whole(3) | {"train_size": 128}, "full": {}}
 
 
-def attention(profile: str, model: str | None = None, seeds: Iterable[int] | None = None) -> list[StudySpec]:
+def attention(profile: str, model: str | None = None, seeds: Seeds | None = None) -> list[StudySpec]:
     """Attention of the sentences of Figures 4 to 7 and of many others, after training on MRPC with each method.
 
     Which data set the paper's models were trained on is not stated; MRPC has pairs of sentences, as the figures have.

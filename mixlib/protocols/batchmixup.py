@@ -14,7 +14,7 @@ from mixlib.machine import default_precision
 from mixlib.models import MINILM, TINY
 from mixlib.protocols import pool
 from mixlib.protocols.cells import RECIPE, Cell, StudyCell, cell, table_runs
-from mixlib.protocols.common import Named, check_profile, method_runs, study_of
+from mixlib.protocols.common import Named, Seeds, check_profile, method_runs, seeds_or, study_of
 from mixlib.runs import RunSpec
 from mixlib.studies import StudySpec
 
@@ -102,7 +102,7 @@ def runs(
     fraction: str,
     methods: Iterable[Named],
     model: str | None = None,
-    seeds: Iterable[int] | None = None,
+    seeds: Seeds | None = None,
     **overrides: Any,
 ) -> list[RunSpec]:
     """The runs of some methods on a share of one data set; all methods of a cell get the same settings and seeds.
@@ -116,7 +116,7 @@ def runs(
     """
     settings, usual_model = _settings(profile, dataset)
     return method_runs(
-        methods, partial(method_params, dataset), _seeds(profile) if seeds is None else seeds,
+        methods, partial(method_params, dataset), seeds_or(seeds, _seeds(profile)),
         paper=PAPER, dataset=dataset, model=model or usual_model, head=HEAD[dataset],
         **(settings | CLIPPING | {"train_fraction": FRACTIONS[fraction], "precision": default_precision(profile)}
            | overrides),
@@ -173,7 +173,7 @@ TOY_DRAWS = {"smoke": 3, "mini": 200, "full": 200}
 TOY_UPDATES = {"smoke": 2, "mini": 5, "full": 15}
 
 
-def figure1(profile: str, model: str | None = None, seeds: Iterable[int] | None = None) -> list[StudySpec]:
+def figure1(profile: str, model: str | None = None, seeds: Seeds | None = None) -> list[StudySpec]:
     """The toy problem with every method, many draws each. ``model`` has no meaning here."""
     n = TOY_UPDATES[check_profile(profile)]
     variants: list[tuple[str, dict[str, Any]]] = [
@@ -190,14 +190,14 @@ def figure1(profile: str, model: str | None = None, seeds: Iterable[int] | None 
                                             "draws": TOY_DRAWS[profile]})
         for rate in TOY_RATES
         for method, params in variants
-        for seed in ([0] if seeds is None else seeds)
+        for seed in seeds_or(seeds, [0])
         if rate == TOY_RATES[0] or method in ("none", "batchmixup")
     ]  # fmt: skip
     return specs + [
         _study(profile, "objectives", seed, {"objective": objective, "policy": "elementwise", "steps": 200,
                                              "learning_rate": TOY_RATES[0], "width": TOY["width"], "rows": 32})
         for objective in ("softmax", "dot")
-        for seed in ([0] if seeds is None else seeds)
+        for seed in seeds_or(seeds, [0])
     ]  # fmt: skip
 
 
@@ -205,7 +205,7 @@ TIMED_N = {"smoke": (1, 3), "mini": (1, 5, 10, 15), "full": (1, 5, 10, 15)}  # 1
 TIMED_BATCHES = {"smoke": 1, "mini": 1, "full": 20}
 
 
-def epoch_time(profile: str, model: str | None = None, seeds: Iterable[int] | None = None) -> list[StudySpec]:
+def epoch_time(profile: str, model: str | None = None, seeds: Seeds | None = None) -> list[StudySpec]:
     """Section 5's timing statement: an epoch of RTE with every method at several n.
 
     ``mini`` times the paper's batches of five texts of up to 128 tokens; only the model is smaller.
@@ -229,7 +229,7 @@ POLICIES: tuple[dict[str, Any], ...] = (
 GEOMETRY_ROWS = {"smoke": (5, 8), "mini": (5, 8, 32), "full": (5, 32)}
 
 
-def geometry(profile: str, model: str | None = None, seeds: Iterable[int] | None = None) -> list[StudySpec]:
+def geometry(profile: str, model: str | None = None, seeds: Seeds | None = None) -> list[StudySpec]:
     """Where the points of each policy lie among the sentence vectors of a trained plain model (BANKING77)."""
     few: dict[str, Any] = {"dev_size": 0, "test_size": 80}
     if profile == "mini":
@@ -240,8 +240,8 @@ def geometry(profile: str, model: str | None = None, seeds: Iterable[int] | None
     return [study_of(spec, "geometry_of_policies", **params) for spec in specs]
 
 
-def _study_seeds(profile: str, seeds: Iterable[int] | None) -> Sequence[int]:
-    return list(seeds) if seeds is not None else _seeds(profile)
+def _study_seeds(profile: str, seeds: Seeds | None) -> Sequence[int]:
+    return seeds_or(seeds, _seeds(profile))
 
 
 def _study(profile: str, study: str, seed: int, params: dict[str, Any]) -> StudySpec:

@@ -13,7 +13,7 @@ from mixlib.machine import default_precision
 from mixlib.methods.mixup_calibration import PADDINGS
 from mixlib.protocols import pool
 from mixlib.protocols.cells import Cell, cell, table_runs
-from mixlib.protocols.common import Named, check_profile, method_runs
+from mixlib.protocols.common import Named, Seeds, check_profile, method_runs, seeds_or
 from mixlib.runs import RunSpec
 
 PAPER = "mixup_calibration"
@@ -56,7 +56,7 @@ def runs(
     few: bool,
     methods: Iterable[Named],
     model: str | None = None,
-    seeds: Iterable[int] | None = None,
+    seeds: Seeds | None = None,
     **overrides: Any,
 ) -> list[RunSpec]:
     """The paper's own runs of some methods on one data set (profile ``full``), with the same settings and seeds.
@@ -71,7 +71,7 @@ def runs(
     settings = CHOICES | paper | FULL[dataset] | ({"train_size": FEW[dataset]} if few else {})
     alpha = {"alpha": ALPHA.get(dataset, SST2_ALPHA)}
     return method_runs(
-        methods, lambda name: {} if name == "none" else alpha, range(5) if seeds is None else seeds,
+        methods, lambda name: {} if name == "none" else alpha, seeds_or(seeds, range(5)),
         paper=PAPER, dataset=dataset, model=model or "bert-base-uncased",
         metric_for_best_model=METRIC.get(dataset, "accuracy"),
         **(settings | {"precision": default_precision("full")} | overrides),

@@ -13,7 +13,7 @@ from typing import Any
 from mixlib.machine import default_precision
 from mixlib.models import MINILM, TINY
 from mixlib.protocols.cells import FIRST, RECIPE, Cell, StudyCell, cell, table_runs
-from mixlib.protocols.common import Named, check_profile, method_runs, study_of
+from mixlib.protocols.common import Named, Seeds, check_profile, method_runs, seeds_or, study_of
 from mixlib.runs import RunSpec
 from mixlib.studies import StudySpec
 
@@ -121,16 +121,14 @@ def first_stage(
     profile: str,
     dataset: str,
     model: str | None = None,
-    seeds: Iterable[int] | None = None,
+    seeds: Seeds | None = None,
     method: Named = "none",
     **overrides: Any,
 ) -> list[RunSpec]:
     """Stage 1, without mixup: the row "no mixup" of the tables, and what every second stage starts from."""
     usual = {"full": STATED["model"], "mini": MINILM, "smoke": TINY}[check_profile(profile)]
     fields = settings(profile, dataset, 1) | {"model": model or usual, "keep_state": True} | overrides
-    return method_runs(
-        [method], METHODS.__getitem__, seeds_of(profile) if seeds is None else seeds, paper=PAPER, **fields
-    )
+    return method_runs([method], METHODS.__getitem__, seeds_or(seeds, seeds_of(profile)), paper=PAPER, **fields)
 
 
 def second_stage(
@@ -138,7 +136,7 @@ def second_stage(
     dataset: str,
     methods: Iterable[Named],
     model: str | None = None,
-    seeds: Iterable[int] | None = None,
+    seeds: Seeds | None = None,
     **overrides: Any,
 ) -> list[RunSpec]:
     """Stage 2 of some methods, each seed from the best weights of its stage 1.
@@ -261,7 +259,7 @@ DRAWN = {
 DRAWN_SIZES = {"smoke": {}, "mini": {"train_size": 2000, "num_train_epochs": 1, "eval_epochs": 1}, "full": {}}
 
 
-def figures1_3_4_5(profile: str, model: str | None = None, seeds: Iterable[int] | None = None) -> list[StudySpec]:
+def figures1_3_4_5(profile: str, model: str | None = None, seeds: Seeds | None = None) -> list[StudySpec]:
     """Two reviews and two pairs of sentences mixed by every input-level method, with a trained model."""
     return [
         study_of(spec, "mixed_texts", **drawn)
@@ -270,14 +268,14 @@ def figures1_3_4_5(profile: str, model: str | None = None, seeds: Iterable[int] 
             profile,
             dataset,
             model,
-            [0] if seeds is None else seeds,
+            seeds_or(seeds, [0]),
             keep_state=False,
             **DRAWN_SIZES[check_profile(profile)],
         )
     ]
 
 
-def figure2(profile: str, model: str | None = None, seeds: Iterable[int] | None = None) -> list[StudySpec]:
+def figure2(profile: str, model: str | None = None, seeds: Seeds | None = None) -> list[StudySpec]:
     """Where sentence vectors of mixed texts lie beside the segment between the originals' (claim 15)."""
     runs = first_stage(profile, "sst2", model, seeds, keep_state=False)
     return [study_of(spec, "off_the_segment", ratios=RATIOS_DRAWN, shown=2) for spec in runs]
@@ -295,13 +293,13 @@ TIMED_DATASETS = {"smoke": ("sst2", "rte"), "mini": ("trec_coarse", "mrpc"), "fu
 TIMED_BATCHES = {"smoke": 2, "mini": 8, "full": 30}
 
 
-def step_time(profile: str, model: str | None = None, seeds: Iterable[int] | None = None) -> list[StudySpec]:
+def step_time(profile: str, model: str | None = None, seeds: Seeds | None = None) -> list[StudySpec]:
     """Seconds a step of the second stage takes, in the paper's batches of 32 texts of up to 128 tokens."""
     specs = []
     for dataset in TIMED_DATASETS[check_profile(profile)]:
         size = {} if profile == "smoke" else {"train_size": 400, "batch_size": 32, "max_length": 128}
         few = size | {"dev_size": 0, "test_size": 16, "num_train_epochs": 1, "eval_epochs": 1, "keep_state": False}
-        for spec in first_stage(profile, dataset, model, [0] if seeds is None else seeds, **few):
+        for spec in first_stage(profile, dataset, model, seeds_or(seeds, [0]), **few):
             params = {"batches": TIMED_BATCHES[profile], "padded": STATED["max_length"], "methods": TIMED}
             specs.append(study_of(spec, "step_time", **params))
     return specs
