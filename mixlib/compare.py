@@ -31,13 +31,13 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from mixlib import corpora, costs, methods, own, tables
+from mixlib import corpora, costs, methods, own_data, tables
 from mixlib.checkpoints import MINILM, TINY
-from mixlib.comparison import Comparison
+from mixlib.compared import Comparison
 from mixlib.engines import Engine, run_all
 from mixlib.machine import default_precision, machine_class
 from mixlib.methods import Method
-from mixlib.own import OwnData, Source
+from mixlib.own_data import OwnData, Source
 from mixlib.protocols.cells import RECIPE
 from mixlib.protocols.pool import METHODS
 from mixlib.runs import RunRecord, RunSpec
@@ -268,7 +268,7 @@ def compare(
     done.
 
     Args:
-        data, text, label, text_b, test: the data and its columns, see :func:`mixlib.own.read`.
+        data, text, label, text_b, test: the data and its columns, see :func:`mixlib.own_data.read`.
         methods: see :func:`choose`; no mixup is always among them.
         seeds: how many, or which.
         model: see :func:`mixlib.models.classifier`.
@@ -316,7 +316,7 @@ def plan(
         raise ValueError("no seeds: give how many, such as 5, or a list of them")
     if len(chosen) < 2:
         raise ValueError("nothing to compare: name a method beside 'none'")
-    found = own.read(data, text, label, text_b, test)
+    found = own_data.read(data, text, label, text_b, test)
     made = recipe(found, model, **recipe_of)
     folder = Path(results).expanduser() if results else found.folder / "mixlib-results"
     return Plan(found, tuple(chosen), tuple(wanted), made, folder)

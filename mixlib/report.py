@@ -21,11 +21,11 @@ from nbconvert import HTMLExporter
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from tqdm import tqdm
 
-from mixlib import engines, paths, protocols
+from mixlib import checkpoints, engines, paths, protocols
 from mixlib.protocols import RECIPES
-from mixlib.store import Store
+from mixlib.store import Store, holder, take, write
 
-MARKER = ".mixlib-report"
+MARKER, LOCK = ".mixlib-report", ".lock"
 STYLE = """
 :root { color-scheme: light dark; --line: #8886; --mark: #b45309; --fine: #15803d; }
 body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; padding: 1rem 1.5rem; max-width: 120rem; }
@@ -42,9 +42,13 @@ iframe { width: 100%; height: 82vh; border: 0; background: white; }
 """
 
 
+class NotebookFailed(RuntimeError):
+    """A notebook one of whose cells raised an error."""
+
+
 def available() -> list[str]:
-    """The names of all notebooks, in reading order."""
-    return sorted(path.stem for path in paths.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+    """The names of all notebooks, in reading order; ``paths.NoCheckout`` where mixlib was installed without them."""
+    return sorted(path.stem for path in paths.of_checkout(paths.NOTEBOOKS).glob("[0-9][0-9]_*.ipynb"))
 
 
 def choose(only: Sequence[str] = ()) -> list[str]:
@@ -65,8 +69,9 @@ def choose(only: Sequence[str] = ()) -> list[str]:
             protocols.artefact_runs(wanted, "smoke") if "-" in wanted else None  # unknown ids are refused there
             if "-" in wanted:
                 raise ValueError(f"{wanted} has no notebook yet; those that have: {', '.join(RECIPES)}")
-            near = get_close_matches(wanted, [*names, *RECIPES], n=3, cutoff=0.3) or [*RECIPES]
-            raise ValueError(f"no artefact or notebook {wanted!r}; did you mean {', '.join(near)}?")
+            near = get_close_matches(wanted, [*names, *RECIPES], n=3, cutoff=0.3)
+            hint = f"did you mean {', '.join(near)}?" if near else "`python -m mixlib list` names them"
+            raise ValueError(f"no artefact or notebook {wanted!r}; {hint}")
     return [name for name in names if name in chosen] if only else names
 
 
@@ -83,9 +88,14 @@ def environment(**values: str):
 
 
 def execute(
-    name: str, output: Path, parameters: dict[str, object], store: Path | None = None, progress: bool = True
+    name: str,
+    output: Path,
+    parameters: dict[str, object],
+    store: Path | None = None,
+    progress: bool = True,
+    refreshing: bool = False,
 ) -> nbformat.NotebookNode:
-    """Run one notebook through papermill.
+    """Run one notebook through papermill. Folders that the environment names mean the same in it as here.
 
     Args:
         name: notebook, without suffix.
@@ -93,10 +103,11 @@ def execute(
         parameters: put in the place of those in the notebook's ``parameters`` cell.
         store: record store of its runs, by default the repository's.
         progress: let runs show their progress bar in the output.
+        refreshing: its figures are the committed ones.
 
     Raises:
         ValueError: a parameter that the notebook does not have.
-        papermill.PapermillExecutionError: a cell failed; the notebook up to there is in ``output``.
+        NotebookFailed: a cell failed; the notebook up to there is in ``output``.
     """
     source = paths.NOTEBOOKS / f"{name}.ipynb"
     known = pm.inspect_notebook(str(source))
@@ -104,15 +115,23 @@ def execute(
         raise ValueError(f"{name} has no parameter {', '.join(unknown)}; it has {', '.join(known) or 'none'}")
     output.parent.mkdir(parents=True, exist_ok=True)
     variables = {"PYTHONPATH": os.pathsep.join([str(paths.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])}
+    variables |= {variable: str(folder) for variable in paths.FOLDERS if (folder := paths.named(variable))}
     if store:
         variables["MIXLIB_RESULTS"] = str(store)
     if not progress:
         variables["TQDM_DISABLE"] = "1"
-    with environment(**variables):
-        return pm.execute_notebook(
-            str(source), str(output), parameters=parameters, cwd=str(paths.NOTEBOOKS), progress_bar=False,
-            kernel_name="python3", extra_arguments=["--IPKernelApp.log_level=40"],
-        )  # fmt: skip
+    if refreshing:
+        variables[paths.REFRESHING] = "1"
+    try:
+        with environment(**variables):
+            return pm.execute_notebook(
+                str(source), str(output), parameters=parameters, cwd=str(paths.NOTEBOOKS), progress_bar=False,
+                kernel_name="python3", extra_arguments=["--IPKernelApp.log_level=40"],
+            )  # fmt: skip
+    except pm.PapermillExecutionError as error:
+        raise NotebookFailed(
+            f"{name}: cell {error.exec_count} failed with {error.ename}: {error.evalue}; up to there it is in {output}"
+        ) from error
 
 
 def reproduce(
@@ -127,7 +146,7 @@ def reproduce(
     """Run notebooks at a profile and write the report; returns its index page.
 
     All runs that the notebooks need are done first, in one sweep: they share workers, data and models, and one
-    progress bar. The notebooks then find their records.
+    progress bar. The notebooks then find their records. An earlier report stays until they are done.
 
     Args:
         profile: ``smoke``, ``mini`` or ``full``.
@@ -140,32 +159,66 @@ def reproduce(
 
     Raises:
         RunFailed: some runs failed; the others are done, and the notebooks were not begun.
-        ValueError: unknown names.
+        NotebookFailed: some notebooks failed; the report has the others, and those up to where they failed.
+        ValueError: unknown names, or a folder that holds something else or that another ``reproduce`` is writing.
     """
     protocols.check_profile(profile)
     names = choose(only)
-    folder = output or paths.BUILD / "report" / profile
-    fresh = profile == "smoke" if fresh is None else fresh
-    store = folder.with_name(f"{folder.name}-records") if fresh else None
-    clear(folder)
-    if store:
-        clear(store)
-        tqdm.write(f"Records go to {store}; if stopped, go on with MIXLIB_RESULTS={store} and --resume", sys.stderr)
-    overrides = ({"model": model} if model else {}) | ({"seeds": list(seeds)} if seeds else {})
+    overrides: dict[str, object] = {} if model is None else {"model": checkpoints.absolute(model)}
+    if seeds is not None:
+        overrides["seeds"] = list(seeds)
     made_here = [id_ for id_, recipe in RECIPES.items() if recipe.notebook in names]
     specs = [spec for id_ in made_here for spec in protocols.artefact_runs(id_, profile, **overrides)]
-    executor = engines.get(engine)
-    try:
-        engines.run_all(dict.fromkeys(specs), executor, Store(store))
-    finally:
-        executor.close()
+    folder = output or paths.BUILD / "report" / profile
+    folder = Path(os.path.abspath(folder.expanduser()))
+    fresh = profile == "smoke" if fresh is None else fresh
+    store = folder.with_name(f"{folder.name}-records") if fresh else None
     parameters = {"profile": profile, "engine": engine} | overrides
-    bar = tqdm(names, desc="notebooks", unit="notebook")
-    for name in bar:
-        bar.set_postfix_str(name)
-        notebook = execute(name, folder / "notebooks" / f"{name}.ipynb", parameters, store)
-        write_page(name, notebook, profile, fresh, folder)
-    return write_index(names, profile, fresh, folder)
+    failed = {}
+    with _alone(folder):
+        if store:
+            clear(store)
+            tqdm.write(f"Records go to {store}; if stopped, go on with MIXLIB_RESULTS={store} and --resume", sys.stderr)
+        executor = engines.get(engine)
+        try:
+            engines.run_all(dict.fromkeys(specs), executor, Store(store))
+        finally:
+            executor.close()
+        clear(folder)
+        bar = tqdm(names, desc="notebooks", unit="notebook")
+        for name in bar:
+            bar.set_postfix_str(name)
+            executed = folder / "notebooks" / f"{name}.ipynb"
+            try:
+                execute(name, executed, parameters, store)
+            except NotebookFailed as error:
+                failed[name] = str(error)
+            write_page(name, nbformat.read(executed, as_version=4), profile, fresh, folder)
+        index = write_index(names, profile, fresh, folder)
+    if failed:
+        lines = [f"{len(failed)} of {len(names)} notebooks failed; the report is in {index}", *failed.values()]
+        raise NotebookFailed("\n  ".join(lines))
+    return index
+
+
+@contextmanager
+def _alone(folder: Path):
+    """Nobody else writes this report meanwhile; ``ValueError`` if somebody does, or if it is no report."""
+    _check_report(folder)
+    made = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = take(folder / LOCK)
+    if lock is None:
+        raise ValueError(
+            f"another reproduce is writing {folder}, {holder(folder / LOCK)}: wait for it, or choose another --output"
+        )
+    try:
+        _mark(folder)
+        yield
+    finally:
+        Store.release(lock)
+        if made and {path.name for path in folder.iterdir()} == {MARKER}:  # stopped before there was anything to show
+            shutil.rmtree(folder)
 
 
 def refresh(only: Sequence[str] = ()) -> list[Path]:
@@ -179,12 +232,12 @@ def refresh(only: Sequence[str] = ()) -> list[Path]:
     for name in tqdm(choose(only), desc="notebooks", unit="notebook"):
         path = paths.NOTEBOOKS / f"{name}.ipynb"
         executed = paths.BUILD / "refresh" / path.name
-        execute(name, executed, {}, progress=False)
+        execute(name, executed, {}, progress=False, refreshing=True)
         notebook = nbformat.read(executed, as_version=4)
         stamps = ["metadata.papermill", "cell.metadata.papermill", "cell.metadata.execution"]
         strip_output(notebook, keep_output=True, keep_count=True, keep_id=True, extra_keys=stamps)
         notebook.metadata.pop("papermill", None)
-        nbformat.write(notebook, path)
+        write(path, lambda temporary, content=notebook: nbformat.write(content, temporary))
         written.append(path)
     return written
 
@@ -194,11 +247,23 @@ _TEX = re.compile(r"\$\$(?P<block>.+?)\$\$|\$(?P<inline>[^$\n]+?)\$", re.DOTALL)
 
 def clear(folder: Path) -> None:
     """Empty the folder of an earlier report; ``ValueError`` if it holds anything that is not one."""
-    if folder.exists() and any(folder.iterdir()) and not (folder / MARKER).exists():
+    _check_report(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    _mark(folder)  # first: whatever is left of it when this is stopped is still known as a report
+    for path in folder.iterdir():
+        if path.name not in (MARKER, LOCK):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def _mark(folder: Path) -> None:
+    (folder / MARKER).write_text("made by python -m mixlib reproduce, which may empty this folder\n")
+
+
+def _check_report(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file: choose another --output")
+    if folder.exists() and not (folder / MARKER).exists() and {path.name for path in folder.iterdir()} - {LOCK}:
         raise ValueError(f"{folder} is not empty and not an earlier report: choose another --output, or empty it")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    (folder / MARKER).write_text("made by python -m mixlib reproduce, which may delete this folder\n")
 
 
 def _render(notebook: nbformat.NotebookNode, path: Path) -> None:
@@ -222,8 +287,7 @@ def _render(notebook: nbformat.NotebookNode, path: Path) -> None:
     body, _ = exporter.from_notebook_node(notebook)
     body = re.sub(r'<script[^>]*src="[^"]*"[^>]*></script>', "", body)
     body = re.sub(r"equation(\d+)held", lambda match: equations[int(match[1])], body)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(body)
+    _write(path, body)
 
 
 def _origin(profile: str, fresh: bool) -> str:
@@ -248,15 +312,9 @@ def write_page(name: str, notebook: nbformat.NotebookNode, profile: str, fresh: 
         f'<iframe src="cells/{file}" title="{html.escape(caption)}"></iframe></figure>'
         for kind, caption, file in panes
     )
-    page = folder / f"{name}.html"
     single = " single" if len(panes) == 1 else ""
-    page.write_text(
-        _document(
-            name,
-            f'<p><a href="index.html">All notebooks</a></p><h1>{name}</h1><div class="panes{single}">{figures}</div>',
-        )
-    )
-    return page
+    body = f'<p><a href="index.html">All notebooks</a></p><h1>{name}</h1><div class="panes{single}">{figures}</div>'
+    return _write(folder / f"{name}.html", _document(name, body))
 
 
 def write_index(names: Sequence[str], profile: str, fresh: bool, folder: Path) -> Path:
@@ -275,9 +333,11 @@ def write_index(names: Sequence[str], profile: str, fresh: bool, folder: Path) -
         "beside it.</p>"
         f"<table><tr><th>notebook</th><th>shows</th><th>artefacts</th></tr>{''.join(rows)}</table>"
     )
-    index = folder / "index.html"
-    index.write_text(_document("Report", body))
-    return index
+    return _write(folder / "index.html", _document("Report", body))
+
+
+def _write(page: Path, content: str) -> Path:
+    return write(page, lambda temporary: Path(temporary).write_text(content, encoding="utf-8"))
 
 
 def _document(title: str, body: str) -> str:

@@ -9,7 +9,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
-    from mixlib.comparison import Comparison
+    from mixlib.compared import Comparison
 
 PANELS = {"accuracy": ("accuracy, points", 100), "nll": ("NLL, nats", 1), "ece": ("ECE, points", 100),
           "brier": ("Brier score", 1)}  # fmt: skip

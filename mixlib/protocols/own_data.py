@@ -10,7 +10,7 @@ from typing import Any
 from mixlib import paths
 from mixlib.checkpoints import MINILM, TINY
 from mixlib.compare import Plan, plan
-from mixlib.own import Source
+from mixlib.own_data import Source
 from mixlib.protocols.common import check_profile
 
 MODELS = {"smoke": TINY, "mini": MINILM, "full": "bert-base-uncased"}

@@ -1,0 +1,354 @@
+"""What a comparison of methods on a user's own data found: numbers, one sentence, tables, a picture and a page."""
+
+from __future__ import annotations
+
+import html
+import io
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from statistics import mean
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from mixlib import costs, tables
+from mixlib.evidence import statistics
+from mixlib.own_data import OwnData
+from mixlib.runs import RunRecord
+from mixlib.store import write
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from mixlib.compare import Plan
+
+METRICS = ("accuracy", "nll", "ece", "brier")
+TITLES = {"accuracy": "accuracy %", "nll": "NLL", "ece": "ECE %", "brier": "Brier"}
+PERCENT = ("accuracy", "ece")
+BY_ROW = ("accuracy", "nll", "brier")  # metrics that are means over rows
+MOST_GROUPS = 2000  # of test rows, which an interval over rows is made of
+SMALL = 1.0  # points of accuracy: what is called no difference, if it is shown to be none
+
+
+@dataclass(frozen=True)
+class Number:
+    """One metric of one method; fractions and nats.
+
+    Attributes:
+        mean, sd: over seeds.
+        difference, low, high: to no mixup, paired by seed, with its 95% t interval; nan with a single seed.
+        low90, high90: of its 90% interval: what lies beyond is excluded at 5% (two one-sided tests).
+        decided: whether the difference is not 0 after Holm's correction over the methods, with four seeds or more;
+            where the test rows are the same for all seeds, over these rows as well.
+        over_rows: 95% interval over seeds and test rows together, where all seeds share the test rows; not of ECE,
+            which is no mean of rows.
+    """
+
+    mean: float
+    sd: float
+    difference: float
+    low: float
+    high: float
+    low90: float
+    high90: float
+    decided: bool
+    over_rows: statistics.Interval | None = None
+
+    @property
+    def bound(self) -> float:
+        """Beyond which, on either side, there is no difference."""
+        ends = [self.low90, self.high90, *(self.over_rows or ())]
+        return max(map(abs, ends))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a comparison found.
+
+    Attributes:
+        plan: what was compared.
+        records: of its runs, in the order of ``plan.specs``.
+        cost: see :meth:`Plan.cost`, as it was before the runs.
+    """
+
+    plan: Plan
+    records: list[RunRecord]
+    cost: dict[str, Any]
+
+    @property
+    def data(self) -> OwnData:
+        """What it is on."""
+        return self.plan.data
+
+    @property
+    def labels(self) -> list[str]:
+        """The methods as readers call them, no mixup first."""
+        return [choice.label for choice in self.plan.choices]
+
+    def of(self, label: str) -> list[RunRecord]:
+        """The records of a method, in the order of the seeds."""
+        return self.records[self.labels.index(label) :: len(self.labels)]
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """One row a run: ``method``, ``seed``, ``mcc``, ``temperature``, and each metric raw and ``NAME_scaled``."""
+        rows = []
+        for label in self.labels:
+            for record in self.of(label):
+                raw, scaled = record.last, {"accuracy": record.last["accuracy"], **record.scaled}
+                rows.append({"method": label, "seed": record.spec.seed, "mcc": raw["mcc"],
+                             "temperature": scaled["temperature"], **{m: raw[m] for m in METRICS},
+                             **{f"{m}_scaled": scaled[m] for m in METRICS}})  # fmt: skip
+        return pd.DataFrame(rows)
+
+    @cached_property
+    def numbers(self) -> dict[tuple[str, str, bool], Number]:
+        """By method, metric and whether after temperature scaling."""
+        found = {}
+        for scaled in (False, True):
+            for metric in METRICS:
+                column = f"{metric}_scaled" if scaled else metric
+                values = {of: part.set_index("seed")[column] for of, part in self.scores.groupby("method", sort=False)}
+                found |= {(of, metric, scaled): n for of, n in self._of_metric(values, metric, scaled).items()}
+        return found
+
+    def _of_metric(self, values: dict[str, pd.Series], metric: str, scaled: bool) -> dict[str, Number]:
+        plain, others, nan = values[self.labels[0]], self.labels[1:], math.nan
+        spread = {of: float(v.std(ddof=1)) for of, v in values.items()}
+        found = {self.labels[0]: Number(float(plain.mean()), spread[self.labels[0]], *[0.0] * 5, False)}
+        if len(plain) < 2:
+            for of in others:
+                change = float((values[of] - plain).mean())
+                found[of] = Number(float(values[of].mean()), nan, change, *[nan] * 4, False)
+            return found
+        judged = tables.holm([tables.compare(values[of], plain, of) for of in others])
+        for of, judgement in zip(others, judged, strict=True):
+            ends = statistics.pooled({self.data.title: values[of] - plain}).interval90
+            rows = self._over_rows(of, metric, scaled)
+            found[of] = Number(
+                float(values[of].mean()), spread[of], judgement.mean, judgement.low, judgement.high, *ends,
+                judgement.decided and (rows is None or not rows.low <= 0 <= rows.high), rows,
+            )  # fmt: skip
+        return found
+
+    @cached_property
+    def _by_row(self) -> dict[tuple[str, str, bool], np.ndarray]:
+        """By method, metric and whether after scaling: the score of each test row, (seeds, rows), where all seeds share
+        the test rows. Of many rows groups are averaged, at random because they are in the order of their digests."""
+        store, found = self.plan.store, {}
+        for label in self.labels:
+            for record in self.of(label):
+                said = store.predictions(record)["test"]
+                for scaled, temperature in ((False, 1.0), (True, record.scaled["temperature"])):
+                    for metric in BY_ROW:
+                        values = said.per_row(metric, temperature)
+                        size = max(1, len(values) // MOST_GROUPS)
+                        grouped = values[: len(values) // size * size].reshape(-1, size).mean(1)
+                        found.setdefault((label, metric, scaled), []).append(grouped)
+        return {of: np.array(rows) for of, rows in found.items()}
+
+    def _over_rows(self, label: str, metric: str, scaled: bool) -> statistics.Interval | None:
+        if not self.data.has_test or metric not in BY_ROW:
+            return None
+        apart = self._by_row[label, metric, scaled] - self._by_row[self.labels[0], metric, scaled]
+        return statistics.two_way_bootstrap({self.data.title: apart})
+
+    @cached_property
+    def sentence(self) -> str:
+        """What was found, in one sentence."""
+        plain, seeds = self.labels[0], len(self.plan.seeds)
+        if seeds < statistics.MIN_SEEDS:
+            return (f"{seeds} seed{'s are' if seeds > 1 else ' is'} too few to tell methods apart; at least "
+                    f"{statistics.MIN_SEEDS} are needed.")  # fmt: skip
+        learned = self.scores[self.scores["method"] == plain]["mcc"]
+        if statistics.pooled({plain: learned}).interval.low <= 0:
+            right, always = 100 * self.numbers[plain, "accuracy", False].mean, 100 * self._larger_class
+            return (f"Nothing can be compared: the model without mixup has not learned to tell the classes apart "
+                    f"(accuracy {right:.1f}%, always answering the largest class {always:.1f}%).")  # fmt: skip
+        said = f"{self._said_of_accuracy()}; {self._said_of_nll()}."
+        return said[0].upper() + said[1:]
+
+    @property
+    def _larger_class(self) -> float:
+        return mean(record.data["larger_class"] for record in self.of(self.labels[0]))
+
+    def _said_of_accuracy(self) -> str:
+        found = {of: self.numbers[of, "accuracy", False] for of in self.labels[1:]}
+        decided = [f"{of} {'raises' if n.difference > 0 else 'lowers'} accuracy by {100 * abs(n.difference):.1f} points"
+                   for of, n in found.items() if n.decided]  # fmt: skip
+        rest = [n.bound for n in found.values() if not n.decided]
+        if not rest:
+            return ", ".join(decided)
+        bound = math.ceil(1000 * max(rest) - 1e-9) / 10
+        other = "other " if decided else ""
+        if bound <= SMALL:
+            text = f"no {other}method differs from no mixup by more than {bound:.1f} points"
+        else:
+            text = (f"no {other}method is shown to differ from no mixup in accuracy (up to {bound:.1f} points remain "
+                    "possible)")  # fmt: skip
+        return ", ".join([*decided, text])
+
+    def _said_of_nll(self) -> str:
+        def change(label: str, scaled: bool) -> str:
+            found, plain = (self.numbers[of, "nll", scaled].mean for of in (label, self.labels[0]))
+            percent = 100 * (found / plain - 1) if plain else math.inf
+            return f"{'lowers' if found < plain else 'raises'} NLL by {abs(percent):.0f}%"
+
+        said = []
+        for label in self.labels[1:]:
+            raw, scaled = (self.numbers[label, "nll", s].decided for s in (False, True))
+            after = f"{change(label, True)} after temperature scaling"
+            if raw:
+                same = change(label, True).split()[0] == change(label, False).split()[0]
+                after = f"by {after.split(' by ')[1]}" if same else after
+                said.append(f"{label} {change(label, False)} ({after if scaled else 'not after temperature scaling'})")
+            elif scaled:
+                said.append(f"{label} {after}")
+        return ", ".join(said) or "none is shown to change NLL"
+
+    def table(self, scaled: bool = False) -> pd.DataFrame:
+        """Mean of each metric and, in brackets, the difference to no mixup with its 95% interval; * is decided."""
+        return pd.DataFrame(
+            {TITLES[m]: {of: self._cell(of, m, scaled) for of in self.labels} for m in METRICS
+             if not (scaled and m == "accuracy")}
+        ).rename_axis("method")  # fmt: skip
+
+    def _cell(self, label: str, metric: str, scaled: bool) -> str:
+        number, digits = self.numbers[label, metric, scaled], 1 if metric in PERCENT else 3
+        unit = 100 if metric in PERCENT else 1
+        if label == self.labels[0]:
+            spread = "" if math.isnan(number.sd) else f" ± {unit * number.sd:.{digits}f}"
+            return f"{unit * number.mean:.{digits}f}{spread}"
+        ends = "" if math.isnan(number.low) else f" [{unit * number.low:.{digits}f}, {unit * number.high:.{digits}f}]"
+        star = "*" if number.decided else ""
+        return f"{unit * number.mean:.{digits}f} ({unit * number.difference:+.{digits}f}{ends}){star}"
+
+    @property
+    def notes(self) -> list[str]:
+        """How to read the table, a sentence each."""
+        seeds = len(self.plan.seeds)
+        rows = (
+            "The test rows are the same for all seeds; a difference counts as decided only where an interval over "
+            "seeds and test rows together excludes 0 as well (not for ECE)"
+            if self.data.has_test
+            else "Each seed tests on a draw of its own, and draws overlap: the intervals speak of these rows, not of "
+            "others"
+        )
+        return [
+            f"No mixup: mean ± standard deviation over {seeds} seeds. Other methods: mean, and in brackets the "
+            "difference to no mixup, paired by seed, with its 95% t interval; * is decided after Holm's correction "
+            "over the methods",
+            rows,
+            "Always answering the largest class of the test rows is right in "
+            f"{100 * self._larger_class:.1f}%. NLL in nats; Brier from 0 to 2. Lower is better but for accuracy",
+            "Temperature scaling fits one number on rows that were not trained on; it leaves accuracy as it is",
+            "One model, and one recipe, chosen on other data by the plain model: a method may need another to be at "
+            "its best",
+        ]
+
+    def as_json(self) -> dict[str, Any]:
+        """``sentence``, ``cost``, ``data`` and ``methods``: for each its ``method`` (as it is named), ``label``,
+        ``params``, ``seeds``, and for each metric ``mean``, ``difference``, ``low``, ``high`` and ``decided``, where
+        all seeds share the test rows also ``over_rows``, and the same after temperature scaling as ``scaled``.
+        Fractions and nats; what a single seed cannot give is null."""
+
+        def number(value: float) -> float | None:
+            return None if math.isnan(value) else round(value, 6)
+
+        def numbers(found: Number) -> dict[str, Any]:
+            values = {name: number(getattr(found, name)) for name in ("mean", "difference", "low", "high")}
+            rows = {"over_rows": [number(end) for end in found.over_rows]} if found.over_rows else {}
+            return values | {"decided": bool(found.decided)} | rows
+
+        listed = [
+            {"method": choice.name, "label": choice.label, "params": choice.params, "seeds": list(self.plan.seeds)}
+            | {m: numbers(self.numbers[choice.label, m, False])
+               | {"scaled": numbers(self.numbers[choice.label, m, True])} for m in METRICS}
+            for choice in self.plan.choices
+        ]  # fmt: skip
+        return {
+            "sentence": self.sentence,
+            "cost": self.cost | self._took(),
+            "data": {"title": self.data.title, "name": self.data.name, "labels": list(self.data.labels),
+                     "remarks": list(self.data.remarks), **self.plan.recipe.sizes},
+            "methods": listed,
+        }  # fmt: skip
+
+    def _took(self) -> dict[str, Any]:
+        return {"took_seconds": round(sum(record.timing["total_seconds"] for record in self.records), 1),
+                "machine": ", ".join(sorted({record.origin for record in self.records}))}  # fmt: skip
+
+    def figure(self) -> Figure:
+        """The differences to no mixup with their intervals, raw and after temperature scaling."""
+        from mixlib.figures import compared
+
+        return compared.differences(self)
+
+    def page(self, path: str | Path | None = None) -> Path:
+        """Write the comparison as one HTML file that needs no other; by default ``NAME.html`` beside the records."""
+        path = Path(path) if path else self.plan.folder / f"{self.data.name.rpartition('@')[0]}.html"
+        content = self._page()
+        return write(path, lambda temporary: Path(temporary).write_text(content, encoding="utf-8"))
+
+    def _page(self) -> str:
+        from matplotlib import pyplot as plt
+
+        figure, drawn = self.figure(), io.StringIO()
+        figure.savefig(drawn, format="svg", metadata={"Date": None}, bbox_inches="tight")
+        plt.close(figure)
+        picture = drawn.getvalue()[drawn.getvalue().index("<svg") :]
+        took = self._took()
+        hours = costs.as_text(took["took_seconds"])
+
+        def listed(lines: Iterable[str]) -> str:
+            return "".join(f"<li>{html.escape(line.removesuffix('.'))}.</li>" for line in lines)
+
+        return _PAGE.format(
+            title=html.escape(self.data.title),
+            sentence=html.escape(self.sentence),
+            raw=self.table().to_html(escape=True, border=0),
+            scaled=self.table(scaled=True).to_html(escape=True, border=0),
+            picture=picture,
+            notes=listed(self.notes),
+            made=listed([*self.plan.describe(), f"{len(self.records)} runs took {hours} on {took['machine']}"]),
+        )
+
+    def _repr_html_(self) -> str:
+        shown = [tables.show(self.table(), self.sentence, "compared").data,
+                 tables.show(self.table(scaled=True), "After temperature scaling", "compared_scaled").data]  # fmt: skip
+        return "".join(shown) + "".join(f"<p>{html.escape(note)}.</p>" for note in self.notes)
+
+    def __str__(self) -> str:
+        parts = [self.table().to_string(), "After temperature scaling:", self.table(scaled=True).to_string()]
+        return "\n\n".join([*parts, "\n".join(f"{note}." for note in self.notes)])
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Methods compared on {title}</title>
+<style>
+:root {{ color-scheme: light dark; --line: #8886; }}
+body {{ font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; padding: 1rem 1.5rem; max-width: 80rem; }}
+.sentence {{ font-size: 1.25rem; font-weight: 600; }}
+.wide {{ overflow-x: auto; }}
+table {{ border-collapse: collapse; }}
+td, th {{ border-bottom: 1px solid var(--line); padding: .3rem .7rem; text-align: left; white-space: nowrap; }}
+figure {{ margin: 1rem 0; background: white; }}
+svg {{ max-width: 100%; height: auto; }}
+</style></head><body>
+<h1>Methods compared on {title}</h1>
+<p class="sentence">{sentence}</p>
+<div class="wide">{raw}</div>
+<h2>After temperature scaling</h2>
+<div class="wide">{scaled}</div>
+<figure>{picture}</figure>
+<h2>How to read it</h2>
+<ul>{notes}</ul>
+<h2>How it was made</h2>
+<ul>{made}</ul>
+</body></html>
+"""
