@@ -39,6 +39,7 @@ from mixlib.machine import default_precision, machine_class
 from mixlib.methods import Method
 from mixlib.own_data import OwnData, Source
 from mixlib.protocols.cells import RECIPE
+from mixlib.protocols.common import Seeds, seeds_or
 from mixlib.protocols.pool import METHODS
 from mixlib.runs import RunRecord, RunSpec
 from mixlib.store import Store
@@ -252,7 +253,7 @@ def compare(
     text_b: str | None = None,
     test: Source | None = None,
     methods: Iterable[MethodLike] = DEFAULT,
-    seeds: int | Iterable[int] = SEEDS,
+    seeds: Seeds = SEEDS,
     model: str = MINILM,
     engine: str | Engine = "local",
     results: str | Path | None = None,
@@ -270,7 +271,7 @@ def compare(
     Args:
         data, text, label, text_b, test: the data and its columns, see :func:`mixlib.own_data.read`.
         methods: see :func:`choose`; no mixup is always among them.
-        seeds: how many, or which.
+        seeds: how many (a number), or which (a list, or text such as ``0,2-4``).
         model: see :func:`mixlib.models.classifier`.
         engine: where runs are done, see :func:`mixlib.engines.get`. A method of your own needs ``local``.
         results: folder of records and page, by default ``mixlib-results`` beside the data.
@@ -301,7 +302,7 @@ def plan(
     text_b: str | None = None,
     test: Source | None = None,
     methods: Iterable[MethodLike] = DEFAULT,
-    seeds: int | Iterable[int] = SEEDS,
+    seeds: Seeds = SEEDS,
     model: str = MINILM,
     results: str | Path | None = None,
     **recipe_of: Any,
@@ -311,7 +312,7 @@ def plan(
     labels = [choice.label for choice in chosen]
     if twice := [name for name in labels if labels.count(name) > 1]:
         raise ValueError(f"two of the methods are called {twice[0]!r}: give them other names or parameters")
-    wanted = list(range(seeds)) if isinstance(seeds, int) else list(dict.fromkeys(seeds))
+    wanted = list(range(seeds)) if isinstance(seeds, int) else seeds_or(seeds, ())
     if not wanted:
         raise ValueError("no seeds: give how many, such as 5, or a list of them")
     if len(chosen) < 2:

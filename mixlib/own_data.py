@@ -154,7 +154,10 @@ def read(
     found = _tables(source, names)
     if test is not None:
         found = {"train": found["train"], "test": _tables(test, names)["train"]}
-    texts = {split: _texts(table, [*names[:-1]]) for split, table in found.items()}
+    for table in found.values():
+        for name in names:
+            table.column(name)
+    texts = {split: _texts(table, names[:-1]) for split, table in found.items()}
     labels = {split: _labels(table, label) for split, table in found.items()}
     classes = _classes(found["train"], label, labels["train"])
     numbers = {name: number for number, name in enumerate(classes)}

@@ -12,7 +12,7 @@ NOTEBOOKS = ROOT / "notebooks"
 FIGURES = ROOT / "figures"
 PUBLISHED = ROOT / "data" / "published"
 CORPORA_CARDS = ROOT / "data" / "corpora.json"
-REQUESTS = ROOT / "data" / "own" / "requests.csv"
+MESSAGES = ROOT / "data" / "own" / "messages.csv"
 EVIDENCE = ROOT / "data" / "evidence.json"
 BUILD = ROOT / "build"
 

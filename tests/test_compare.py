@@ -26,7 +26,7 @@ from mixlib.methods import Method
 from mixlib.methods.mixup_calibration import ClsMixup
 from mixlib.runs import RunFailed
 
-SEEDS = 4
+SEEDS, EPOCHS = 4, 5  # so that every seed learns something
 ROWS = synthetic.twin("own", "train", "sentence", 3).assign(label=lambda rows: rows["label_name"])[["text", "label"]]
 
 
@@ -41,7 +41,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def settings(folder):
     return {"data": str(folder / "mine.csv"), "test": str(folder / "test.csv"), "methods": ["label_smoothing"],
-            "model": "tiny", "epochs": 3, "seeds": SEEDS, "progress": False}  # fmt: skip
+            "model": "tiny", "epochs": EPOCHS, "seeds": SEEDS, "progress": False}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +61,11 @@ def by_hand(plan, seed, smoothing):
         for name, rows in parts.items()
     }  # fmt: skip
     arguments = TrainingArguments(
-        "unused", seed=seed, num_train_epochs=3, per_device_train_batch_size=16, learning_rate=5e-3, weight_decay=0.01,
-        lr_scheduler_type="linear", warmup_steps=math.ceil(0.1 * 3 * math.ceil(len(parts["train"]) / 16)),
-        max_grad_norm=1.0, label_smoothing_factor=smoothing, report_to=[], save_strategy="no", disable_tqdm=True,
-        logging_strategy="no", use_cpu=True, dataloader_pin_memory=False,
+        "unused", seed=seed, num_train_epochs=EPOCHS, per_device_train_batch_size=16, learning_rate=5e-3,
+        weight_decay=0.01, lr_scheduler_type="linear",
+        warmup_steps=math.ceil(0.1 * EPOCHS * math.ceil(len(parts["train"]) / 16)), max_grad_norm=1.0,
+        label_smoothing_factor=smoothing, report_to=[], save_strategy="no", disable_tqdm=True, logging_strategy="no",
+        use_cpu=True, dataloader_pin_memory=False,
     )  # fmt: skip
     trainer = Trainer(model, arguments, DataCollatorWithPadding(tokenizer), encoded["train"])
     trainer.train()
@@ -188,9 +189,11 @@ def test_what_is_asked_for_wrongly_says_what_would_be_right():
     for asked, message in [
         ({"methods": ["cls_mixupp"]}, "did you mean cls_mixup"),
         ({"methods": ["tmix:alpha"]}, "written as tmix:alpha=0.4"),
-        ({"methods": ["tmix:alfa=1"]}, "tmix has no parameter alfa"),
+        ({"methods": ["tmix:alfa=1"]}, "'tmix' has no parameter alfa"),
         ({"methods": ["none"]}, "nothing to compare"),
-        ({"seeds": []}, "no seeds"),
+        ({"seeds": 0}, "no seeds"),
+        ({"seeds": []}, "seeds is empty"),
+        ({"seeds": "3-1"}, "the range 3-1 ends before it begins"),
         ({"epochs": -1}, "epochs must be above 0, got -1"),
         ({"train_size": 10_000}, "10000 training rows were asked for"),
     ]:
@@ -371,7 +374,7 @@ def run(*arguments):
     return CliRunner().invoke(main, ["compare", *map(str, arguments)])
 
 
-USUAL = ("--model", "tiny", "--methods", "label_smoothing", "--epochs", "3", "--seeds", "0-3")
+USUAL = ("--model", "tiny", "--methods", "label_smoothing", "--epochs", str(EPOCHS), "--seeds", "0-3")
 
 
 def test_the_command_ends_with_a_table_a_page_and_one_sentence(found, folder):

@@ -258,10 +258,10 @@ def test_a_data_set_of_another_process_is_known_but_not_to_be_had():
 
 
 def test_the_file_of_this_repository_is_what_its_program_writes(tmp_path):
-    program = paths.REQUESTS.with_name("make_requests.py")
+    program = paths.MESSAGES.with_name("make_messages.py")
     copy = tmp_path / program.name
     copy.write_text(program.read_text())
     subprocess.run([sys.executable, str(copy)], check=True)
-    assert (tmp_path / paths.REQUESTS.name).read_bytes() == paths.REQUESTS.read_bytes()
-    assert paths.REQUESTS.stat().st_size < 100_000
-    assert own_data.read(paths.REQUESTS).counts["train"].max() == 126
+    assert (tmp_path / paths.MESSAGES.name).read_bytes() == paths.MESSAGES.read_bytes()
+    assert paths.MESSAGES.stat().st_size < 100_000
+    assert own_data.read(paths.MESSAGES).counts["train"].to_dict()["delivery"] == 108

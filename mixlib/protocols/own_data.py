@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,16 @@ from mixlib import paths
 from mixlib.checkpoints import MINILM, TINY
 from mixlib.compare import Plan, plan
 from mixlib.own_data import Source
-from mixlib.protocols.common import check_profile
+from mixlib.protocols.common import Seeds, check_profile, seeds_or
 
 MODELS = {"smoke": TINY, "mini": MINILM, "full": "bert-base-uncased"}
-# Small, so that the committed records take minutes on one core: of a reader's own file, the usual comparison
-EXAMPLE: dict[str, Any] = {"methods": ("label_smoothing", "cls_mixup"), "seeds": 4, "epochs": 6}
+# On the repository's file, so that smoke takes a minute and the committed records took minutes on a core or two; a
+# reader's own file gets the usual comparison
+EXAMPLE: dict[str, dict[str, Any]] = {
+    "smoke": {"methods": ("label_smoothing", "cls_mixup"), "seeds": 4, "train_size": 64},
+    "mini": {"train_size": 160, "epochs": 6},
+    "full": {},
+}
 
 
 def comparison(
@@ -26,7 +30,7 @@ def comparison(
     text_b: str | None = None,
     test: Source | None = None,
     model: str | None = None,
-    seeds: Iterable[int] | None = None,
+    seeds: Seeds | None = None,
 ) -> Plan:
     """The comparison of the notebook.
 
@@ -35,15 +39,15 @@ def comparison(
         data: in place of the repository's file, as ``text``, ``label``, ``text_b`` and ``test`` say how to read it.
         model, seeds: in place of the profile's.
     """
-    example = EXAMPLE if data is None else {}
     small = {"epochs": 2} if check_profile(profile) == "smoke" else {}
-    own = {"model": model or MODELS[profile]} | ({"seeds": list(seeds)} if seeds is not None else {})
+    example = EXAMPLE[profile] if data is None else {}
+    own = {"model": model or MODELS[profile]} | ({"seeds": seeds_or(seeds, ())} if seeds is not None else {})
     place = {"results": _results(profile)} if data is None else {}
-    return plan(data or paths.REQUESTS, text, label, text_b=text_b, test=test, **example | small | own | place)
+    return plan(data or paths.MESSAGES, text, label, text_b=text_b, test=test, **small | example | own | place)
 
 
 def _results(profile: str) -> Path:
     """Where the runs on the repository's file are kept: beside it where they are committed."""
     if os.environ.get("MIXLIB_RESULTS"):
         return paths.results().with_name(f"{paths.results().name}-own")
-    return paths.REQUESTS.with_name("mixlib-results") if profile == "mini" else paths.BUILD / "own" / profile
+    return paths.MESSAGES.with_name("mixlib-results") if profile == "mini" else paths.BUILD / "own" / profile
