@@ -416,7 +416,11 @@ def compare(data, only, page, estimate, as_json, engine, address, workers, cpus_
     if estimate:
         cost = plan.cost()
         lines = [*plan.describe(), comparing.cost_as_text(cost)]
-        click.echo(json.dumps({"cost": cost, "data": plan.describe()}, indent=1) if as_json else "\n".join(lines))
+        click.echo(
+            json.dumps({"cost": cost, "plan": plan.describe()}, indent=1, ensure_ascii=False)
+            if as_json
+            else "\n".join(lines)
+        )
         return
     found = plan.run(described)
     path = found.page(page)

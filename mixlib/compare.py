@@ -31,8 +31,8 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from mixlib import corpora, costs, methods, own_data, tables
-from mixlib.checkpoints import MINILM, TINY
+from mixlib import corpora, costs, methods, models, own_data, tables
+from mixlib.checkpoints import MINILM, TINY, base_name
 from mixlib.compared import Comparison
 from mixlib.engines import Engine, run_all
 from mixlib.machine import default_precision, machine_class
@@ -382,9 +382,11 @@ class Plan:
             raise ValueError(f"{', '.join(own_ones)}: a method of your own is run by the engine local, not by {name}")
         cost = {"runs": len(self.specs), "done": len(self.specs), "seconds": 0.0,
                 "estimated_by": "nothing is left to run"} if read_only else self.cost()  # fmt: skip
-        if progress and cost["done"] < cost["runs"]:
-            for line in [*self.describe(), cost_as_text(cost)]:
-                tqdm.write(line, sys.stderr)
+        if cost["done"] < cost["runs"]:
+            if progress:
+                for line in [*self.describe(), cost_as_text(cost)]:
+                    tqdm.write(line, sys.stderr)
+            models.pretrained(base_name(self.recipe.model))  # a model that cannot be had is refused here, once
         found = run_all(self.specs, engine, self.store, progress=progress, read_only=read_only)
         return Comparison(self, found, cost)
 

@@ -205,10 +205,12 @@ def _tables(source: Source, names: Sequence[str]) -> dict[str, _Table]:
         if path.suffix.lower() not in SUFFIXES:
             raise DataDiffers(f"{path} is no file that is read; those that are end in {', '.join(SUFFIXES)}")
         return {"train": _file(path, names)}
+    if path.is_dir() and not any(found.is_file() and found.suffix.lower() in SUFFIXES for found in path.rglob("*")):
+        raise FileNotFoundError(f"there is no file in {path} that is read; those that are end in {', '.join(SUFFIXES)}")
     if path.is_dir() or not (path.suffix.lower() in SUFFIXES or _written_as_path(str(source))):
         return _hub(str(source), names)
     beside = path.parent.iterdir() if path.parent.is_dir() else ()
-    near = get_close_matches(path.name, [other.name for other in beside], n=1)
+    near = get_close_matches(path.name, [other.name for other in beside], n=1, cutoff=0.75)
     raise FileNotFoundError(f"there is no file {path}{f'; did you mean {near[0]}?' if near else ''}")
 
 
@@ -429,6 +431,10 @@ def _listed(names: Sequence[str]) -> str:
     return shown + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
 
 
+def _classes_have(names: Sequence[str]) -> str:
+    return "1 class has" if len(names) == 1 else f"{len(names)} classes have"
+
+
 def _remarks(counts: pd.DataFrame, rows: Mapping[str, pd.DataFrame]) -> list[str]:
     judged = counts.get("test", counts["train"])
     train = counts["train"].sort_values(ascending=False, kind="stable")
@@ -452,11 +458,9 @@ def _remarks(counts: pd.DataFrame, rows: Mapping[str, pd.DataFrame]) -> list[str
         + ("test rows" if "test" in counts else "rows")
     ]
     if few := [name for name, n in train.items() if n < FEW]:
-        said.append(
-            f"{len(few)} classes have fewer than {FEW} rows ({_listed(few)}): hardly enough to learn or to judge"
-        )
+        said.append(f"{_classes_have(few)} fewer than {FEW} rows ({_listed(few)}): hardly enough to learn or to judge")
     if "test" in counts and len(absent := [name for name, n in counts["test"].items() if not n]):
-        said.append(f"{len(absent)} classes have no test row ({_listed(absent)})")
+        said.append(f"{_classes_have(absent)} no test row ({_listed(absent)})")
     texts = {split: list(zip(*(of[c] for c in of if c != "label"), strict=True)) for split, of in rows.items()}
     by_text: dict[tuple, set[int]] = {}
     for content, label in zip(texts["train"], rows["train"]["label"], strict=True):

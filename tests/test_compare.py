@@ -410,6 +410,11 @@ def test_a_bad_file_is_one_message_and_nothing_is_written(tmp_path):
     result = run(tmp_path / "mine.csv", "--methods", "cls_mixupp")
     assert "did you mean cls_mixup" in result.output
     assert "unknown engine" in run(tmp_path / "mine.csv", "--engine", "spark").output
+    ROWS.head(40).to_csv(tmp_path / "mine.csv", index=False)
+    result = run(tmp_path / "mine.csv", "--model", "no/such-model")
+    assert result.exit_code == 1
+    assert "Error: model 'no/such-model' is not to be had" in result.output
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.csv"]
 
 
 def test_pairs_and_a_method_that_writes_tokens(tmp_path):

@@ -131,6 +131,11 @@ def test_what_is_no_json_no_utf_8_no_parquet_no_file_or_empty(tmp_path):
         own_data.read(tmp_path / "mine.parquet")
     with pytest.raises(FileNotFoundError, match=r"there is no file .*; did you mean mine.csv\?"):
         own_data.read(tmp_path / "mime.csv")
+    with pytest.raises(FileNotFoundError, match=r"there is no file .*quotes.csv$"):  # nothing that is like it
+        own_data.read(tmp_path / "quotes.csv")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"there is no file in .*empty that is read; those that are end in"):
+        own_data.read(tmp_path / "empty")
     (tmp_path / "mine.xlsx").write_text("x")
     with pytest.raises(DataDiffers, match=r"mine.xlsx is no file that is read; those that are end in \.csv"):
         own_data.read(tmp_path / "mine.xlsx")
@@ -159,7 +164,7 @@ def test_a_test_file_pairs_and_labels_that_only_it_has(tmp_path):
     assert len(split["test"]) == 40
     assert len(split["train"]) + len(split["dev"]) == 60
     assert set(split["test"].columns) == {"text", "text_b", "label"}
-    assert any("1 classes have no test row ('other')" in said for said in found.remarks)
+    assert any("1 class has no test row ('other')" in said for said in found.remarks)
     tests.loc[3, "label"] = "hamm"
     with pytest.raises(
         DataDiffers, match=r"test.tsv, row 4 .*column 'label': the label 'hamm' .* did you mean 'ham'\?"
