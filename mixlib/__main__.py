@@ -328,11 +328,13 @@ def bench(as_json, lengths, only, sweep, runs, tokens, rounds, profile, model, *
     """
     from mixlib import bench as benchmark
     from mixlib import engines, protocols, throughput
+    from mixlib.protocols.cells import RECIPE
 
     if sweep:
-        grid = protocols.check_profile(profile or "smoke")
-        result = throughput.measure(engines.describe(**engine), runs, grid, model)
-        result["trainer"] = throughput.beside_trainer(tokens, rounds, profile and profile == "smoke")
+        whose, ids = protocols.check_profile(profile or "smoke"), [a.id for a in protocols.artefacts()]
+        specs = [spec for id_ in ids for spec in protocols.artefact_runs(id_, whose, model=model)]
+        result = {"profile": whose, **throughput.measure(specs, engines.describe(**engine), runs)}
+        result["trainer"] = throughput.beside_trainer(RECIPE, tokens, rounds, profile and profile == "smoke")
         lines = [f"{result['machine']}, {result['runs']} runs of profile {result['profile']}"]
         for row in result["engines"]:
             lines += [
