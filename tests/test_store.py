@@ -12,8 +12,9 @@ from mixlib import claims
 from mixlib.engines import run_all
 from mixlib.engines.base import Outcome
 from mixlib.engines.local import Local
+from mixlib.records import DamagedRecord, NewerRecord, content_digest
 from mixlib.runs import RunFailed, RunRecord, RunSpec
-from mixlib.store import DamagedRecord, NewerRecord, Store, content_digest, read, usable
+from mixlib.store import Store, read, usable
 from mixlib.studies import StudySpec
 from tests import fabricate
 

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import transformers
 
 from mixlib import machine
-from mixlib.store import Record, Spec, number
+from mixlib.records import Record, Spec, number
 
 STUDIES: dict[str, Callable[..., dict[str, Any]]] = {}
 TIMED = frozenset({"step_time", "epoch_time"})  # they measure seconds: an engine runs nothing beside them
@@ -69,7 +69,7 @@ class StudyRecord(Record):
     Attributes:
         values: what the study's function returned.
         timing: ``total_seconds``.
-        spec, environment, origin, started: see :class:`mixlib.store.Record`.
+        spec, environment, origin, started: see :class:`mixlib.records.Record`.
     """
 
     spec_type: ClassVar[type[StudySpec]] = StudySpec
