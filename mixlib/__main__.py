@@ -161,6 +161,7 @@ def refresh(only, raise_seeds) -> None:
     from mixlib import report
 
     if raise_seeds:
+        import mixlib.protocols  # noqa: F401 (hands in the cells)
         from mixlib.evidence import gate
 
         for cell, seeds in gate.raise_seeds().items():
@@ -266,6 +267,7 @@ def status(artefacts, profiles, model, seeds, as_json) -> None:
 @click.option("--json", "as_json", is_flag=True, help="an array of objects on standard output, nothing else")
 def claims(paper, only, as_json) -> None:
     """The papers' claims and the verdict on each (of PAPER), from the records and the seeds that are read."""
+    import mixlib.protocols  # noqa: F401 (hands them in)
     from mixlib.evidence import verdicts
 
     ids = [part for name in only for part in name.split(",") if part] or None
@@ -284,6 +286,7 @@ def claims(paper, only, as_json) -> None:
 @click.option("--output", type=click.Path(path_type=Path), help="all rates, as .csv")
 def error_rates(experiments, output) -> None:
     """How often the rule of the verdicts would err, by simulation of every claim's design (seconds)."""
+    import mixlib.protocols  # noqa: F401 (hands them in)
     from mixlib.evidence import designs
     from mixlib.evidence import error_rates as simulation
 
@@ -298,6 +301,7 @@ def error_rates(experiments, output) -> None:
 @main.command()
 def gate() -> None:
     """Decide which newly screened cells are alive, once for all, and write data/evidence.json."""
+    import mixlib.protocols  # noqa: F401 (hands them in)
     from mixlib.evidence import gate
     from mixlib.protocols import plan
 

@@ -20,6 +20,7 @@ from mixlib import machine
 from mixlib.records import Record, Spec, number
 
 STUDIES: dict[str, Callable[..., dict[str, Any]]] = {}
+LOADERS: list[Callable[[], object]] = []  # each registers studies: handed in from above, as nothing here knows a paper
 TIMED = frozenset({"step_time", "epoch_time"})  # they measure seconds: an engine runs nothing beside them
 
 
@@ -31,9 +32,15 @@ def study(function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, An
 
 def every() -> dict[str, Callable[..., dict[str, Any]]]:
     """All studies by name. They train, and what trains takes seconds to import: who only reads does not wait for it."""
-    from mixlib.studies import amplify, batchmixup, ssmix  # noqa: F401 (their functions register themselves)
-
+    for load in LOADERS:
+        load()
     return STUDIES
+
+
+def hand_in(load: Callable[[], object]) -> None:
+    """Have this called when a study is wanted; it registers some, and is a function of a module, for Ray's workers."""
+    if load not in LOADERS:
+        LOADERS.append(load)
 
 
 @dataclass(frozen=True, kw_only=True)
