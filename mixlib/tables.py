@@ -502,6 +502,19 @@ def show(table: pd.DataFrame, caption: str, uuid: str = "table") -> HTML:
     return HTML(f"<p><strong>{html.escape(caption)}</strong></p>{styler.to_html()}")
 
 
+def source(profile: str, records: Sequence[RunRecord]) -> str:
+    """One line on where numbers come from: model, seeds, machine, precision; a warning if they are no results."""
+    one_precision(records)
+    specs = [record.spec for record in records]
+    seeds = sorted({len({s.seed for s in specs if s.cell == c}) for c in {s.cell for s in specs}})
+    several = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
+    warning = "SYNTHETIC DATA, not a result. " if any(s.synthetic for s in specs) else ""
+    return (
+        f"{warning}Profile {profile}: {', '.join(sorted({s.model for s in specs}))}, {several} seeds, made on "
+        f"{', '.join(sorted({r.origin for r in records}))} in {records[0].precision}"
+    )
+
+
 def scale(profile: str, records: Sequence[RunRecord], published_spread: str = "standard error over 5 runs") -> str:
     """One line on where the measured numbers of a table come from: model, sizes, seeds, machine.
 

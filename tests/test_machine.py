@@ -36,7 +36,7 @@ def test_imports_docstrings_and_comments_change_no_number():
 def project(tmp_path, monkeypatch):
     """A checkout with one file that numbers depend on."""
     monkeypatch.setattr(paths, "ROOT", tmp_path)
-    file = tmp_path / "mixlib" / "mixing.py"
+    file = tmp_path / "mixlib" / "trainer.py"
     file.parent.mkdir()
     file.write_text(SOURCE)
     return file
@@ -56,7 +56,7 @@ def _afterwards():
 def test_the_code_version_changes_with_the_code_and_not_with_its_place(project):
     before = version()
     (project.parent / "methods").mkdir()
-    moved = project.rename(project.parent / "methods" / "mixing.py")
+    moved = project.rename(project.parent / "methods" / "trainer.py")
     assert version() == before
     moved.write_text(SOURCE.replace("A module.", "The same module."))
     assert version() == before
