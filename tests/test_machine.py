@@ -5,7 +5,7 @@ from mixlib import machine, paths
 SOURCE = '''"""A module."""
 
 import os
-from mixlib.mixing import mix  # pairs
+from here import mix  # pairs
 
 
 class Method:
@@ -15,7 +15,7 @@ class Method:
 
     def losses(self, text="# no comment"):
         """Its losses."""
-        from mixlib.mixing import sample_lam
+        from here import draw
 
         return mix(text, "é # neither", self.rate), os  # é
 '''
@@ -27,7 +27,7 @@ KEPT = """class Method:
 
 def test_imports_docstrings_and_comments_change_no_number():
     assert machine.statements(SOURCE) == KEPT
-    moved = SOURCE.replace("from mixlib.mixing import mix  # pairs", "from mixlib.methods.mixing import (\n    mix,\n)")
+    moved = SOURCE.replace("from here import mix  # pairs", "from elsewhere import (\n    mix,\n)")
     assert machine.statements(moved.replace("A method.", "Another\n\n    text.")) == KEPT
     assert machine.statements(moved.replace("0.5", "0.6")) != KEPT
 
