@@ -53,6 +53,14 @@ LABELS = {
     "eda": "EDA",
 }
 
+NAMES = {  # of data sets, for readers
+    "sst2": "SST-2", "sst5": "SST-5", "trec_coarse": "TREC-coarse", "trec_fine": "TREC-fine", "ag_news": "AG News",
+    "agnews": "AG News", "imdb": "IMDb", "yelp5": "Yelp", "yelp_polarity": "Yelp", "cola": "CoLA", "boolq": "BoolQ",
+    "mrpc": "MRPC", "qqp": "QQP", "mnli": "MNLI", "qnli": "QNLI", "rte": "RTE", "banking77": "BANKING77",
+    "fewrel": "FewRel", "fewrel75_none": "FewRel, 75 + None", "anli_r1": "ANLI R1", "anli_r2": "ANLI R2",
+    "anli_r3": "ANLI R3", "mean": "mean",
+}  # fmt: skip
+
 
 class MixedPrecision(ValueError):
     """Runs in fp32 and in bf16 where seeds are to be paired."""
@@ -123,7 +131,7 @@ def with_mean(data: pd.DataFrame, metric: str = "accuracy") -> pd.DataFrame:
     return pd.concat([data, means.assign(dataset="mean", key="")], ignore_index=True)
 
 
-SCORES = ("best", "second", "published")
+SCORES = ("best", "last", "published")
 
 
 def two_stages(
@@ -137,9 +145,9 @@ def two_stages(
 
     Args:
         records: of first and second stages.
-        score: ``"second"``: the second stage alone, test accuracy at its selected evaluation; ``"best"``: of whichever
-            stage did better on the development rows (the first of equals); ``"published"``: the best value that any
-            evaluation of either stage reached on the split the paper reports.
+        score: ``"last"``: the run alone, test accuracy after its last update; ``"best"``: of whichever stage did better
+            on the development rows (the first of equals), at its selected evaluation; ``"published"``: the best value
+            that any evaluation of either stage reached on the split the paper reports.
         reported: that split by data set, ``"dev"`` or ``"test"`` (the default).
         leaking: the second stages with the dropout leak instead of those without.
 
@@ -185,8 +193,8 @@ def _score(stages: Sequence[RunRecord], score: str, split: str) -> tuple[float, 
         split = split if split in stages[-1].evaluations[0] else "test"
         best = [max(e[split]["accuracy"] for e in record.evaluations) for record in stages]
         return max(best), best.index(max(best)) + 1
-    if score == "second":
-        return stages[-1].test["accuracy"], len(stages)
+    if score == "last":
+        return stages[-1].last["accuracy"], len(stages)
     chosen_by = [r.evaluations[r.selected][r.selected_on]["accuracy"] for r in stages]
     number = chosen_by.index(max(chosen_by))
     return stages[number].test["accuracy"], number + 1
@@ -204,72 +212,6 @@ def by_dataset(printed: pd.DataFrame) -> pd.DataFrame:
     """A printed table data set by data set, where the paper has them in columns."""
     order = list(dict.fromkeys(printed["dataset"]))
     return printed.sort_values("dataset", key=lambda column: column.map(order.index), kind="stable", ignore_index=True)
-
-
-def wins(
-    printed: pd.DataFrame, data: pd.DataFrame, pairs: Sequence[tuple[str, str]], baseline: str | None = None
-) -> pd.DataFrame:
-    """In how many columns one method wins, ties with and loses against another: as printed, and as measured.
-
-    Args:
-        printed: from :func:`by_split`.
-        data: from :func:`two_stages`.
-        pairs: first and second method.
-        baseline: stands in for ``none`` in the measured comparison.
-
-    Returns:
-        One row a pair: ``published`` (wins / ties / losses of the printed means), ``measured means`` alike,
-        ``decided`` (wins / undecided / losses after Holm's correction over all pairs and columns).
-    """
-    names = {"none": baseline} if baseline else {}
-    columns = list(dict.fromkeys(data["dataset"]))
-    compared = {
-        (pair, column): compare(*(cell(data, "accuracy", dataset=column, method=names.get(m, m)) for m in pair), column)
-        for pair in pairs
-        for column in columns
-    }
-    corrected = dict(zip(compared, holm(list(compared.values())), strict=True))
-    rows = {}
-    for pair in pairs:
-        values = [printed[printed["method"] == m].set_index("dataset")["value"] for m in pair]
-        said = (values[0] - values[1]).round(2)
-        found = [corrected[pair, column] for column in columns]
-        means = pd.Series([round(c.mean, 2) for c in found])
-        title = " against ".join(LABELS[names.get(m, m)] for m in pair)
-        rows[title] = {
-            f"published, of {len(said)}": _counts(said),
-            f"measured means, of {len(columns)}": _counts(means),
-            "measured, decided": " / ".join(
-                str(sum(test)) for test in ([c.decided and c.mean > 0 for c in found], [not c.decided for c in found],
-                                            [c.decided and c.mean < 0 for c in found])),
-        }  # fmt: skip
-    return pd.DataFrame(rows).T.rename_axis("wins / ties / losses")
-
-
-def _counts(differences: pd.Series) -> str:
-    return f"{(differences > 0).sum()} / {(differences == 0).sum()} / {(differences < 0).sum()}"
-
-
-def variances(printed: pd.DataFrame, data: pd.DataFrame, absent: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """Table A.1 of the SSMix paper beside the measured variance over seeds, in squared points.
-
-    Args:
-        printed: from :func:`by_split`, values are the printed spreads.
-        data: from :func:`two_stages`.
-        absent: data set -> why nothing was measured there.
-
-    Returns:
-        Rows are data sets, columns methods; a cell is ``printed | measured variance (standard deviation)``.
-    """
-    methods = list(dict.fromkeys(printed["method"]))
-    table: dict[str, dict[str, str]] = {}
-    for column, method, said in printed[["dataset", "method", "value_printed"]].itertuples(index=False):
-        values = data[(data["dataset"] == column) & (data["method"] == method)]["accuracy"]
-        here = (absent or {}).get(column.split()[0], "not run")
-        if len(values) > 1:
-            here = f"{values.var(ddof=1):.2f} ({values.std(ddof=1):.1f})"
-        table.setdefault(column, {})[LABELS[method]] = f"{said} | {here}"
-    return pd.DataFrame(table).T[[LABELS[m] for m in methods]].rename_axis("data set")
 
 
 @dataclass(frozen=True)
@@ -412,7 +354,7 @@ def beside(
             missing = (absent or {}).get(c[0].split()[0], "not run")
             row[title, "measured"], change = measured[""].get((c, metric), (missing, ""))
             both = paper is not None and base is not None and c[2] != (published_baseline or baseline)
-            row[title, "published Δ"] = f"{paper['value'] - base['value']:+.1f}" if both else ""
+            row[title, "published Δ"] = _difference(paper, base) if both else ""
             row[title, "measured Δ"] = change
             for scale_name in list(scales)[1:]:
                 columns = (title, f"{scale_name}: measured"), (title, f"{scale_name}: Δ")
@@ -428,6 +370,83 @@ def beside(
         names=["data set", "training examples", "method"],
     )
     return table
+
+
+def _difference(paper: pd.Series, base: pd.Series) -> str:
+    """A difference of printed values, with the digits that they are printed with."""
+    digits = max(len(value["value_printed"].partition(".")[2]) for value in (paper, base))
+    return f"{paper['value'] - base['value']:+.{digits}f}"
+
+
+def as_printed(printed: pd.DataFrame, rows: str | list[str] = "method", columns: str = "dataset") -> pd.DataFrame:
+    """A published table as it is printed, ``value ± spread``, in the paper's order.
+
+    Args:
+        printed: from :func:`mixlib.published.table`, of one metric.
+        rows, columns: of ``printed`` that become the rows and the columns.
+    """
+    spread = printed["spread_printed"].map(lambda value: f" ± {value}" if value else "")
+    said = printed.assign(said=printed["value_printed"] + spread, method=printed["method"].replace(LABELS),
+                          dataset=printed["dataset"].replace(NAMES))  # fmt: skip
+    wide = said.pivot_table(index=rows, columns=columns, values="said", aggfunc="first", sort=False)
+    return wide.rename_axis(columns=None).fillna("–")
+
+
+def sizes(data: pd.DataFrame, paper: Mapping[str, int] | None = None) -> dict[str, str]:
+    """What readers call each data set, with its number of training rows: ``IMDb, n = 400 (paper 25,000)``.
+
+    Args:
+        data: from :func:`frame`, one size a data set.
+        paper: the paper's number of rows, by data set.
+    """
+    found = data.dropna(subset=["examples"]).groupby("dataset", sort=False)["examples"].first()
+    said = {name: f" (paper {rows:,})" for name, rows in (paper or {}).items() if rows != found.get(name)}
+    return {name: f"{NAMES.get(name, name)}, n = {int(rows):,}{said.get(name, '')}" for name, rows in found.items()}
+
+
+def for_readers(table: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
+    """A table of :func:`beside`, of one size a data set, narrower: one level for data set and size, and no number of
+    seeds where it is the same in every row.
+
+    Args:
+        table: from :func:`beside`.
+        names: from :func:`sizes`; a data set that it lacks keeps its name in :data:`NAMES`.
+    """
+    rows = [(names.get(d, NAMES.get(d, d)), method) for d, _, method in table.index]
+    shown = table.set_axis(pd.MultiIndex.from_tuples(rows, names=["data set", "method"]))
+    seeds = ("", "seeds")
+    return shown.drop(columns=[seeds]) if shown[seeds].nunique() == 1 else shown
+
+
+def changes(
+    data: pd.DataFrame,
+    metric: str = "accuracy",
+    names: Mapping[str, str] | None = None,
+    baseline: str = "none",
+    over: str = "dataset",
+) -> pd.DataFrame:
+    """What each method changes: the baseline's mean and standard deviation, then paired differences to it.
+
+    Args:
+        data: from :func:`frame`.
+        metric: of it.
+        names: of the rows, by default :data:`NAMES`.
+        baseline: the method that the others are compared with.
+        over: the column whose values are the rows.
+
+    Returns:
+        A row a data set (or value of ``over``), a column a method; intervals are 95% t intervals, each on its own.
+    """
+    rows: dict[str, dict[str, str]] = {}
+    for value in dict.fromkeys(data[over]):
+        here = data[data[over] == value]
+        plain = cell(here, metric, method=baseline)
+        row = rows.setdefault((names or NAMES).get(value, value), {})
+        row[LABELS[baseline]] = f"{plain.mean():.1f} ± {plain.std(ddof=1):.1f}"
+        for method in [m for m in LABELS if m in set(here["method"]) and m != baseline]:
+            row[LABELS[method]] = compare(cell(here, metric, method=method), plain).interval
+    shown = pd.DataFrame.from_dict(rows, orient="index").fillna("not run")
+    return shown[[label for label in LABELS.values() if label in shown]]
 
 
 def _measured(

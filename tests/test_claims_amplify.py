@@ -1,135 +1,11 @@
-from dataclasses import replace
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
 
-from mixlib.claims import CONTRADICTED, INCONCLUSIVE, NOT_RUN, SUPPORTED
+from mixlib import published, tables
 from mixlib.claims import amplify as judge
 from mixlib.protocols import amplify as protocol
-from mixlib.store import Store
 from tests.fabricate import records, study
-
-PARTS = (protocol.table1, protocol.table2, protocol.table3, protocol.table4, protocol.by_size, protocol.padding,
-         protocol.figure3, protocol.noise)  # fmt: skip
-RUNS = list(dict.fromkeys(spec for part in PARTS for spec in part("mini")))
-STUDIES = [spec for part in (protocol.step_time, protocol.attention) for spec in part("mini")]
-BEST_BLOCK = {"trec_fine": "amplify_block4", "trec_coarse": "amplify_block8", "mrpc": "amplify_block12"}
-LOSSES = {"none": 0.1, "embedmix": 0.5, "sentencemix": 0.5, "tmix": 0.5, "amplify": 0.2}
-
-
-def as_the_paper_says(spec):
-    row = protocol.method_of(spec)
-    gain = 0.0
-    if row.startswith("amplify_block"):
-        gain = 0.04 if BEST_BLOCK[spec.dataset] == row else -0.06
-    elif row == "amplify":
-        gain = 0.06 if spec.method_params["n"] == 5 else 0.03
-        if spec.dataset == "sst2":
-            gain = -0.05
-    elif row != "none":
-        gain = 0.02
-    if spec.dataset == "sst2" and spec.train_size != protocol.MINI["sst2"]["train_size"]:
-        gain += 0 if row == "none" else 0.02 * np.log2(96 / spec.train_size)
-    if spec.model.endswith("[::2]"):
-        gain *= 0.5
-    if spec.dataset == "sst2" and spec.model.endswith("[::2]") and row == "amplify":
-        gain = 0.02
-    noise = spec.label_noise * (0.5 if row == "amplify" else 1.5)
-    steady = [LOSSES[spec.method] + (0.02 if row == "amplify" else 0.2) * (-1) ** i for i in range(24)]
-    return {"accuracy": gain - noise, "train_losses": steady}
-
-
-def studied(times=None, crossing=None):
-    times = {"none": 1.0, "amplify": 1.02, "embedmix": 1.2, "sentencemix": 1.2, "tmix": 1.5} | (times or {})
-    crossing = crossing or {"amplify": 0.2, "embedmix": 0.5, "none": 0.4}
-    for spec in STUDIES:
-        rng = np.random.default_rng(int(spec.key, 16))
-
-        def near(value, rng=rng):
-            return float(value + 0.004 * rng.random())
-
-        if spec.study == "step_time":
-            plain = [near(0.5) for _ in range(8)]
-            seconds = {m: [near(p * t) for p in plain] for m, t in times.items()} | {"none": plain}
-            seconds["padded"] = [6 * p for p in plain]
-            yield study(spec, {"tokens": 45.0, "seconds": seconds, "parameters": dict.fromkeys(seconds, 100)})
-        else:
-            c = crossing[spec.params["run"]["method"]]
-            yield study(spec, {
-                "accuracy": 0.7, "crossing": near(c), "crossing_made": [near(c), near(c)], "crossing_test": [near(c)],
-                "linked": near(1 - c), "linked_made": [near(1 - c)], "resolved_film": near(1 - c),
-                "resolved": {"animal": near(1 - c), "too": near(c), "tired": near(c)}, "resolved_made": [near(1 - c)],
-            })  # fmt: skip
-
-
-def judged(effect, noise=0.004, **kinds):
-    made = [*records(RUNS, effect, noise), *studied(**kinds)]
-    made = [spread(r) for r in made]
-    return judge.verdicts("mini", {r.spec: r for r in made})
-
-
-def spread(record):
-    """Claim 3: AMPLIFY's accuracy hardly moves with the seed, the others' does."""
-    spec = record.spec
-    if spec not in TABLE_2 or spec.method == "amplify":
-        return record
-    test = record.evaluations[0]["test"]
-    shift = 0.03 * (-1) ** spec.seed
-    return replace(
-        record, evaluations=[record.evaluations[0] | {"test": test | {"accuracy": test["accuracy"] + shift}}]
-    )
-
-
-TABLE_2 = set(protocol.table2("mini"))
-
-
-def test_effects_as_claimed_are_supported():
-    def strong(spec):  # what claim 3's spread leaves of the accuracies is told apart by larger effects
-        effect = as_the_paper_says(spec)
-        return effect | {"accuracy": 6 * effect["accuracy"]}
-
-    found = judged(strong)
-    wrong = {k: v for k, v in found.items() if v.verdict != SUPPORTED}
-    assert set(wrong) == {"amplify-1", "amplify-7"}, wrong  # SST-2 speaks against both, as in the paper
-    assert {v.verdict for v in wrong.values()} == {INCONCLUSIVE}
-
-
-def test_reversed_effects_are_contradicted():
-    def reversed_(spec):
-        effect = as_the_paper_says(spec)
-        losses = [1 - LOSSES[spec.method] + (0.2 if spec.method == "amplify" else 0.02) * (-1) ** i for i in range(24)]
-        return {"accuracy": -6 * effect["accuracy"], "train_losses": losses}
-
-    found = judged(reversed_, times={"amplify": 2.0}, crossing={"amplify": 0.5, "embedmix": 0.2, "none": 0.4})
-    for number in (1, 2, 4, 5, 6, 7, 8, 9, 10, 12, 13, 14, 15):
-        assert found[f"amplify-{number}"].verdict == CONTRADICTED, found[f"amplify-{number}"]
-
-
-def test_no_effects_are_inconclusive():
-    found = judge.verdicts("mini", {r.spec: r for r in records(RUNS, lambda s: {"train_losses": [0.3, 0.2] * 12})})
-    for number in (1, 2, 3, 4, 5, 6, 7, 11, 12, 15):
-        assert found[f"amplify-{number}"].verdict == INCONCLUSIVE, found[f"amplify-{number}"]
-    assert found["amplify-13"].verdict == found["amplify-9"].verdict == NOT_RUN
-
-
-def test_one_block_that_is_best_everywhere_contradicts_claim_11():
-    def everywhere(spec):
-        return {"accuracy": {"amplify_block8": 0.2, "amplify_block4": 0.1}.get(protocol.method_of(spec), 0.0)}
-
-    made = records(protocol.table4("mini"), everywhere)
-    found = judge.verdicts("mini", {r.spec: r for r in made})
-    assert found["amplify-11"].verdict == CONTRADICTED, found["amplify-11"]
-
-
-def test_verdicts_name_their_records_and_what_is_missing(tmp_path):
-    found = judged(as_the_paper_says)
-    assert set(found["amplify-2"].records) == {s.key for s in protocol.table2("mini")}
-    empty = judge.verdicts("mini", Store(tmp_path))
-    assert len(empty) == 15
-    assert {v.verdict for v in empty.values()} == {NOT_RUN}
-    assert "220 of its 220 runs are missing" in empty["amplify-1"].evidence
 
 
 def fair(spec):
@@ -161,31 +37,85 @@ def test_factor_effects_find_what_was_put_in():
     assert row["share"] == pytest.approx(100 * 2 / 1.04, rel=0.05)
 
 
-def test_gains_by_size_are_against_the_plain_model_of_that_size():
-    gains = judge.gains_by_size(records(protocol.by_size("mini"), lambda s: {
-        "accuracy": s.train_size / 1000 + (0.05 if s.method == "tmix" else 0)}, noise=0))  # fmt: skip
-    by = gains.groupby(["method", "examples"])["gain"].mean()
-    assert by["tmix"].tolist() == pytest.approx([5, 5, 5])
-    assert by["amplify"].tolist() == pytest.approx([0, 0, 0])
+def test_draws_are_compared_with_the_papers_number_and_with_no_mixup():
+    gain = {1: -0.05, 3: 0.0, 5: 0.02, 7: 0.01, 9: 0.0, 20: 0.0}
+    made = records(protocol.table1("mini"), lambda s: {"accuracy": gain.get(s.method_params.get("n"), 0.0)}, noise=1e-6)
+    data = judge.measured(made, param="n")
+    table = judge.by_draws(published.table("amplify_table1"), data, tables.sizes(data, {"trec_coarse": 4089}))
+    assert list(table.index) == [
+        ("TREC-coarse, n = 500 (paper 4,089)", row)
+        for row in ("no mixup", "n = 1", "n = 3", "n = 5", "n = 7", "n = 9", "n = 20")
+    ]
+    one, five = table.iloc[1], table.iloc[3]
+    assert one["measured, minus no mixup"].startswith("-5.0 [")
+    assert one["measured, n = 5 minus this"].startswith("+7.0 [")
+    assert (one["published"], one["published, n = 5 minus this"]) == ("96.60", "+0.00")
+    assert (five["measured, n = 5 minus this"], five["published, n = 5 minus this"]) == ("", "")
 
 
-def test_variances_are_compared_by_levenes_test():
-    from scipy import stats
-
-    data = pd.DataFrame(
-        {"dataset": "a", "method": m, "seed": s, "accuracy": (1 if m == "amplify" else 4) * float(s % 3)}
-        for m in protocol.TABLE_2 for s in range(10)
-    )  # fmt: skip
-    tests = judge.variance_tests(data)
-    values = np.array([float(s % 3) for s in range(10)])
-    assert tests["p"].iloc[0] == pytest.approx(stats.levene(values, 4 * values, center="median").pvalue)
-    assert tests["other"].iloc[0] == pytest.approx(16 * tests["amplify"].iloc[0])
-    assert tests["seeds"].tolist() == [10] * 4
+def test_what_wrong_labels_cost_beside_what_they_cost_amplify():
+    lost = {"none": 0.10, "embedmix": 0.06, "amplify": 0.08, "tmix": 0.08, "sentencemix": 0.08}
+    made = records(protocol.noise("mini"), lambda s: {"accuracy": -5 * s.label_noise * lost[s.method]}, noise=1e-6)
+    table = judge.lost_to_noise(made).loc["TREC-coarse", "20%"]
+    assert table.loc["no mixup", "lost"].startswith("+10.0 [")
+    assert table.loc["EmbedMix", "lost, minus AMPLIFY's"].startswith("-2.0 [")
+    assert table.loc["AMPLIFY", "lost, minus AMPLIFY's"] == ""
+    assert table.loc["AMPLIFY", ["all labels right", "labels wrong"]].tolist() == ["80.0", "72.0"]
 
 
-def test_times_beside_amplifys_are_those_of_the_ratios_that_are_shown():
-    (spec,) = protocol.step_time("mini")
-    seconds = {method: [1.0, 1.0, 1.0] for method in protocol.TABLE_2}
-    seconds |= {"amplify": [1.0, 2.0, 4.0], "embedmix": [2.0, 4.0, 1.0]}
-    found = SimpleNamespace(studies=[study(spec, {"tokens": 45.0, "seconds": seconds})])
-    assert "EmbedMix +0.0%; SentenceMix -50.0%" in judge.claim_9(found).evidence  # both medians are 2 plain steps
+def test_training_losses_are_compared_as_ratios_to_amplifys():
+    def losses(spec):
+        size = 2.0 if spec.method == "tmix" else 1.0
+        return {"train_losses": [size * (0.5 + 0.1 * (-1) ** i) for i in range(24)]}
+
+    table = judge.training_losses(records(protocol.figure3("mini"), losses, noise=1e-6))
+    row = table.loc["SST-2", "TMix"]
+    assert row["training loss"] == "1.000"
+    assert row["training loss / AMPLIFY's"] == row["its unsteadiness / AMPLIFY's"] == "2.00 [2.00, 2.00]"
+    assert table.loc[("SST-2", "AMPLIFY"), "training loss / AMPLIFY's"] == ""
+    assert ("MRPC", "TMix") not in table.index
+
+
+def test_the_papers_name_of_a_data_set_is_found_at_full():
+    made = records([s for s in protocol.table2("full") if s.dataset in ("yelp_polarity", "mrpc")], lambda s: {})
+    assert set(judge.measured(made)["dataset"]) == {"yelp5", "mrpc"}
+
+
+def test_the_tables_of_the_fairness_experiment_show_what_was_put_in():
+    made = records(protocol.fairness("mini"), fair, noise=1e-4)
+    table = judge.effects_by_rival(judge.factor_effects(made)).loc["TREC-fine"]
+    assert table.loc["EmbedMix", "printed lead"] == "+1.00"
+    assert table.loc["EmbedMix", "change by labels"].startswith("+2.0 [")
+    assert table.loc["no mixup", "change by labels"] == "has none"
+    heads = judge.equal_heads(judge.conditions(made))
+    assert heads.loc["own head, both", "TREC-fine"].startswith("+1.0 [")
+    assert heads.loc["mean head, both", "TREC-fine"].startswith("+1.0 [")
+    assert heads.loc["the mean head alone, without mixup", "MRPC"].startswith("+3.0 [")
+    assert ("TREC-fine", "EmbedMix", "unrelated labels") in judge.every_condition(judge.conditions(made)).index
+    assert set(judge.of_labels(made).index) == {
+        (name, label) for name in ("MRPC", "TREC-fine") for label in ("EmbedMix", "SentenceMix", "TMix")
+    }
+
+
+def test_attention_is_shown_by_method_and_compared_by_seed():
+    crossing = {"amplify": 0.2, "embedmix": 0.5, "none": 0.4}
+    made = []
+    for spec in protocol.attention("mini"):
+        c = crossing[spec.params["run"]["method"]] + 1e-6 * np.random.default_rng(int(spec.key, 16)).random()
+        made.append(study(spec, {"accuracy": 0.7, "crossing": c, "crossing_made": [c, c],
+                                 "resolved": {"animal": c, "too": c, "tired": c}}))  # fmt: skip
+    table = judge.attention_by_method(judge.attention_frame(made), {"crossing_made": "crossing,\nmade pairs"})
+    row = table.loc["crossing, made pairs"]
+    assert row[["AMPLIFY", "EmbedMix", "no mixup"]].tolist() == ["20.0", "50.0", "40.0"]
+    assert row["AMPLIFY minus EmbedMix"].startswith("-30.0 [")
+
+
+def test_gains_of_the_small_and_of_the_whole_model():
+    def effect(spec):
+        return {"accuracy": 0.0 if spec.method == "none" else 0.01 if spec.model.endswith("[::2]") else 0.03}
+
+    gains = judge.small_and_whole(records(protocol.table3("mini"), effect, noise=0))
+    means = gains.groupby("model", sort=False)["gain"].mean()
+    assert means.tolist() == pytest.approx([1, 3])
+    assert isinstance(gains, pd.DataFrame)
+    assert len(gains) == 12

@@ -1,121 +1,78 @@
 import numpy as np
-import pytest
 
-from mixlib import published
-from mixlib.claims import CONTRADICTED, INCONCLUSIVE, NOT_RUN, SUPPORTED
+from mixlib import published, tables
 from mixlib.claims import batchmixup as judge
 from mixlib.protocols import batchmixup as protocol
-from mixlib.runs import RunSpec
-from mixlib.store import Store
 from tests.fabricate import records, study
 
-PARTS = (protocol.table1, protocol.figure1, protocol.epoch_time, protocol.geometry)
-SPECS = [spec for part in PARTS for spec in part("mini")]
-SIZES = list(protocol.FRACTIONS)
-METHODS = (*protocol.VARIANTS, "none_long")
+PRINTED = published.table("batchmixup_table1")
+GAIN = {"none": 0.0, "none_long": 0.03, "mixup": 0.02, "nonlinear_mixup": -0.01, "batchmixup": -0.1}
 
 
-def studies(ratio, box, toy):
-    """Records of the studies: epoch time ratios by method and n, box sides by policy, toy accuracy gain."""
-    for spec in SPECS:
-        if isinstance(spec, RunSpec):
-            continue
-        rng = np.random.default_rng(int(spec.key, 16))
-        if spec.study == "epoch_time":
-            base = 0.4 + 0.01 * spec.seed
-            by_n = {m: {str(n): [base * ratio(m, n) * (1 + 0.01 * spec.seed)] * 2 for n in (1, 5, 10, 15)}
-                    for m in METHODS[1:4]}  # fmt: skip
-            yield study(spec, {"batches_per_epoch": 80, "seconds": {"none": {"1": [base, base]}, **by_n}})
-        elif spec.study == "geometry_of_policies":
-            rows = [policy | {"rows": n, "box_side": box(policy) + rng.normal(0, 0.01), "spread": 0.1, "distance": 0.1,
-                              "effective_rank": 5.0, "batch_rank": 6.0, "largest_share": 0.1}
-                    for policy in protocol.POLICIES for n in (5, 8, 32)]  # fmt: skip
-            yield study(spec, {"rows": rows})
-        elif spec.study == "toy":
-            gain = toy if spec.params["method"] == "batchmixup" else 0.0
-            yield study(spec, {"accuracy": list(0.8 + gain + rng.normal(0, 0.02, 60))})
-        else:
-            yield study(spec, {})
+def made(profile="mini"):
+    found = records(protocol.table1(profile), lambda s: {"accuracy": GAIN[s.method]}, noise=1e-6)
+    return found, tables.frame(found, protocol.size_label)
 
 
-def judged(effect, noise=0.004, ratio=None, box=None, toy=0.0):
-    ratio = ratio or (lambda method, n: 1.0)
-    box = box or (lambda policy: 0.5)
-    made = [*records([s for s in SPECS if isinstance(s, RunSpec)], effect, noise), *studies(ratio, box, toy)]
-    return judge.verdicts("mini", {record.spec: record for record in made})
+def test_accuracies_stand_beside_the_row_of_the_paper_that_a_size_stands_for():
+    table = judge.accuracies(PRINTED, made()[1])
+    assert table.loc[("BANKING77", "77 (1%)"), "BatchMixup"] == "55.21 | 70.0 ± 0.0"
+    assert table.loc[("BANKING77", "2,310 (25%)"), "no mixup"] == "80.95 | 80.0 ± 0.0"
+    assert table.loc[("BANKING77", "770 (10 a class)"), "no mixup"] == "– | 80.0 ± 0.0"
+    assert table.loc[("RTE", "24 (1%)"), tables.LABELS["none_long"]] == "not run"
+    assert (table.drop("RTE")[tables.LABELS["none_long"]] == "– | 83.0 ± 0.0").all()
 
 
-GAIN = {"none": 0.0, "none_long": 0.0, "mixup": 0.03, "nonlinear_mixup": 0.06, "batchmixup": 0.10}
+def test_gains_are_paired_and_have_the_papers_beside_them():
+    data = made()[1]
+    table = judge.gains(data, printed=PRINTED)
+    assert table.loc[("FewRel", "294 (1%)"), "BatchMixup"].startswith("+56.88 | -10.0 [")
+    assert table.loc[("BANKING77", "770 (10 a class)"), "mixup (all pairs)"].startswith("– | +2.0 [")
+    assert "no mixup" not in table
+    equal = judge.gains(data[data["dataset"] != "rte"], over="none_long")
+    assert equal.loc[("BANKING77", "77 (1%)"), "mixup (all pairs)"].startswith("-1.0 [")
+    assert judge.gains(data, over="none_long").loc[("RTE", "24 (1%)"), "BatchMixup"] == "not run"
 
 
-def as_the_paper_says(spec):
-    size = protocol.size_label(spec)
-    gain = GAIN[spec.method]
-    if size == "1%" and spec.dataset == "rte":
-        return {"accuracy": 0.527076 - 0.8}  # the majority rate
-    if size == "1%" and spec.dataset == "fewrel75_none":
-        gain = 0.0 if spec.method.startswith("none") else 0.3 + gain
-    if (spec.dataset, size, spec.method) in (("banking77", "full", "mixup"), ("rte", "50%", "mixup")):
-        gain = -0.04
-    shift = -0.5 if spec.dataset != "rte" else -0.2
-    if spec.method == "batchmixup":
-        gain += 0.02 * SIZES.index(size)
-    return {"accuracy": gain + shift}
+def test_at_full_every_printed_cell_has_its_measured_one():
+    table = judge.accuracies(PRINTED, made("full")[1])
+    assert table.loc[("FewRel, 75 + None", "8,000 (25%)"), "no mixup"] == "78.95 | 80.0 ± 0.0"
+    assert not table.drop(columns=tables.LABELS["none_long"]).map(lambda text: text.startswith("–")).any().any()
 
 
-def published_ratio(method, n):
-    return 1.0 if method == "batchmixup" else float(n)
+def test_updates_are_those_of_the_records():
+    found, _ = made()
+    for record in found:
+        record.timing["steps"] = 30 if record.spec.method in ("none", "batchmixup") else 90
+    table = judge.updates(found)
+    assert table.loc[("BANKING77", "77"), ["no mixup", "BatchMixup", "mixup (all pairs)"]].tolist() == [
+        "30",
+        "30",
+        "90",
+    ]
+    assert table.loc[("RTE", "24"), tables.LABELS["none_long"]] == "not run"
 
 
-def filled(policy):
-    return 0.9 if policy["policy"] == "elementwise" else 0.6
+def test_chance_is_shown_by_both_definitions():
+    table = judge.chance(PRINTED)
+    assert table.loc["RTE"].tolist() == ["50.16", "50.00", "50.16", "52.71"]
+    assert table.loc["BANKING77", "one over the classes"] == "1.30"
 
 
-def test_effects_as_claimed_are_supported():
-    found = judged(as_the_paper_says, ratio=published_ratio, box=filled, toy=0.1)
-    other = {k: v.verdict for k, v in found.items() if v.verdict != SUPPORTED}
-    assert other == {"batchmixup-3": INCONCLUSIVE}  # RTE at 1% stays at chance, against the trend, in the paper as well
+def test_epoch_times_are_ratios_of_medians():
+    (spec, *_) = protocol.epoch_time("mini")
+    seconds = {"none": {"1": [1.0, 2.0, 9.0]}, "mixup": {"1": [2.0, 2.0, 2.0], "5": [10.0, 10.0, 11.0]}}
+    table = judge.epoch_ratios([study(spec, {"batches_per_epoch": 80, "seconds": seconds})])
+    assert table.set_index(["method", "n"])["ratio"].to_dict() == {
+        ("none", 1): 1.0,
+        ("mixup", 1): 1.0,
+        ("mixup", 5): 5.0,
+    }
 
 
-def test_reversed_effects_are_contradicted():
-    def reverse(spec):
-        shift = as_the_paper_says(spec)["accuracy"]
-        if spec.dataset == "rte" and protocol.size_label(spec) == "1%":
-            return {"accuracy": 0.0}  # far above the majority rate
-        return {"accuracy": -0.9 - shift if spec.dataset != "rte" else -0.4 - shift}
-
-    found = judged(reverse, ratio=lambda m, n: 2.0 if m == "batchmixup" else 2.5,
-                   box=lambda p: 0.2 if p["policy"] == "elementwise" else 0.6, toy=-0.1)  # fmt: skip
-    assert {k for k, v in found.items() if v.verdict != CONTRADICTED} == set()
-
-
-def test_no_effect_supports_no_direction():
-    found = judged(lambda spec: {}, noise=0.05)
-    for i in (1, 2, 3, 6, 7, 11, 12, 13):
-        assert found[f"batchmixup-{i}"].verdict == INCONCLUSIVE, i
-
-
-def test_a_lift_has_to_survive_equal_updates():
-    def only_longer(spec):
-        few = spec.dataset == "fewrel75_none" and protocol.size_label(spec) == "1%"
-        return {"accuracy": -0.8 + 0.4 * (few and spec.method != "none")}
-
-    found = judged(only_longer)["batchmixup-5"]
-    assert found.verdict == CONTRADICTED  # none_long is lifted as well
-    assert "no mixup, as many updates" in found.evidence
-
-
-def test_missing_runs_are_not_run(tmp_path):
-    found = judge.verdicts("mini", Store(tmp_path))
-    assert {v.verdict for v in found.values()} == {NOT_RUN}
-    assert "6 of its 6 runs are missing" in found["batchmixup-8"].evidence
-
-
-def test_all_claims_of_the_paper_are_judged():
-    assert set(judge.verdicts("full")) == set(published.claims("batchmixup")["id"])
-
-
-@pytest.mark.parametrize(("claim", "part"), [(1, protocol.table1), (9, protocol.epoch_time), (12, protocol.figure1)])
-def test_verdicts_trace_to_their_records(claim, part):
-    found = judged(lambda spec: {})
-    assert set(found[f"batchmixup-{claim}"].records) == {spec.key for spec in part("mini")}
+def test_policies_are_named_and_ranks_are_shares_of_the_batch():
+    (spec, *_) = protocol.geometry("mini")
+    rows = [policy | {"rows": 5, "effective_rank": 2.0, "batch_rank": 4.0} for policy in protocol.POLICIES]
+    table = judge.policy_rows([study(spec, {"rows": rows})])
+    assert np.all(table["rank_share"] == 0.5)
+    assert {"BatchMixup, α 1, τ 1", "one weight a row, α 1, τ 0.1", "pairwise, α 0.4"} <= set(table["label"])

@@ -130,11 +130,16 @@ def ssmix_figures():
         {"dataset": d, "method": m, "ratio": 1 + rng.random()} for d in ("a", "b") for m in hidden for _ in range(3)
     ])  # fmt: skip
     ways = pd.DataFrame([
-        {"dataset": "a", "way": way, "seed": s, "step": step, "accuracy": rng.random()}
-        for way in ("two stages", "from the start") for s in range(3) for step in (3, 6)
+        {"dataset": "a", "way": way, "seed": s, "epoch": epoch, "accuracy": rng.random()}
+        for way in ("no mixup, then SSMix", "SSMix from the start") for s in range(3) for epoch in (3, 6)
     ])  # fmt: skip
     shares = pd.DataFrame([
-        {"dataset": "a", "lam0": ratio, "seed": s, "accuracy": rng.random()} for ratio in (0.01, 0.1) for s in range(3)
+        {"dataset": "a", "lam0": ratio, "seed": s, "accuracy": rng.random(), "loss": rng.random()}
+        for ratio in (0, 0.01, 0.1) for s in range(3)
+    ])  # fmt: skip
+    gains = pd.DataFrame([
+        {"dataset": d, "method": m, "mean": 0.0, "low": -1.0, "high": 1.0, "printed": p}
+        for d, p in (("a", 0.5), ("mean", np.nan)) for m in hidden
     ])  # fmt: skip
     effects = pd.DataFrame([
         {"dataset": "a", "method": m, "what": what, "mean": 0.0, "low": -1.0, "high": 1.0}
@@ -143,6 +148,7 @@ def ssmix_figures():
     return {
         "off_the_segment": figures.off_the_segment(picture, distances),
         "step_times": figures.step_times(times, {m: tables.LABELS[m] for m in hidden}),
+        "stage_differences": figures.stage_differences(gains),
         "learning_curves": figures.learning_curves(ways),
         "by_ratio": figures.by_ratio(shares),
         "leak": figures.leak(effects),
@@ -172,7 +178,10 @@ def batchmixup_figures():
     ])  # fmt: skip
     return {
         "by_fraction": figures.by_fraction(
-            published.table("batchmixup_table1"), data, batchmixup.PRINTED, list(batchmixup.FRACTIONS)
+            published.table("batchmixup_table1"),
+            data,
+            {d: d for d in ("banking77", "fewrel", "rte")},
+            list(batchmixup.FRACTIONS),
         ),
         "toy_panels": figures.toy_panels(toy, toy),
         "toy_accuracies": figures.toy_accuracies(draws),

@@ -174,6 +174,52 @@ def test_no_spread_is_printed_where_the_paper_has_none():
     assert list(table["Accuracy %", "published"]) == ["–", "82.25", "82.43", "83.19", "83.71", "83.13", "82.55"]
 
 
+def by_method(**gains):
+    """Accuracies of two seeds on SST-2 and MRPC, without mixup 80 and 82, with a method so much more."""
+    return pd.DataFrame(
+        {"dataset": dataset, "train_size": "full", "method": method, "param": "", "seed": seed, "examples": rows,
+         "accuracy": 80.0 + 2 * seed + gain * (1 + 0.1 * seed)}
+        for dataset, rows in (("sst2", 400), ("mrpc", 3668))
+        for method, gain in ({"none": 0.0} | gains).items() for seed in (0, 1)
+    )  # fmt: skip
+
+
+def test_published_differences_have_the_digits_that_are_printed():
+    printed = published.table("amplify_table2").query("dataset == 'sst2'")
+    table = beside(printed, by_method(amplify=1.0), ["accuracy"])
+    assert table.loc[("sst2", "full (here 400)", "AMPLIFY")]["Accuracy %", "published Δ"] == "-0.04"
+
+
+def test_a_published_table_is_shown_as_it_is_printed():
+    wide = tables.as_printed(published.table("amplify_table2"))
+    assert wide.shape == (5, 7)
+    assert wide.loc["AMPLIFY", "MRPC"] == "83.03 ± 0.110"
+    long = tables.as_printed(published.table("batchmixup_table1"), ["dataset", "train_size"], "method")
+    assert long.loc[("RTE", "1%"), "BatchMixup"] == "51.46 ± 1.43"
+    assert long.loc[("RTE", "any"), "BatchMixup"] == "–"
+
+
+def test_data_sets_are_named_with_their_sizes_for_readers():
+    data = by_method(amplify=1.0)
+    names = tables.sizes(data, {"sst2": 67349, "mrpc": 3668})
+    assert names == {"sst2": "SST-2, n = 400 (paper 67,349)", "mrpc": "MRPC, n = 3,668"}
+    printed = published.table("amplify_table2").query("dataset in ['sst2', 'mrpc'] and method in ['none', 'amplify']")
+    table = tables.for_readers(beside(printed, data, ["accuracy"]), names)
+    assert ("MRPC, n = 3,668", "AMPLIFY") in table.index
+    assert ("", "seeds") not in table
+    some = tables.for_readers(beside(printed, data.iloc[:-1], ["accuracy"]), names)  # one seed fewer in one row
+    assert ("", "seeds") in some
+
+
+def test_changes_are_paired_differences_by_data_set():
+    table = tables.changes(by_method(amplify=1.0, embedmix=-2.0), names={"sst2": "a"})
+    assert list(table.index) == ["a", "mrpc"]
+    assert list(table) == ["no mixup", "EmbedMix", "AMPLIFY"]
+    assert table.loc["a", "no mixup"] == "81.0 ± 1.4"
+    # differences 1.0 and 1.1: 1.05 plus and minus 12.706 times 0.05
+    assert table.loc["a", "AMPLIFY"] == tables.Comparison("", 1.05, 1.05 - 0.6353, 1.05 + 0.6353, 1, 2, False).interval
+
+
 def test_a_larger_scale_stands_in_columns_of_its_own():
     mini, full = protocol.table5("mini"), protocol.table5("full", model="all-MiniLM-L6-v2")
 

@@ -117,9 +117,9 @@ def table(paper: str, profile: str, ids: Sequence[str] | None = None, **override
     Returns:
         Index ``id``; columns ``claim``, ``verdict``, ``scale``, ``evidence``, ``records`` (how many).
     """
-    from mixlib.claims import amplify, batchmixup, mixup_calibration, ssmix
+    from mixlib.claims import mixup_calibration
 
-    judges = {module.protocol.PAPER: module.verdicts for module in (batchmixup, mixup_calibration, ssmix, amplify)}
+    judges = {mixup_calibration.protocol.PAPER: mixup_calibration.verdicts}
     listed = published.claims(paper)
     verdicts = judges[paper](profile, **overrides) if paper in judges else {}
     rows = []

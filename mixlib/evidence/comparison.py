@@ -17,11 +17,10 @@ from scipy.stats import rankdata
 from mixlib.evidence import statistics
 from mixlib.evidence.statistics import Part
 from mixlib.metrics import ECE_BINS
-from mixlib.predictions import Predictions, in_common
+from mixlib.predictions import ROWS_IN_COMMON, Predictions, in_common
 from mixlib.runs import RunRecord
 
 PLAIN = "none"
-ROWS_IN_COMMON = 200  # of an ensemble's members, so that its scores say something
 
 
 @dataclass(frozen=True)

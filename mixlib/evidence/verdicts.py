@@ -19,8 +19,9 @@ import pandas as pd
 from mixlib import published
 from mixlib.evidence import statistics
 from mixlib.evidence.statistics import Judgement, Part, Printed
+from mixlib.predictions import ROWS_IN_COMMON, in_common
 from mixlib.protocols import plan
-from mixlib.runs import RunRecord
+from mixlib.runs import RunRecord, RunSpec
 from mixlib.store import Record, Spec, Store
 from mixlib.studies import StudyRecord
 
@@ -406,11 +407,72 @@ def as_json(verdict: Verdict, records: Records) -> dict[str, Any]:
     ]
     return {
         "id": verdict.claim.id, "paper": verdict.claim.paper, "claim": said["claim"], **whole,
-        "parts": [{"name": c.name, "measure": c.measure} | _numbers(p) for c, p in zip(contrasts, parts, strict=False)],
+        "parts": [
+            _part(contrast, part, names, records)
+            for contrast, part, names in zip(contrasts, parts, verdict.cells, strict=False)
+        ],
         "cells": live, "dead_cells": dead, "rule": verdict.claim.rule, "records": list(verdict.records),
         "at_half_margin": judge(verdict.claim, records, 0.5).judgement.label,
         "at_twice_margin": judge(verdict.claim, records, 2.0).judgement.label,
     }  # fmt: skip
+
+
+BY_ROW = {"accuracy": "accuracy", "brier": "brier"}  # measures that are means over test rows: their name of a row
+
+
+def over_rows(contrast: Contrast, names: Iterable[str], records: Records) -> statistics.Interval | None:
+    """A check of a contrast's interval: over seeds *and* test rows, where all seeds were scored on the same rows.
+
+    Args:
+        contrast: of accuracy or Brier score; of other measures there is none.
+        names: its data sets that count.
+        records: with the kept predictions.
+
+    Returns:
+        ``None`` where a data set's seeds share no or too few rows, or nothing was kept of a run.
+    """
+    if contrast.measure not in BY_ROW:
+        return None
+    rows: dict[str, np.ndarray] = {}
+    for name in names:
+        terms = contrast.units[name]
+        seeds = records.decided.seeds.get(terms[0].cell, [])
+        runs = [(t, records.get(records.decided.read(plan.get(t.cell)).spec(t.label, s))) for s in seeds for t in terms]
+        try:
+            shared = in_common([records.store.predictions(record) for _, record in runs])
+        except (ValueError, OSError):  # other rows, or nothing kept
+            return None
+        if len(shared[0].labels) < ROWS_IN_COMMON or len(seeds) < 2:
+            return None
+        score = BY_ROW[contrast.measure]
+        values = [100 * t.weight * found.per_row(score) for (t, _), found in zip(runs, shared, strict=True)]
+        rows[name] = np.array(values).reshape(len(seeds), len(terms), -1).sum(1)
+    return statistics.two_way_bootstrap(rows) if rows else None
+
+
+def collapsed(contrast: Contrast, names: Iterable[str], records: Records) -> tuple[int, int]:
+    """How many of the runs that a contrast compares ended no better than the larger class of their test rows, and how
+    many there are; studies are not counted."""
+    found = {
+        spec: records.get(spec)
+        for name in names
+        for term in contrast.units[name]
+        for seed in records.decided.seeds.get(term.cell, [])
+        if isinstance(spec := records.decided.read(plan.get(term.cell)).spec(term.label, seed), RunSpec)
+    }
+    known = [record for record in found.values() if record is not None and "larger_class" in record.data]
+    return sum(record.last["accuracy"] <= record.data["larger_class"] for record in known), len(known)
+
+
+def _part(contrast: Contrast, judgement: Judgement, names: Iterable[str], records: Records) -> dict[str, Any]:
+    """One part of a claim for programs, with the checks that stand beside its interval."""
+    names = list(names)
+    two_way, (failed, runs) = over_rows(contrast, names, records), collapsed(contrast, names, records)
+    checks = {
+        "over_rows": None if two_way is None else [round(end, 6) for end in two_way],
+        "collapsed_runs": failed, "runs": runs,
+    }  # fmt: skip
+    return {"name": contrast.name, "measure": contrast.measure} | _numbers(judgement) | checks
 
 
 def _sizes(terms: Iterable[Term]) -> list[str]:

@@ -34,16 +34,18 @@ from mixlib.figures.ssmix import (
     leak,
     learning_curves,
     off_the_segment,
+    show_draws,
     show_mix,
     show_pair,
+    stage_differences,
     step_times,
 )
 
 __all__ = [
     "DASHES", "MARKERS", "METHODS", "PALETTE", "against_plain", "attention_lines", "attention_summary",
-    "block_schematic", "by_fraction", "by_noise", "by_ratio", "by_setting", "curves_of", "differences",
-    "epoch_times", "factor_leads", "forest", "gain_against_cost", "lam_distributions", "leak", "learning_curves",
-    "loss_by_update", "loss_curves", "manifold_schematic", "mixed_points", "neuron_view", "objective_curves",
-    "off_the_segment", "paddings", "policy_geometry", "reliability", "save", "show_mix", "show_pair", "step_times",
-    "theme", "toy_accuracies", "toy_panels", "word_graph",
+    "block_schematic", "by_fraction", "by_noise", "by_ratio", "by_setting", "curves_of", "differences", "epoch_times",
+    "factor_leads", "forest", "gain_against_cost", "lam_distributions", "leak", "learning_curves", "loss_by_update",
+    "loss_curves", "manifold_schematic", "mixed_points", "neuron_view", "objective_curves", "off_the_segment",
+    "paddings", "policy_geometry", "reliability", "save", "show_draws", "show_mix", "show_pair", "stage_differences",
+    "step_times", "theme", "toy_accuracies", "toy_panels", "word_graph",
 ]  # fmt: skip

@@ -23,7 +23,7 @@ PALETTE |= {"embedmix": "#0173b2", "tmix": "#56b4e9", "ssmix": "#b03a00", "ssmix
 PALETTE |= {"sentencemix": "#029e73", "amplify": "#b03a00", "amplify_block4": "#de8f05", "amplify_block8": "#c9a400",
             "amplify_block12": "#606060"}  # fmt: skip
 PALETTE |= {"label_smoothing": "#949494", "eda": "#ca9161"}
-MARKERS = dict(zip(METHODS, [*"osD^vXP*p<>dHx+", "$S$", "$A$", "$4$", "$8$", "$12$", "_", "h", "$E$"], strict=True))
+MARKERS = dict(zip(METHODS, [*"osD^vXP*p<>dHx+", (4, 1, 45), (8, 1, 0), *"123_h4"], strict=True))
 DASHES = dict(zip(METHODS, (
     "-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)), (0, (8, 2)), (0, (4, 1, 1, 1)), (0, (6, 2, 2, 2)),
     (0, (3, 1)), (0, (1, 1)), (0, (10, 1)), (0, (3, 3)), (0, (7, 1, 1, 1)), (0, (2, 4)), (0, (5, 2)),
@@ -65,7 +65,7 @@ def differences(data: pd.DataFrame, metrics: Sequence[str]) -> Figure:
         data: from :func:`mixlib.tables.differences`.
         metrics: one panel each.
     """
-    data = data.assign(cell=data["dataset"] + ", " + data["train_size"])
+    data = data.assign(cell=(data["dataset"] + ", " + data["train_size"]).str.removesuffix(", "))
     methods = [m for m in METHODS if m in set(data["method"])]
     lines: list[tuple[str, str]] = []  # one line a cell and method, an empty one between cells
     middles: dict[str, float] = {}

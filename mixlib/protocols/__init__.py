@@ -50,7 +50,6 @@ EXTRAS = (
     Artefact(
         "ssmix-dropout-leak", "ssmix", "Dropout leak", "measurement", "what a fault of the published code explains"
     ),
-    Artefact("amplify-subsamples", "amplify", "Subsamples", "measurement", "gain by number of training examples"),
     Artefact("amplify-padding", "amplify", "Padding", "measurement", "batches with little and with much padding"),
     Artefact("amplify-label-noise", "amplify", "Label noise", "measurement", "accuracy by share of wrong labels"),
     Artefact("amplify-step-time", "amplify", "Step time", "measurement", "seconds 12,000 updates take, by method"),
@@ -93,7 +92,6 @@ RECIPES: dict[str, Recipe] = {
     "amplify-algorithm1": Recipe("40_amplify_figures1_2"),
     "amplify-table1": Recipe("41_amplify_table1", amplify.table1),
     "amplify-table2": Recipe("42_amplify_table2", amplify.table2),
-    "amplify-subsamples": Recipe("42_amplify_table2", amplify.by_size),
     "amplify-padding": Recipe("42_amplify_table2", amplify.padding),
     "amplify-label-noise": Recipe("42_amplify_table2", amplify.noise),
     "amplify-table3": Recipe("43_amplify_table3", amplify.table3),
