@@ -1,4 +1,4 @@
-# make reproduce | test | lab | notebooks | lint | lock | clean
+# make reproduce | site | test | test-site | lab | notebooks | lint | lock | clean
 PYTHON ?= python3
 PROFILE ?= smoke
 ENGINE ?= local
@@ -7,11 +7,17 @@ FRESH ?=
 PY := .venv/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: reproduce test lab notebooks lint lock clean
+.PHONY: reproduce site test test-site lab notebooks lint lock clean
 
-reproduce: .venv/.ready  ## run the notebooks headless and write an HTML report
+reproduce: .venv/.ready  ## run the notebooks headless and make the site of them
 	$(PY) -m mixlib reproduce --profile $(PROFILE) --engine $(ENGINE) $(if $(ONLY),--only $(ONLY)) \
 	  $(if $(filter 1,$(FRESH)),--fresh) $(if $(filter 0,$(FRESH)),--resume)
+
+site: .venv/.ready  ## the book in build/site, from the committed notebooks and records
+	HF_HUB_OFFLINE=1 $(PY) -m mixlib site
+
+test-site: .venv/.ready  ## make the site and look at every page of it in a browser
+	HF_HUB_OFFLINE=1 $(PY) -m pytest -m browser
 
 test: .venv/.ready  ## lint, unit tests, then every committed notebook against its outputs
 	$(PY) -m ruff check . && $(PY) -m ruff format --check .
@@ -38,5 +44,5 @@ clean:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; say make PYTHON=...") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --constraint requirements.lock torch==2.13.0
-	$(PY) -m pip install --quiet --constraint requirements.lock --editable '.[offline,ray,test]'
+	$(PY) -m pip install --quiet --constraint requirements.lock --editable '.[offline,ray,site,test]'
 	touch $@

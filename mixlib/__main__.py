@@ -141,16 +141,25 @@ def list_(as_json: bool) -> None:
 @option_precision
 @option_seeds
 @click.option("--fresh/--resume", default=None, help="empty record store (default at smoke), or the repository's")
-@click.option("--output", type=click.Path(path_type=Path), help="folder of the report [default: build/report/PROFILE]")
+@click.option("--output", type=click.Path(path_type=Path), help="folder of the site [default: build/reproduce/PROFILE]")
 def reproduce(profile, only, model, seeds, fresh, output, **engine) -> None:
-    """Run the notebooks headless and write an HTML report: first all runs they need, in one sweep."""
+    """Run the notebooks headless and make a site of them: first all runs they need, in one sweep."""
     from mixlib import engines, report
 
     engine = engines.describe(**engine)
     engines.get(engine)
     chosen = [part for name in only for part in name.split(",") if part]
     index = report.reproduce(profile, chosen, engine, model, seeds, fresh, output)
-    click.echo(f"Report: {index}")
+    click.echo(f"Site: {index}")
+
+
+@main.command()
+@click.option("--output", type=click.Path(path_type=Path), help="its folder [default: build/site]")
+def site(output) -> None:
+    """Make the book as one site, from the committed notebooks and records; a warning of Sphinx is an error."""
+    from mixlib.book.site import build
+
+    click.echo(f"Site: {build(output)}")
 
 
 @main.command()

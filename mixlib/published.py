@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import pandas as pd
 
@@ -19,7 +20,8 @@ PREFIX = {"mixup_calibration": "calibration"}  # shorter name of a paper in arte
 DATASETS = {"agnews": "ag_news"}  # the papers' keys where ours differ
 
 
-def _read(name: str) -> pd.DataFrame:
+@lru_cache
+def _file(name: str) -> pd.DataFrame:
     path = paths.PUBLISHED / f"{name}.csv"
     if not path.exists():
         have = ", ".join(sorted(p.stem for p in paths.PUBLISHED.glob("*.csv")))
@@ -28,6 +30,10 @@ def _read(name: str) -> pd.DataFrame:
     if "dataset" in frame:
         frame["dataset"] = frame["dataset"].replace(DATASETS)
     return frame
+
+
+def _read(name: str) -> pd.DataFrame:
+    return _file(name).copy()
 
 
 def table(name: str) -> pd.DataFrame:

@@ -23,9 +23,9 @@ def test_conda_users_get_this_project_by_pip_and_no_second_list_of_pins():
     entries = [line[2:] for line in lines if line.startswith("- ")]
     assert entries == [
         "conda-forge", "nodefaults", "python=3.11", "pip", "pip:", "--constraint requirements.lock",
-        "--editable .[offline,ray,test]",
+        "--editable .[offline,ray,site,test]",
     ]  # fmt: skip
-    assert {"offline", "ray", "test"} <= set(PROJECT["optional-dependencies"])
+    assert {"offline", "ray", "site", "test"} <= set(PROJECT["optional-dependencies"])
     assert PROJECT["requires-python"] == ">=3.11"
 
 
@@ -36,6 +36,7 @@ def test_every_dependency_is_pinned_within_its_range():
         *PROJECT["dependencies"],
         *PROJECT["optional-dependencies"]["offline"],
         *PROJECT["optional-dependencies"]["ray"],
+        *PROJECT["optional-dependencies"]["site"],
         *PROJECT["optional-dependencies"]["test"],
     ]
     for text in wanted:

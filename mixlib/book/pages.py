@@ -1,0 +1,480 @@
+"""Pages that are written by no one: the gallery, methods, papers, claims and API, from records, classes and recipes.
+
+Every function returns Markdown as MyST reads it, without reading a clock or a network.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import pkgutil
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import nbformat
+
+import mixlib
+from mixlib import methods, paths, published
+from mixlib.book import effects
+from mixlib.book.about import ABOUT, SITE_WORDS
+from mixlib.evidence import statistics, verdicts
+from mixlib.evidence.verdicts import Claim, Records
+from mixlib.methods.base import Method
+from mixlib.protocols import RECIPES, artefacts, plan, pool
+from mixlib.protocols.cells import FIRST, Cell
+from mixlib.tables import LABELS
+
+MINUS = "−"
+SHORT = {key: title.partition(":")[0] for key, title in published.PAPERS.items()}  # papers as readers call them
+SHORT["mixup_calibration"] = "MixUp calibration"
+CATEGORY_ORDER = (
+    statistics.SUPPORTED, statistics.CONTRADICTED, statistics.NO_EFFECT, statistics.SMALLER, statistics.UNDECIDED,
+    statistics.NOT_JUDGEABLE,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture of a chapter: its PNG (base64), and words for who does not see it."""
+
+    image: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A notebook as a reader meets it: name without suffix, title, and its figures."""
+
+    name: str
+    title: str
+    figures: tuple[Figure, ...]
+
+    @classmethod
+    def of(cls, name: str, notebook: nbformat.NotebookNode) -> Chapter:
+        """The chapter of an executed notebook; the nearest heading above a figure says what it shows."""
+        title, heading, found = name, "", []
+        for cell in notebook.cells:
+            headings = re.findall(r"^(#+) +(.+)$", cell.source, re.MULTILINE) if cell.cell_type == "markdown" else ()
+            for level, words in headings:
+                title, heading = (words, "") if level == "#" else (title, words)
+            for output in cell.get("outputs", ()):
+                if "image/png" in output.get("data", {}):
+                    said = cell.metadata.get("mystnb", {}).get("image", {}).get("alt")
+                    words = said or f"{title}{' ' if title.endswith('?') else ': '}{heading}".rstrip(": ")
+                    found.append(Figure(output["data"]["image/png"], words))
+        return cls(name, title, tuple(found))
+
+
+# --- Markdown ---------------------------------------------------------------------------------------------------------
+
+
+def plain(text: object) -> str:
+    """Text that Markdown leaves as it is, on one line."""
+    return re.sub(r"([\\*_`|<>\[\]$])", r"\\\1", " ".join(str(text).split()))
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; cells are Markdown already."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell or " " for cell in line) + " |" for line in lines) + "\n"
+
+
+def bullets(lines: Iterable[str]) -> str:
+    return "".join(f"* {line}\n" for line in lines)
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """``+1.2`` or ``−0.4``."""
+    return f"{value:+.{digits}f}".replace("-", MINUS)
+
+
+def verdict_of(category: str, label: str | None = None) -> str:
+    """A verdict with its colour, as CSS knows it."""
+    return f"[{label or category}]{{.verdict .{'-'.join(category.split())}}}"
+
+
+# --- What pages are made of -------------------------------------------------------------------------------------------
+
+
+def subjects(claim: Claim) -> list[str]:
+    """The keys of the methods whose runs a claim compares, in its order; without plain fine-tuning."""
+    found: dict[str, None] = {}
+    for term in (term for part in claim.parts for terms in part.units.values() for term in terms):
+        cell = plan.get(term.cell)
+        if isinstance(cell, Cell):
+            key = "none" if term.label == FIRST else cell.methods[term.label][0]
+        else:
+            key = cell.varied.get(term.label, {}).get("method") or term.label.partition(" ")[0]
+        if key in methods.base.REGISTRY:
+            found[key] = None
+    return [key for key in found if key not in ("none", "none_long")]
+
+
+def parameters(cls: type[Method]) -> dict[str, tuple[str, str]]:
+    """By parameter of a method, its default and its meaning, from the fields and the docstrings of its classes."""
+    said: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        doc = inspect.cleandoc(base.__dict__.get("__doc__") or "") if issubclass(base, Method) else ""
+        block = re.search(r"(?ms)^Args:\n(.*?)(?=^\S|\Z)", doc)
+        for names, words in re.findall(r"(?ms)^    ([\w, ]+): (.*?)(?=^    \w|\Z)", block[1] if block else ""):
+            for name in names.split(", "):
+                if name not in said or not words.startswith("as in"):
+                    said[name] = " ".join(words.split())
+    return {f.name: (repr(f.default), said.get(f.name, "")) for f in fields(cls) if f.init}
+
+
+def from_rst(text: str) -> str:
+    """A docstring's inline marks as Markdown: double backticks and roles become code."""
+    text = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", text)
+    return re.sub(r"``([^`]+)``", r"`\1`", text)
+
+
+@dataclass
+class Book:
+    """All that the generated pages say, read once.
+
+    Attributes:
+        chapters: in reading order.
+        records: from which verdicts, effects and costs come; by default the committed ones.
+        repository: ``owner/name`` on GitHub, for links that open a notebook elsewhere; ``None``: none are made.
+    """
+
+    chapters: Sequence[Chapter]
+    records: Records
+    repository: str | None = None
+
+    @cached_property
+    def verdicts(self) -> dict[str, verdicts.Verdict]:
+        return verdicts.verdicts(records=self.records)
+
+    @cached_property
+    def claims(self) -> dict[str, str]:
+        return published.claims().set_index("id")["claim"].to_dict()
+
+    @cached_property
+    def costs(self) -> dict[str, effects.Cost]:
+        return effects.costs(self.records.store)
+
+    @cached_property
+    def effects(self) -> dict[tuple[str, str], statistics.Judgement]:
+        keys = [key for key in pool.METHODS if key != "none"]
+        return {(key, m): effects.effect(key, m, self.records) for key in keys for m in effects.BETTER}
+
+    @cached_property
+    def references(self) -> dict[str, dict[str, Any]]:
+        """By paper, its entry in CITATION.cff."""
+        import yaml  # of the extra
+
+        cited = yaml.safe_load((paths.ROOT / "CITATION.cff").read_text())["references"]
+        return {key: next(r for r in cited if title.startswith(r["title"])) for key, title in published.PAPERS.items()}
+
+    def chapter(self, name: str) -> str:
+        """A link to a chapter, from the top of the book."""
+        return next((f"[{plain(c.title)}](/{name}.ipynb)" for c in self.chapters if c.name == name), f"`{name}`")
+
+    # --- fragments of the landing page --------------------------------------------------------------------------------
+
+    def counts(self) -> str:
+        """How many claims got which verdict."""
+        found = Counter(v.judgement.category for v in self.verdicts.values())
+        return ", ".join(f"**{found[name]}** {name}" for name in CATEGORY_ORDER if found[name])
+
+    def forest(self) -> str:
+        alt = f"Forest plot of the {len(self.verdicts)} claims: estimate, interval, printed size and verdict of each"
+        return (
+            f"Of the {len(self.verdicts)} claims: {self.counts()}. The [ledger](/claims.md) has every one.\n\n"
+            f"```{{image}} /fragments/forest.svg\n:alt: {alt}\n```\n"
+        )
+
+    def where(self) -> str:
+        named = [LABELS[key] for key, about in ABOUT.items() if "attention" in about.where or "words" in about.where]
+        alt = f"Where each method mixes in a model of twelve blocks; {', '.join(named)} change words or attention"
+        return f"```{{image}} /fragments/where.svg\n:alt: {alt}\n```\n"
+
+    def cost(self, key: str) -> str:
+        """What training costs beside plain fine-tuning: measured where the pool has it, else counted."""
+        if key == "none":
+            return "1"
+        if key in self.costs:
+            return f"{self.costs[key].median:.1f}"
+        method = methods.get(key)
+        return f"{method.passes * method.updates_per_batch} (counted)"
+
+    def _effect(self, key: str, measure: str) -> str:
+        found = self.effects[key, measure]
+        if not math.isfinite(found.estimate):
+            return "not decided yet"
+        sign = effects.BETTER[measure]
+        ends = sorted(sign * v for v in (found.low, found.high))
+        values = [sign * found.estimate, *ends]
+        if found.unit == "log ratio":
+            values = [100 * math.expm1(v) for v in values]
+        unit = "%" if found.unit == "log ratio" else ""
+        text = f"{signed(values[0])}{unit}"
+        if all(map(math.isfinite, ends)):
+            text += f" [{signed(values[1])}, {signed(values[2])}]"
+        return f"**{text}**" if found.category == statistics.SUPPORTED else text
+
+    def _named(self, keys: Iterable[str]) -> str:
+        return ", ".join(f"[{LABELS[key]}](/methods/{key}.md) (cost {self.cost(key)})" for key in keys)
+
+    def which(self) -> str:
+        """Which method for what, at what cost: every method of the pool under one recipe."""
+        rows = [
+            [f"[{LABELS[key]}](/methods/{key}.md)", self.cost(key), *(self._effect(key, m) for m in effects.BETTER)]
+            for key in pool.METHODS
+            if key != "none"
+        ]
+        named = {"accuracy": "the highest accuracy", "loss": "a lower test loss", "ece": "better calibration"}
+        lines = []
+        for measure, words in named.items():
+            judged = {key: self.effects[key, measure] for key in pool.METHODS if key != "none"}
+            if all(j.category == statistics.NOT_JUDGEABLE for j in judged.values()):
+                lines.append(f"For {words}: not decided yet, runs are missing or have not been screened.")
+                continue
+            better = [key for key, j in judged.items() if j.category == statistics.SUPPORTED]
+            better.sort(key=lambda key, judged=judged: -judged[key].estimate)
+            at_a_loss = [key for key in better if self.effects[key, "accuracy"].category == statistics.CONTRADICTED]
+            good = [key for key in better if key not in at_a_loss]
+            line = f"For {words}: {self._named(good) or 'no method is clearly better than plain fine-tuning'}."
+            lines.append(line + (f" At a loss of accuracy: {self._named(at_a_loss)}." if at_a_loss else ""))
+        header = ["method", "cost", "accuracy, points", "test loss", "ECE, points"]
+        pairs = [cost.pairs for cost in self.costs.values()]
+        measured = f" (median of {min(pairs)} to {max(pairs)} pairs of runs, made beside other runs)" if pairs else ""
+        note = (
+            f"Difference to plain fine-tuning over {len(pool.POOL)} data sets under one recipe, with 95% intervals; "
+            f"bold: better by the [rule of the verdicts](/statistics.md). Cost is training time over that of plain "
+            f"fine-tuning{measured}."
+        )
+        return bullets(lines) + "\n" + table(header, rows) + "\n" + note + "\n"
+
+    def margins(self) -> str:
+        """How many verdicts hang on the margins."""
+        moved = {}
+        for words, factor in (("half", 0.5), ("twice", 2.0)):
+            found = {id_: verdicts.judge(v.claim, self.records, factor) for id_, v in self.verdicts.items()}
+            moved[words] = [i for i, v in found.items() if v.judgement.category != self.verdicts[i].judgement.category]
+        said = [
+            f"at {words} the margins {len(ids)}" + (f" ({', '.join(ids)})" if ids else "")
+            for words, ids in moved.items()
+        ]
+        return f"Of the {len(self.verdicts)} verdicts others would be: {' and '.join(said)}.\n"
+
+    # --- pages --------------------------------------------------------------------------------------------------------
+
+    def gallery(self) -> str:
+        """Every figure as a card that leads to its chapter, paper by paper, from the recipes of the artefacts."""
+        paper_of = {RECIPES[a.id].notebook: a.paper for a in artefacts() if a.id in RECIPES}
+        made = {c.name: [a.artefact for a in artefacts() if a.id in RECIPES and RECIPES[a.id].notebook == c.name]
+                for c in self.chapters}  # fmt: skip
+        text = "# Gallery\n\nEvery figure of the book; each leads to its chapter.\n"
+        for paper in [*published.PAPERS, None]:
+            shown = [c for c in self.chapters if paper_of.get(c.name) == paper and c.figures]
+            if not shown:
+                continue
+            text += f"\n## {SHORT[paper] if paper else 'All papers'}\n\n"
+            text += "::::{grid} 1 2 2 3\n:gutter: 2\n"
+            for chapter in shown:
+                for number, figure in enumerate(chapter.figures):
+                    text += (
+                        f":::{{grid-item-card}} {plain(figure.words)}\n:link: /{chapter.name}\n:link-type: doc\n"
+                        f":img-top: /fragments/{chapter.name}-{number}.png\n:img-alt: {figure.words}\n"
+                        f"{', '.join(made[chapter.name])}\n:::\n"
+                    )
+            text += "::::\n"
+        return text
+
+    def methods_index(self) -> str:
+        rows = [
+            [f"[{LABELS[key]}]({key}.md)", f"`{key}`", plain(about.idea),
+             ", ".join(SITE_WORDS[site] for site in about.where) or "nothing", self.cost(key)]
+            for key, about in ABOUT.items()
+        ]  # fmt: skip
+        toc = "\n".join(ABOUT)
+        return (
+            f"# Methods\n\n{self.where()}\nFilled marks: in every batch. Hollow marks: in one of these places, drawn "
+            f"anew for each batch. Marks between blocks: the attention of the next block.\n\n"
+            f"{table(['method', 'name in code', 'idea', 'changes', 'cost'], rows)}\n"
+            f"```{{toctree}}\n:hidden:\n\n{toc}\n```\n"
+        )
+
+    def method(self, key: str) -> str:
+        """The page of a method."""
+        cls, about = methods.base.REGISTRY[key], ABOUT[key]
+        text = f'# {LABELS[key]}\n\n{about.idea} In code: `MixupTrainer(..., method="{key}")`.\n\n'
+        text += "".join(f"$$\n{line}\n$$\n\n" for line in about.formula)
+        where = ", ".join(SITE_WORDS[site] for site in about.where if site != "label")
+        soft = {"label_smoothing": "smoothed"}.get(key, "mixed" if "label" in about.where else "kept")
+        place = f"{where or 'nothing'}{' (one of these places, drawn anew for each batch)' if about.drawn else ''}"
+        of = f"[{SHORT[cls.paper]}](/papers/{cls.paper}.md)" if cls.paper else "none, a control"
+        text += bullets([
+            f"Changes: {place}", f"Labels are: {soft}", f"Paper: {of}",
+            f"Class: [`{cls.__module__}.{cls.__name__}`](/api/{cls.__module__}.md)",
+        ]) + "\n"  # fmt: skip
+        text += "## Parameters\n\n"
+        rows = [
+            [f"`{name}`", f"`{default}`", plain_code(from_rst(words))]
+            for name, (default, words) in parameters(cls).items()
+        ]
+        text += table(["name", "default", "meaning"], rows) if rows else "None.\n"
+        text += f"\n## What it costs\n\n{self._cost_words(key)}\n"
+        if key in pool.METHODS and key != "none":
+            text += "\n## Beside plain fine-tuning\n\nUnder one recipe, over all data sets of the pool:\n\n"
+            header = ["accuracy, points", "test loss", "ECE, points"]
+            text += table(header, [[self._effect(key, m) for m in effects.BETTER]])
+        if about.paper:
+            text += f"\n## Beside the paper\n\n{bullets(about.paper)}"
+        if about.code:
+            links = ", ".join(f"[{_repository(url)}]({url})" for url in about.sources)
+            text += f"\n## Beside the published code\n\n{f'Code: {links}.' if links else ''}\n\n{bullets(about.code)}"
+        about_it = [id_ for id_, verdict in self.verdicts.items() if key in subjects(verdict.claim)]
+        if about_it:
+            text += f"\n## Claims about it\n\n{self._claim_table(about_it)}"
+        return text
+
+    def _cost_words(self, key: str) -> str:
+        method = methods.get(key)
+        passes, updates = method.passes, method.updates_per_batch
+        counted = f"A step takes {passes} pass{'es' if passes > 1 else ''} over its rows"
+        counted += f", and a batch gets {updates} updates. " if updates > 1 else ". "
+        if key in self.costs and key != "none":
+            cost = self.costs[key]
+            counted += (
+                f"Measured: **{cost.median:.2f}** times the training time of plain fine-tuning on the same rows "
+                f"(quartiles {cost.low:.2f} and {cost.high:.2f} over {cost.pairs} pairs of runs of the pool, on "
+                f"{', '.join(cost.made_on)}, beside other runs)."
+            )
+        return counted
+
+    def _claim_table(self, ids: Iterable[str]) -> str:
+        rows = []
+        for id_ in ids:
+            judgement = self.verdicts[id_].judgement
+            rows.append([f"[{id_}](#claim-{id_})", plain(self.claims[id_]),
+                         verdict_of(judgement.category, judgement.label), numbers(judgement)])  # fmt: skip
+        return table(["claim", "says", "verdict", "estimate"], rows)
+
+    def ledger(self) -> str:
+        """All claims with their verdicts."""
+        text = (
+            f"# Claims\n\nWhat the papers say, and what came of it: {self.counts()}. How claims are judged: "
+            "[Statistics](/statistics.md). Estimates are positive as claimed, with 95% intervals. Verdicts speak of "
+            "the scale measured here (all-MiniLM-L6-v2, few examples), not of the papers'.\n"
+        )
+        for paper, title in SHORT.items():
+            text += f"\n## {title}\n\n"
+            text += self._claim_table(id_ for id_, v in self.verdicts.items() if v.claim.paper == paper)
+        return text
+
+    def paper(self, key: str, inconsistencies: Mapping[str, str]) -> str:
+        """The page of a paper."""
+        cited = self.references[key]
+        who = ", ".join(f"{a['given-names']} {a['family-names']}" for a in cited["authors"])
+        where = f"{cited.get('collection-title', 'preprint')}, {cited['year']}"
+        link = f"[{plain(cited['title'])}]({cited['url']})" if "url" in cited else plain(cited["title"])
+        text = f"# {SHORT[key]}\n\n{link}. {who}. {where}.\n\n## Chapters\n\n"
+        of_paper = [a for a in artefacts() if a.paper == key]
+        rows = []
+        for a in of_paper:
+            chapter = self.chapter(RECIPES[a.id].notebook) if a.id in RECIPES else "not built"
+            rows.append([plain(a.artefact), plain(a.shows), chapter])
+        text += table(["of the paper", "shows", "chapter"], rows)
+        own = [k for k in ABOUT if methods.base.REGISTRY[k].paper == key]
+        text += "\n## Methods\n\n" + bullets(f"[{LABELS[k]}](/methods/{k}.md): {ABOUT[k].idea}" for k in own)
+        text += "\n## Claims\n"
+        for id_, verdict in self.verdicts.items():
+            if verdict.claim.paper == key:
+                text += self._claim(id_, verdict)
+        settings = published.hyperparameters(key)
+        text += "\n## Settings as the paper states them\n\n" + table(
+            ["data set", "setting", "value", "note"],
+            [[plain(r[name]) for name in ("dataset", "name", "value", "note")] for r in settings.to_dict("records")],
+        )
+        text += f"\n## Errata: where the paper contradicts itself, its data or its code\n\n{inconsistencies[key]}\n"
+        return text
+
+    def _claim(self, id_: str, verdict: verdicts.Verdict) -> str:
+        judgement = verdict.judgement
+        text = f"\n(claim-{id_})=\n### {id_}\n\n{plain(self.claims[id_])}\n\n"
+        text += f"{verdict_of(judgement.category, judgement.label)} {numbers(judgement)}\n\n"
+        text += bullets([f"Rule: {plain(verdict.claim.rule)}", f"Found: {plain(judgement.words)}"])
+        sets = {name: seeds for part in verdict.cells for name, seeds in part.items()}
+        if sets:
+            text += bullets(["On " + ", ".join(f"{plain(name)} ({len(seeds)} seeds)" for name, seeds in sets.items())])
+        left_out = {f"{name}: {why}" for part in verdict.dead for name, why in part.items()} if sets else ()
+        if left_out:
+            text += bullets(["Not counted: " + "; ".join(plain(line) for line in sorted(left_out))])
+        return text
+
+    def papers_index(self) -> str:
+        lines = [f"[{title}]({key}.md)" for key, title in published.PAPERS.items()]
+        toc = "\n".join(published.PAPERS)
+        return f"# Papers\n\n{bullets(lines)}\n```{{toctree}}\n:hidden:\n\n{toc}\n```\n"
+
+
+def plain_code(text: str) -> str:
+    """As :func:`plain`, with code in backticks left as it is."""
+    parts = re.split(r"(`[^`]+`)", text)
+    return "".join(part.replace("|", r"\|") if part.startswith("`") else plain_ends(part) for part in parts)
+
+
+def plain_ends(text: str) -> str:
+    """As :func:`plain`, with the blanks at both ends kept."""
+    return re.sub(r"([\\*_`|<>\[\]$])", r"\\\1", re.sub(r"\s+", " ", text))
+
+
+def numbers(judgement: statistics.Judgement) -> str:
+    """Estimate, interval, unit and printed size; empty where there is none."""
+    if not math.isfinite(judgement.estimate):
+        return ""
+    digits = 2 if judgement.unit == "log ratio" else 1
+    text = signed(judgement.estimate, digits)
+    if math.isfinite(judgement.low):
+        text += f" [{signed(judgement.low, digits)}, {signed(judgement.high, digits)}]"
+    text += f" {judgement.unit}"
+    return text if judgement.printed is None else f"{text}; printed {signed(judgement.printed, digits)}"
+
+
+def _repository(url: str) -> str:
+    owner, name, *rest = url.removeprefix("https://github.com/").split("/")
+    return f"{owner}/{name}" + (f" at {rest[-1]}" if rest else "")
+
+
+def inconsistencies() -> dict[str, str]:
+    """``data/published/inconsistencies.md`` section by section, by heading: papers by key."""
+    text = (paths.PUBLISHED / "inconsistencies.md").read_text()
+    parts = re.split(r"^## (.+)\n", text, flags=re.MULTILINE)[1:]
+    return {name: body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def modules() -> list[str]:
+    """Every module of the library, parents before children, without the command line."""
+    found = [m.name for m in pkgutil.walk_packages(mixlib.__path__, "mixlib.") if not m.name.endswith("__main__")]
+    return ["mixlib", *sorted(found)]
+
+
+def api_index() -> str:
+    lines = "\n".join(modules())
+    return f"# API\n\nEvery module with its docstrings.\n\n```{{toctree}}\n:maxdepth: 1\n\n{lines}\n```\n"
+
+
+def api(module: str) -> str:
+    return f"# {module}\n\n```{{eval-rst}}\n.. automodule:: {module}\n   :members:\n   :show-inheritance:\n```\n"
+
+
+def commands() -> str:
+    """The command line, from its own help."""
+    import click
+
+    from mixlib.__main__ import main
+
+    text = "# Commands\n\n`python -m mixlib COMMAND`. Results go to standard output, progress and errors to standard "
+    text += "error.\n"
+    for name, command in sorted(main.commands.items()):
+        with click.Context(command, info_name=f"python -m mixlib {name}", terminal_width=100) as context:
+            text += f"\n## {name}\n\n```text\n{command.get_help(context)}\n```\n"
+    return text
