@@ -3,22 +3,26 @@ import papermill as pm
 import pytest
 
 from mixlib import paths, protocols, report
+from mixlib.book import site
 from mixlib.store import Store
 
 
-def test_smoke_trains_from_an_empty_store_and_stands_beside_the_committed_result(tmp_path):
-    index = report.reproduce("smoke", ["calibration-table5"], seeds=[0, 1], output=tmp_path / "report")
-    page = index.parent / "25_calibration_table5.html"
-    assert page.name in index.read_text()
-    text = page.read_text()
-    assert "SYNTHETIC" in text
-    assert "MEASURED" in text
-    fresh = (index.parent / "cells" / "25_calibration_table5.smoke.html").read_text()
-    assert "SYNTHETIC DATA, not a result" in fresh
-    committed = (index.parent / "cells" / "25_calibration_table5.committed.html").read_text()
-    assert "SYNTHETIC DATA" not in committed
-    assert "all-MiniLM-L6-v2" in committed
-    records, left_out = Store(tmp_path / "report-records").scan()
+def test_smoke_trains_from_an_empty_store_and_the_site_is_made_of_what_ran(tmp_path, monkeypatch):
+    made = {}
+
+    def build(output, executed, banner):  # Sphinx itself: tests/test_browser.py
+        made.update(output=output, executed=executed, banner=banner)
+        return output / "index.html"
+
+    monkeypatch.setattr(site, "build", build)
+    index = report.reproduce("smoke", ["calibration-table5"], seeds=[0, 1], output=tmp_path / "site")
+    assert index == made["output"] / "index.html" == tmp_path / "site" / "index.html"
+    assert made["banner"].startswith("Chapters 25: profile smoke, SYNTHETIC, not a result, trained just now")
+    ((name, path),) = made["executed"].items()
+    assert name == "25_calibration_table5"
+    assert "SYNTHETIC DATA, not a result" in path.read_text()
+    assert "SYNTHETIC DATA" not in (paths.NOTEBOOKS / path.name).read_text()
+    records, left_out = Store(tmp_path / "site-records").scan()
     assert len(records) == 16
     assert left_out == {}
     assert all(record.spec.synthetic for record in records)
@@ -55,18 +59,18 @@ def test_choosing_notebooks(monkeypatch):
         report.choose(["tables"])
 
 
-def test_unknown_profile_leaves_the_old_report_alone(tmp_path):
-    report.clear(tmp_path / "report")
-    (tmp_path / "report" / "index.html").write_text("old")
+def test_unknown_profile_leaves_the_old_site_alone(tmp_path):
+    site.clear(tmp_path / "site")
+    (tmp_path / "site" / "index.html").write_text("old")
     with pytest.raises(ValueError, match="unknown profile 'smok'; did you mean smoke"):
-        report.reproduce("smok", output=tmp_path / "report")
-    assert (tmp_path / "report" / "index.html").exists()
-    report.clear(tmp_path / "report")
-    assert not (tmp_path / "report" / "index.html").exists()
+        report.reproduce("smok", output=tmp_path / "site")
+    assert (tmp_path / "site" / "index.html").exists()
+    site.clear(tmp_path / "site")
+    assert not (tmp_path / "site" / "index.html").exists()
 
 
-def test_a_folder_that_is_no_report_is_never_deleted(tmp_path):
+def test_a_folder_that_is_no_site_is_never_deleted(tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
-    with pytest.raises(ValueError, match="not an earlier report"):
+    with pytest.raises(ValueError, match="not an earlier site"):
         report.reproduce("smoke", ["21"], output=tmp_path)
     assert (tmp_path / "thesis.tex").exists()

@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import nbformat
@@ -451,6 +451,7 @@ def inconsistencies() -> dict[str, str]:
     return {name: body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)}
 
 
+@lru_cache(maxsize=1)
 def modules() -> list[str]:
     """Every module of the library, parents before children, without the command line."""
     found = [m.name for m in pkgutil.walk_packages(mixlib.__path__, "mixlib.") if not m.name.endswith("__main__")]

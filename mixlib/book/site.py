@@ -108,17 +108,8 @@ def build(
     with TemporaryDirectory(prefix="mixlib-book-") as scratch:
         source, doctrees = Path(scratch) / "book", Path(scratch) / "doctrees"
         assemble(source, executed or {})
-        arguments = [
-            "-b",
-            "html",
-            "--fail-on-warning",
-            "--keep-going",
-            "--quiet",
-            "--jobs",
-            "auto",
-            "--conf-dir",
-            str(paths.NOTEBOOKS),
-        ]
+        arguments = ["-b", "html", "--fail-on-warning", "--keep-going", "--quiet", "--jobs", "auto"]
+        arguments += ["--conf-dir", str(paths.NOTEBOOKS), "--doctree-dir", str(doctrees)]
         if announcement:
             arguments += ["--define", f"html_theme_options.announcement={html.escape(announcement)}"]
         code = build_main([*arguments, str(source), str(output)])
