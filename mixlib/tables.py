@@ -26,6 +26,7 @@ METRICS = {"accuracy": "accuracy", "mcc": "mcc", "loss": "nll", "ece": "ece"}  #
 TITLES = {"accuracy": "Accuracy %", "mcc": "MCC x100", "loss": "Loss x100", "ece": "ECE %"}
 HIGHER_IS_BETTER = {"accuracy": True, "mcc": True, "loss": False, "ece": False}
 CONFIDENCE = 0.95
+EVALUATIONS = ("last", "selected")
 LABELS = {
     "none": "no mixup",
     "cls_mixup": "CLS MixUp",
@@ -75,24 +76,29 @@ def frame(
     size_label: Callable[[RunSpec], str] = lambda s: "full",
     method_of: Callable[[RunSpec], str] = lambda s: s.method,
     param: str = "padding",
+    at: str = "last",
 ) -> pd.DataFrame:
     """One row a run: ``dataset``, ``train_size`` (the paper's row), ``method``, ``param``, ``seed``, the metrics of
-    the test split at the selected epoch, and ``key`` of the record.
+    the test split, and ``key`` of the record.
 
     Args:
         records: of one profile.
         size_label: the paper's row that a run belongs to.
         method_of: the paper's method that a run belongs to, a key of :data:`LABELS`.
         param: the method's parameter that the paper's table tells rows apart by.
+        at: ``"last"``, the evaluation after the last update: every method has had the same training; or ``"selected"``,
+            the one that is best on the development rows, the rule of most papers.
 
     Raises:
         MixedPrecision: some in fp32, some in bf16.
     """
+    if at not in EVALUATIONS:
+        raise ValueError(f"unknown evaluation {at!r}; choose one of {', '.join(EVALUATIONS)}")
     records = list(records)
     one_precision(records)
     rows = []
     for record in records:
-        spec = record.spec
+        spec, scores = record.spec, record.last if at == "last" else record.test
         row = {
             "dataset": spec.dataset,
             "train_size": size_label(spec),
@@ -102,7 +108,7 @@ def frame(
             "examples": record.data.get("train_rows", spec.train_size),
             "key": spec.key,
         }
-        rows.append(row | {ours: 100 * record.test[theirs] for ours, theirs in METRICS.items()})
+        rows.append(row | {ours: 100 * scores[theirs] for ours, theirs in METRICS.items()})
     return pd.DataFrame(rows)
 
 
@@ -494,6 +500,19 @@ def show(table: pd.DataFrame, caption: str, uuid: str = "table") -> HTML:
     left = [{"selector": "td, th", "props": "text-align: left; vertical-align: top"}]
     styler = table.style.set_table_styles(left).set_uuid(uuid)
     return HTML(f"<p><strong>{html.escape(caption)}</strong></p>{styler.to_html()}")
+
+
+def source(profile: str, records: Sequence[RunRecord]) -> str:
+    """One line on where numbers come from: model, seeds, machine, precision; a warning if they are no results."""
+    one_precision(records)
+    specs = [record.spec for record in records]
+    seeds = sorted({len({s.seed for s in specs if s.cell == c}) for c in {s.cell for s in specs}})
+    several = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
+    warning = "SYNTHETIC DATA, not a result. " if any(s.synthetic for s in specs) else ""
+    return (
+        f"{warning}Profile {profile}: {', '.join(sorted({s.model for s in specs}))}, {several} seeds, made on "
+        f"{', '.join(sorted({r.origin for r in records}))} in {records[0].precision}"
+    )
 
 
 def scale(profile: str, records: Sequence[RunRecord], published_spread: str = "standard error over 5 runs") -> str:

@@ -11,7 +11,7 @@ from mixlib.engines import run_all
 from mixlib.engines.sweep import NothingToRead
 from mixlib.evidence import gate
 from mixlib.protocols import plan, pool
-from mixlib.protocols.cells import FIRST, SCREENING_SEEDS
+from mixlib.protocols.cells import FIRST, SCREENING_SEEDS, table_runs
 from mixlib.store import Store
 from tests import fabricate
 
@@ -137,7 +137,25 @@ def test_a_cell_is_read_in_the_precision_of_most_whole_seeds(decisions, tmp_path
             store.put(fabricate.record(spec))
     assert gate.raise_seeds(store) == {name: [100, 101]}
     assert plan.decided().precision == {name: "tf32"}
-    assert {spec.precision for spec in plan.decided().cell(name).specs([100])} == {"tf32"}
+    assert {spec.precision for spec in plan.decided().read(cell).specs([100])} == {"tf32"}
+
+
+def test_a_table_reads_the_decided_seeds_in_their_precision(decisions, monkeypatch):
+    few, pool_cell = plan.get("mixup_calibration/ag_news-32"), plan.get("common/ag_news")
+    assert {spec.seed for spec in table_runs([few], "mini")} == set(
+        range(100, 112)
+    )  # nothing decided: what is to be run
+    read = {"seeds": {"common/ag_news": [100, 101]}, "precision": {"common/ag_news": "tf32"}}
+    decisions.write_text(json.dumps({"alive": {}, "screened": {}} | read))
+    plan.decided.cache_clear()
+    found = table_runs([pool_cell, few], "mini", ["none", "cls_mixup"])
+    assert found == replace(pool_cell, precision="tf32").specs([100, 101], ["none", "cls_mixup"])
+    own = table_runs([pool_cell, few], "mini", ["none"], seeds=[7])
+    assert {(spec.seed, spec.precision) for spec in own} == {(7, "fp32")}
+    assert {spec.num_train_epochs for spec in table_runs([few], "mini", ["none"], num_train_epochs=10)} == {10}
+    assert all(spec.synthetic and spec.seed in (100, 101) for spec in table_runs([few], "smoke"))
+    monkeypatch.setenv("MIXLIB_PRECISION", "fp32")
+    assert {spec.precision for spec in table_runs([pool_cell], "mini")} == {"fp32"}
 
 
 def test_no_batch_of_a_cell_has_a_single_row():

@@ -288,7 +288,7 @@ class Records:
             ValueError: the cell is dead, or runs are missing, synthetic or of different precision; says which.
         """
         decided = self.decided
-        cell = decided.cell(term.cell)
+        cell = decided.read(plan.get(term.cell))
         if term.cell in decided.left_out:
             raise _Unavailable(decided.left_out[term.cell])
         if measure.needs and term.cell not in decided.alive:
@@ -336,7 +336,7 @@ def _mixed_precision(terms: Iterable[Term], records: Records) -> list[str]:
     each has its own comparison in it, as the gain at one size and the gain at another."""
     weights: dict[str, float] = {}
     for term in terms:
-        precision = records.decided.cell(term.cell).precision
+        precision = records.decided.read(plan.get(term.cell)).precision
         weights[precision] = weights.get(precision, 0.0) + term.weight
     return sorted(weights) if len(weights) > 1 and any(abs(sum_) > 1e-9 for sum_ in weights.values()) else []
 
@@ -421,6 +421,26 @@ def verdicts(
     records = records or Records()
     chosen = [c for c in claims().values() if (paper in (None, c.paper)) and (ids is None or c.id in ids)]
     return {claim.id: judge(claim, records) for claim in chosen}
+
+
+def table(ids: Sequence[str], records: Records | None = None) -> pd.DataFrame:
+    """Claims with their verdicts, for readers: the claim, the verdict, its numbers in words, and the rule.
+
+    Args:
+        ids: of the claims, in the order of the rows.
+        records: as of :func:`verdicts`.
+    """
+    records = records or Records()
+    found = verdicts(ids=ids, records=records)
+    said = published.claims().set_index("id")["claim"]
+    rows = {
+        id_: {
+            "claim": said[id_], "verdict": found[id_].judgement.label, "measured": found[id_].judgement.words,
+            "rule": found[id_].claim.rule, "records": len(found[id_].records),
+        }
+        for id_ in ids
+    }  # fmt: skip
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def as_json(verdict: Verdict, records: Records) -> dict[str, Any]:

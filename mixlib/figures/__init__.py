@@ -27,7 +27,7 @@ from mixlib.figures.batchmixup import (
     toy_panels,
 )
 from mixlib.figures.common import DASHES, MARKERS, METHODS, PALETTE, differences, save, theme
-from mixlib.figures.evidence import forest
+from mixlib.figures.evidence import against_plain, forest, gain_against_cost
 from mixlib.figures.mixup_calibration import loss_curves, manifold_schematic, paddings, reliability
 from mixlib.figures.ssmix import (
     by_ratio,
@@ -40,9 +40,10 @@ from mixlib.figures.ssmix import (
 )
 
 __all__ = [
-    "DASHES", "MARKERS", "METHODS", "PALETTE", "attention_lines", "attention_summary", "block_schematic", "by_fraction",
-    "by_noise", "by_ratio", "by_setting", "curves_of", "differences", "epoch_times", "factor_leads", "forest",
-    "lam_distributions", "leak", "learning_curves", "loss_by_update", "loss_curves", "manifold_schematic",
-    "mixed_points", "neuron_view", "objective_curves", "off_the_segment", "paddings", "policy_geometry", "reliability",
-    "save", "show_mix", "show_pair", "step_times", "theme", "toy_accuracies", "toy_panels", "word_graph",
+    "DASHES", "MARKERS", "METHODS", "PALETTE", "against_plain", "attention_lines", "attention_summary",
+    "block_schematic", "by_fraction", "by_noise", "by_ratio", "by_setting", "curves_of", "differences",
+    "epoch_times", "factor_leads", "forest", "gain_against_cost", "lam_distributions", "leak", "learning_curves",
+    "loss_by_update", "loss_curves", "manifold_schematic", "mixed_points", "neuron_view", "objective_curves",
+    "off_the_segment", "paddings", "policy_geometry", "reliability", "save", "show_mix", "show_pair", "step_times",
+    "theme", "toy_accuracies", "toy_panels", "word_graph",
 ]  # fmt: skip

@@ -1,11 +1,12 @@
-"""All claims in one picture."""
+"""The evidence in pictures: all claims, and all methods under one protocol."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -13,6 +14,7 @@ from matplotlib.patches import Patch
 
 from mixlib.evidence import statistics
 from mixlib.evidence.verdicts import Verdict
+from mixlib.figures.common import MARKERS, PALETTE
 
 SHOWN = 6.0  # margins on either side; what lies beyond is drawn at the edge as an arrow
 _COLOURS = sns.color_palette("colorblind")
@@ -86,3 +88,99 @@ def _row(axis: plt.Axes, y: int, judgement: statistics.Judgement) -> None:
     if judgement.printed is not None:
         printed = np.clip(judgement.printed / judgement.margin, -SHOWN, SHOWN)
         axis.plot(printed, y, marker="|", markersize=10, markeredgewidth=2, color="black")
+
+
+def against_plain(panels: Mapping[str, Mapping[str, pd.DataFrame]], labels: Mapping[str, str]) -> Figure:
+    """Every method's pooled difference to the plain model with its 95% interval, one panel a score.
+
+    Args:
+        panels: by the panel's title the tables to draw, by name, each from
+            :func:`mixlib.evidence.comparison.against_plain` in percent or points and with its margin in
+            ``table.attrs["margin"]``; the first has filled marks, the second hollow ones a little lower.
+        labels: methods for readers, in the order of the rows.
+    """
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(3.1 * len(panels) + 2.2, 0.36 * len(labels) + 1.6), sharey=True, layout="constrained",
+        squeeze=False,
+    )  # fmt: skip
+    places = {method: y for y, method in enumerate(labels)}
+    for axis, (title, tables) in zip(axes[0], panels.items(), strict=True):
+        width = 4 * next(iter(tables.values())).attrs["margin"]
+        margin = width / 4
+        axis.axvspan(-margin, margin, color="0.9", zorder=0)
+        axis.axvline(0, color="black", linewidth=1)
+        for number, table in enumerate(tables.values()):
+            for method, row in table.iterrows():
+                if method not in places:
+                    continue
+                y = places[method] + 0.3 * number - 0.15 * (len(tables) - 1)
+                colour = _COLOURS[0] if row["estimate"] >= 0 else _COLOURS[3]
+                if row["category"] in ("undecided", "no difference that matters"):
+                    colour = "0.35"
+                if abs(row["estimate"]) > width:  # beyond the panel: an arrow and the number
+                    side = np.sign(row["estimate"])
+                    axis.plot(side * width, y, marker="<" if side < 0 else ">", color=colour, clip_on=False)
+                    axis.annotate(
+                        f"{row['estimate']:+.0f}", (side * width, y), (-side * 8, 0), fontsize="x-small",
+                        textcoords="offset points", va="center", ha="left" if side < 0 else "right",
+                    )  # fmt: skip
+                    continue
+                axis.plot(np.clip([row["low"], row["high"]], -width, width), [y, y], color=colour, linewidth=1.5)
+                face = colour if number == 0 else "white"
+                axis.plot(row["estimate"], y, marker="o", markersize=5, color=colour, markerfacecolor=face)
+        axis.set(xlim=(-width, width), xlabel=title)
+        axis.grid(axis="y", visible=False)
+    axes[0, 0].set_yticks(list(places.values()), list(labels.values()))
+    axes[0, 0].set_ylim(len(labels) - 0.5, -0.5)
+    names = list(dict.fromkeys(name for tables in panels.values() for name in tables))
+    handles = [
+        Line2D([], [], color="0.35", marker="o", markerfacecolor="0.35" if i == 0 else "white", label=name)
+        for i, name in enumerate(names)
+    ] + [Patch(color="0.9", label="too small to matter")]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize="small")
+    return figure
+
+
+def gain_against_cost(cost: pd.Series, gains: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figure:
+    """What a method gains over what it costs, one panel a score; the line joins those that no other one dominates.
+
+    Args:
+        cost: training time in plain runs, by method.
+        gains: by the panel's title a table from :func:`mixlib.evidence.comparison.against_plain`.
+        labels: methods for readers.
+    """
+    figure, axes = plt.subplots(1, len(gains), figsize=(5.2 * len(gains), 4.2), layout="constrained", squeeze=False)
+    for axis, (title, table) in zip(axes[0], gains.items(), strict=True):
+        points = [(1.0, 0.0, "none")] + [(cost[m], row["estimate"], m) for m, row in table.iterrows() if m in labels]
+        front, best = [], -np.inf
+        for x, y, _ in sorted(points, key=lambda point: (point[0], -point[1])):
+            if y > best:
+                front.append((x, y))
+                best = y
+        axis.step(*zip(*front, strict=True), where="post", color="0.6", linewidth=1.2, zorder=1)
+        for x, y, method in points:
+            axis.plot(x, y, marker=MARKERS[method], color=PALETTE[method] if method != "none" else "black", zorder=2)
+        for (x, y, method), (dx, dy) in zip(points, _apart(points), strict=True):
+            axis.annotate(labels.get(method, method), (x, y), (6 + dx, dy), textcoords="offset points", va="center",
+                          fontsize="x-small")  # fmt: skip
+        axis.axhline(0, color="black", linewidth=1)
+        axis.set(xlabel="training time, in plain runs", ylabel=title)
+        low, high = axis.get_xlim()
+        axis.set_xlim(low, high + 0.3 * (high - low))
+    return figure
+
+
+def _apart(points: Sequence[tuple[float, float, str]]) -> list[tuple[float, float]]:
+    """Offsets of labels, in points of type, so that those of neighbours do not overlap."""
+    ys = np.array([y for _, y, _ in points])
+    xs = np.array([x for x, _, _ in points])
+    scale = (np.ptp(ys) or 1.0) / 250  # a point of type, about
+    shown: list[tuple[float, float]] = []
+    offsets = [(0.0, 0.0)] * len(points)
+    for i in np.argsort(ys):
+        y = ys[i]
+        while any(abs(xs[i] - x) < 0.3 * (np.ptp(xs) or 1.0) and abs(y - other) < 9 * scale for x, other in shown):
+            y += scale
+        shown.append((xs[i], y))
+        offsets[i] = (0.0, float((y - ys[i]) / scale))
+    return offsets

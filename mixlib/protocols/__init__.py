@@ -13,6 +13,7 @@ from mixlib.protocols import amplify as amplify
 from mixlib.protocols import batchmixup as batchmixup
 from mixlib.protocols import mixup_calibration as mixup_calibration
 from mixlib.protocols import plan as plan
+from mixlib.protocols import pool as pool
 from mixlib.protocols import ssmix as ssmix
 from mixlib.protocols.common import PROFILES as PROFILES
 from mixlib.protocols.common import check_profile
@@ -48,6 +49,8 @@ EXTRAS = (
     Artefact(
         "amplify-fairness", "amplify", "Fairness", "measurement", "what the published comparison's differences explain"
     ),
+    Artefact("common-protocol", "common", "Common protocol", "measurement", "every method under one recipe a data set"),
+    Artefact("common-learning-rate", "common", "Learning rate", "measurement", "the same at half and twice the rate"),
 )
 
 RECIPES: dict[str, Recipe] = {
@@ -94,16 +97,19 @@ RECIPES: dict[str, Recipe] = {
     "amplify-figure6": Recipe("46_amplify_figures4_5_6", amplify.attention),
     "amplify-figure7": Recipe("47_amplify_figure7", amplify.attention),
     "amplify-fairness": Recipe("52_amplify_fairness", amplify.fairness),
+    "common-protocol": Recipe("51_common_protocol", pool.methods_on_all),
+    "common-learning-rate": Recipe("51_common_protocol", pool.sensitivity),
 }
 
 
 def artefacts() -> list[Artefact]:
     """Every table, figure and algorithm of the papers, and after each paper's what we measure beside them."""
     found = published.artefacts()
-    for extra in reversed(EXTRAS):
-        last = max(i for i, artefact in enumerate(found) if artefact.paper == extra.paper and artefact not in EXTRAS)
-        found.insert(last + 1, extra)
-    return found
+    papers = [artefact.paper for artefact in found]
+    order = {paper: place for place, paper in enumerate(dict.fromkeys([*papers, *(extra.paper for extra in EXTRAS)]))}
+    return sorted(
+        [*found, *EXTRAS], key=lambda artefact: order[artefact.paper]
+    )  # stable: extras behind the papers' own
 
 
 def at_full(profile: str, part: Callable[..., list[Spec]], store: Store | None = None) -> dict[str, list[Record]]:

@@ -2,14 +2,21 @@
 
 Claims are judged on cells. All runs of a cell and seed draw the same rows, so that methods are compared seed by seed;
 cells of several papers that share a recipe are one cell, so that a run serves all of them.
+
+Three things are decided once and committed in ``data/evidence.json``: which seeds of a cell notebooks and verdicts
+read, in which precision, and which cells are alive. Records of further seeds may lie in the store before they are read.
 """
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
+from mixlib import paths
 from mixlib.machine import default_precision
 from mixlib.models import MINILM, TINY
 from mixlib.protocols.common import check_profile, study_of
@@ -202,3 +209,85 @@ def cell(name: str, dataset: str, methods: Mapping[str, tuple[str, Mapping[str, 
     own = {key: rest.pop(key) for key in ("paper", "first", "seeds", "model", "says") if key in rest}
     own.setdefault("paper", name.partition("/")[0])
     return Cell(name=name, dataset=dataset, methods=methods, recipe=RECIPE | rest, **own)
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What ``data/evidence.json`` says.
+
+    Attributes:
+        seeds: by cell, those that notebooks and verdicts read.
+        alive: by cell, what claims may be about there: ``accuracy`` (and MCC), ``loss`` (and calibration).
+        screened: by cell, the numbers of the screening that this was decided by: ``accuracy``, ``larger_class``,
+            ``mcc`` (fractions), ``p_accuracy`` and ``p_mcc`` (one-sided).
+        left_out: cells that will not be run, with the reason.
+        precision: by cell, the precision in which its runs are read, ``fp32`` where nothing is said. All runs of a cell
+            are of one precision; ``tf32`` are those of a GPU.
+    """
+
+    seeds: dict[str, list[int]]
+    alive: dict[str, list[str]]
+    screened: dict[str, dict[str, float]]
+    left_out: dict[str, str] = field(default_factory=dict)
+    precision: dict[str, str] = field(default_factory=dict)
+
+    def read(self, cell: AnyCell) -> AnyCell:
+        """A cell in the precision in which it is read."""
+        return replace(cell, precision=self.precision.get(cell.name, "fp32"))
+
+    def why_dead(self, cell: str, needs: str) -> str:
+        """Why a cell says nothing about accuracy, or about loss."""
+        found = self.screened[cell]
+        if needs == "accuracy":
+            return (
+                f"the plain model does not beat the larger class ({100 * found['accuracy']:.1f}% against "
+                f"{100 * found['larger_class']:.1f}%)"
+            )
+        return f"the plain model is not above chance (MCC x100 {100 * found['mcc']:.1f})"
+
+
+@lru_cache(maxsize=1)
+def decided() -> Decided:
+    """The committed decisions."""
+    return Decided(**json.loads(paths.EVIDENCE.read_text()))
+
+
+def table_runs(
+    cells: Iterable[Cell],
+    profile: str,
+    labels: Iterable[str] | None = None,
+    model: str | None = None,
+    seeds: Iterable[int] | None = None,
+    **recipe: Any,
+) -> list[RunSpec]:
+    """The runs that a table or figure reads of some cells, cell by cell, at profile ``smoke`` or ``mini``.
+
+    As committed, of each cell the seeds that have been decided on, in their precision (or ``MIXLIB_PRECISION``); a
+    cell without such seeds is left out as long as another has some. With a model, seeds or a recipe of one's own,
+    those, in the profile's precision.
+
+    Args:
+        cells: of the evidence.
+        profile: ``smoke`` (two seeds) or ``mini``.
+        labels: only these of each cell's labels, where it has them; by default all.
+        model, seeds, recipe: in place of the cells'; ``recipe`` are fields of ``RunSpec``.
+    """
+    found = [(cell, cell.labels if labels is None else [x for x in labels if x in cell.labels]) for cell in cells]
+    as_committed = profile == "mini" and model is None and seeds is None and not recipe
+    if as_committed and any(decided().seeds.get(cell.name) for cell, _ in found):
+        exact = not os.environ.get("MIXLIB_PRECISION")
+        return [
+            spec
+            for cell, wanted in found
+            for spec in (decided().read(cell) if exact else cell).specs(decided().seeds.get(cell.name, []), wanted)
+        ]
+    specs = []
+    for cell, wanted in found:
+        chosen = list(seeds) if seeds is not None else _first_seeds(cell, profile)
+        own = replace(cell, model=model or cell.model, recipe=cell.recipe | recipe)
+        specs += own.specs(chosen, wanted, profile)
+    return specs
+
+
+def _first_seeds(cell: AnyCell, profile: str) -> range:
+    return range(FIRST_SEED, FIRST_SEED + (2 if profile == "smoke" else cell.seeds))

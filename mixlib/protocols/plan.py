@@ -1,20 +1,15 @@
-"""All cells of the evidence, in which order they are run, and what has been decided about them.
-
-Two things are decided once and committed in ``data/evidence.json``: which seeds notebooks and verdicts read, and which
-cells are alive. Records of further seeds may lie in the store before they are read.
-"""
+"""All cells of the evidence, and in which order they are run."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import lru_cache
 
-from mixlib import paths
 from mixlib.protocols import amplify, batchmixup, mixup_calibration, pool, ssmix
 from mixlib.protocols.cells import FIRST_SEED, SCREENING_SEEDS, AnyCell, Cell, StudyCell
+from mixlib.protocols.cells import Decided as Decided
+from mixlib.protocols.cells import decided as decided
 from mixlib.runs import RunSpec
 from mixlib.store import Spec, Store
 from mixlib.studies import TIMED
@@ -112,47 +107,6 @@ def runs(name: str, profile: str = "mini", seeds: Iterable[int] | None = None) -
     wanted = None if seeds is None else set(seeds)
     found = dict.fromkeys(spec for part in parts for spec in WAVES[part](profile))
     return [spec for spec in found if wanted is None or spec.seed in wanted]
-
-
-@dataclass(frozen=True)
-class Decided:
-    """What ``data/evidence.json`` says.
-
-    Attributes:
-        seeds: by cell, those that notebooks and verdicts read.
-        alive: by cell, what claims may be about there: ``accuracy`` (and MCC), ``loss`` (and calibration).
-        screened: by cell, the numbers of the screening that this was decided by: ``accuracy``, ``larger_class``,
-            ``mcc`` (fractions), ``p_accuracy`` and ``p_mcc`` (one-sided).
-        left_out: cells that will not be run, with the reason.
-        precision: by cell, the precision in which its runs are read, ``fp32`` where nothing is said. All runs of a cell
-            are of one precision; ``tf32`` are those of a GPU.
-    """
-
-    seeds: dict[str, list[int]]
-    alive: dict[str, list[str]]
-    screened: dict[str, dict[str, float]]
-    left_out: dict[str, str] = field(default_factory=dict)
-    precision: dict[str, str] = field(default_factory=dict)
-
-    def cell(self, name: str) -> AnyCell:
-        """The cell of this name in the precision in which it is read."""
-        return replace(get(name), precision=self.precision.get(name, "fp32"))
-
-    def why_dead(self, cell: str, needs: str) -> str:
-        """Why a cell says nothing about accuracy, or about loss."""
-        found = self.screened[cell]
-        if needs == "accuracy":
-            return (
-                f"the plain model does not beat the larger class ({100 * found['accuracy']:.1f}% against "
-                f"{100 * found['larger_class']:.1f}%)"
-            )
-        return f"the plain model is not above chance (MCC x100 {100 * found['mcc']:.1f})"
-
-
-@lru_cache(maxsize=1)
-def decided() -> Decided:
-    """The committed decisions."""
-    return Decided(**json.loads(paths.EVIDENCE.read_text()))
 
 
 def whole_seeds(cell: AnyCell, store: Store) -> list[int]:

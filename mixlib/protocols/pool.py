@@ -5,9 +5,14 @@ Every table that needs no protocol of its own reads its runs.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from mixlib.protocols.cells import Cell, cell
+import pandas as pd
+
+from mixlib.protocols.cells import RECIPE, Cell, cell, table_runs
+from mixlib.protocols.common import check_profile
+from mixlib.runs import RunRecord, RunSpec
 
 PAPER = "common"
 # Each paper's own parameters; SSMix and the plain model of twice the updates cost two plain steps, all others one
@@ -42,4 +47,45 @@ POOL: tuple[Cell, ...] = (
     cell("common/qnli", "qnli", METHODS, train_size=2000, num_train_epochs=3, test_size=1000, max_length=96,
          eval_epochs=1),
 )  # fmt: skip
-SENSITIVITY = tuple(found.with_rate(factor) for found in (POOL[0], POOL[2]) for factor in (0.5, 2.0))
+SMOKE_CELLS = (POOL[0], POOL[2])  # enough for a trial
+RATES = (0.5, 2.0)  # times the learning rate: how much hangs on it
+SENSITIVITY = tuple(found.with_rate(factor) for found in (POOL[0], POOL[2]) for factor in RATES)
+
+
+def methods_on_all(profile: str, **overrides: Any) -> list[RunSpec]:
+    """Every method on every data set of the pool (notebook 51); at ``full`` nothing, that is the papers' own."""
+    chosen = {"smoke": SMOKE_CELLS, "mini": POOL, "full": ()}[check_profile(profile)]
+    return table_runs(chosen, profile, **overrides)
+
+
+def sensitivity(profile: str, **overrides: Any) -> list[RunSpec]:
+    """Every method at half and twice the learning rate on two data sets; at ``smoke`` nothing."""
+    return table_runs(SENSITIVITY if check_profile(profile) == "mini" else (), profile, **overrides)
+
+
+def by_rate(at_other_rates: Iterable[RunRecord], usual: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:
+    """Runs by their learning rate; in the middle those at the usual rate, on the same data sets and seeds."""
+    others = list(at_other_rates)
+    base = {found.dataset: found.recipe["learning_rate"] for found in POOL}
+    groups = {
+        f"{factor:g} times": [r for r in others if r.spec.learning_rate == factor * base[r.spec.dataset]]
+        for factor in RATES
+    }
+    seen = {(r.spec.dataset, r.spec.seed) for r in others}
+    middle = [r for r in usual if (r.spec.dataset, r.spec.seed) in seen]
+    (low, first), (high, second) = groups.items()
+    return {low: first, "as tuned": middle, high: second} if others else {}
+
+
+def recipes() -> pd.DataFrame:
+    """The recipe of each data set: what differs between them."""
+    rows = {}
+    for found in POOL:
+        fields = RECIPE | dict(found.recipe)
+        per_class = fields.get("train_per_class")
+        rows[found.dataset] = {
+            "training rows": f"{per_class} a class" if per_class else str(fields["train_size"]),
+            "epochs": fields["num_train_epochs"], "tokens": fields["max_length"],
+            "learning rate": f"{fields['learning_rate']:g}", "test rows": fields["test_size"],
+        }  # fmt: skip
+    return pd.DataFrame.from_dict(rows, orient="index")

@@ -1,0 +1,133 @@
+"""The ledger of all claims for readers: counts, groups that open, and what hangs on the margins."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from functools import lru_cache
+
+import pandas as pd
+
+from mixlib import published
+from mixlib.evidence import statistics
+from mixlib.evidence.verdicts import Records, Verdict, claims, judge
+
+# The chapter that shows what a claim rests on: notebook -> numbers of its paper's claims. Of two the first is linked
+CHAPTERS: dict[str, tuple[str, tuple[int, ...]]] = {
+    "10_batchmixup_figure1": ("batchmixup", (12,)),
+    "11_batchmixup_table1": ("batchmixup", (1, 2, 3, 4, 5, 6, 7, 13)),
+    "12_batchmixup_epoch_time": ("batchmixup", (8, 9, 10)),
+    "13_batchmixup_geometry": ("batchmixup", (11,)),
+    "22_calibration_table2": ("mixup_calibration", (1, 2, 3, 5, 6, 7)),
+    "23_calibration_table3": ("mixup_calibration", (1, 2, 4, 5, 6, 7)),
+    "24_calibration_table4": ("mixup_calibration", (2, 3, 4, 8, 9, 10, 15)),
+    "25_calibration_table5": ("mixup_calibration", (12, 13, 14)),
+    "26_calibration_figure2": ("mixup_calibration", (10, 11)),
+    "32_ssmix_table2_tableA1": ("ssmix", (1, 2, 3, 4, 5, 6, 7, 8, 9)),
+    "33_ssmix_tableB1": ("ssmix", (10, 13)),
+    "34_ssmix_figure2": ("ssmix", (15,)),
+    "35_ssmix_step_time": ("ssmix", (11, 12, 14)),
+    "41_amplify_table1": ("amplify", (4,)),
+    "42_amplify_table2": ("amplify", (1, 2, 3, 5, 6, 15)),
+    "43_amplify_table3": ("amplify", (7,)),
+    "44_amplify_table4": ("amplify", (11, 12)),
+    "45_amplify_figure3": ("amplify", (8, 9, 10)),
+    "46_amplify_figures4_5_6": ("amplify", (13, 14)),
+    "47_amplify_figure7": ("amplify", (14,)),
+}
+ORDER = (  # of the groups: what was found first
+    statistics.SUPPORTED, statistics.CONTRADICTED, statistics.NO_EFFECT, statistics.SMALLER, statistics.UNDECIDED,
+    statistics.NOT_JUDGEABLE,
+)  # fmt: skip
+PAPERS = {
+    "batchmixup": "BatchMixup", "mixup_calibration": "MixUp calibration", "ssmix": "SSMix", "amplify": "AMPLIFY",
+}  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def chapters() -> dict[str, str]:
+    """The notebook of each claim."""
+    found: dict[str, str] = {}
+    for notebook, (paper, numbers) in CHAPTERS.items():
+        for number in numbers:
+            found.setdefault(f"{paper}-{number}", notebook)
+    return found
+
+
+def of_chapter(notebook: str) -> list[str]:
+    """The claims that a notebook shows, by id. ``ValueError`` for one that shows none."""
+    if notebook not in CHAPTERS:
+        raise ValueError(f"no claims are shown in {notebook!r}; there are {', '.join(CHAPTERS)}")
+    paper, numbers = CHAPTERS[notebook]
+    return [f"{paper}-{number}" for number in numbers]
+
+
+def counts(verdicts: Mapping[str, Verdict]) -> pd.DataFrame:
+    """How many claims of each paper got which verdict; the last row is all."""
+    found = pd.crosstab(
+        pd.Series({id_: PAPERS[v.claim.paper] for id_, v in verdicts.items()}, name="paper"),
+        pd.Series({id_: v.judgement.category for id_, v in verdicts.items()}, name="verdict"),
+    )
+    table = found.reindex(index=list(PAPERS.values()), columns=list(ORDER), fill_value=0)
+    table.loc["all"] = table.sum()
+    return table.assign(claims=table.sum(axis=1))
+
+
+def by_margin(verdicts: Mapping[str, Verdict], records: Records) -> pd.DataFrame:
+    """The verdicts of all claims with half and twice the margins, and how many move."""
+    columns: dict[str, dict[str, int]] = {}
+    usual = {id_: v.judgement.category for id_, v in verdicts.items()}
+    for title, factor in (("half the margins", 0.5), ("the margins", 1.0), ("twice the margins", 2.0)):
+        found = {id_: judge(v.claim, records, factor).judgement.category for id_, v in verdicts.items()}
+        columns[title] = {name: sum(category == name for category in found.values()) for name in ORDER}
+        columns[title]["differ from the verdict"] = sum(found[id_] != usual[id_] for id_ in found)
+    return pd.DataFrame(columns)
+
+
+def groups(verdicts: Mapping[str, Verdict], records: Records, open_first: bool = False) -> str:
+    """All claims as HTML that opens without a script: by paper, then by verdict, each with its rule and records.
+
+    Args:
+        verdicts: of all claims, or of some.
+        records: that they were made from.
+        open_first: whether the papers are unfolded.
+    """
+    said = published.claims().set_index("id")
+    q = statistics.q_values({id_: v.judgement for id_, v in verdicts.items()})
+    parts = []
+    for paper, title in PAPERS.items():
+        own = {id_: v for id_, v in verdicts.items() if v.claim.paper == paper}
+        if not own:
+            continue
+        inner = []
+        for category in ORDER:
+            chosen = {id_: v for id_, v in own.items() if v.judgement.category == category}
+            if not chosen:
+                continue
+            rows = "".join(_row(id_, v, said.loc[id_, "claim"], q.get(id_)) for id_, v in chosen.items())
+            inner.append(
+                f"<details><summary><b>{category}</b>: {len(chosen)}</summary>"
+                f"<table><tr><th>claim</th><th>what was found</th></tr>{rows}</table></details>"
+            )
+        state = " open" if open_first else ""
+        heading = f"<summary><b>{html.escape(title)}</b>, {len(own)} claims</summary>"
+        parts.append(f"<details{state}>{heading}{''.join(inner)}</details>")
+    return "".join(parts)
+
+
+def _row(id_: str, verdict: Verdict, claim: str, q: float | None) -> str:
+    chapter = chapters()[id_]
+    notes = [f"Rule: {verdict.claim.rule}"]
+    if verdict.records:
+        notes.append(f"{len(verdict.records)} records; `python -m mixlib claims --only {id_} --json` names them.")
+    decided = verdict.judgement.category in (statistics.SUPPORTED, statistics.CONTRADICTED)
+    if q is not None and decided and q > statistics.ALPHA:
+        notes.append(f"q = {q:.2f} among all claims: may be one of the few wrong ones to be expected.")
+    text = "<br>".join(html.escape(note) for note in notes)
+    found = f"{html.escape(verdict.judgement.words)}<details><summary>rule and records</summary>{text}</details>"
+    return f'<tr><td><a href="{chapter}.ipynb">{id_}</a>: {html.escape(claim)}</td><td>{found}</td></tr>'
+
+
+def missing_chapters() -> list[str]:
+    """Claims that no chapter shows; there should be none."""
+    return [id_ for id_ in claims() if id_ not in chapters()]

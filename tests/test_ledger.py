@@ -1,0 +1,118 @@
+"""The ledger of claims, and all methods under one protocol."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mixlib import paths
+from mixlib.evidence import comparison, ledger, statistics, verdicts
+from mixlib.predictions import Predictions
+from tests.experiments import experiment
+
+CLAIMS = verdicts.claims()
+
+
+def test_every_claim_has_a_chapter_that_is_there():
+    assert ledger.missing_chapters() == []
+    assert {id_ for name in ledger.CHAPTERS for id_ in ledger.of_chapter(name)} == set(CLAIMS)
+    assert all((paths.NOTEBOOKS / f"{name}.ipynb").exists() for name in ledger.CHAPTERS)
+    with pytest.raises(ValueError, match="no claims are shown in '99_none'"):
+        ledger.of_chapter("99_none")
+
+
+def test_the_ledger_opens_without_a_script_and_names_chapter_rule_and_records():
+    claim = CLAIMS["ssmix-1"]
+    records = experiment(claim)
+    found = {claim.id: verdicts.judge(claim, records)}
+    page = ledger.groups(found, records)
+    assert "<script" not in page
+    assert page.count("<details") == page.count("</details>") == 3
+    assert 'href="32_ssmix_table2_tableA1.ipynb"' in page
+    assert "supported" in page
+    assert f"{len(found[claim.id].records)} records" in page
+    table = ledger.counts(found)
+    assert table.loc["SSMix", statistics.SUPPORTED] == table.loc["all", "claims"] == 1
+
+
+def test_margins_that_decide_are_counted():
+    claim = CLAIMS["ssmix-1"]
+    records = experiment(claim)
+    table = ledger.by_margin({claim.id: verdicts.judge(claim, records)}, records)
+    assert table.loc["differ from the verdict", "the margins"] == 0
+    assert (table.drop(index="differ from the verdict").sum() == 1).all()
+
+
+def scores(values: dict[tuple[str, str], list[float]], score: str = "accuracy", scaled: bool = False) -> pd.DataFrame:
+    rows = [
+        (data_set, method, 100 + i, score, scaled, value)
+        for (data_set, method), of in values.items()
+        for i, value in enumerate(of)
+    ]
+    return pd.DataFrame(rows, columns=["data_set", "method", "seed", "score", "scaled", "value"])
+
+
+def test_differences_are_paired_by_seed_and_turned_so_that_more_is_better():
+    table = scores({("a", "none"): [80.0, 82.0], ("a", "tmix"): [81.0, 85.0], ("b", "none"): [50.0, 50.0]})
+    (name, change), *rest = comparison.differences(table, "accuracy", "tmix").items()
+    assert (name, change.to_dict(), rest) == ("a", {100: 1.0, 101: 3.0}, [])
+    losses = scores({("a", "none"): [50.0, 40.0], ("a", "tmix"): [40.0, 50.0]}, "nll")
+    assert comparison.differences(losses, "nll", "tmix")["a"].tolist() == pytest.approx([np.log(1.25), -np.log(1.25)])
+    assert comparison.differences(losses, "nll", "tmix", scaled=True) == {}
+
+
+def test_a_method_is_called_better_worse_or_level():
+    generator = np.random.default_rng(0)
+    plain = {name: 80 + generator.normal(0, 1, 8) for name in "abcde"}
+    effects = {"up": 3.0, "down": -3.0, "level": 0.0}
+    values = {(name, "none"): list(v) for name, v in plain.items()}
+    for method, effect in effects.items():
+        values |= {(name, method): list(v + effect + generator.normal(0, 0.8, 8)) for name, v in plain.items()}
+    found = comparison.against_plain(scores(values), list(effects), "accuracy")
+    assert found["category"].to_dict() == {"up": "better", "down": "worse", "level": "no difference that matters"}
+    assert found.loc["level", "words"].startswith("no difference larger than")
+    assert (found["p_holm"] >= found["p"]).all()
+    ranked = comparison.ranks(scores(values), ["none", *effects], "accuracy")
+    assert list(ranked.index[[0, -1]]) == ["up", "down"]
+    assert ((ranked["low"] <= ranked["rank"]) & (ranked["rank"] <= ranked["high"])).all()
+
+
+def test_losses_are_shown_in_percent_of_the_plain_model():
+    losses = scores({("a", "none"): [50.0] * 5, ("a", "tmix"): [40.0, 41.0, 39.0, 40.0, 40.0]}, "nll")
+    found = comparison.in_percent(losses, ["tmix"], "nll")
+    assert found.loc["tmix", "estimate"] == pytest.approx(20, abs=0.1)
+    assert found.attrs["margin"] == pytest.approx(100 * (1 - 1 / 1.1))
+
+
+def test_an_ensemble_is_the_mean_of_probabilities_on_common_rows():
+    generator = np.random.default_rng(1)
+    labels = generator.integers(0, 3, 400)
+    digests = [i.to_bytes(4, "big") for i in range(400)]
+    logits = [2 * np.eye(3)[labels] + generator.normal(0, 2, (400, 3)) for _ in range(4)]
+    members = [Predictions.from_logits({"test": (each, labels, digests)}) for each in logits]
+    parts = (digests[:100], digests[100:200], digests[200:300], digests[300:])
+    apart = [
+        Predictions.from_logits({"test": (each[:100], labels[:100], some)}, {"test": digests})
+        for each, some in zip(logits, parts, strict=True)
+    ]
+    found = comparison.ensembles({"shared": members, "apart": apart}, resamples=200)
+    assert list(found.values.index) == ["shared"]
+    mean = np.mean([np.exp(each["test"].log_probs) for each in members], axis=0)
+    right = 100 * (mean.argmax(1) == members[0]["test"].labels).mean()
+    assert re.search(r"→ ([\d.]+)", found.values.loc["shared", "accuracy %"])[1] == f"{right:.1f}"
+    assert (found.estimates["low"] > 0).loc[["accuracy", "nll"]].all()
+    with pytest.raises(ValueError, match="no data set has 200 test rows"):
+        comparison.ensembles({"apart": apart})
+
+
+def test_the_calibration_error_of_an_ensemble_is_that_of_the_metrics():
+    generator = np.random.default_rng(2)
+    labels = generator.integers(0, 4, 300)
+    digests = [i.to_bytes(4, "big") for i in range(300)]
+    (one,) = Predictions.from_logits({"test": (generator.normal(0, 3, (300, 4)), labels, digests)}).splits.values()
+    found = comparison._row_scores(one.log_probs, one.labels)
+    weights = np.full((1, 300), 1 / 300)
+    wanted = one.metrics()
+    for name in ("accuracy", "nll", "ece", "brier"):
+        assert comparison._weighted(name, found, weights)[0] == pytest.approx(wanted[name], abs=1e-6)
