@@ -16,25 +16,29 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import nbformat
+import pandas as pd
 
 import mixlib
 from mixlib import methods, paths, published
-from mixlib.book import effects
 from mixlib.book.about import ABOUT, SITE_WORDS
-from mixlib.evidence import statistics, verdicts
+from mixlib.evidence import comparison, ledger, statistics, verdicts
 from mixlib.evidence.verdicts import Claim, Records
 from mixlib.methods.base import Method
 from mixlib.protocols import RECIPES, artefacts, plan, pool
 from mixlib.protocols.cells import FIRST, Cell
+from mixlib.runs import RunRecord
+from mixlib.store import usable
 from mixlib.tables import LABELS
 
 MINUS = "−"
-SHORT = {key: title.partition(":")[0] for key, title in published.PAPERS.items()}  # papers as readers call them
-SHORT["mixup_calibration"] = "MixUp calibration"
-CATEGORY_ORDER = (
-    statistics.SUPPORTED, statistics.CONTRADICTED, statistics.NO_EFFECT, statistics.SMALLER, statistics.UNDECIDED,
-    statistics.NOT_JUDGEABLE,
-)  # fmt: skip
+SHORT = ledger.PAPERS
+COLUMNS = {  # what a method is asked for: a score, whether after temperature scaling, and the words
+    "accuracy": ("accuracy", False, "a higher accuracy"),
+    "loss": ("nll", False, "a lower test loss"),
+    "loss, scaled": ("nll", True, "a lower test loss, all models with a fitted temperature"),
+    "ECE": ("ece", False, "better calibration"),
+    "ECE, scaled": ("ece", True, "better calibration, all models with a fitted temperature"),
+}
 
 
 @dataclass(frozen=True)
@@ -156,13 +160,25 @@ class Book:
         return published.claims().set_index("id")["claim"].to_dict()
 
     @cached_property
-    def costs(self) -> dict[str, effects.Cost]:
-        return effects.costs(self.records.store)
+    def pool(self) -> dict[tuple[str, str], list[RunRecord]]:
+        """The runs of all methods under one recipe, as chapter 51 shows them; empty while one is missing."""
+        found = [usable(self.records.store, spec) for spec in pool.methods_on_all("mini")]
+        return comparison.labelled(found) if found and None not in found else {}
 
     @cached_property
-    def effects(self) -> dict[tuple[str, str], statistics.Judgement]:
-        keys = [key for key in pool.METHODS if key != "none"]
-        return {(key, m): effects.effect(key, m, self.records) for key in keys for m in effects.BETTER}
+    def costs(self) -> dict[str, float]:
+        """Training time in plain runs, by method of the pool."""
+        return comparison.training_time(self.pool).to_dict() if self.pool else {}
+
+    @cached_property
+    def gains(self) -> dict[str, pd.DataFrame]:
+        """By column of :data:`COLUMNS`, what each method of the pool gains over the plain model."""
+        if not self.pool:
+            return {}
+        scores, keys = comparison.scores(self.pool), [key for key in pool.METHODS if key != "none"]
+        return {
+            title: comparison.in_percent(scores, keys, score, scaled) for title, (score, scaled, _) in COLUMNS.items()
+        }
 
     @cached_property
     def references(self) -> dict[str, dict[str, Any]]:
@@ -181,7 +197,7 @@ class Book:
     def counts(self) -> str:
         """How many claims got which verdict."""
         found = Counter(v.judgement.category for v in self.verdicts.values())
-        return ", ".join(f"**{found[name]}** {name}" for name in CATEGORY_ORDER if found[name])
+        return ", ".join(f"**{found[name]}** {name}" for name in ledger.ORDER if found[name])
 
     def forest(self) -> str:
         alt = f"Forest plot of the {len(self.verdicts)} claims: estimate, interval, printed size and verdict of each"
@@ -200,69 +216,53 @@ class Book:
         if key == "none":
             return "1"
         if key in self.costs:
-            return f"{self.costs[key].median:.1f}"
+            return f"{self.costs[key]:.1f}"
         method = methods.get(key)
         return f"{method.passes * method.updates_per_batch} (counted)"
 
-    def _effect(self, key: str, measure: str) -> str:
-        found = self.effects[key, measure]
-        if not math.isfinite(found.estimate):
+    def _gain(self, key: str, column: str) -> str:
+        if not self.gains:
             return "not decided yet"
-        sign = effects.BETTER[measure]
-        ends = sorted(sign * v for v in (found.low, found.high))
-        values = [sign * found.estimate, *ends]
-        if found.unit == "log ratio":
-            values = [100 * math.expm1(v) for v in values]
-        unit = "%" if found.unit == "log ratio" else ""
-        text = f"{signed(values[0])}{unit}"
-        if all(map(math.isfinite, ends)):
-            text += f" [{signed(values[1])}, {signed(values[2])}]"
-        return f"**{text}**" if found.category == statistics.SUPPORTED else text
+        row = self.gains[column].loc[key]
+        text = f"{signed(row['estimate'])} [{signed(row['low'])}, {signed(row['high'])}]"
+        return f"**{text}**" if row["category"] == "better" else text
 
     def _named(self, keys: Iterable[str]) -> str:
         return ", ".join(f"[{LABELS[key]}](/methods/{key}.md) (cost {self.cost(key)})" for key in keys)
 
     def which(self) -> str:
         """Which method for what, at what cost: every method of the pool under one recipe."""
-        rows = [
-            [f"[{LABELS[key]}](/methods/{key}.md)", self.cost(key), *(self._effect(key, m) for m in effects.BETTER)]
-            for key in pool.METHODS
-            if key != "none"
-        ]
-        named = {"accuracy": "the highest accuracy", "loss": "a lower test loss", "ece": "better calibration"}
-        lines = []
-        for measure, words in named.items():
-            judged = {key: self.effects[key, measure] for key in pool.METHODS if key != "none"}
-            if all(j.category == statistics.NOT_JUDGEABLE for j in judged.values()):
-                lines.append(f"For {words}: not decided yet, runs are missing or have not been screened.")
+        keys, lines = [key for key in pool.METHODS if key != "none"], []
+        for title, (_, _, words) in COLUMNS.items():
+            if not self.gains:
+                lines.append(f"For {words}: not decided yet, runs are missing.")
                 continue
-            better = [key for key, j in judged.items() if j.category == statistics.SUPPORTED]
-            better.sort(key=lambda key, judged=judged: -judged[key].estimate)
-            at_a_loss = [key for key in better if self.effects[key, "accuracy"].category == statistics.CONTRADICTED]
+            found, accuracy = self.gains[title], self.gains["accuracy"]
+            better = found[found["category"] == "better"].sort_values("estimate", ascending=False).index
+            at_a_loss = [key for key in better if accuracy.loc[key, "category"] == "worse"]
             good = [key for key in better if key not in at_a_loss]
             line = f"For {words}: {self._named(good) or 'no method is clearly better than plain fine-tuning'}."
             lines.append(line + (f" At a loss of accuracy: {self._named(at_a_loss)}." if at_a_loss else ""))
-        header = ["method", "cost", "accuracy, points", "test loss", "ECE, points"]
-        pairs = [cost.pairs for cost in self.costs.values()]
-        measured = f" (median of {min(pairs)} to {max(pairs)} pairs of runs, made beside other runs)" if pairs else ""
+        header = ["method", "cost", *COLUMNS]
+        rows = [
+            [f"[{LABELS[key]}](/methods/{key}.md)", self.cost(key), *(self._gain(key, c) for c in COLUMNS)]
+            for key in keys
+        ]
         note = (
-            f"Difference to plain fine-tuning over {len(pool.POOL)} data sets under one recipe, with 95% intervals; "
-            f"bold: better by the [rule of the verdicts](/statistics.md). Cost is training time over that of plain "
-            f"fine-tuning{measured}."
+            f"What each method gains over plain fine-tuning on {len(pool.POOL)} data sets under one recipe, positive is "
+            "better: points of accuracy, percent of the test loss, points of ECE; with 95% intervals, bold where the "
+            "interval is above zero. *Scaled*: all models, the plain one included, after their temperature was fitted on "
+            f"development rows. Cost is training time in plain runs. {self.chapter('51_common_protocol')} has more."
         )
         return bullets(lines) + "\n" + table(header, rows) + "\n" + note + "\n"
 
     def margins(self) -> str:
         """How many verdicts hang on the margins."""
-        moved = {}
-        for words, factor in (("half", 0.5), ("twice", 2.0)):
-            found = {id_: verdicts.judge(v.claim, self.records, factor) for id_, v in self.verdicts.items()}
-            moved[words] = [i for i, v in found.items() if v.judgement.category != self.verdicts[i].judgement.category]
-        said = [
-            f"at {words} the margins {len(ids)}" + (f" ({', '.join(ids)})" if ids else "")
-            for words, ids in moved.items()
-        ]
-        return f"Of the {len(self.verdicts)} verdicts others would be: {' and '.join(said)}.\n"
+        moved = ledger.by_margin(self.verdicts, self.records).loc["differ from the verdict"]
+        return (
+            f"Of the {len(self.verdicts)} verdicts {moved['half the margins']} would be others at half the margins, and "
+            f"{moved['twice the margins']} at twice the margins.\n"
+        )
 
     # --- pages --------------------------------------------------------------------------------------------------------
 
@@ -323,9 +323,10 @@ class Book:
         text += table(["name", "default", "meaning"], rows) if rows else "None.\n"
         text += f"\n## What it costs\n\n{self._cost_words(key)}\n"
         if key in pool.METHODS and key != "none":
-            text += "\n## Beside plain fine-tuning\n\nUnder one recipe, over all data sets of the pool:\n\n"
-            header = ["accuracy, points", "test loss", "ECE, points"]
-            text += table(header, [[self._effect(key, m) for m in effects.BETTER]])
+            text += (
+                f"\n## Beside plain fine-tuning\n\nGains under one recipe ({self.chapter('51_common_protocol')}):\n\n"
+            )
+            text += table(list(COLUMNS), [[self._gain(key, column) for column in COLUMNS]])
         if about.paper:
             text += f"\n## Beside the paper\n\n{bullets(about.paper)}"
         if about.code:
@@ -342,11 +343,9 @@ class Book:
         counted = f"A step takes {passes} pass{'es' if passes > 1 else ''} over its rows"
         counted += f", and a batch gets {updates} updates. " if updates > 1 else ". "
         if key in self.costs and key != "none":
-            cost = self.costs[key]
             counted += (
-                f"Measured: **{cost.median:.2f}** times the training time of plain fine-tuning on the same rows "
-                f"(quartiles {cost.low:.2f} and {cost.high:.2f} over {cost.pairs} pairs of runs of the pool, on "
-                f"{', '.join(cost.made_on)}, beside other runs)."
+                f"Measured: **{self.costs[key]:.2f}** times the training time of plain fine-tuning (median over the runs "
+                "of each data set of the pool, many of which ran side by side, and their mean)."
             )
         return counted
 
@@ -401,7 +400,10 @@ class Book:
         judgement = verdict.judgement
         text = f"\n(claim-{id_})=\n### {id_}\n\n{plain(self.claims[id_])}\n\n"
         text += f"{verdict_of(judgement.category, judgement.label)} {numbers(judgement)}\n\n"
-        text += bullets([f"Rule: {plain(verdict.claim.rule)}", f"Found: {plain(judgement.words)}"])
+        text += bullets([
+            f"Rule: {plain(verdict.claim.rule)}", f"Found: {plain(judgement.words)}",
+            f"Shown in: {self.chapter(ledger.chapters()[id_])}",
+        ])  # fmt: skip
         sets = {name: seeds for part in verdict.cells for name, seeds in part.items()}
         if sets:
             text += bullets(["On " + ", ".join(f"{plain(name)} ({len(seeds)} seeds)" for name, seeds in sets.items())])
