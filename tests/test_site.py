@@ -11,7 +11,7 @@ import torch
 from mixlib import methods, models, paths, published, report
 from mixlib.book import drawing, pages, site
 from mixlib.book.about import ABOUT, SITES
-from mixlib.book.extension import mathml, scrolling
+from mixlib.book.extension import mathml, scrolling, to_pages
 from mixlib.evidence import comparison, statistics, verdicts
 from mixlib.evidence.verdicts import Records
 from mixlib.figures import MARKERS, PALETTE
@@ -169,6 +169,12 @@ def test_notebooks_can_be_opened_elsewhere_once_the_repository_has_a_place(monke
 def test_every_table_scrolls_in_a_box_that_the_keyboard_reaches():
     assert scrolling("<p><table><tr></tr></table></p>") == (
         '<p><div class="wide" tabindex="0" role="region"><table><tr></tr></table></div></p>'
+    )
+
+
+def test_links_in_the_html_of_an_output_lead_to_pages():
+    assert to_pages('<a href="10_x.ipynb#a"> <a href="_downloads/1/10_x.ipynb">') == (
+        '<a href="10_x.html#a"> <a href="_downloads/1/10_x.ipynb">'
     )
 
 

@@ -11,6 +11,7 @@ from sphinx.application import Sphinx
 from sphinx.writers.html5 import HTML5Translator
 
 _LENGTH = re.compile(r"\|(\w+)\|")
+_CHAPTER = re.compile(r'href="(\d\d_\w+)\.ipynb(#[^"]*)?"')
 _TABLE = re.compile(r"<table\b.*?</table>", re.DOTALL)
 
 
@@ -37,9 +38,14 @@ def scrolling(html: str) -> str:
     return _TABLE.sub(lambda found: f'<div class="wide" tabindex="0" role="region">{found[0]}</div>', html)
 
 
-def wrap_tables(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
+def to_pages(html: str) -> str:
+    """Links that a notebook's own HTML has to other notebooks, turned to their pages."""
+    return _CHAPTER.sub(r'href="\1.html\2"', html)
+
+
+def finish(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
     if "body" in context:
-        context["body"] = scrolling(context["body"])
+        context["body"] = to_pages(scrolling(context["body"]))
 
 
 def escape_bars(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
@@ -56,5 +62,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_html_math_renderer("mathml", (inline, None), (block, None))
     app.connect("autodoc-process-docstring", escape_bars)
     app.connect("autodoc-skip-member", skip_fields)
-    app.connect("html-page-context", wrap_tables)
+    app.connect("html-page-context", finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

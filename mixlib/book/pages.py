@@ -249,9 +249,9 @@ class Book:
             for key in keys
         ]
         note = (
-            f"What each method gains over plain fine-tuning on {len(pool.POOL)} data sets under one recipe, positive is "
-            "better: points of accuracy, percent of the test loss, points of ECE; with 95% intervals, bold where the "
-            "interval is above zero. *Scaled*: all models, the plain one included, after their temperature was fitted on "
+            f"What each method gains over plain fine-tuning on {len(pool.POOL)} data sets under one recipe; positive "
+            "is better: points of accuracy, percent of the test loss, points of ECE; with 95% intervals, bold where the "
+            "interval is above zero. *Scaled*: all models, the plain one included, with a temperature fitted on "
             f"development rows. Cost is training time in plain runs. {self.chapter('51_common_protocol')} has more."
         )
         return bullets(lines) + "\n" + table(header, rows) + "\n" + note + "\n"
@@ -260,8 +260,8 @@ class Book:
         """How many verdicts hang on the margins."""
         moved = ledger.by_margin(self.verdicts, self.records).loc["differ from the verdict"]
         return (
-            f"Of the {len(self.verdicts)} verdicts {moved['half the margins']} would be others at half the margins, and "
-            f"{moved['twice the margins']} at twice the margins.\n"
+            f"Of the {len(self.verdicts)} verdicts {moved['half the margins']} would be others at half the margins, "
+            f"and {moved['twice the margins']} at twice the margins.\n"
         )
 
     # --- pages --------------------------------------------------------------------------------------------------------
@@ -344,8 +344,8 @@ class Book:
         counted += f", and a batch gets {updates} updates. " if updates > 1 else ". "
         if key in self.costs and key != "none":
             counted += (
-                f"Measured: **{self.costs[key]:.2f}** times the training time of plain fine-tuning (median over the runs "
-                "of each data set of the pool, many of which ran side by side, and their mean)."
+                f"Measured: **{self.costs[key]:.2f}** times the training time of plain fine-tuning (the mean over data "
+                "sets of the ratio of medians; many of these runs ran side by side)."
             )
         return counted
 
