@@ -250,7 +250,7 @@ class Book:
         ]
         note = (
             f"What each method gains over plain fine-tuning on {len(pool.POOL)} data sets under one recipe; positive "
-            "is better: points of accuracy, percent of the test loss, points of ECE; with 95% intervals, bold where the "
+            "is better: points of accuracy, percent of the test loss, points of ECE; 95% intervals, bold where the "
             "interval is above zero. *Scaled*: all models, the plain one included, with a temperature fitted on "
             f"development rows. Cost is training time in plain runs. {self.chapter('51_common_protocol')} has more."
         )
