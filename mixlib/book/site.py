@@ -147,6 +147,7 @@ def prepare(notebook: NotebookNode, name: str, note: str | None, repository: str
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = relink(cell.source, repository)
+        if cell.cell_type != "code":
             continue
         CoalesceStreamsPreprocessor().preprocess_cell(cell, {}, 0)  # of a progress bar only its last state
         words = [next(figure_words).words for output in cell.outputs if "image/png" in output.get("data", {})]
