@@ -1,40 +1,54 @@
-# make reproduce | site | test | test-site | lab | notebooks | lint | lock | clean
+# make reproduce | site | test | test-site | test-install | lab | notebooks | lint | lock | clean
 PYTHON ?= python3
 PROFILE ?= smoke
 ENGINE ?= local
 ONLY ?=
 FRESH ?=
-PY := .venv/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: reproduce site test test-site lab notebooks lint lock clean
+# An active conda environment that has mixlib (environment.yml) is used as it is; else one of our own is made
+CONDA := $(if $(CONDA_PREFIX),$(shell "$(CONDA_PREFIX)/bin/python" -Ic "import mixlib" 2>/dev/null && echo yes))
+BIN := $(if $(CONDA),$(CONDA_PREFIX)/bin,.venv/bin)
+READY := $(if $(CONDA),,.venv/.ready)
+PY := "$(BIN)/python"
 
-reproduce: .venv/.ready  ## run the notebooks headless and make the site of them
-	$(PY) -m mixlib reproduce --profile $(PROFILE) --engine $(ENGINE) $(if $(ONLY),--only $(ONLY)) \
+# Notebooks' kernels start in other folders; what these name is as seen from here
+here = $(if $(filter-out /% ~%,$(firstword $($(1)))),$(CURDIR)/$($(1)),$($(1)))
+export MIXLIB_DATA := $(call here,MIXLIB_DATA)
+export MIXLIB_MODELS := $(call here,MIXLIB_MODELS)
+export MIXLIB_RESULTS := $(call here,MIXLIB_RESULTS)
+
+.PHONY: reproduce site test test-site test-install lab notebooks lint lock clean
+
+reproduce: $(READY)  ## run the notebooks headless and make the site of them
+	$(PY) -m mixlib reproduce --profile "$(PROFILE)" --engine "$(ENGINE)" $(if $(ONLY),--only "$(ONLY)") \
 	  $(if $(filter 1,$(FRESH)),--fresh) $(if $(filter 0,$(FRESH)),--resume)
 
-site: .venv/.ready  ## the book in build/site, from the committed notebooks and records
+site: $(READY)  ## the book in build/site, from the committed notebooks and records
 	HF_HUB_OFFLINE=1 $(PY) -m mixlib site
 
-test-site: .venv/.ready  ## make the site and look at every page of it in a browser
+test-site: $(READY)  ## make the site and look at every page of it in a browser
 	HF_HUB_OFFLINE=1 $(PY) -m pytest -m browser
 
-test: .venv/.ready  ## lint, unit tests, then every committed notebook against its outputs
+test: $(READY)  ## lint, unit tests, then every committed notebook against its outputs
 	$(PY) -m ruff check . && $(PY) -m ruff format --check .
 	HF_HUB_OFFLINE=1 $(PY) -m pytest -n 2 --dist worksteal
 	HF_HUB_OFFLINE=1 TQDM_DISABLE=1 $(PY) -m pytest -n 2 --dist loadfile --nbval notebooks
 
-lab: .venv/.ready  ## open JupyterLab on the notebooks
-	.venv/bin/jupyter lab --notebook-dir=notebooks
+test-install: $(READY)  ## by pip's dry run: MixupTrainer fits beside an older torch and pandas 2 (needs the package index)
+	$(PY) -m tests.install
 
-notebooks: .venv/.ready  ## execute the notebooks at profile mini in place, as they are committed
-	$(PY) -m mixlib refresh $(if $(ONLY),--only $(ONLY))
+lab: $(READY)  ## open JupyterLab on the notebooks
+	"$(BIN)/jupyter" lab --notebook-dir=notebooks
 
-lint: .venv/.ready
+notebooks: $(READY)  ## execute the notebooks at profile mini in place, as they are committed
+	$(PY) -m mixlib refresh $(if $(ONLY),--only "$(ONLY)")
+
+lint: $(READY)
 	$(PY) -m ruff check --fix . && $(PY) -m ruff format .
 
 # Pins of everything, without the host that any package came from
-lock: .venv/.ready
+lock: $(READY)
 	$(PY) -m pip freeze --exclude-editable | grep -v ' @ ' | sed 's/+cpu$$//' > requirements.lock
 
 clean:
@@ -43,6 +57,6 @@ clean:
 .venv/.ready: pyproject.toml requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; say make PYTHON=...") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv .venv
-	$(PY) -m pip install --quiet --constraint requirements.lock torch==2.13.0
-	$(PY) -m pip install --quiet --constraint requirements.lock --editable '.[offline,ray,site,test]'
+	.venv/bin/python -m pip install --quiet --constraint requirements.lock torch
+	.venv/bin/python -m pip install --quiet --constraint requirements.lock --editable '.[offline,ray,reproduce,site,test]'
 	touch $@

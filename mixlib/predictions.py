@@ -21,6 +21,7 @@ from mixlib import metrics
 
 FORMAT = 1
 ALL_UP_TO = 10  # classes that are kept, each with its own log-probability
+ROWS_IN_COMMON = 200  # that several runs need to be compared row by row
 LIKELIEST = 8  # of more classes these are kept, and the label's; the rest as one number, and how it spreads on average
 HALF = np.finfo(np.float16)
 PER_ROW = ("accuracy", "nll", "brier", "confidence")

@@ -22,7 +22,7 @@ DATASETS = {"agnews": "ag_news"}  # the papers' keys where ours differ
 
 @lru_cache
 def _file(name: str) -> pd.DataFrame:
-    path = paths.PUBLISHED / f"{name}.csv"
+    path = paths.of_checkout(paths.PUBLISHED) / f"{name}.csv"
     if not path.exists():
         have = ", ".join(sorted(p.stem for p in paths.PUBLISHED.glob("*.csv")))
         raise FileNotFoundError(f"no published numbers called {name!r} in {path.parent}; there are {have}")

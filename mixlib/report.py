@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -13,15 +14,19 @@ import nbformat
 import papermill as pm
 from tqdm import tqdm
 
-from mixlib import engines, paths, protocols
+from mixlib import checkpoints, engines, paths, protocols
 from mixlib.book import site
 from mixlib.protocols import RECIPES
-from mixlib.store import Store
+from mixlib.store import Store, holder, take, write
+
+
+class NotebookFailed(RuntimeError):
+    """A notebook one of whose cells raised an error."""
 
 
 def available() -> list[str]:
-    """The names of all notebooks, in reading order."""
-    return sorted(path.stem for path in paths.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+    """The names of all notebooks, in reading order; ``paths.NoCheckout`` where mixlib was installed without them."""
+    return sorted(path.stem for path in paths.of_checkout(paths.NOTEBOOKS).glob("[0-9][0-9]_*.ipynb"))
 
 
 def choose(only: Sequence[str] = ()) -> list[str]:
@@ -42,8 +47,9 @@ def choose(only: Sequence[str] = ()) -> list[str]:
             protocols.artefact_runs(wanted, "smoke") if "-" in wanted else None  # unknown ids are refused there
             if "-" in wanted:
                 raise ValueError(f"{wanted} has no notebook yet; those that have: {', '.join(RECIPES)}")
-            near = get_close_matches(wanted, [*names, *RECIPES], n=3, cutoff=0.3) or [*RECIPES]
-            raise ValueError(f"no artefact or notebook {wanted!r}; did you mean {', '.join(near)}?")
+            near = get_close_matches(wanted, [*names, *RECIPES], n=3, cutoff=0.3)
+            hint = f"did you mean {', '.join(near)}?" if near else "`python -m mixlib list` names them"
+            raise ValueError(f"no artefact or notebook {wanted!r}; {hint}")
     return [name for name in names if name in chosen] if only else names
 
 
@@ -60,9 +66,14 @@ def environment(**values: str):
 
 
 def execute(
-    name: str, output: Path, parameters: dict[str, object], store: Path | None = None, progress: bool = True
+    name: str,
+    output: Path,
+    parameters: dict[str, object],
+    store: Path | None = None,
+    progress: bool = True,
+    refreshing: bool = False,
 ) -> nbformat.NotebookNode:
-    """Run one notebook through papermill.
+    """Run one notebook through papermill. Folders that the environment names mean the same in it as here.
 
     Args:
         name: notebook, without suffix.
@@ -70,10 +81,11 @@ def execute(
         parameters: put in the place of those in the notebook's ``parameters`` cell.
         store: record store of its runs, by default the repository's.
         progress: let runs show their progress bar in the output.
+        refreshing: its figures are the committed ones.
 
     Raises:
         ValueError: a parameter that the notebook does not have.
-        papermill.PapermillExecutionError: a cell failed; the notebook up to there is in ``output``.
+        NotebookFailed: a cell failed; the notebook up to there is in ``output``.
     """
     source = paths.NOTEBOOKS / f"{name}.ipynb"
     known = pm.inspect_notebook(str(source))
@@ -81,15 +93,23 @@ def execute(
         raise ValueError(f"{name} has no parameter {', '.join(unknown)}; it has {', '.join(known) or 'none'}")
     output.parent.mkdir(parents=True, exist_ok=True)
     variables = {"PYTHONPATH": os.pathsep.join([str(paths.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])}
+    variables |= {variable: str(folder) for variable in paths.FOLDERS if (folder := paths.named(variable))}
     if store:
         variables["MIXLIB_RESULTS"] = str(store)
     if not progress:
         variables["TQDM_DISABLE"] = "1"
-    with environment(**variables):
-        return pm.execute_notebook(
-            str(source), str(output), parameters=parameters, cwd=str(paths.NOTEBOOKS), progress_bar=False,
-            kernel_name="python3", extra_arguments=["--IPKernelApp.log_level=40"],
-        )  # fmt: skip
+    if refreshing:
+        variables[paths.REFRESHING] = "1"
+    try:
+        with environment(**variables):
+            return pm.execute_notebook(
+                str(source), str(output), parameters=parameters, cwd=str(paths.NOTEBOOKS), progress_bar=False,
+                kernel_name="python3", extra_arguments=["--IPKernelApp.log_level=40"],
+            )  # fmt: skip
+    except pm.PapermillExecutionError as error:
+        raise NotebookFailed(
+            f"{name}: cell {error.exec_count} failed with {error.ename}: {error.evalue}; up to there it is in {output}"
+        ) from error
 
 
 def reproduce(
@@ -104,7 +124,7 @@ def reproduce(
     """Run notebooks at a profile and make the site of them; returns its first page.
 
     All runs that the notebooks need are done first, in one sweep: they share workers, data and models, and one
-    progress bar. The notebooks then find their records.
+    progress bar. The notebooks then find their records. An earlier site stays until they are done.
 
     Args:
         profile: ``smoke``, ``mini`` or ``full``.
@@ -117,35 +137,70 @@ def reproduce(
 
     Raises:
         RunFailed: some runs failed; the others are done, and the notebooks were not begun.
-        ValueError: unknown names, what makes the site is not installed, or the site is not sound.
+        NotebookFailed: some notebooks failed; the site has the others, and those up to where they failed.
+        ValueError: unknown names, what makes the site is not installed, the site is not sound, or a folder that holds
+            something else or that another ``reproduce`` is writing.
     """
     protocols.check_profile(profile)
     names = choose(only)
     site.check()
+    overrides: dict[str, object] = {} if model is None else {"model": checkpoints.absolute(model)}
+    if seeds is not None:
+        overrides["seeds"] = list(seeds)
+    made_here = [id_ for id_, recipe in RECIPES.items() if recipe.notebook in names]
+    specs = [spec for id_ in made_here for spec in protocols.artefact_runs(id_, profile, **overrides)]
     folder = output or paths.BUILD / "reproduce" / profile
+    folder = Path(os.path.abspath(folder.expanduser()))
     fresh = profile == "smoke" if fresh is None else fresh
     notebooks = folder.with_name(f"{folder.name}-notebooks")
     store = folder.with_name(f"{folder.name}-records") if fresh else None
-    for place in filter(None, (folder, notebooks, store)):
-        site.clear(place)
-    if store:
-        tqdm.write(f"Records go to {store}; if stopped, go on with MIXLIB_RESULTS={store} and --resume", sys.stderr)
-    overrides = ({"model": model} if model else {}) | ({"seeds": list(seeds)} if seeds else {})
-    made_here = [id_ for id_, recipe in RECIPES.items() if recipe.notebook in names]
-    specs = [spec for id_ in made_here for spec in protocols.artefact_runs(id_, profile, **overrides)]
-    executor = engines.get(engine)
-    try:
-        engines.run_all(dict.fromkeys(specs), executor, Store(store))
-    finally:
-        executor.close()
     parameters = {"profile": profile, "engine": engine} | overrides
     executed = {name: notebooks / f"{name}.ipynb" for name in names}
-    bar = tqdm(executed.items(), desc="notebooks", unit="notebook")
-    for name, path in bar:
-        bar.set_postfix_str(name)
-        execute(name, path, parameters, store)
-    banner = site.banner(profile, fresh, names if only else ())
-    return site.build(folder, executed, banner)
+    failed = {}
+    with _alone(folder):
+        site.check_folder(notebooks)
+        if store:
+            site.clear(store)
+            tqdm.write(f"Records go to {store}; if stopped, go on with MIXLIB_RESULTS={store} and --resume", sys.stderr)
+        executor = engines.get(engine)
+        try:
+            engines.run_all(dict.fromkeys(specs), executor, Store(store))
+        finally:
+            executor.close()
+        site.clear(notebooks)
+        bar = tqdm(executed.items(), desc="notebooks", unit="notebook")
+        for name, path in bar:
+            bar.set_postfix_str(name)
+            try:
+                execute(name, path, parameters, store)
+            except NotebookFailed as error:
+                failed[name] = str(error)
+        index = site.build(folder, executed, site.banner(profile, fresh, names if only else ()))
+    if failed:
+        lines = [f"{len(failed)} of {len(names)} notebooks failed; the site is in {index}", *failed.values()]
+        raise NotebookFailed("\n  ".join(lines))
+    return index
+
+
+@contextmanager
+def _alone(folder: Path):
+    """Nobody else writes this site meanwhile; ``ValueError`` if somebody does, or if it is no site."""
+    site.check_folder(folder)
+    made = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = take(folder / site.LOCK)
+    if lock is None:
+        raise ValueError(
+            f"another reproduce is writing {folder}, {holder(folder / site.LOCK)}: wait for it, or choose another "
+            "--output"
+        )
+    try:
+        site.mark(folder)
+        yield
+    finally:
+        Store.release(lock)
+        if made and {path.name for path in folder.iterdir()} == {site.MARKER}:  # stopped before there was anything
+            shutil.rmtree(folder)
 
 
 def refresh(only: Sequence[str] = ()) -> list[Path]:
@@ -159,11 +214,11 @@ def refresh(only: Sequence[str] = ()) -> list[Path]:
     for name in tqdm(choose(only), desc="notebooks", unit="notebook"):
         path = paths.NOTEBOOKS / f"{name}.ipynb"
         executed = paths.BUILD / "refresh" / path.name
-        execute(name, executed, {}, progress=False)
+        execute(name, executed, {}, progress=False, refreshing=True)
         notebook = nbformat.read(executed, as_version=4)
         stamps = ["metadata.papermill", "cell.metadata.papermill", "cell.metadata.execution"]
         strip_output(notebook, keep_output=True, keep_count=True, keep_id=True, extra_keys=stamps)
         notebook.metadata.pop("papermill", None)
-        nbformat.write(notebook, path)
+        write(path, lambda temporary, content=notebook: nbformat.write(content, temporary))
         written.append(path)
     return written

@@ -21,6 +21,16 @@ SCHEDULES = ("stated", "published")
 LOSSES_KEPT = 400  # in a record
 RANGES = {"accuracy": (0, 1), "mcc": (-1, 1), "nll": (0, math.inf), "ece": (0, 1), "ece_mass": (0, 1), "brier": (0, 2)}
 ADDED = ("ece_mass", "brier")  # metrics that older records lack
+NUMBERS: dict[str, tuple[type, float, float]] = {  # of a RunSpec, the ends included
+    "seed": (int, 0, 2**32 - 1), "train_size": (int, 1, math.inf), "train_per_class": (int, 1, math.inf),
+    "train_fraction": (float, 1e-9, 1), "dev_size": (int, 0, math.inf), "test_size": (int, 1, math.inf),
+    "max_length": (int, 3, math.inf), "batch_size": (int, 1, math.inf), "learning_rate": (float, 0, 1e300),
+    "num_train_epochs": (int, 1, math.inf), "warmup_ratio": (float, 0, 1), "weight_decay": (float, 0, 1e300),
+    "early_stopping_patience": (int, 1, math.inf), "label_noise": (float, 0, 1 - 1e-9), "dropout": (float, 0, 1 - 1e-9),
+    "eval_epochs": (int, 1, math.inf), "eval_steps": (int, 1, math.inf), "curve_size": (int, 0, math.inf),
+    "max_grad_norm": (float, 0, 1e300), "max_steps": (int, 1, math.inf),
+}  # fmt: skip
+METRICS = ("accuracy", "mcc")  # that an evaluation can be selected by
 
 
 class RunFailed(RuntimeError):
@@ -105,6 +115,11 @@ class RunSpec(Spec):
         # parameters as JSON reads them back, so that a spec equals the one in its record
         object.__setattr__(self, "method_params", json.loads(json.dumps(self.method_params)))
         object.__setattr__(self, "model", settled(self.model))
+        for name, (kind, low, high) in NUMBERS.items():
+            _check_number(name, getattr(self, name), kind, low, high)
+        if self.metric_for_best_model not in (*METRICS, None):
+            choices = ", ".join(map(repr, METRICS))
+            raise ValueError(f"metric_for_best_model is {self.metric_for_best_model!r}; choose one of {choices}, None")
         if self.num_train_epochs % self.eval_epochs:
             raise ValueError(f"eval_epochs={self.eval_epochs} must divide num_train_epochs={self.num_train_epochs}")
         if self.schedule not in SCHEDULES:
@@ -156,6 +171,17 @@ class RunSpec(Spec):
         own = {"head": "own", "schedule": "stated", "label_noise": 0.0, "precision": "fp32"}
         other = "".join(f" {name}={getattr(self, name)}" for name, usual in own.items() if getattr(self, name) != usual)
         return f"{self.dataset} ({size}{share}) {self.method}{params}{other}{stage}{leak} seed {self.seed}"
+
+
+def _check_number(name: str, value: Any, kind: type, low: float, high: float) -> None:
+    """``ValueError`` unless it is a number of this kind in this range, or ``None`` where that is a default."""
+    if value is None and RunSpec.__dataclass_fields__[name].default is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, kind)) or not low <= value <= high:
+        what = "a whole number" if kind is int else "a number"
+        begin = f"above {low:.0f}" if 0 < low < 1 else f"from {low:g} on"
+        end = "" if high >= 1e300 else f", below {high:.0f}" if high < 1 else f", at most {high:g}"
+        raise ValueError(f"{name} must be {what} {begin}{end}, got {value!r}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ output of its attention sublayer.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ class UnsupportedArchitecture(ValueError):
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """The classifier itself, without the wrapper of data-parallel training.
+    """The classifier itself, without the wrappers of data-parallel training and of PEFT (LoRA and its kin).
 
     Raises:
         ValueError: the model, or a module of it, is compiled by ``torch.compile`` or ``Module.compile``.
@@ -73,6 +74,14 @@ def unwrap(model: nn.Module) -> nn.Module:
                 "compile no module, not even single layers; for evaluation compile a copy of the model."
             )
         waiting += [child for child in module._modules.values() if child is not None]
+    model = _undistributed(model)
+    peft = sys.modules.get("peft")  # without it there is no model of it
+    if peft is None or not isinstance(model, (peft.PeftModel, peft.PeftMixedModel)):
+        return model
+    return model.get_base_model() if hasattr(model, "get_base_model") else model.base_model.model
+
+
+def _undistributed(model: nn.Module) -> nn.Module:
     return model.module if hasattr(model, "module") and not hasattr(model, "base_model_prefix") else model
 
 
@@ -167,18 +176,34 @@ def check_blocks(chosen: Sequence[int | str] | None) -> tuple[int | str, ...] | 
         raise ValueError("blocks must name at least one block, got none")
     for block in chosen:
         numbers = re.fullmatch(r"(\d+)/(\d+)", block) if isinstance(block, str) else None
-        if not (isinstance(block, int) or (numbers and 1 <= int(numbers[1]) <= int(numbers[2]))):
+        if isinstance(block, bool) or not (
+            isinstance(block, int) or (numbers and 1 <= int(numbers[1]) <= int(numbers[2]))
+        ):
             raise ValueError(f"blocks must be numbers from 1 or strings such as '4/12', got {block!r}")
     return chosen
 
 
+def _in_use(module: nn.Module) -> Iterator[nn.Module]:
+    """The modules that are called: of those that PEFT keeps copies of, the one in use; no insides of its adapters."""
+    parts = module._modules
+    if "modules_to_save" in parts and "original_module" in parts:
+        active = [] if module.disable_adapters else module.active_adapters
+        yield from _in_use(module.modules_to_save[active[0]] if active else module.original_module)
+        return
+    yield module
+    for child in () if "base_layer" in parts else module.children():
+        yield from _in_use(child)
+
+
 def class_layer(model: nn.Module) -> nn.Linear:
-    """The last linear layer, whose rows are the class vectors."""
+    """The last linear layer, whose rows are the class vectors; where PEFT adapts it, PEFT's module in its place."""
     inside = set(model.base_model.modules())
     found = [
         module
-        for module in model.modules()
-        if module not in inside and isinstance(module, nn.Linear) and module.out_features == model.config.num_labels
+        for module in _in_use(model)
+        if module not in inside
+        and isinstance(getattr(module, "base_layer", module), nn.Linear)
+        and module.out_features == model.config.num_labels
     ]
     if not found:
         raise UnsupportedArchitecture(
@@ -186,6 +211,17 @@ def class_layer(model: nn.Module) -> nn.Linear:
             "base model; load it with an Auto class for sequence classification"
         )
     return found[-1]
+
+
+def check_class_vectors(model: nn.Module) -> None:
+    """Raise :class:`UnsupportedArchitecture` unless the class layer's own weight is all that its logits come from."""
+    layer = class_layer(model)
+    if not isinstance(layer, nn.Linear):
+        (name,) = (name for name, module in model.named_modules() if module is layer)
+        raise UnsupportedArchitecture(
+            f"class vectors are mixed, but {name} has a PEFT adapter of its own ({type(layer).__name__}): take it out "
+            f"of target_modules and train it whole, with task_type='SEQ_CLS' or modules_to_save=[{name!r}]"
+        )
 
 
 def _replace_output(change: Callable[[Tensor], Tensor]) -> Callable:
@@ -225,7 +261,7 @@ def changed(model: nn.Module, layer: int, change: Callable[[Tensor], Tensor]) ->
         ValueError: layer out of range, or a compiled model.
         UnsupportedArchitecture: the model's structure is not known.
     """
-    model = unwrap(model)
+    called, model = _undistributed(model), unwrap(model)
     kind, last = family(model), num_blocks(model) + 1
     if not 0 <= layer <= last:
         raise ValueError(f"layer must be 0 (embedding output) to {last} (sentence vector), got {layer}")
@@ -234,7 +270,8 @@ def changed(model: nn.Module, layer: int, change: Callable[[Tensor], Tensor]) ->
             handles = [embeddings(model).register_forward_hook(_replace_output(change))]
         elif layer == last and kind.reads_last_token:
             # The head has no bias and the weights sum to one: mixed logits are the logits of the mixed vectors.
-            handles = [model.register_forward_hook(_replace_logits(change))]
+            # On what is called: some versions of PEFT go past the hooks of the classifier itself.
+            handles = [called.register_forward_hook(_replace_logits(change))]
         elif layer == last:
             handles = [class_layer(model).register_forward_pre_hook(_replace_input(change))]
         else:
@@ -308,7 +345,7 @@ class Saliency:
             )
 
     def norms(self) -> Tensor:
-        """L2 norm of the loss gradient at the embedding of each token, (rows, tokens).
+        """L2 norm of the loss gradient at the embedding of each token, (rows, tokens); virtual tokens stand before.
 
         Raises:
             RuntimeError: no backward pass has reached the embeddings.
@@ -375,7 +412,9 @@ def sentence_vectors(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
             "needed; instead of nn.DataParallel use one process a GPU (torchrun)"
         )
     vectors = caught[0]
-    if vectors.dim() == 3:  # a linear head on every position: the library reads the last that is no padding
+    if vectors.dim() == 3 and vectors.shape[1] != inputs["input_ids"].shape[1]:
+        vectors = vectors[:, -1]  # behind virtual tokens of PEFT the library does not see the padding
+    elif vectors.dim() == 3:  # a linear head on every position: the library reads the last that is no padding
         position = torch.arange(vectors.shape[1], device=vectors.device)
         last = (position * (inputs["input_ids"] != inner.config.pad_token_id)).argmax(-1)
         vectors = vectors[torch.arange(len(vectors), device=vectors.device), last]

@@ -186,5 +186,5 @@ def copy_tokens(ids: Tensor, a: Words, chosen: Tensor, source: Tensor, b: Words,
 
 def check_lam0(lam0: float) -> None:
     """Raise ``ValueError`` unless ``lam0`` is a share of a text above 0 and at most 1."""
-    if not (isinstance(lam0, (int, float)) and 0 < lam0 <= 1):
+    if isinstance(lam0, bool) or not (isinstance(lam0, (int, float)) and 0 < lam0 <= 1):
         raise ValueError(f"lam0 must be a share of the text above 0 and at most 1 (the paper: 0.1), got {lam0!r}")

@@ -9,6 +9,7 @@ import errno
 import json
 import math
 import os
+import platform
 import secrets
 import sys
 import time
@@ -306,6 +307,40 @@ def write(path: Path, fill: Callable[[str], object]) -> Path:
     return path
 
 
+def take(path: Path) -> FileLock | None:
+    """Lock a file, and write into it who did; ``None`` if another process has it locked.
+
+    The end of this process, however it comes, unlocks it.
+
+    Raises:
+        OSError: the file system has no such locks. A file that merely exists in place of one is not used: one left
+            behind by a killed process would stop everybody for ever.
+    """
+    lock = FileLock(path, fallback_to_soft=False)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(blocking=False)
+    except Timeout:
+        return None
+    except OSError as error:
+        raise OSError(
+            error.errno, f"{path} cannot be locked ({error.strerror}): records need a folder on a file system with "
+            "locks (flock), which MIXLIB_RESULTS may name"
+        ) from error  # fmt: skip
+    with suppress(OSError):  # only to say so
+        path.write_text(f"process {os.getpid()} on {platform.node()}\n", encoding="utf-8")
+    return lock
+
+
+def holder(path: Path) -> str:
+    """Who has locked a file, in words."""
+    try:
+        said = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        said = ""
+    return f"{said or 'another process'} (lock {path})"
+
+
 def usable(store: Store, spec: Spec) -> Record | None:
     """The record of a run; ``None`` if it has none, or one that cannot be used, which is named on standard error."""
     try:
@@ -450,14 +485,14 @@ class Store:
 
         The end of this process, however it comes, lets go of what it had not given back with :meth:`release`.
         """
-        folder = self.folder / ".locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / f"{spec.key}.lock")
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            return None
-        return lock
+        return take(self._lock_path(spec))
+
+    def _lock_path(self, spec: Spec) -> Path:
+        return self.folder / ".locks" / f"{spec.key}.lock"
+
+    def taken_by(self, spec: Spec) -> str:
+        """Who has taken a run, in words."""
+        return holder(self._lock_path(spec))
 
     @staticmethod
     def release(lock: FileLock) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -52,6 +53,14 @@ LABELS = {
     "label_smoothing": "label smoothing",
     "eda": "EDA",
 }
+
+NAMES = {  # of data sets, for readers
+    "sst2": "SST-2", "sst5": "SST-5", "trec_coarse": "TREC-coarse", "trec_fine": "TREC-fine", "ag_news": "AG News",
+    "agnews": "AG News", "imdb": "IMDb", "yelp5": "Yelp", "yelp_polarity": "Yelp", "cola": "CoLA", "boolq": "BoolQ",
+    "mrpc": "MRPC", "qqp": "QQP", "mnli": "MNLI", "qnli": "QNLI", "rte": "RTE", "banking77": "BANKING77",
+    "fewrel": "FewRel", "fewrel75_none": "FewRel, 75 + None", "anli_r1": "ANLI R1", "anli_r2": "ANLI R2",
+    "anli_r3": "ANLI R3", "mean": "mean",
+}  # fmt: skip
 
 
 class MixedPrecision(ValueError):
@@ -123,7 +132,7 @@ def with_mean(data: pd.DataFrame, metric: str = "accuracy") -> pd.DataFrame:
     return pd.concat([data, means.assign(dataset="mean", key="")], ignore_index=True)
 
 
-SCORES = ("best", "second", "published")
+SCORES = ("best", "last", "published")
 
 
 def two_stages(
@@ -137,9 +146,9 @@ def two_stages(
 
     Args:
         records: of first and second stages.
-        score: ``"second"``: the second stage alone, test accuracy at its selected evaluation; ``"best"``: of whichever
-            stage did better on the development rows (the first of equals); ``"published"``: the best value that any
-            evaluation of either stage reached on the split the paper reports.
+        score: ``"last"``: the run alone, test accuracy after its last update; ``"best"``: of whichever stage did better
+            on the development rows (the first of equals), at its selected evaluation; ``"published"``: the best value
+            that any evaluation of either stage reached on the split the paper reports.
         reported: that split by data set, ``"dev"`` or ``"test"`` (the default).
         leaking: the second stages with the dropout leak instead of those without.
 
@@ -185,8 +194,8 @@ def _score(stages: Sequence[RunRecord], score: str, split: str) -> tuple[float, 
         split = split if split in stages[-1].evaluations[0] else "test"
         best = [max(e[split]["accuracy"] for e in record.evaluations) for record in stages]
         return max(best), best.index(max(best)) + 1
-    if score == "second":
-        return stages[-1].test["accuracy"], len(stages)
+    if score == "last":
+        return stages[-1].last["accuracy"], len(stages)
     chosen_by = [r.evaluations[r.selected][r.selected_on]["accuracy"] for r in stages]
     number = chosen_by.index(max(chosen_by))
     return stages[number].test["accuracy"], number + 1
@@ -204,72 +213,6 @@ def by_dataset(printed: pd.DataFrame) -> pd.DataFrame:
     """A printed table data set by data set, where the paper has them in columns."""
     order = list(dict.fromkeys(printed["dataset"]))
     return printed.sort_values("dataset", key=lambda column: column.map(order.index), kind="stable", ignore_index=True)
-
-
-def wins(
-    printed: pd.DataFrame, data: pd.DataFrame, pairs: Sequence[tuple[str, str]], baseline: str | None = None
-) -> pd.DataFrame:
-    """In how many columns one method wins, ties with and loses against another: as printed, and as measured.
-
-    Args:
-        printed: from :func:`by_split`.
-        data: from :func:`two_stages`.
-        pairs: first and second method.
-        baseline: stands in for ``none`` in the measured comparison.
-
-    Returns:
-        One row a pair: ``published`` (wins / ties / losses of the printed means), ``measured means`` alike,
-        ``decided`` (wins / undecided / losses after Holm's correction over all pairs and columns).
-    """
-    names = {"none": baseline} if baseline else {}
-    columns = list(dict.fromkeys(data["dataset"]))
-    compared = {
-        (pair, column): compare(*(cell(data, "accuracy", dataset=column, method=names.get(m, m)) for m in pair), column)
-        for pair in pairs
-        for column in columns
-    }
-    corrected = dict(zip(compared, holm(list(compared.values())), strict=True))
-    rows = {}
-    for pair in pairs:
-        values = [printed[printed["method"] == m].set_index("dataset")["value"] for m in pair]
-        said = (values[0] - values[1]).round(2)
-        found = [corrected[pair, column] for column in columns]
-        means = pd.Series([round(c.mean, 2) for c in found])
-        title = " against ".join(LABELS[names.get(m, m)] for m in pair)
-        rows[title] = {
-            f"published, of {len(said)}": _counts(said),
-            f"measured means, of {len(columns)}": _counts(means),
-            "measured, decided": " / ".join(
-                str(sum(test)) for test in ([c.decided and c.mean > 0 for c in found], [not c.decided for c in found],
-                                            [c.decided and c.mean < 0 for c in found])),
-        }  # fmt: skip
-    return pd.DataFrame(rows).T.rename_axis("wins / ties / losses")
-
-
-def _counts(differences: pd.Series) -> str:
-    return f"{(differences > 0).sum()} / {(differences == 0).sum()} / {(differences < 0).sum()}"
-
-
-def variances(printed: pd.DataFrame, data: pd.DataFrame, absent: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """Table A.1 of the SSMix paper beside the measured variance over seeds, in squared points.
-
-    Args:
-        printed: from :func:`by_split`, values are the printed spreads.
-        data: from :func:`two_stages`.
-        absent: data set -> why nothing was measured there.
-
-    Returns:
-        Rows are data sets, columns methods; a cell is ``printed | measured variance (standard deviation)``.
-    """
-    methods = list(dict.fromkeys(printed["method"]))
-    table: dict[str, dict[str, str]] = {}
-    for column, method, said in printed[["dataset", "method", "value_printed"]].itertuples(index=False):
-        values = data[(data["dataset"] == column) & (data["method"] == method)]["accuracy"]
-        here = (absent or {}).get(column.split()[0], "not run")
-        if len(values) > 1:
-            here = f"{values.var(ddof=1):.2f} ({values.std(ddof=1):.1f})"
-        table.setdefault(column, {})[LABELS[method]] = f"{said} | {here}"
-    return pd.DataFrame(table).T[[LABELS[m] for m in methods]].rename_axis("data set")
 
 
 @dataclass(frozen=True)
@@ -358,7 +301,6 @@ def beside(
     extra: Sequence[str] = (),
     absent: Mapping[str, str] | None = None,
     published_baseline: str | None = None,
-    larger: Mapping[str, pd.DataFrame] | None = None,
 ) -> pd.DataFrame:
     """The paper's table with measured columns beside the printed ones.
 
@@ -371,15 +313,13 @@ def beside(
             above them.
         absent: data set -> why nothing was measured there, in place of "not run".
         published_baseline: the method that printed differences are taken to, where it is another one.
-        larger: further frames by the name of their scale (:func:`mixlib.protocols.at_full`), for columns of their own.
 
     Returns:
         One row a cell of the paper (index: data set, training examples, method, parameter), and for each metric the
         columns ``published``, ``measured`` (mean and sample standard deviation), ``published difference`` and
         ``measured difference`` (paired, with a 95% t interval; ``*`` where Holm's correction over all comparisons of
         the table leaves p below 0.05; "= stage 1" where the score is of the first of two stages with every seed, as the
-        baseline's is), and ``seeds``; for each larger scale ``measured``, ``measured difference`` and
-        ``seeds`` once more, with its name.
+        baseline's is), and ``seeds``.
     """
     keys = ["dataset", "train_size", "method", "param"]
     score = {
@@ -395,8 +335,7 @@ def beside(
         if plain in present and plain not in cells:
             cells.insert(places[0], plain)
 
-    scales = {"": data, **{name: frame for name, frame in (larger or {}).items() if len(frame)}}
-    measured = {name: _measured(frame, cells, metrics, score, baseline) for name, frame in scales.items()}
+    measured = _measured(data, cells, metrics, score, baseline)
     rows = {}
     for c in cells:
         row: dict[tuple[str, str], str] = {}
@@ -410,16 +349,11 @@ def beside(
                 spread = f" ± {paper['spread_printed']}" if paper["spread_printed"] else ""
                 row[title, "published"] = paper["value_printed"] + spread
             missing = (absent or {}).get(c[0].split()[0], "not run")
-            row[title, "measured"], change = measured[""].get((c, metric), (missing, ""))
+            row[title, "measured"], change = measured.get((c, metric), (missing, ""))
             both = paper is not None and base is not None and c[2] != (published_baseline or baseline)
-            row[title, "published Δ"] = f"{paper['value'] - base['value']:+.1f}" if both else ""
+            row[title, "published Δ"] = _difference(paper, base) if both else ""
             row[title, "measured Δ"] = change
-            for scale_name in list(scales)[1:]:
-                columns = (title, f"{scale_name}: measured"), (title, f"{scale_name}: Δ")
-                row |= dict(zip(columns, measured[scale_name].get((c, metric), ("not run", "")), strict=True))
-        for scale_name, frame in scales.items():
-            column = f"{scale_name}: seeds" if scale_name else "seeds"
-            row["", column] = str((frame[keys] == c).all(axis=1).sum())
+        row["", "seeds"] = str((data[keys] == c).all(axis=1).sum())
         rows[c] = row
     table = pd.DataFrame(rows).T
     sizes = data.groupby(["dataset", "train_size"])["examples"].first()
@@ -428,6 +362,83 @@ def beside(
         names=["data set", "training examples", "method"],
     )
     return table
+
+
+def _difference(paper: pd.Series, base: pd.Series) -> str:
+    """A difference of printed values, with the digits that they are printed with."""
+    digits = max(len(value["value_printed"].partition(".")[2]) for value in (paper, base))
+    return f"{paper['value'] - base['value']:+.{digits}f}"
+
+
+def as_printed(printed: pd.DataFrame, rows: str | list[str] = "method", columns: str = "dataset") -> pd.DataFrame:
+    """A published table as it is printed, ``value ± spread``, in the paper's order.
+
+    Args:
+        printed: from :func:`mixlib.published.table`, of one metric.
+        rows, columns: of ``printed`` that become the rows and the columns.
+    """
+    spread = printed["spread_printed"].map(lambda value: f" ± {value}" if value else "")
+    said = printed.assign(said=printed["value_printed"] + spread, method=printed["method"].replace(LABELS),
+                          dataset=printed["dataset"].replace(NAMES))  # fmt: skip
+    wide = said.pivot_table(index=rows, columns=columns, values="said", aggfunc="first", sort=False)
+    return wide.rename_axis(columns=None).fillna("–")
+
+
+def sizes(data: pd.DataFrame, paper: Mapping[str, int] | None = None) -> dict[str, str]:
+    """What readers call each data set, with its number of training rows: ``IMDb, n = 400 (paper 25,000)``.
+
+    Args:
+        data: from :func:`frame`, one size a data set.
+        paper: the paper's number of rows, by data set.
+    """
+    found = data.dropna(subset=["examples"]).groupby("dataset", sort=False)["examples"].first()
+    said = {name: f" (paper {rows:,})" for name, rows in (paper or {}).items() if rows != found.get(name)}
+    return {name: f"{NAMES.get(name, name)}, n = {int(rows):,}{said.get(name, '')}" for name, rows in found.items()}
+
+
+def for_readers(table: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
+    """A table of :func:`beside`, of one size a data set, narrower: one level for data set and size, and no number of
+    seeds where it is the same in every row.
+
+    Args:
+        table: from :func:`beside`.
+        names: from :func:`sizes`; a data set that it lacks keeps its name in :data:`NAMES`.
+    """
+    rows = [(names.get(d, NAMES.get(d, d)), method) for d, _, method in table.index]
+    shown = table.set_axis(pd.MultiIndex.from_tuples(rows, names=["data set", "method"]))
+    seeds = ("", "seeds")
+    return shown.drop(columns=[seeds]) if shown[seeds].nunique() == 1 else shown
+
+
+def changes(
+    data: pd.DataFrame,
+    metric: str = "accuracy",
+    names: Mapping[str, str] | None = None,
+    baseline: str = "none",
+    over: str = "dataset",
+) -> pd.DataFrame:
+    """What each method changes: the baseline's mean and standard deviation, then paired differences to it.
+
+    Args:
+        data: from :func:`frame`.
+        metric: of it.
+        names: of the rows, by default :data:`NAMES`.
+        baseline: the method that the others are compared with.
+        over: the column whose values are the rows.
+
+    Returns:
+        A row a data set (or value of ``over``), a column a method; intervals are 95% t intervals, each on its own.
+    """
+    rows: dict[str, dict[str, str]] = {}
+    for value in dict.fromkeys(data[over]):
+        here = data[data[over] == value]
+        plain = cell(here, metric, method=baseline)
+        row = rows.setdefault((names or NAMES).get(value, value), {})
+        row[LABELS[baseline]] = f"{plain.mean():.1f} ± {plain.std(ddof=1):.1f}"
+        for method in [m for m in LABELS if m in set(here["method"]) and m != baseline]:
+            row[LABELS[method]] = compare(cell(here, metric, method=method), plain).interval
+    shown = pd.DataFrame.from_dict(rows, orient="index").fillna("not run")
+    return shown[[label for label in LABELS.values() if label in shown]]
 
 
 def _measured(
@@ -490,28 +501,39 @@ def differences(
 
 
 def show(table: pd.DataFrame, caption: str, uuid: str = "table") -> HTML:
-    """A table for a notebook, the same HTML every time, in the page's own colours (light or dark).
+    """A table for a notebook, the same HTML every time, in the page's own colours (light or dark). Text in it is shown
+    as it is, never read as HTML.
 
     Args:
         table: what to show.
         caption: one line above it: units, profile, what ± means.
         uuid: tells several tables of one notebook apart.
     """
+    table = table.map(_as_text).rename(index=_as_text, columns=_as_text)
+    table = table.rename_axis(index=_as_text, columns=_as_text)
     left = [{"selector": "td, th", "props": "text-align: left; vertical-align: top"}]
     styler = table.style.set_table_styles(left).set_uuid(uuid)
     return HTML(f"<p><strong>{html.escape(caption)}</strong></p>{styler.to_html()}")
 
 
+def _as_text(value: Any) -> Any:
+    return html.escape(value, quote=False) if isinstance(value, str) else value
+
+
 def source(profile: str, records: Sequence[RunRecord]) -> str:
-    """One line on where numbers come from: model, seeds, machine, precision; a warning if they are no results."""
+    """One line on where numbers come from: profile, model, seeds, test rows, machine, precision.
+
+    On synthetic data it begins with a warning that they are no results.
+    """
     one_precision(records)
     specs = [record.spec for record in records]
-    seeds = sorted({len({s.seed for s in specs if s.cell == c}) for c in {s.cell for s in specs}})
-    several = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
     warning = "SYNTHETIC DATA, not a result. " if any(s.synthetic for s in specs) else ""
+    seeds = sorted({len({s.seed for s in specs if s.cell == c}) for c in {s.cell for s in specs}})
+    tests = sorted({sum(record.reliability["rows"]) for record in records})
+    several, rows = (" to ".join(f"{n:,}" for n in dict.fromkeys((found[0], found[-1]))) for found in (seeds, tests))
     return (
-        f"{warning}Profile {profile}: {', '.join(sorted({s.model for s in specs}))}, {several} seeds, made on "
-        f"{', '.join(sorted({r.origin for r in records}))} in {records[0].precision}"
+        f"{warning}Profile {profile}: {', '.join(sorted({s.model for s in specs}))}, {several} seeds, {rows} test "
+        f"rows, made on {', '.join(sorted({r.origin for r in records}))} in {records[0].precision}"
     )
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from mixlib import methods, sites, spans
+from mixlib.labels import fault
 from mixlib.methods.base import plain_loss
-from mixlib.methods.ssmix import InputMixing, split_saliency
+from mixlib.methods.ssmix import InputMixing, MixedTexts, SSMix, split_saliency
 
 Text = str | tuple[str, str]
 
@@ -69,7 +70,7 @@ def mix_pair(
         **params: of the method, such as ``lam0=0.2``.
 
     Raises:
-        ValueError: another method, or one text with a second sentence and one without.
+        ValueError: another method, labels that are no class numbers, or only one text with a second sentence.
     """
     chosen = methods.get(method, **params)
     if not isinstance(chosen, InputMixing):
@@ -77,6 +78,12 @@ def mix_pair(
         raise ValueError(f"{method} mixes no texts; choose one of {', '.join(known)}")
     if isinstance(a, str) != isinstance(b, str):
         raise ValueError(f"give both texts one sentence (a string) or both two (a tuple), got {a!r} and {b!r}")
+    classes = model.config.num_labels
+    if len(labels) != 2 or any(fault(label, classes) for label in labels):
+        raise ValueError(
+            f"labels are the class numbers of both texts, 0 to {classes - 1}, got {labels!r}; what they are called is "
+            "said by names"
+        )
     chosen.prepare(model, tokenizer)
     chosen.generator.manual_seed(seed)
     texts = [(text,) if isinstance(text, str) else text for text in (a, b)]
@@ -89,7 +96,7 @@ def mix_pair(
     try:
         with torch.enable_grad(), sites.watched_saliency(model) as watched:
             torch.autograd.grad(plain_loss(model, batch), watched.embedded)
-        saliency = [watched.norms()] * 2
+        saliency = [watched.norms()[:, -batch["input_ids"].shape[1] :]] * 2  # without virtual tokens of PEFT
         if getattr(chosen, "saliency", "joint") == "split":
             with torch.enable_grad():
                 saliency = split_saliency(model, batch, chosen.special)
@@ -105,7 +112,6 @@ def mix_pair(
     tokens = [
         tokenizer.convert_ids_to_tokens(ids[:n].tolist()) for ids, n in zip(batch["input_ids"], length, strict=True)
     ]
-    taken = mixed.taken()[0] if method != "unk" else torch.zeros(1)
     return MixedPair(
         method=method,
         tokens_a=tokens[0],
@@ -113,8 +119,47 @@ def mix_pair(
         tokens_mixed=tokenizer.convert_ids_to_tokens(mixed.input_ids[0, : length[0]].tolist()),
         saliency_a=[round(value, 3) for value in seen[0, : length[0]].tolist()],
         saliency_b=[round(value, 3) for value in seen[1, : length[1]].tolist()],
-        replaced=mixed.replaced()[0].nonzero().flatten().tolist(),
-        taken=taken.nonzero().flatten().tolist(),
         labels=names or tuple(model.config.id2label[label] for label in labels),
-        weight=round(mixed.weight[0].item(), 4),
+        **_moved(method, mixed),
     )
+
+
+def redraw(pair: MixedPair, seed: int, unknown: str = "[UNK]", **params: Any) -> MixedPair:
+    """The same two texts mixed by the same method with another seed, as :func:`mix_pair` would with that seed; for
+    methods that choose at random, which need no model.
+
+    Args:
+        pair: of ``ssmix_nosal``, ``ssmix_nosal_nospan`` or ``unk``.
+        seed: of the draw.
+        unknown: the tokenizer's unknown token.
+        **params: of the method, such as ``lam0=0.2``.
+
+    Raises:
+        ValueError: the method looks at saliency.
+    """
+    chosen = methods.get(pair.method, **params)
+    if isinstance(chosen, SSMix):
+        raise ValueError(f"{pair.method} chooses by saliency: nothing in it is drawn; mix_pair mixes texts anew")
+    texts = [pair.tokens_a, pair.tokens_b]
+    vocabulary = list(dict.fromkeys([*pair.tokens_a, *pair.tokens_b, unknown]))
+    number = {token: i for i, token in enumerate(vocabulary)}
+    special = {i for token, i in number.items() if token[:1] in "[<" and token[-1:] in "]>" and token != unknown}
+    chosen.special = spans.SpecialTokens(tuple(special), number[texts[0][-1]], number[texts[0][0]], number[unknown])
+    chosen.generator.manual_seed(seed)
+    length = max(map(len, texts))
+    rows = [[number[token] for token in text] + [0] * (length - len(text)) for text in texts]
+    mask = [[1] * len(text) + [0] * (length - len(text)) for text in texts]
+    inputs = {"input_ids": torch.tensor(rows), "attention_mask": torch.tensor(mask)}
+    mixed = chosen.mix_texts(inputs, {name: tensor.flip(0) for name, tensor in inputs.items()})
+    tokens = [vocabulary[i] for i in mixed.input_ids[0, : len(texts[0])].tolist()]
+    return replace(pair, tokens_mixed=tokens, **_moved(pair.method, mixed))
+
+
+def _moved(method: str, mixed: MixedTexts) -> dict[str, Any]:
+    """What of a :class:`MixedPair` says what moved in the first row."""
+    taken = mixed.taken()[0] if method != "unk" else torch.zeros(1)
+    return {
+        "replaced": mixed.replaced()[0].nonzero().flatten().tolist(),
+        "taken": taken.nonzero().flatten().tolist(),
+        "weight": round(mixed.weight[0].item(), 4),
+    }

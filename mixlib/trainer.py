@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import inspect
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils.memory import clear_device_cache
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, Sampler
-from transformers import Trainer, TrainerCallback
+from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_pt_utils import LengthGroupedSampler
+from transformers.trainer_utils import seed_worker
 
-from mixlib import methods
+from mixlib import labels, methods
 from mixlib.methods import Method
 from mixlib.mixing import Criterion
+
+SAVED = "mixup.json"  # what a saved model was trained with, beside its weights
 
 
 class MixupTrainer(Trainer):
@@ -28,7 +39,17 @@ class MixupTrainer(Trainer):
     ``args.label_smoothing_factor`` smooths the labels of every method before they are mixed; the methods that mix class
     vectors smooth those. The loss is that of :func:`mixlib.mixing.mixed_cross_entropy`.
 
+    :meth:`save_model` and every checkpoint write ``mixup.json`` beside the weights, which holds ``method``,
+    ``method_params``, ``class_weights`` and ``dropout_leak`` as they are given here: ``MixupTrainer(model, args,
+    **json.load(open("out/mixup.json")))``.
+
     Args:
+        model, args, data_collator, train_dataset, eval_dataset, model_init, compute_metrics, callbacks, optimizers,
+            optimizer_cls_and_kwargs, preprocess_logits_for_metrics: as in ``Trainer``. Rows of the data have ``labels``
+            or ``label``, class numbers from 0; they are checked before training where they can be read without making
+            rows (columns in memory), else batch by batch.
+        processing_class: the tokenizer, as in ``Trainer``; needed by methods that write tokens.
+        compute_loss_func: of ``Trainer`` too, but refused, because the method makes the loss.
         method: a name (see ``mixlib.methods.names()``) or a :class:`~mixlib.methods.Method` with its parameters.
         method_params: parameters for a method given by name, e.g. ``{"alpha": 0.5}``.
         dropout_leak: repeat a fault of the published SSMix code, for comparison only: an evaluation in mid-epoch leaves
@@ -39,14 +60,14 @@ class MixupTrainer(Trainer):
             ``torch.nn.functional.cross_entropy(weight=)``; mixed with partners of class z[i], ``sum_i (lam w[y[i]]
             CE(y[i]) + (1 - lam) w[z[i]] CE(z[i])) / sum_i (lam w[y[i]] + (1 - lam) w[z[i]])``. The sums are over the
             rows (or pairs) of one batch of one process. Not for batchmixup and nonlinear_mixup.
-        **kwargs: of ``Trainer``, except for ``compute_loss_func``. ``processing_class`` (the tokenizer) is needed by
-            methods that write tokens.
+        **kwargs: what later versions of ``Trainer`` may take.
 
     Raises:
-        ValueError: unknown method or parameter, regression or multi-label head, labels outside the head,
-            ``torch_compile``, a compiled model or ``nn.DataParallel`` with a method that needs hooks, DeepSpeed, a loss
-            of one's own, batches with fewer rows than the method needs, gradient accumulation with a method that makes
-            several updates of a batch.
+        TypeError: an argument that neither has.
+        ValueError: unknown method or parameter, regression or multi-label head, labels that are no classes of the head
+            (:mod:`mixlib.labels`), ``torch_compile``, a compiled model or ``nn.DataParallel`` with a method that needs
+            hooks, DeepSpeed, context or sequence parallelism, LOMO, a loss of one's own, batches with fewer rows than
+            the method needs, gradient accumulation with a method that makes several updates of a batch.
     """
 
     # every method yields batch means, so the Trainer's own scaling by accumulated batches applies
@@ -55,23 +76,48 @@ class MixupTrainer(Trainer):
     def __init__(
         self,
         model: nn.Module | None = None,
-        args: Any = None,
+        args: TrainingArguments | None = None,
+        data_collator: Callable[[list], Any] | None = None,
+        train_dataset: Any = None,
+        eval_dataset: Any = None,
+        processing_class: Any = None,
+        model_init: Callable[..., nn.Module] | None = None,
+        compute_loss_func: Callable | None = None,
+        compute_metrics: Callable[..., dict[str, float]] | None = None,
+        callbacks: list[TrainerCallback] | None = None,
+        optimizers: tuple[Any, Any] = (None, None),
+        optimizer_cls_and_kwargs: tuple[type[torch.optim.Optimizer], dict[str, Any]] | None = None,
+        preprocess_logits_for_metrics: Callable[[Tensor, Tensor], Tensor] | None = None,
         *,
         method: str | Method = "none",
         method_params: dict[str, Any] | None = None,
         dropout_leak: bool = False,
         class_weights: Tensor | Sequence[float] | None = None,
-        model_init: Callable[..., nn.Module] | None = None,
         **kwargs: Any,
     ) -> None:
         self.method = methods.get(method, **(method_params or {}))
-        if kwargs.get("compute_loss_func") is not None or type(self).compute_loss is not MixupTrainer.compute_loss:
+        check_arguments(kwargs, self.method)
+        if compute_loss_func is not None or type(self).compute_loss is not MixupTrainer.compute_loss:
             raise ValueError(
                 "the training loss is the method's, so compute_loss_func and an overridden compute_loss would be "
                 "ignored: use class_weights=[...] to weigh classes, TrainingArguments(label_smoothing_factor=...) to "
                 "smooth labels, and for any other loss a Method of your own (mixlib.methods.Method)"
             )
-        super().__init__(model=model, args=args, model_init=model_init, **kwargs)
+        super().__init__(
+            model=model,
+            args=args,
+            data_collator=data_collator,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            processing_class=processing_class,
+            model_init=model_init,
+            compute_metrics=compute_metrics,
+            callbacks=callbacks,
+            optimizers=optimizers,
+            optimizer_cls_and_kwargs=optimizer_cls_and_kwargs,
+            preprocess_logits_for_metrics=preprocess_logits_for_metrics,
+            **kwargs,
+        )
         self.dropout_leak = dropout_leak
         self._evaluated_in = -1  # the epoch of the last evaluation during training
         self._epoch = 0
@@ -82,10 +128,41 @@ class MixupTrainer(Trainer):
             raise ValueError(
                 f"{_name(self.method)} mixes through hooks, which torch.compile ignores: set torch_compile=False"
             )
+        self._check_parallelism()
+        self.class_weights = self._checked_weights(class_weights)
+        self.method.criterion = Criterion(self.args.label_smoothing_factor, self.class_weights)
+        if self.train_dataset is not None:
+            labels.check(self.train_dataset, self.num_labels, self.data_collator, self.args.label_names)
+            self._check_batches()
+        lengths = labels.token_lengths(self.train_dataset) if self.method.needs_lengths else None
+        self.method.prepare(self.model, tokenizer=self.processing_class, train_lengths=lengths)
+        self._part = (-1, 0)  # (optimizer step, batches of it already seen)
+
+    @property
+    def num_labels(self) -> int:
+        """Classes of the head."""
+        return self.model.config.num_labels
+
+    def __repr__(self) -> str:
+        weights = "" if self.class_weights is None else f", class_weights={self.class_weights.tolist()}"
+        leak = ", dropout_leak=True" if self.dropout_leak else ""
+        return f"{type(self).__name__}(model={type(self.model).__name__}, method={self.method!r}{weights}{leak})"
+
+    def _check_parallelism(self) -> None:
         if self.is_deepspeed_enabled:
             raise ValueError(
                 "DeepSpeed takes each backward pass for a step, and a method may make several a batch: train without "
                 "deepspeed, with torchrun on several GPUs"
+            )
+        if self.args.optim in ("lomo", "adalomo"):
+            raise ValueError(
+                f"optim={str(self.args.optim.value)!r} takes each backward pass for a step, and a method may make "
+                "several a batch: choose another optimizer"
+            )
+        if self.get_cp_size() > 1 or self.get_sp_size() > 1:
+            raise ValueError(
+                "context and sequence parallelism cut texts among processes, and a method mixes whole ones: leave "
+                "cp_size and sp_size of parallelism_config at 1 and start one process a GPU with torchrun"
             )
         if self.args.n_gpu > 1 and self.method.uses_hooks:
             raise ValueError(
@@ -93,19 +170,11 @@ class MixupTrainer(Trainer):
                 f"{self.args.n_gpu} GPUs that this process sees: show it one (CUDA_VISIBLE_DEVICES=0, set before torch "
                 "is imported), or start one process a GPU with torchrun"
             )
-        self.class_weights = self._checked_weights(class_weights)
-        self.method.criterion = Criterion(self.args.label_smoothing_factor, self.class_weights)
-        if self.train_dataset is not None:
-            check_labels(self.train_dataset, self.model.config.num_labels)
-            self._check_batches()
-        lengths = token_lengths(self.train_dataset)
-        self.method.prepare(self.model, tokenizer=self.processing_class, train_lengths=lengths)
-        self._part = (-1, 0)  # (optimizer step, batches of it already seen)
 
     def _checked_weights(self, weights: Tensor | Sequence[float] | None) -> Tensor | None:
         if weights is None:
             return None
-        classes = self.model.config.num_labels
+        classes = self.num_labels
         weights = torch.as_tensor(weights, dtype=torch.float32, device=self.args.device)
         if weights.shape != (classes,) or not bool(((weights > 0) & weights.isfinite()).all()):
             raise ValueError(
@@ -121,7 +190,8 @@ class MixupTrainer(Trainer):
     def _check_batches(self) -> None:
         size, needed = self._train_batch_size, self.method.min_rows
         rows = len(self.train_dataset) if hasattr(self.train_dataset, "__len__") else 0
-        last = 0 if self.args.dataloader_drop_last else rows % size
+        filled = self.args.world_size > 1 and self.args.accelerator_config.even_batches
+        last = 0 if self.args.dataloader_drop_last or filled else rows % size
         for got, where in ((size, "a batch"), (last, "the last batch of an epoch")):
             if 0 < got < needed:
                 raise ValueError(
@@ -146,21 +216,54 @@ class MixupTrainer(Trainer):
 
         Repeating them here rather than in the step keeps schedules, logs and step counts true.
         """
-        times = self.method.updates_per_batch
-        if times == 1:
-            return super().get_train_dataloader()
+        with self._labels_checked(self.train_dataset, training=True):
+            return super().get_train_dataloader() if self.method.updates_per_batch == 1 else self._repeated_batches()
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:
+        """As in ``Trainer``, with labels that are checked."""
+        data = self.eval_dataset if eval_dataset is None else eval_dataset
+        with self._labels_checked(self.eval_dataset[data] if isinstance(data, str) else data):
+            return super().get_eval_dataloader(eval_dataset)
+
+    def get_test_dataloader(self, test_dataset: Any) -> DataLoader:
+        """As in ``Trainer``, with labels that are checked where there are any."""
+        with self._labels_checked(test_dataset):
+            return super().get_test_dataloader(test_dataset)
+
+    @contextmanager
+    def _labels_checked(self, dataset: Any, training: bool = False) -> Iterator[None]:
+        given = self.data_collator
+        self.data_collator = labels.Checked(given, dataset, self.num_labels, training)
+        try:
+            yield
+        finally:
+            self.data_collator = given
+
+    def _repeated_batches(self) -> DataLoader:
         sampler = self._get_train_sampler()
         if sampler is None or self.args.train_sampling_strategy == "batch_rebalance":
             raise ValueError(
                 f"{_name(self.method)} repeats batches, which needs a data set of known length and "
                 "train_sampling_strategy 'random', 'sequential' or 'group_by_length'"
             )
-        loader = DataLoader(
-            self._remove_unused_columns(self.train_dataset, description="training"),
-            batch_sampler=RepeatedBatches(sampler, self._train_batch_size, self.args.dataloader_drop_last, times),
-            collate_fn=self.data_collator,
-            num_workers=self.args.dataloader_num_workers,
-            pin_memory=self.args.dataloader_pin_memory,
+        dataset, collate, args = self.train_dataset, self.data_collator, self.args
+        if hasattr(dataset, "remove_columns"):
+            dataset = self._remove_unused_columns(dataset, description="training")
+        else:
+            collate = self._get_collator_with_removed_columns(collate, description="training")
+        loader = DataLoader(  # as Trainer makes it, but for the batches
+            dataset,
+            batch_sampler=RepeatedBatches(
+                sampler, self._train_batch_size, args.dataloader_drop_last, self.method.updates_per_batch
+            ),
+            collate_fn=collate,
+            num_workers=args.dataloader_num_workers,
+            pin_memory=args.dataloader_pin_memory,
+            persistent_workers=args.dataloader_persistent_workers,
+            prefetch_factor=args.dataloader_prefetch_factor,
+            multiprocessing_context=args.dataloader_multiprocessing_context,
+            in_order=getattr(args, "dataloader_in_order", True),
+            worker_init_fn=partial(seed_worker, num_workers=args.dataloader_num_workers, rank=args.process_index),
         )
         return self.accelerator.prepare(loader)
 
@@ -175,21 +278,44 @@ class MixupTrainer(Trainer):
         inputs = self._prepare_inputs(inputs)
         self._start_step()
 
-        losses, total = self.method.losses(model, inputs), None
+        losses, total = self._losses(model, inputs), None
         try:
             while True:
                 with self.compute_loss_context_manager():
                     loss = next(losses, None)
                 if loss is None:
                     break
+                if not isinstance(loss, Tensor):
+                    raise TypeError(f"{_name(self.method)} yielded {loss!r}, where a loss is a tensor with a gradient")
                 loss = loss.mean() / self.current_gradient_accumulation_steps
                 self.accelerator.backward(loss)
                 total = loss.detach() if total is None else total + loss.detach()
         finally:
-            losses.close()  # removes hooks at once where the backward pass raised
+            if hasattr(losses, "close"):
+                losses.close()  # removes hooks at once where the backward pass raised
         if total is None:
             raise RuntimeError(f"{_name(self.method)} yielded no loss for a batch of {len(inputs['labels'])} rows")
+        every = self.args.torch_empty_cache_steps
+        if every is not None and self.state.global_step % every == 0:
+            clear_device_cache()
         return total
+
+    def _losses(self, model: nn.Module, inputs: dict[str, Tensor]) -> Iterator[Tensor]:
+        if "labels" not in inputs:  # a loader of one's own
+            raise ValueError(labels.no_labels(inputs))
+        losses = self.method.losses(model, inputs)
+        if isinstance(losses, Tensor) or not isinstance(losses, Iterable):
+            raise TypeError(
+                f"losses of {_name(self.method)} gave one {type(losses).__name__}, where an iterable of losses is "
+                "needed: write `yield loss` in place of `return loss`, so that it is back-propagated where it stands"
+            )
+        finished = not hasattr(losses, "close") and self.method.uses_hooks
+        if finished and any(getattr(module, "gradient_checkpointing", False) for module in model.modules()):
+            raise TypeError(
+                f"losses of {_name(self.method)} gave a finished {type(losses).__name__}, but with activation "
+                "checkpointing the backward pass needs the hooks: yield each loss inside their context"
+            )
+        return iter(losses)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """As in ``Trainer``."""
@@ -205,6 +331,20 @@ class MixupTrainer(Trainer):
         outputs = model(**{name: tensor for name, tensor in inputs.items() if name != "labels"})
         loss = self.method.cross_entropy(outputs["logits"], inputs["labels"])
         return (loss, outputs) if return_outputs else loss
+
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        super()._save(output_dir, state_dict)
+        if self.args.should_save:
+            kind = type(self.method)
+            known = methods.REGISTRY.get(_name(self.method)) is kind
+            saved = {
+                "method": self.method.key if known else f"{kind.__module__}.{kind.__qualname__}",
+                "method_params": self.method.params,
+                "class_weights": None if self.class_weights is None else self.class_weights.tolist(),
+                "dropout_leak": self.dropout_leak,
+            }
+            path = Path(self.args.output_dir if output_dir is None else output_dir) / SAVED
+            path.write_text(json.dumps(saved, indent=2, default=str) + "\n")
 
     def _start_step(self) -> None:
         step, part = self.state.global_step, 0
@@ -268,27 +408,20 @@ def check_classifier(model: nn.Module) -> None:
         )
 
 
-def _column(dataset: Any, names: tuple[str, ...]) -> Any:
-    columns = getattr(dataset, "column_names", None) or ()
-    return next((dataset[name] for name in names if name in columns), None)
-
-
-def check_labels(dataset: Any, num_labels: int) -> None:
-    """Raise ``ValueError`` if a label of the data set is not a class number of the head (0 to num_labels - 1)."""
-    labels = _column(dataset, ("labels", "label"))
-    if labels is None:
-        return
-    labels = torch.as_tensor(list(labels))
-    if labels.is_floating_point() or labels.dim() != 1:
-        raise ValueError(f"labels must be one integer a row, got {labels.dtype} of shape {tuple(labels.shape)}")
-    if len(labels) and (labels.min() < 0 or labels.max() >= num_labels):
-        raise ValueError(
-            f"labels run from {int(labels.min())} to {int(labels.max())}, but the head has num_labels={num_labels} "
-            f"(0 to {num_labels - 1}); load the model with the right num_labels"
-        )
-
-
-def token_lengths(dataset: Any) -> list[int] | None:
-    """Tokens of each row of a tokenized data set, or ``None`` where they cannot be had without iterating it."""
-    ids = _column(dataset, ("input_ids",))
-    return None if ids is None else [len(row) for row in ids]
+def check_arguments(given: dict[str, Any], method: Method) -> None:
+    """Raise ``TypeError`` for arguments that ``Trainer`` does not take, and say where they belong."""
+    takes = [*inspect.signature(MixupTrainer.__init__).parameters, *inspect.signature(Trainer.__init__).parameters]
+    own = {field.name for field in fields(method) if field.init}
+    of_any = {field.name for cls in methods.REGISTRY.values() for field in fields(cls) if field.init}
+    of_args = {field.name for field in fields(TrainingArguments)}
+    for name, value in given.items():
+        if name in takes:
+            continue
+        where = f"did you mean {', '.join(get_close_matches(name, takes, n=2)) or 'an argument of another class'}?"
+        if name in own:
+            where = f"it is a parameter of {_name(method)}: method_params={{{name!r}: {value!r}}}"
+        elif name in of_any:
+            where = f"parameters of a method go into method_params={{...}}, and {_name(method)} has no {name}"
+        elif name in of_args:
+            where = f"it belongs into args=TrainingArguments(..., {name}={value!r})"
+        raise TypeError(f"MixupTrainer has no argument {name!r}: {where}")

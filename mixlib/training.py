@@ -25,7 +25,7 @@ from transformers import (
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils import is_torch_tf32_available
 
-from mixlib import corpora, heads, methods, metrics, models, trimming
+from mixlib import corpora, heads, methods, metrics, models, scratch, trimming
 from mixlib.machine import environment, machine_class
 from mixlib.predictions import Predictions
 from mixlib.runs import LOSSES_KEPT, RunFailed, RunRecord, RunSpec
@@ -180,7 +180,7 @@ def fit(spec: RunSpec, store: Store | None = None) -> Fitted:
     fixed = {"padding": "max_length", "max_length": spec.max_length} if head == "mean" else {}
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
-    with tempfile.TemporaryDirectory(prefix="mixlib-run-") as folder:
+    with tempfile.TemporaryDirectory(prefix=scratch.prefix("run"), ignore_cleanup_errors=True) as folder:
         method = methods.get(spec.method, **spec.method_params)
         trainer = _Trainer(
             model=model,

@@ -120,7 +120,7 @@ def test_blocks_and_later_ones(bert, batch):
         ({"blocks": []}, "at least one block"),
         ({"blocks": ["fourth"]}, "such as '4/12', got 'fourth'"),
         ({"and_later": True}, "needs the block to begin at"),
-        ({"layers": [1]}, "amplify has no parameter layers; it has alpha, n, blocks, and_later"),
+        ({"layers": [1]}, "method 'amplify' has no parameter layers; it has alpha, n, blocks, and_later"),
     ],
 )
 def test_bad_parameters_are_refused_when_the_method_is_made(params, message):

@@ -1,4 +1,6 @@
 import json
+import re
+from hashlib import sha256
 from itertools import pairwise
 
 import pandas as pd
@@ -161,6 +163,64 @@ def test_other_columns_and_labels_are_refused(folder):
         corpora.load_split("rte", "train")
     with pytest.raises(corpora.DataDiffers, match=r"labels \[-1\] are outside 0 to 1"):
         corpora.load_split("rte", "validation")
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("label", ["pos", "neg", "pos"], r"label of row 0 is 'pos', which is no whole number \(3 such rows in all\)"),
+        ("label", [0.0, None, 1.0], r"label of row 1 is .*nan.*, which is no whole number \(1 such rows"),
+        ("label", [0, 1, 0.5], r"label of row 2 is .*0\.5.*number the classes from 0"),
+        ("label", pd.array([0, None, 1], "Int64"), r"label of row 1 is .*, which is no whole number"),
+        ("text", ["a", None, "b"], r"text of row 1 is .*, which is no text \(1 such rows in all\)"),
+        ("text_b", [1, 2, 3], r"text_b of row 0 is .*1.*, which is no text \(3 such rows in all\)"),
+    ],
+)
+def test_what_is_no_text_or_label_is_named_with_file_column_and_row(folder, column, values, message):
+    write(folder, "train", frame(3, "train").assign(**{column: values}))
+    corpora._load_split.cache_clear()
+    with pytest.raises(corpora.DataDiffers, match=rf"rte/train\.parquet: {message}"):
+        corpora.load_split("rte", "train")
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "float64", "Int64", "uint16"])
+def test_labels_of_any_kind_of_number_give_the_same_draw(folder, dtype):
+    whole = frame(60, "train")
+    draws = []
+    for kind in ("int64", dtype):
+        write(folder, "train", whole.assign(label=whole["label"].astype(kind)))
+        corpora._load_split.cache_clear()
+        draws.append(corpora.sample("rte", 0, train_size=10, dev_size=5, test_size=8))
+    assert draws[0].checksums == draws[1].checksums
+    assert draws[1].train["label"].dtype == "int64"
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "{}", '{"a": 1}', '[{"name": "rte"}]', "null"])
+def test_a_broken_manifest_is_named(folder, text):
+    (folder / "manifest.json").write_text(text)
+    corpora._load_split.cache_clear()
+    corpora._check_file.cache_clear()
+    with pytest.raises(corpora.DataDiffers, match=r"manifest\.json: is no list of objects with name, split and sha256"):
+        corpora.load_split("rte", "train")
+
+
+def test_a_file_that_a_manifest_does_not_name_is_said_to_be_unverified(folder, capsys):
+    content = (folder / "rte" / "train.parquet").read_bytes()
+    manifest = [{"name": "rte", "split": "train", "sha256": sha256(content).hexdigest().upper()}]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    corpora._load_split.cache_clear()
+    corpora._check_file.cache_clear()
+    corpora.load_split("rte", "train")
+    assert capsys.readouterr().err == ""
+    corpora.load_split("rte", "validation")
+    assert re.search(r"not verified: .*validation\.parquet is not named in .*manifest\.json", capsys.readouterr().err)
+
+
+def test_a_file_that_is_no_parquet_is_named(folder):
+    (folder / "rte" / "train.parquet").write_bytes((folder / "rte" / "train.parquet").read_bytes()[:100])
+    corpora._load_split.cache_clear()
+    with pytest.raises(corpora.DataDiffers, match=r"rte/train\.parquet: cannot be read as a parquet file"):
+        corpora.load_split("rte", "train")
 
 
 def test_encode_cuts_and_refuses_empty_text():

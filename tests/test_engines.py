@@ -1,12 +1,16 @@
+import errno
 import gc
 import io
 import os
+import platform
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
+from pathlib import Path
 from threading import Timer
 
 import pytest
@@ -290,6 +294,88 @@ def test_an_engine_is_described_by_its_name_and_options():
 def test_wrong_descriptions_are_refused_with_what_would_be_right(description, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         engines.get(description)
+
+
+HOLDING = """
+import sys, time
+from mixlib.runs import RunSpec
+from mixlib.store import Store
+lock = Store({folder!r}).claim(RunSpec.from_canonical({spec!r}))
+print("taken", flush=True)
+time.sleep(600)
+"""
+
+
+def test_who_is_waited_for_is_said_after_some_seconds(tmp_path, spec, monkeypatch, capsys):
+    """The other one is stopped, not ended: it holds its lock and does nothing."""
+    from mixlib.engines import sweep
+
+    monkeypatch.setattr(sweep, "SILENCE", 0.5)
+    code = HOLDING.format(folder=str(tmp_path), spec=spec.canonical())
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "taken\n"
+        other.send_signal(signal.SIGSTOP)
+        say = sweep._say_what_is_waited_for
+        monkeypatch.setattr(sweep, "_say_what_is_waited_for", lambda *about: (say(*about), other.kill()))
+        run_all([spec, replace(spec, seed=9)], store=Store(tmp_path), progress=False)
+    said = capsys.readouterr().err
+    lock = tmp_path / ".locks" / f"{spec.key}.lock"
+    assert said.count("waiting for") == 1
+    assert f"waiting for {spec}: taken by process {other.pid} on {platform.node()} (lock {lock})" in said
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK])
+def test_a_file_system_without_locks_is_refused_by_name(tmp_path, spec, monkeypatch, number):
+    """A soft lock, a file that merely exists, would stop every sweep for ever once its owner is killed."""
+    import fcntl
+
+    def none(*arguments):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with pytest.raises(OSError, match=rf"{spec.key}\.lock cannot be locked .*MIXLIB_RESULTS"):
+        run_all([spec], store=Store(tmp_path), progress=False)
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_folders_of_killed_runs_are_swept_up_those_of_living_ones_and_of_others_stay(tmp_path, spec, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    here = platform.node()
+    gone = [f"mixlib-run-{here}-{ended.pid}-abc", f"mixlib-sweep-{here}-{ended.pid}-abc"]
+    stay = [f"mixlib-run-{here}-{os.getppid()}-abc", f"mixlib-run-{here}x-{ended.pid}-abc", "mixlib-run-a-b-c",
+            f"mixlib-run-{here}-{10**20}-abc"]  # fmt: skip
+    for name in [*gone, *stay]:
+        (tmp_path / name / "checkpoint-1").mkdir(parents=True)
+    run_all([spec], store=Store(tmp_path / "records"), progress=False)
+    assert {path.name for path in tmp_path.iterdir()} == {*stay, "records"}
+
+
+def test_a_run_writes_into_a_folder_that_names_its_process(spec, monkeypatch):
+    import transformers
+
+    seen, train = [], transformers.Trainer.train
+    monkeypatch.setattr(
+        transformers.Trainer, "train", lambda self: seen.append(Path(self.args.output_dir).name) or train(self)
+    )
+    execute(spec)
+    assert seen[0].startswith(f"mixlib-run-{platform.node()}-{os.getpid()}-")
+
+
+def test_ctrl_c_says_how_far_it_came(tmp_path, spec, monkeypatch, capsys):
+    calls = []
+
+    def interrupted(run, store):
+        calls.append(run)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return execute(run, store)
+
+    monkeypatch.setattr(base, "execute", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_all([replace(spec, seed=s) for s in range(3)], store=Store(tmp_path), progress=False)
+    assert "stopped after 1 of 3 runs; the same command goes on there" in capsys.readouterr().err
 
 
 def test_the_bar_says_what_is_running_failed_and_left(spec):

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mixlib import figures, paths, published, tables
-from mixlib.claims import amplify as judge
+from mixlib import calibration, figures, paths, published, tables
 from mixlib.evidence import statistics
 from mixlib.evidence.verdicts import Claim, Verdict
+from mixlib.figures import amplify_frames as judge
 from mixlib.protocols import amplify, batchmixup
 from mixlib.protocols import mixup_calibration as protocol
 from tests.fabricate import records
@@ -28,23 +28,22 @@ def made():
 
 
 def every_figure(made):
-    few = [r for r in made if protocol.size_label(r.spec) == "32"]
-    groups = {m: [r for r in few if r.spec.method == m] for m in protocol.VARIANTS}
-    data = tables.frame(made, protocol.size_label)
+    groups = {method: calibration.bins(few) for method, few in calibration.of(made)["IMDb, n = 32"].items()}
+    data = calibration.frame(made)
     printed = published.table("mixup_calibration_table2")
-    five = tables.frame(records(protocol.table5("mini"), lambda s: {}), protocol.size_label)
+    five = calibration.frame(records(protocol.table5("mini"), lambda s: {}))
     mixed = five[five["method"] == "input_mixup"]
     curves = records(protocol.figure2("mini"), lambda s: {"losses": [0.7, 0.6, 0.8 + s.seed / 100]})
-    by = {
-        "rte": {m: [r for r in curves if r.spec.dataset == "rte" and r.spec.method == m] for m in ("none", "cls_mixup")}
-    }
     return {
         "reliability": figures.reliability(groups, "IMDb"),
         "differences": figures.differences(tables.differences(printed, data, ["accuracy", "ece"]), ["accuracy", "ece"]),
+        "scaled_differences": figures.scaled_differences(
+            calibration.differences(printed, data, ["score", "loss"]), ["score", "loss"]
+        ),
         "paddings": figures.paddings(
             mixed, published.table("mixup_calibration_table5"), tables.cell(five, "accuracy", method="none")
         ),
-        "loss_curves": figures.loss_curves(by),
+        "loss_curves": figures.loss_curves(calibration.of(curves)),
         "manifold": figures.manifold_schematic(),
         **batchmixup_figures(),
         **ssmix_figures(),
@@ -130,11 +129,16 @@ def ssmix_figures():
         {"dataset": d, "method": m, "ratio": 1 + rng.random()} for d in ("a", "b") for m in hidden for _ in range(3)
     ])  # fmt: skip
     ways = pd.DataFrame([
-        {"dataset": "a", "way": way, "seed": s, "step": step, "accuracy": rng.random()}
-        for way in ("two stages", "from the start") for s in range(3) for step in (3, 6)
+        {"dataset": "a", "way": way, "seed": s, "epoch": epoch, "accuracy": rng.random()}
+        for way in ("no mixup, then SSMix", "SSMix from the start") for s in range(3) for epoch in (3, 6)
     ])  # fmt: skip
     shares = pd.DataFrame([
-        {"dataset": "a", "lam0": ratio, "seed": s, "accuracy": rng.random()} for ratio in (0.01, 0.1) for s in range(3)
+        {"dataset": "a", "lam0": ratio, "seed": s, "accuracy": rng.random(), "loss": rng.random()}
+        for ratio in (0, 0.01, 0.1) for s in range(3)
+    ])  # fmt: skip
+    gains = pd.DataFrame([
+        {"dataset": d, "method": m, "mean": 0.0, "low": -1.0, "high": 1.0, "printed": p}
+        for d, p in (("a", 0.5), ("mean", np.nan)) for m in hidden
     ])  # fmt: skip
     effects = pd.DataFrame([
         {"dataset": "a", "method": m, "what": what, "mean": 0.0, "low": -1.0, "high": 1.0}
@@ -143,6 +147,7 @@ def ssmix_figures():
     return {
         "off_the_segment": figures.off_the_segment(picture, distances),
         "step_times": figures.step_times(times, {m: tables.LABELS[m] for m in hidden}),
+        "stage_differences": figures.stage_differences(gains),
         "learning_curves": figures.learning_curves(ways),
         "by_ratio": figures.by_ratio(shares),
         "leak": figures.leak(effects),
@@ -172,7 +177,10 @@ def batchmixup_figures():
     ])  # fmt: skip
     return {
         "by_fraction": figures.by_fraction(
-            published.table("batchmixup_table1"), data, batchmixup.PRINTED, list(batchmixup.FRACTIONS)
+            published.table("batchmixup_table1"),
+            data,
+            {d: d for d in ("banking77", "fewrel", "rte")},
+            list(batchmixup.FRACTIONS),
         ),
         "toy_panels": figures.toy_panels(toy, toy),
         "toy_accuracies": figures.toy_accuracies(draws),
@@ -203,7 +211,7 @@ def test_other_profiles_do_not_touch_the_committed_figures(tmp_path, monkeypatch
 
 
 def test_reliability_pools_the_seeds(made):
-    figure = figures.reliability({"none": made[:3]})
+    figure = figures.reliability({"none": calibration.bins(made[:3])})
     assert "pooled 11.5" in figure.axes[0].get_title()  # |12-14| + |13-15| + |14-16| + |15-17.5| + |16-19| of 100
 
 

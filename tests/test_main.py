@@ -4,10 +4,11 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from mixlib import machine, protocols
+from mixlib import corpora, engines, machine, paths, protocols
 from mixlib.__main__ import main
 from mixlib.store import Store
 
@@ -26,7 +27,7 @@ def test_list_json_is_the_only_thing_on_standard_output():
         assert set(row["runs"]) == set(row["done"]) == {"smoke", "mini", "full"}
     by_id = {row["id"]: row for row in rows}
     assert by_id["calibration-table2"]["notebook"] == "22_calibration_table2"
-    assert by_id["calibration-table2"]["runs"] == {"smoke": 16, "mini": 64, "full": 40}
+    assert by_id["calibration-table2"]["runs"] == {"smoke": 8, "mini": 72, "full": 40}
     assert by_id["amplify-fairness"]["runs"]["mini"] == 334
     assert all(row["notebook"] for row in rows)
 
@@ -34,7 +35,7 @@ def test_list_json_is_the_only_thing_on_standard_output():
 def test_who_reads_records_does_not_wait_for_what_trains():
     code = """
 import sys
-from mixlib import claims, figures, protocols, published, tables
+from mixlib import figures, protocols, published, tables
 from mixlib.engines import run_all
 from mixlib.store import Store
 print(*sorted({"mixlib.training", "mixlib.trainer", "mixlib.bench", "torchmetrics", "ray"} & set(sys.modules)))
@@ -120,7 +121,34 @@ def test_doctor_and_claims(store_folder, no_data):
         (("run", "calibration-table2", "--profile", "minii"), "did you mean mini"),
         (("run", "calibration-table2", "--engine", "spark"), "unknown engine 'spark'"),
         (("run", "calibration-table2", "--seeds", "a"), "no list of numbers"),
+        (("run", "calibration-table2", "--seeds", "5-1"), "the range 5-1 ends before it begins; did you mean 1-5?"),
+        (("run", "calibration-table2", "--seeds", ""), "no list of numbers"),
+        (("run", "calibration-table2", "--seeds", "0-99999999"), "more than 10,000 numbers"),
+        (("run", "calibration-table2", "--seeds", "5000000000"), "seeds are whole numbers from 0 on"),
         (("run", "calibration-table2", "--shard", "4/4"), "no shard; of four they are 0/4"),
+        (("run", "calibration-table2", "--shard", "²/4"), "no shard; of four they are 0/4"),
+        (("run", "calibration-table2", "--model", ""), "is empty"),
+        (("run", "calibration-table2", "--model", "./none"), "there is no folder"),
+        (
+            ("run", "calibration-table2", "--datasets", "imbd"),
+            "the dataset 'imbd'; did you mean imdb",
+        ),
+        (("run", "calibration-table2", "--methods", "ssmix"), "none of the runs has the method 'ssmix'"),
+        (("run", "calibration-table2", "--methods", ","), "is empty"),
+        (("run", "calibration-table2", "--time-limit", "1e300"), "time_limit must be a number of at most 1e+08"),
+        (("run", "calibration-table2", "--time-limit", "nan"), "time_limit must be a number of at least 0.01"),
+        (
+            ("run", "calibration-table2", "--cpus-per-run", "100000"),
+            "must be a whole number of at most 1024",
+        ),
+        (("run", "calibration-table2", "--max-steps", "1" * 30), "not in the range"),
+        (("reproduce", "--only", ""), "is empty"),
+        (("reproduce", "--only", ","), "is empty"),
+        (("reproduce", "--only", "qqqq"), "no artefact or notebook 'qqqq'; `python -m mixlib list` names them"),
+        (("reproduce", "--output", ""), "is empty"),
+        (("claims", "--only", ""), "is empty"),
+        (("refresh", "--only", " "), "is empty"),
+        (("bench", "--methods", ""), "is empty"),
         (("run", "calibration-table2", "--workers", "2"), "it has cpus_per_run, time_limit"),
         (("run", "calibration-table2", "--engine", "ray", "--workers", "0"), "workers must be a whole number"),
         (("reproduce", "--only", "nothing"), "did you mean"),
@@ -144,6 +172,47 @@ def test_every_command_explains_itself(command, flag):
     assert result.exit_code == 0
     assert result.output.startswith("Usage: ")
     assert "Error" not in result.output
+
+
+@pytest.mark.parametrize("address", ["6379", "true", "null"])
+def test_an_address_is_text_whatever_it_looks_like(address):
+    assert engines.get(engines.describe("ray", address=address)).address == address
+
+
+def test_only_some_data_sets_and_methods_are_run(store_folder, monkeypatch):
+    wanted = []
+    monkeypatch.setattr(engines, "run_all", lambda specs, *rest: wanted.extend(specs) or [])
+    result = run("run", "ssmix-table2", "ssmix-step-time", "--profile", "smoke", "--datasets", "sst2, rte",
+                 "--methods", "ssmix,tmix")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert {spec.dataset for spec in wanted} == {"sst2", "rte"}
+    assert {spec.method for spec in wanted} == {"ssmix", "tmix"}
+    assert all(spec.first_stage for spec in wanted)
+    wanted.clear()
+    assert run("run", "ssmix-step-time", "--profile", "smoke", "--datasets", "sst2").exit_code == 0
+    assert {spec.params["run"]["dataset"] for spec in wanted} == {"sst2"}
+
+
+def test_a_reader_that_stops_reading_is_no_error(store_folder):
+    command = f"{sys.executable} -m mixlib list --json | head -n 1"
+    out = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert out.stdout == "[\n"
+    assert out.stderr == ""
+
+
+def test_cards_keep_what_is_not_to_be_had(tmp_path, monkeypatch):
+    (tmp_path / "rte").mkdir()
+    rows = pd.DataFrame({"text": ["a b", "c"], "text_b": ["d", "e"], "label": [0, 1]})
+    rows.to_parquet(tmp_path / "rte" / "train.parquet")
+    before = corpora.cards()
+    monkeypatch.setenv("MIXLIB_DATA", str(tmp_path))
+    monkeypatch.setattr(paths, "CORPORA_CARDS", tmp_path / "corpora.json")
+    assert run("cards").exit_code == 0
+    after = json.loads((tmp_path / "corpora.json").read_text())
+    assert after["rte"]["splits"]["train"]["mean_words"] == 2.5
+    assert {name: card for name, card in after.items() if name != "rte"} == {
+        name: card for name, card in before.items() if name != "rte"
+    }
 
 
 def test_a_run_that_cannot_have_its_data_says_so(store_folder, no_data):

@@ -249,3 +249,36 @@ def test_token_types_reach_the_model(batch):
     typed = {**batch, "token_type_ids": batch["attention_mask"].clone()}
     draw = Draw(PERM, 0.4, 0)
     assert not torch.allclose(method.logits(model, typed, draw), method.logits(model, batch, draw))
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "message"),
+    [
+        ("mixup", {"n": True}, "n must be a whole number of at least 1, got True"),
+        ("cls_mixup", {"alpha": True}, "alpha must be a positive number .* got True"),
+        ("ssmix", {"lam0": True}, "lam0 must be a share .* got True"),
+        ("batchmixup", {"temperature": "1"}, "temperature must be positive, got '1'"),
+        ("cls_mixup_late", {"start": "1"}, "start must be a share of the training between 0 and 1, got '1'"),
+        ("manifold_mixup", {"layers": "0"}, "layers must be whole numbers"),
+        ("manifold_mixup", {"layers": (True,)}, "layers must be whole numbers"),
+        ("amplify", {"blocks": (True,)}, "blocks must be numbers from 1"),
+        ("label_smoothing", {"epsilon": False}, "epsilon must be a share"),
+        ("eda", {"alpha": False}, "alpha must be a share"),
+    ],
+)
+def test_a_value_of_another_kind_is_told_so(name, params, message):
+    with pytest.raises(ValueError, match=message):
+        methods.get(name, **params)
+
+
+def test_one_layer_may_stand_alone():
+    assert methods.get("manifold_mixup", layers=3) == methods.get("manifold_mixup", layers=[3])
+
+
+def test_a_key_of_the_library_cannot_be_taken():
+    with pytest.raises(ValueError, match=r"key 'ssmix' of Mine is that of mixlib.methods.ssmix.SSMix: choose another"):
+        type("Mine", (methods.Method,), {"key": "ssmix"})
+    assert methods.REGISTRY["ssmix"].__module__ == "mixlib.methods.ssmix"
+    for _ in range(2):  # a cell of a notebook may be run again
+        first = type("Mine", (methods.Method,), {"key": "mine"})
+    assert methods.REGISTRY.pop("mine") is first

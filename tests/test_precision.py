@@ -6,9 +6,8 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from mixlib import claims, corpora, machine, metrics, models, paths, protocols, tables, training
+from mixlib import corpora, machine, metrics, models, paths, protocols, tables, training
 from mixlib.__main__ import main
-from mixlib.claims import mixup_calibration
 from mixlib.runs import RunFailed, RunSpec
 from mixlib.store import Store
 from mixlib.studies import StudySpec
@@ -117,18 +116,6 @@ def test_tables_refuse_to_pair_seeds_across_precisions():
         tables.frame(_mixed())
     with pytest.raises(tables.MixedPrecision):
         tables.scale("mini", _mixed())
-
-
-def test_a_claim_names_the_precisions_instead_of_judging(tmp_path, monkeypatch):
-    store = Store(tmp_path)
-    for record in _mixed():
-        store.put(record)
-    wanted = {record.spec.in_precision("fp32"): record for record in _mixed()}
-    monkeypatch.setattr(store, "get", lambda spec: wanted.get(spec))
-    found = mixup_calibration.verdicts("mini", store, seeds=range(4))["mixup_calibration-12"]
-    assert found.verdict == claims.NOT_RUN
-    assert "bf16" in found.evidence
-    assert "fp32" in found.evidence
 
 
 def test_the_option_reaches_the_runs_and_ends_with_the_command(monkeypatch, store_folder):

@@ -4,7 +4,10 @@ from dataclasses import replace
 import pytest
 
 from mixlib import corpora, costs, methods, protocols, published
+from mixlib.evidence import verdicts
 from mixlib.protocols import amplify as protocol
+from mixlib.protocols import plan
+from mixlib.protocols.cells import Cell
 from mixlib.training import execute
 
 SAID = published.hyperparameters("amplify").query("dataset == 'all'").set_index("name")["value"]
@@ -81,7 +84,7 @@ def test_full_has_every_row_and_column_of_the_tables():
 
 
 @pytest.mark.parametrize("profile", protocols.PROFILES)
-@pytest.mark.parametrize("part", ["table1", "table2", "table4", "noise", "by_size"])
+@pytest.mark.parametrize("part", ["table1", "table2", "table4", "noise"])
 def test_methods_of_a_table_share_settings_and_seeds(profile, part):
     cells = {}
     for spec in getattr(protocol, part)(profile):
@@ -103,8 +106,28 @@ def test_mini_has_enough_seeds():
     ):
         counts = Counter(s.cell for s in part("mini"))
         assert min(counts.values()) >= 6, part.__name__
-    seeds = Counter(s.dataset for s in protocol.table2("mini") if s.method == "amplify")
-    assert sum(n >= 10 for n in seeds.values()) >= 2  # variances are compared there
+
+
+def test_mini_reads_the_cells_that_claims_are_judged_on():
+    known = plan.cells()
+    read = {
+        spec
+        for part in ("table1", "table2", "table3", "table4", "figure3", "padding", "noise")
+        for spec in getattr(protocol, part)("mini")
+    }
+    for claim in verdicts.claims().values():
+        for term in [t for c in claim.parts if claim.paper == "amplify" for unit in c.units.values() for t in unit]:
+            cell = plan.decided().read(known[term.cell])
+            if isinstance(cell, Cell):
+                assert {cell.spec(term.label, seed) for seed in plan.decided().seeds.get(term.cell, [])} <= read, term
+    # what the pool has beside the paper's data sets and methods
+    assert {s.dataset for s in protocol.table2("mini")} >= {"ag_news", "qnli"}
+    assert {s.method for s in protocol.table2("mini")} == {*protocol.TABLE_2, *protocol.CONTROLS}
+
+
+def test_a_small_run_of_its_own_says_of_which_data_sets_there_are_some():
+    with pytest.raises(ValueError, match=r"mrpc and trec_fine alone, got 'imdb'"):
+        protocol.runs("mini", "imdb", ["none"])
 
 
 @pytest.mark.parametrize("profile", protocols.PROFILES)

@@ -1,9 +1,10 @@
-from collections import Counter
 from dataclasses import replace
 
 import pytest
 
 from mixlib import corpora, protocols, published
+from mixlib.evidence import verdicts
+from mixlib.protocols import plan
 from mixlib.protocols import ssmix as protocol
 from mixlib.store import Store
 from mixlib.training import execute
@@ -45,7 +46,8 @@ def test_full_is_the_papers_settings(dataset):
 
 def test_full_has_every_column_of_table_2_and_b1_and_the_official_sizes():
     columns = {d.split()[0] for d in published.table("ssmix_table2")["dataset"]}
-    assert set(protocol.datasets("full")) == columns
+    assert set(protocol.DATASETS) == columns
+    assert {s.dataset for s in protocol.table2("full", seeds=[0])} == columns - {"mnli"} | {"mnli_mismatched"}
     printed = published.dataset_sizes("ssmix").set_index("dataset")
     for dataset, sizes in protocol.FULL.items():
         said = printed.loc["anli" if dataset.startswith("anli") else dataset, "train"]
@@ -74,10 +76,36 @@ def test_methods_of_a_table_share_settings_seeds_and_first_stage(profile):
         assert len({frozenset(v) for v in by_method.values()}) == 1
 
 
-def test_mini_has_enough_seeds_and_stands_beside_data_that_can_be_had():
-    counts = Counter(s.cell for s in protocol.table2("mini"))
-    assert min(counts.values()) >= 6
-    assert set(protocol.OFFLINE) | {"qqp", "anli_r1", "anli_r2", "anli_r3"} == set(protocol.DATASETS)
+def test_tables_read_the_cells_of_their_claims_and_nothing_else():
+    """What verdicts are made from is what the notebooks show: every run of a claim, with the decided seeds."""
+    read = {
+        "ssmix-1": protocol.table2, "ssmix-2": protocol.table2, "ssmix-3": protocol.table2, "ssmix-5": protocol.table2,
+        "ssmix-6": protocol.table2, "ssmix-7": protocol.table2, "ssmix-8": protocol.table2, "ssmix-9": protocol.table2,
+        "ssmix-10": protocol.tableB1, "ssmix-13": protocol.ratios, "ssmix-14": protocol.from_the_start,
+    }  # fmt: skip
+    for claim in (verdicts.claims()[id_] for id_ in read):
+        shown = set(read[claim.id]("mini"))
+        for term in (t for part in claim.parts for terms in part.units.values() for t in terms):
+            cell = plan.decided().read(plan.get(term.cell))
+            for seed in plan.decided().seeds.get(term.cell, []):
+                assert cell.spec(term.label, seed) in shown, (claim.id, term)
+    everything = {s for cell in protocol.CELLS for s in plan.decided().read(cell).specs(range(100, 112))}
+    assert {s for part in read.values() for s in part("mini")} <= everything
+
+
+@pytest.mark.parametrize("part", [protocol.table2, protocol.tableB1, protocol.ratios, protocol.from_the_start])
+def test_seeds_and_model_of_ones_own_and_a_trial_on_synthetic_data(part):
+    own = part("mini", seeds=[7], model="tiny")
+    assert {(s.seed, s.model, s.synthetic) for s in own} == {(7, "tiny", False)}
+    assert {s.dataset for s in own} == {s.dataset for s in part("mini")}
+    assert all(s.synthetic and s.model == "tiny" for s in part("smoke"))
+    assert len(part("smoke")) <= 28
+
+
+def test_what_has_no_cell_keeps_its_settings_and_others_are_refused():
+    assert {s.train_size for s in protocol.dropout_leak("mini")} == {160}
+    with pytest.raises(ValueError, match="'rte' at profile mini; choose one of sst2, trec_coarse, mrpc, mnli"):
+        protocol.first_stage("mini", "rte")
 
 
 @pytest.mark.parametrize("profile", protocols.PROFILES)

@@ -1,18 +1,16 @@
-from collections import Counter
 from dataclasses import replace
 
 import pytest
 
 from mixlib import corpora, methods, paths, protocols, published
-from mixlib.protocols import batchmixup
+from mixlib.evidence import verdicts
+from mixlib.protocols import amplify, batchmixup, plan, ssmix
 from mixlib.protocols import mixup_calibration as calibration
-from mixlib.store import Store
 from mixlib.training import execute
-from tests.fabricate import records
 
 
 def full(dataset, few=False):
-    return calibration.runs("full", dataset, few, ["none", "cls_mixup"])
+    return calibration.runs(dataset, few, ["none", "cls_mixup"])
 
 
 @pytest.mark.parametrize("dataset", calibration.TABLE_6)
@@ -80,25 +78,48 @@ def test_all_methods_of_a_cell_get_the_same_settings_and_seeds(profile):
             assert len({frozenset(v) for v in by_method.values()}) == 1
 
 
-def test_mini_has_at_least_six_seeds_and_ten_in_the_few_example_cells():
-    specs = {s for t in ("table2", "table3", "table4", "table5") for s in getattr(calibration, t)("mini")}
-    counts = Counter((s.cell, calibration.size_label(s)) for s in specs)
-    for (_, size), seeds in counts.items():
-        assert seeds >= (6 if size == "full" else 10)
+def test_mini_runs_the_cells_of_the_claims_with_the_seeds_that_are_read():
+    for number, names in {
+        2: ["mixup_calibration/imdb", "mixup_calibration/imdb-32"],
+        3: ["common/ag_news", "mixup_calibration/ag_news-32"],
+        4: ["mixup_calibration/cola", "common/qnli"],
+        5: ["mixup_calibration/sst2-64"],
+    }.items():
+        cells = [plan.decided().read(plan.get(name)) for name in names]
+        allowed = {spec for cell in cells for spec in cell.specs(plan.decided().seeds.get(cell.name, []))}
+        specs = getattr(calibration, f"table{number}")("mini")
+        assert len(specs) == len(set(specs))
+        assert set(specs) <= allowed
+        shown = {spec.cell for spec in specs}
+        assert {cell.spec("none", 0).cell for cell in cells if plan.decided().seeds.get(cell.name)} <= shown
+
+
+def test_every_cell_that_the_claims_read_is_in_a_table():
+    wanted = {term.cell for claim in verdicts.claims().values() if claim.paper == "mixup_calibration"
+              for part in claim.parts for terms in part.units.values() for term in terms}  # fmt: skip
+    shown = {
+        spec.cell for spec in [*calibration.tables2_3_4("mini", seeds=[0]), *calibration.table5("mini", seeds=[0])]
+    }
+    assert {plan.get(name).spec("none", 0).cell for name in wanted} <= shown
 
 
 def test_tables_have_the_papers_rows():
     for number, table in ((2, calibration.table2), (3, calibration.table3), (4, calibration.table4)):
         printed = published.table(f"mixup_calibration_table{number}")
         rows = set(printed[["dataset", "train_size", "method"]].itertuples(index=False, name=None))
-        ours = {(s.dataset, calibration.size_label(s), s.method) for s in table("mini")}
-        assert rows <= ours
+        for profile, left_out in (("full", set()), ("mini", {"rte", "boolq"})):  # which are not learned at mini's size
+            ours = {(s.dataset, calibration.size_label(s), s.method) for s in table(profile)}
+            assert {row for row in rows if row[0] not in left_out} <= ours
     printed = published.table("mixup_calibration_table5")
-    assert {s.method_params.get("padding") for s in calibration.table5("mini")} == {None, *printed["param"]}
+    for profile in protocols.PROFILES:
+        specs = calibration.table5(profile)
+        assert {s.method_params.get("padding") for s in specs} == {None, *printed["param"]}
+        assert {calibration.size_label(s) for s in specs} == {"64"}
 
 
 def test_figure_2_shares_its_runs_with_table_4():
-    assert set(calibration.figure2("mini")) <= set(calibration.table4("mini"))
+    for profile in protocols.PROFILES:
+        assert set(calibration.figure2(profile)) <= set(calibration.table4(profile))
 
 
 def test_recipes_name_artefacts_and_notebooks_that_exist():
@@ -137,7 +158,7 @@ def test_full_trains_its_first_steps_where_the_data_are(tmp_path, monkeypatch):
     for split, n in (("train", 8551), ("validation", 1043)):
         rows.sample(n, replace=True, random_state=0).to_parquet(tmp_path / "cola" / f"{split}.parquet", index=False)
     monkeypatch.setenv("MIXLIB_DATA", str(tmp_path))
-    spec = calibration.runs("full", "cola", False, ["manifold_mixup"], model="tiny", seeds=[0])[0]
+    spec = calibration.runs("cola", False, ["manifold_mixup"], model="tiny", seeds=[0])[0]
     record = execute(spec.trial(max_steps=2))
     assert record.timing["steps"] == 2
     assert sum(record.reliability["rows"]) == 128
@@ -159,7 +180,7 @@ def test_artefacts_of_our_own_stand_after_their_papers():
     assert [a for a in ids if a.startswith("batchmixup")] == [
         "batchmixup-table1", "batchmixup-figure1", "batchmixup-epoch-time", "batchmixup-geometry",
     ]  # fmt: skip
-    assert len(set(ids)) == len(ids) == 43
+    assert len(set(ids)) == len(ids) == 44
     assert {a.id for a in published.artefacts()} <= set(ids)
 
 
@@ -209,28 +230,40 @@ def test_batchmixup_methods_of_a_cell_get_the_same_settings_and_seeds(profile):
     cells = {}
     for spec in batchmixup.table1(profile):
         settings = replace(spec, method="none", method_params={}, seed=0)
-        cells.setdefault((spec.dataset, spec.train_fraction), {}).setdefault(spec.method, set()).add(
+        # runs of BANKING77 are the pool's where it has them, and of the same settings
+        cells.setdefault((spec.dataset, batchmixup.size_label(spec)), {}).setdefault(spec.method, set()).add(
             (settings, spec.seed)
         )
-    for by_method in cells.values():
-        assert set(by_method) == {*batchmixup.VARIANTS, "none_long"}
+    for (dataset, _), by_method in cells.items():
+        alone = dataset == "rte" and profile == "mini"  # at chance: no control is needed
+        assert set(by_method) == {*batchmixup.VARIANTS, *(() if alone else ("none_long",))}
         assert len({frozenset(v) for v in by_method.values()}) == 1
 
 
-def test_batchmixup_table_1_has_the_papers_cells():
+def test_batchmixup_table_1_has_the_papers_cells_at_full_and_the_evidences_below():
     printed = published.table("batchmixup_table1")
     printed = printed[printed["method"] != "majority"]
     rows = set(printed[["dataset", "train_size", "method"]].itertuples(index=False, name=None))
     assert len(rows) == 60
-    for profile in protocols.PROFILES:
-        ours = {
-            (batchmixup.PRINTED[s.dataset], batchmixup.size_label(s), s.method)
+    ours, here = (
+        {
+            (batchmixup.PRINTED.get(s.dataset, s.dataset), batchmixup.size_label(s), s.method)
             for s in batchmixup.table1(profile)
-            if s.dataset in batchmixup.PRINTED
         }
-        assert rows <= ours
-    counts = Counter((s.cell, batchmixup.size_label(s)) for s in batchmixup.table1("mini"))
-    assert all(n >= (10 if size == "1%" else 6) for (_, size), n in counts.items())
+        for profile in ("full", "mini")
+    )
+    assert rows <= ours
+    sizes = {(dataset, size) for dataset, size, _ in here}
+    assert {
+        ("banking77", "1%"),
+        ("banking77", "10 a class"),
+        ("banking77", "25%"),
+        ("fewrel", "1%"),
+        ("rte", "1%"),
+    } <= sizes
+    assert {cell.name for cell in batchmixup.CELLS} == {f"batchmixup/{name}" for name in batchmixup.TABLE_1_ON["mini"]}
+    with pytest.raises(ValueError, match=r"rte and banking77 alone, got 'fewrel'"):
+        batchmixup.runs("mini", "fewrel", "1%", ["none"])
 
 
 def test_batchmixup_full_starts_where_the_data_are(tmp_path, monkeypatch):
@@ -247,16 +280,31 @@ def test_batchmixup_full_starts_where_the_data_are(tmp_path, monkeypatch):
     assert record.data["train_rows"] + record.data.get("train_skipped", 0) == 8000
 
 
-def test_records_of_the_full_protocol_are_found_by_whole_seeds(tmp_path):
-    store = Store(tmp_path)
-    assert protocols.at_full("mini", calibration.table5, store) == {}
-    for seed in (0, 1, 2):
-        specs = calibration.table5("full", model="all-MiniLM-L6-v2", seeds=[seed])
-        for made in records(specs, lambda s: {}):
-            if (made.spec.seed, made.spec.method) != (2, "none"):
-                store.put(made)
-    (found,) = protocols.at_full("mini", calibration.table5, store).items()
-    assert found[0] == "full protocol, all-MiniLM-L6-v2, fp32"
-    assert {record.spec.seed for record in found[1]} == {0, 1}
-    assert len(found[1]) == 16
-    assert protocols.at_full("full", calibration.table5, store) == {}
+@pytest.mark.parametrize(
+    ("given", "seeds"),
+    [("0-2,7", [0, 1, 2, 7]), (" 3 , 1 ", [3, 1]), (4, [4]), ([2, 0, 2], [2, 0]), (range(2), [0, 1])],
+)
+def test_seeds_as_papermill_and_notebooks_give_them(given, seeds):
+    for part in (calibration.table5, ssmix.figure2, batchmixup.figure1, amplify.attention):
+        assert list(dict.fromkeys(spec.seed for spec in part("smoke", seeds=given))) == seeds
+    assert {spec.seed for spec in protocols.artefact_runs("common/sst2", "smoke", seeds=given)} == set(seeds)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([], "seeds is empty"),
+        ("", "no list of numbers such as 0,1,2 or 0-9"),
+        ("2-1", "did you mean 1-2"),
+        ("0-1000000", "more than 10,000 numbers"),
+        (["0"], r"seeds are whole numbers from 0 on, .* got \['0'\]"),
+        ([1.5], "seeds are whole numbers"),
+        ([True], "seeds are whole numbers"),
+        (-1, "seeds are whole numbers"),
+        (2.0, "seeds are whole numbers"),
+        ([2**32], "seeds are whole numbers"),
+    ],
+)
+def test_seeds_that_are_none_are_refused_before_anything_runs(given, message):
+    with pytest.raises(ValueError, match=message):
+        calibration.table5("smoke", seeds=given)

@@ -1,6 +1,8 @@
 """The engine ``ray``, with real workers of a real Ray, which each process of the tests starts once."""
 
+import ipaddress
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -257,6 +259,29 @@ def test_a_busy_machine_on_which_ray_does_not_start_at_once(monkeypatch, capsys)
         on_ray._start()
 
 
+def test_ray_on_this_machine_listens_on_the_loopback_interface_alone(tmp_path, spec):
+    run_all([spec], ENGINE, Store(tmp_path), progress=False)
+    listening = {}
+    for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+        with suppress(psutil.Error):
+            for connection in process.net_connections(kind="inet"):
+                if connection.status == psutil.CONN_LISTEN:
+                    listening[process.name(), connection.laddr.port] = connection.laddr.ip
+    assert any(name.startswith("raylet") for name, _ in listening)
+    assert {where for where, ip in listening.items() if not ipaddress.ip_address(ip).is_loopback} == set()
+
+
+def test_a_folder_too_long_for_sockets_is_no_busy_machine(monkeypatch):
+    from mixlib.engines import on_ray
+
+    def start(*arguments, **options):
+        raise OSError("validate_socket_filename failed: AF_UNIX path length cannot exceed 107 bytes: /scratch/...")
+
+    monkeypatch.setattr("ray.init", start)
+    with pytest.raises(OSError, match=r"set RAY_TMPDIR to a shorter one"):
+        on_ray._start()
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere.invalid:6379", "host:port"])
 def test_no_cluster_where_one_was_named(tmp_path, spec, address):
     engines.get(ENGINE).close()
@@ -268,14 +293,15 @@ def test_scratch_folders_go_also_those_of_killed_drivers(tmp_path, spec, monkeyp
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     ended = subprocess.Popen(["true"])
     ended.wait()
+    sweep_of = f"mixlib-sweep-{platform.node()}"
     for owner in (ended.pid, os.getppid()):
-        (tmp_path / f"mixlib-sweep-{owner}-x").mkdir()
+        (tmp_path / f"{sweep_of}-{owner}-x").mkdir()
     engine = engines.Ray(workers=1)
     with engine:
-        mine = f"mixlib-sweep-{os.getpid()}-"
+        mine = f"{sweep_of}-{os.getpid()}-"
         names = {path.name for path in tmp_path.iterdir()}
-        assert f"mixlib-sweep-{ended.pid}-x" not in names
-        assert f"mixlib-sweep-{os.getppid()}-x" in names  # its driver lives
+        assert f"{sweep_of}-{ended.pid}-x" not in names
+        assert f"{sweep_of}-{os.getppid()}-x" in names  # its driver lives
         assert any(name.startswith(mine) for name in names)
     engine.close()
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(mine)]

@@ -1,8 +1,13 @@
-import nbformat
-import papermill as pm
-import pytest
+import json
+import subprocess
+import sys
 
-from mixlib import paths, protocols, report
+import nbformat
+import pytest
+from click.testing import CliRunner
+
+from mixlib import models, paths, protocols, report
+from mixlib.__main__ import main
 from mixlib.book import site
 from mixlib.store import Store
 
@@ -42,8 +47,142 @@ def test_a_failing_notebook_fails(tmp_path, monkeypatch):
     broken.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     nbformat.write(broken, tmp_path / "99_broken.ipynb")
     monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path)
-    with pytest.raises(pm.PapermillExecutionError, match="division by zero"):
-        report.execute("99_broken", tmp_path / "out" / "x.ipynb", {})
+    output = tmp_path / "out" / "x.ipynb"
+    with pytest.raises(report.NotebookFailed) as failure:
+        report.execute("99_broken", output, {})
+    assert str(failure.value) == (
+        f"99_broken: cell 2 failed with ZeroDivisionError: division by zero; up to there it is in {output}"
+    )
+    assert "division by zero" in output.read_text()
+
+
+@pytest.fixture
+def notebooks(tmp_path, monkeypatch):
+    """Notebooks that say what they see, one of which fails with fewer than two seeds."""
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    monkeypatch.setattr(paths, "NOTEBOOKS", folder)
+    monkeypatch.setattr(report, "RECIPES", {"a": protocols.Recipe("01_a"), "b": protocols.Recipe("02_b")})
+    parameters = "profile: str = 'mini'\nmodel: str = None\nseeds: list = None\nengine: str = 'local'"
+    sees = """
+import json, os
+from mixlib import checkpoints, corpora, paths
+seen = {"results": paths.results(), "data": corpora.data_folder(), "model": model and checkpoints.find(model)}
+print(json.dumps({name: str(path) for name, path in seen.items()}))
+"""
+    for name, code in (("01_a", sees), ("02_b", "assert len(seeds) > 1, 'too few seeds'")):
+        notebook = nbformat.v4.new_notebook()
+        notebook.cells = [nbformat.v4.new_markdown_cell(f"# {name}"), nbformat.v4.new_code_cell(parameters),
+                          nbformat.v4.new_code_cell(code)]  # fmt: skip
+        notebook.cells[1].metadata["tags"] = ["parameters"]
+        notebook.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+        nbformat.write(notebook, folder / f"{name}.ipynb")
+
+    def build(output, executed, banner):  # Sphinx itself: tests/test_browser.py
+        site.clear(output)
+        (output / "index.html").write_text(banner)
+        return output / "index.html"
+
+    monkeypatch.setattr(site, "build", build)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_relative_folders_mean_the_same_in_notebooks(notebooks, monkeypatch):
+    (notebooks / "data").mkdir()
+    model, tokenizer = models.load("tiny", 2)
+    model.save_pretrained(notebooks / "mine")
+    tokenizer.save_pretrained(notebooks / "mine")
+    monkeypatch.setenv("MIXLIB_DATA", "data")
+    monkeypatch.setenv("MIXLIB_RESULTS", "records")
+    index = report.reproduce("mini", ["01"], model="mine", output=report.Path("out"))
+    assert index == notebooks / "out" / "index.html"
+    (cell,) = nbformat.read(notebooks / "out-notebooks" / "01_a.ipynb", as_version=4).cells[-1:]
+    assert json.loads(cell.outputs[0].text) == {
+        "results": str(notebooks / "records"), "data": str(notebooks / "data"), "model": str(notebooks / "mine")
+    }  # fmt: skip
+    assert {path.name for path in (notebooks / "notebooks").iterdir()} == {"01_a.ipynb", "02_b.ipynb"}
+    report.reproduce("smoke", ["01"], output=report.Path("fresh"))
+    (cell,) = nbformat.read(notebooks / "fresh-notebooks" / "01_a.ipynb", as_version=4).cells[-1:]
+    assert json.loads(cell.outputs[0].text)["results"] == str(notebooks / "fresh-records")
+
+
+def test_a_failing_notebook_is_one_message_and_the_others_are_in_the_site(notebooks):
+    result = CliRunner().invoke(main, ["reproduce", "--seeds", "0", "--output", "out", "--resume"])
+    assert result.exit_code == 1
+    assert "1 of 2 notebooks failed; the site is in" in result.output
+    assert "02_b: cell 2 failed with AssertionError: too few seeds" in result.output
+    assert "Traceback" not in result.output
+    assert (notebooks / "out" / "index.html").exists()
+    assert (notebooks / "out-notebooks" / "01_a.ipynb").exists()
+    assert "too few seeds" in (notebooks / "out-notebooks" / "02_b.ipynb").read_text()
+    assert CliRunner().invoke(main, ["reproduce", "--seeds", "0,1", "--output", "out", "--resume"]).exit_code == 0
+
+
+def test_two_reproduce_do_not_write_one_site(notebooks):
+    folder = notebooks / "out"
+    report.reproduce("smoke", ["01"], output=folder)
+    kept = (folder / "index.html").read_text()
+    code = f"""
+import sys, time
+from pathlib import Path
+from mixlib import report
+with report._alone(Path({str(folder)!r})):
+    print("in", flush=True)
+    time.sleep(600)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "in\n"
+        with pytest.raises(ValueError, match=rf"another reproduce is writing {folder}, process {other.pid} on "):
+            report.reproduce("smoke", ["01"], output=folder)
+        other.kill()
+    assert (folder / "index.html").read_text() == kept
+    report.reproduce("smoke", ["01"], output=folder)
+
+
+def test_a_stopped_clearing_leaves_a_folder_that_is_known_as_a_site(tmp_path, monkeypatch):
+    folder = tmp_path / "site"
+    site.clear(folder)
+    for name in ("a.html", "b.html", "c.html"):
+        (folder / name).write_text("old")
+    unlink = site.Path.unlink
+
+    def interrupted(path, **options):
+        unlink(path, **options)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(site.Path, "unlink", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            site.clear(folder)
+    assert len(list(folder.glob("*.html"))) == 2
+    site.clear(folder)
+    assert not list(folder.glob("*.html"))
+
+
+def test_the_old_site_stays_until_its_runs_are_done(notebooks, monkeypatch):
+    folder = notebooks / "out"
+    report.reproduce("smoke", ["01"], output=folder)
+    monkeypatch.setattr(report.engines, "run_all", lambda *a: (_ for _ in ()).throw(OSError("no data")))
+    with pytest.raises(OSError, match="no data"):
+        report.reproduce("smoke", ["01"], output=folder)
+    assert (folder / "index.html").exists()
+    with pytest.raises(OSError, match="no data"):
+        report.reproduce("smoke", ["01"], output=notebooks / "new")
+    assert not (notebooks / "new").exists()
+
+
+def test_committed_figures_are_written_by_refresh_alone(tmp_path, monkeypatch):
+    from mixlib import figures
+
+    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
+    monkeypatch.setattr(paths, "BUILD", tmp_path / "build")
+    drawn = figures.manifold_schematic()
+    assert figures.save(drawn, "x/y", "mini") == tmp_path / "build" / "figures" / "mini" / "x" / "y.svg"
+    assert not (tmp_path / "figures").exists()
+    monkeypatch.setenv(paths.REFRESHING, "1")
+    assert figures.save(drawn, "x/y", "mini") == tmp_path / "figures" / "x" / "y.svg"
+    assert figures.save(drawn, "x/y", "smoke").is_relative_to(tmp_path / "build")
 
 
 def test_choosing_notebooks(monkeypatch):

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 from dataclasses import replace
 
 import pandas as pd
@@ -260,3 +261,33 @@ def test_a_run_does_not_depend_on_those_before_it_in_the_process(spec):
     assert execute(spec).evaluations == alone.evaluations
     models._pretrained.cache_clear()
     assert execute(others[0]).evaluations == after[0].evaluations
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("train_size", -5, "train_size must be a whole number from 1 on, got -5"),
+        ("test_size", 0, "test_size must be a whole number from 1 on, got 0"),
+        ("test_size", 1.5, "test_size must be a whole number from 1 on, got 1.5"),
+        ("dev_size", -1, "dev_size must be a whole number from 0 on, got -1"),
+        ("train_fraction", 0, "train_fraction must be a number above 0, at most 1, got 0"),
+        ("max_length", 2, "max_length must be a whole number from 3 on, got 2"),
+        ("batch_size", 0, "batch_size must be a whole number from 1 on, got 0"),
+        ("batch_size", True, "batch_size must be a whole number from 1 on, got True"),
+        ("num_train_epochs", 0, "num_train_epochs must be a whole number from 1 on, got 0"),
+        ("num_train_epochs", None, "num_train_epochs must be a whole number from 1 on, got None"),
+        ("eval_epochs", 0, "eval_epochs must be a whole number from 1 on, got 0"),
+        ("eval_steps", 0, "eval_steps must be a whole number from 1 on, got 0"),
+        ("warmup_ratio", 5, "warmup_ratio must be a number from 0 on, at most 1, got 5"),
+        ("learning_rate", float("nan"), "learning_rate must be a number from 0 on, got nan"),
+        ("learning_rate", "2e-5", "learning_rate must be a number from 0 on, got '2e-5'"),
+        ("dropout", 1, "dropout must be a number from 0 on, below 1, got 1"),
+        ("label_noise", 1.0, "label_noise must be a number from 0 on, below 1, got 1.0"),
+        ("seed", -1, "seed must be a whole number from 0 on, at most 4.29497e+09, got -1"),
+        ("seed", "0", "seed must be a whole number from 0 on, at most 4.29497e+09, got '0'"),
+        ("metric_for_best_model", "f1", "metric_for_best_model is 'f1'; choose one of 'accuracy', 'mcc', None"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_at_once(spec, field, value, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        replace(spec, **{field: value})

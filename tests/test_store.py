@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from mixlib import claims
 from mixlib.engines import run_all
 from mixlib.engines.base import Outcome
 from mixlib.engines.local import Local
+from mixlib.evidence.verdicts import Claim, Contrast, Records, against, judge
+from mixlib.protocols import plan
 from mixlib.runs import RunFailed, RunRecord, RunSpec
 from mixlib.store import DamagedRecord, NewerRecord, Store, content_digest, read, usable
 from mixlib.studies import StudySpec
@@ -172,7 +173,7 @@ def test_no_permission_is_a_reason_like_others(tmp_path, monkeypatch):
     [
         (replace(SPEC, method="gone_method"), "unknown method 'gone_method'"),
         (replace(SPEC, dataset="gone_set"), "unknown data set 'gone_set'"),
-        (replace(SPEC, method="amplify", method_params={"gone": 1}), "amplify has no parameter gone"),
+        (replace(SPEC, method="amplify", method_params={"gone": 1}), "method 'amplify' has no parameter gone"),
         (replace(SPEC, paper="../outside"), "names without a slash"),
         (replace(SPEC, paper=7), "names without a slash"),
     ],
@@ -233,17 +234,17 @@ def test_a_record_of_a_later_version_is_never_written_over(tmp_path, capsys, mon
     assert store.missing([SPEC]) == []
 
 
-def test_claims_go_on_without_a_record_that_cannot_be_used(store_folder, capsys):
-    spec = RunSpec(paper="ssmix", dataset="rte", method="none", seed=0, model="all-MiniLM-L6-v2")
-    path = Store().put(fabricate.record(spec))
+def test_verdicts_go_on_without_a_record_that_cannot_be_used(tmp_path, capsys):
+    store, cell = Store(tmp_path), plan.get("common/sst2")
+    for spec in cell.specs([100, 101], ["none", "tmix"]):
+        path = store.put(fabricate.record(spec))
     path.write_bytes(b"\xff")
-
-    def test(view):
-        raise AssertionError("its run is missing")
-
-    found = claims.judge("ssmix", {test: [lambda profile: [spec]]}, lambda records: records, "mini")
-    assert found["ssmix-1"].evidence == "1 of its 1 runs are missing"
-    assert f"left out: {path}" in capsys.readouterr().err
+    records = Records(store, plan.Decided({"common/sst2": [100, 101]}, {"common/sst2": ["accuracy", "loss"]}, {}))
+    contrast = Contrast(
+        name="TMix over no mixup", measure="accuracy", units=against("tmix", "none", {"SST-2": "common/sst2"})
+    )
+    verdict = judge(Claim(id="ssmix-1", parts=(contrast,), rule="TMix wins"), records)
+    assert "1 of 2 runs of tmix are missing" in verdict.judgement.words
 
 
 @pytest.mark.parametrize("content", [b"[]", b"null", b"\xff", b"{}", b"[" * 100_000])

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mixlib import engines, models, protocols, studies
-from mixlib.claims import ssmix as judge
+from mixlib.figures import ssmix_frames as frames
 from mixlib.protocols import amplify, ssmix
 from mixlib.protocols import batchmixup as protocol
 from mixlib.store import DamagedRecord, Store, read
@@ -104,11 +104,11 @@ def test_studies_of_ssmix_run_and_say_what_their_readers_need(part):
     spec = part("smoke", seeds=[0])[0]
     record = execute(spec)
     if spec.study == "step_time":
-        times = judge.step_ratios([record])
+        times = frames.step_ratios([record])
         assert set(times["method"]) == {"none", "padded", *(m["label"] for m in ssmix.TIMED)}
         assert (times["ratio"] > 0).all()
     elif spec.study == "off_the_segment":
-        found = judge.distances([record])
+        found = frames.distances([record])
         assert len(found) == 9
         assert (found["distance"] >= 0).all()
         assert len(record.values["pictures"]) == 2

@@ -63,7 +63,7 @@ def test_without_real_data_the_tiny_model_runs(monkeypatch, no_data):
 def test_the_grid_is_taken_from_all_artefacts():
     grid = throughput._grid("smoke", 40, None)
     assert len(set(grid)) == 40
-    assert {spec.paper for spec in grid} == {"batchmixup", "mixup_calibration", "ssmix", "amplify"}
+    assert {spec.paper for spec in grid} == {"batchmixup", "mixup_calibration", "ssmix", "amplify", "common"}
     assert not any(spec.first_stage for spec in grid)
     with pytest.raises(ValueError, match="ask for 1 to"):
         throughput._grid("smoke", 100_000, None)

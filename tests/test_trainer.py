@@ -1,3 +1,5 @@
+import inspect
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -5,9 +7,10 @@ from typing import ClassVar
 import pytest
 import torch
 from datasets import Dataset
-from transformers import EarlyStoppingCallback, Trainer, TrainingArguments
+from transformers import EarlyStoppingCallback, Trainer, TrainingArguments, default_data_collator
 from transformers.models.bert.modeling_bert import BertAttention
 
+import mixlib.trainer
 from mixlib import methods, models
 from mixlib.methods.amplify import Amplify
 from mixlib.methods.mixup_calibration import ClsMixup, ManifoldMixup
@@ -301,6 +304,31 @@ def test_deepspeed_is_refused(tmp_path):
         UnderDeepSpeed(model=model, args=arguments(tmp_path), method="none", processing_class=tokenizer)
 
 
+def test_context_parallelism_and_optimizers_that_step_in_the_backward_pass_are_refused(tmp_path):
+    class Cut(MixupTrainer):
+        def get_cp_size(self):
+            return 2
+
+    model, tokenizer = make()
+    with pytest.raises(ValueError, match=r"cut texts among processes.*cp_size.*torchrun"):
+        Cut(model=model, args=arguments(tmp_path), method="none", processing_class=tokenizer)
+    with pytest.raises(ValueError, match=r"optim='lomo' takes each backward pass for a step"):
+        MixupTrainer(model=model, args=arguments(tmp_path, optim="lomo"), method="none", processing_class=tokenizer)
+
+
+def test_several_processes_fill_up_their_last_batch(tmp_path, monkeypatch):
+    model, tokenizer = make()
+    args = arguments(tmp_path)
+    start = lambda: MixupTrainer(  # noqa: E731
+        model=model, args=args, method="batchmixup", train_dataset=rows(tokenizer, 9), processing_class=tokenizer
+    )
+    monkeypatch.setattr(type(args), "world_size", 2)
+    start()
+    args.accelerator_config.even_batches = False
+    with pytest.raises(ValueError, match="the last batch of an epoch has 1"):
+        start()
+
+
 def test_reentrant_checkpointing_is_refused_for_split_saliency_alone(tmp_path):
     reentrant = {"activation_checkpointing": True, "activation_checkpointing_kwargs": {"use_reentrant": True}}
     with pytest.raises(ValueError, match=r"use_reentrant': False\}, or use saliency='joint'"):
@@ -410,6 +438,47 @@ def test_several_losses_are_backpropagated_as_they_are_yielded(tmp_path):
     assert found[0] > 0
 
 
+def iterable(kind):
+    """A method of one's own that gives the two halves of its loss in some other way than by yielding them."""
+
+    @dataclass(kw_only=True)
+    class Own(ClsMixup):
+        def losses(self, model, batch):
+            return kind([self.plain_loss(model, batch) / 2, self.plain_loss(model, batch) / 2])
+
+    return Own()
+
+
+@pytest.mark.parametrize("kind", [list, tuple, iter])
+def test_losses_may_be_any_iterable(tmp_path, kind):
+    @dataclass(kw_only=True)
+    class Yielded(methods.Method):
+        uses_hooks: ClassVar[bool] = False
+
+        def losses(self, model, batch):
+            yield from iterable(list).losses(model, batch)
+
+    assert torch.equal(weights(trained(tmp_path, iterable(kind))), weights(trained(tmp_path, Yielded())))
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (sum, "gave one Tensor, where an iterable of losses is needed: write `yield loss` in place of `return loss`"),
+        (lambda losses: None, "gave one NoneType, where an iterable"),
+        (lambda losses: [0.5], "yielded 0.5, where a loss is a tensor with a gradient"),
+    ],
+)
+def test_what_losses_give_is_told_where_it_is_wrong(tmp_path, kind, message):
+    with pytest.raises(TypeError, match=message):
+        trained(tmp_path, iterable(kind))
+
+
+def test_finished_losses_are_refused_where_the_backward_pass_runs_blocks_again(tmp_path):
+    with pytest.raises(TypeError, match=r"gave a finished list.*yield each loss inside their context"):
+        trained(tmp_path, iterable(list), activation_checkpointing=True)
+
+
 def test_early_stopping_and_schedules_keep_working(tmp_path):
     model, tokenizer = make()
     data = rows(tokenizer)
@@ -505,16 +574,8 @@ def test_losses_are_closed_when_the_backward_pass_raises_even_while_the_error_is
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
-def test_bad_heads_labels_and_settings_are_refused(tmp_path):
-    model, tokenizer = make(num_labels=2)
-    data = rows(tokenizer, num_labels=3)
-    with pytest.raises(ValueError, match=r"labels run from 0 to 2, but the head has num_labels=2"):
-        MixupTrainer(model=model, args=arguments(tmp_path), method="cls_mixup", train_dataset=data)
-    with pytest.raises(ValueError, match="one integer a row"):
-        MixupTrainer(
-            model=model, args=arguments(tmp_path), method="none",
-            train_dataset=Dataset.from_dict({"input_ids": [[1, 2]], "labels": [0.5]}),
-        )  # fmt: skip
+def test_bad_heads_and_settings_are_refused(tmp_path):
+    model, _ = make(num_labels=2)
     for problem in ("regression", "multi_label_classification"):
         model.config.problem_type = problem
         with pytest.raises(ValueError, match=problem):
@@ -545,3 +606,83 @@ def test_method_parameters_by_name(tmp_path):
         train_dataset=rows(tokenizer), processing_class=tokenizer,
     )  # fmt: skip
     assert trainer.method.longest == max(len(ids) for ids in trainer.train_dataset["input_ids"])
+
+
+def test_the_signature_is_that_of_trainer_and_what_is_added():
+    ours, theirs = inspect.signature(MixupTrainer).parameters, inspect.signature(Trainer).parameters
+    assert list(ours)[: len(theirs)] == list(theirs)
+    assert {name: ours[name].default for name in theirs} == {name: p.default for name, p in theirs.items()}
+    assert list(ours)[len(theirs) :] == ["method", "method_params", "dropout_leak", "class_weights", "kwargs"]
+    for name in theirs:
+        assert name in MixupTrainer.__doc__
+
+
+def test_arguments_may_stand_where_trainer_has_them(tmp_path):
+    model, tokenizer = make()
+    collate, metrics = default_data_collator, lambda prediction: {}
+    trainer = MixupTrainer(model, arguments(tmp_path), collate, rows(tokenizer), None, tokenizer, None, None, metrics)
+    assert (trainer.data_collator, trainer.processing_class, trainer.compute_metrics) == (collate, tokenizer, metrics)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"alpha": 0.5}, r"no argument 'alpha': it is a parameter of cls_mixup: method_params=\{'alpha': 0.5\}"),
+        ({"lam0": 0.5}, r"no argument 'lam0': parameters of a method go into method_params.*cls_mixup has no lam0"),
+        ({"learning_rate": 0.5}, r"it belongs into args=TrainingArguments\(..., learning_rate=0.5\)"),
+        ({"train_data": []}, r"no argument 'train_data': did you mean train_dataset"),
+    ],
+)
+def test_an_argument_in_the_wrong_place_is_told_the_right_one(tmp_path, given, message):
+    with pytest.raises(TypeError, match=message):
+        MixupTrainer(make()[0], arguments(tmp_path), method="cls_mixup", **given)
+
+
+def test_a_method_that_is_a_class_or_has_no_parameters_is_told_so(tmp_path):
+    with pytest.raises(ValueError, match=r"ClsMixup is a class of methods: make one, ClsMixup\(...\)"):
+        MixupTrainer(make()[0], arguments(tmp_path), method=ClsMixup)
+    with pytest.raises(ValueError, match="method 'none' has no parameter alpha; it takes no parameters"):
+        MixupTrainer(make()[0], arguments(tmp_path), method_params={"alpha": 1.0})
+
+
+def test_method_and_parameters_are_shown_and_saved_with_model_and_checkpoints(tmp_path):
+    model, tokenizer = make()
+    given = {"method": "manifold_mixup", "method_params": {"alpha": 0.5, "layers": (0, 2), "padding": "pad_pair"},
+             "class_weights": [1.0, 2.0, 6.0], "dropout_leak": True}  # fmt: skip
+    args = arguments(tmp_path, save_strategy="steps", save_steps=4)
+    trainer = MixupTrainer(model, args, train_dataset=rows(tokenizer), processing_class=tokenizer, **given)
+    shown = (
+        "MixupTrainer(model=BertForSequenceClassification, method=ManifoldMixup(alpha=0.5, layers=(0, 2), "
+        "padding='pad_pair'), class_weights=[1.0, 2.0, 6.0], dropout_leak=True)"
+    )
+    assert repr(trainer) == shown
+    trainer.train()
+    trainer.save_model()
+    for folder in (tmp_path, tmp_path / "checkpoint-4"):
+        saved = json.loads((folder / "mixup.json").read_text())
+        again = MixupTrainer(model, arguments(tmp_path), processing_class=tokenizer, **saved)
+        assert repr(again) == shown
+        assert again.method == trainer.method
+
+
+@pytest.mark.parametrize("method", methods.names())
+def test_every_method_comes_back_from_what_was_saved(tmp_path, method):
+    model, tokenizer = make()
+    MixupTrainer(model, arguments(tmp_path), processing_class=tokenizer, method=method).save_model()
+    saved = json.loads((tmp_path / "mixup.json").read_text())
+    assert methods.get(saved["method"], **saved["method_params"]) == methods.get(method)
+
+
+def test_a_method_of_ones_own_is_saved_by_its_class(tmp_path):
+    MixupTrainer(make()[0], arguments(tmp_path), method=Neighbours()).save_model()
+    saved = json.loads((tmp_path / "mixup.json").read_text())
+    assert saved["method"] == f"{__name__}.Neighbours"  # it has the key of ClsMixup, but is none
+
+
+def test_the_cache_of_the_device_is_emptied_as_often_as_asked(tmp_path, monkeypatch):
+    emptied = []
+    monkeypatch.setattr(mixlib.trainer, "clear_device_cache", lambda: emptied.append(1))
+    trained(tmp_path, "none")
+    assert not emptied
+    trained(tmp_path, "none", torch_empty_cache_steps=3)
+    assert len(emptied) == 3  # steps 0, 3 and 6 of 8

@@ -3,10 +3,12 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from mixlib import published
 from mixlib.evidence import statistics, verdicts
+from mixlib.predictions import Predictions
 from mixlib.protocols import plan
 from mixlib.protocols.cells import FIRST_SEED
 from mixlib.studies import TIMED, StudySpec
@@ -189,3 +191,60 @@ def test_study_cells_name_what_they_have():
         cell.spec("mixup n=2", 100)
     with pytest.raises(ValueError, match="no profile full"):
         cell.spec("none", 100, "full")
+
+
+def test_checks_stand_beside_the_interval_of_a_part(monkeypatch):
+    """Over seeds and test rows where all seeds share the rows; and how many runs learned nothing."""
+    claim = CLAIMS["ssmix-1"]
+    records = experiment(claim)
+    verdict = verdicts.judge(claim, records)
+    for record in records.store.made.values():
+        record.data["larger_class"] = 0.2
+    (part,) = verdicts.as_json(verdict, records)["parts"]
+    assert part["over_rows"] is None  # nothing is kept of fabricated runs
+    assert part["collapsed_runs"] == 0
+    assert part["runs"] == 2 * sum(len(seeds) for seeds in verdict.cells[0].values())
+
+    some = next(record for record in records.store.made.values() if record.spec.method == "ssmix")
+    worse = [*some.evaluations[:-1], {**some.evaluations[-1], "test": {**some.last, "accuracy": 0.1}}]
+    records.store.made[some.spec] = records._found[some.spec] = replace(some, evaluations=worse)
+    assert verdicts.as_json(verdict, records)["parts"][0]["collapsed_runs"] == 1
+
+    labels, digests = np.arange(400) % 2, [i.to_bytes(4, "big") for i in range(400)]
+
+    def kept(record):
+        """SSMix is right on all rows, the others on three in four."""
+        wrong = (np.arange(400) % 4 == 0) & (record.spec.method != "ssmix")
+        logits = 3.0 * np.eye(2)[np.where(wrong, 1 - labels, labels)]
+        return Predictions.from_logits({"test": (logits, labels, digests)})
+
+    monkeypatch.setattr(records.store, "predictions", kept)
+    low, high = verdicts.as_json(verdict, records)["parts"][0]["over_rows"]
+    assert low < 25 < high
+    assert high - low < 6  # 25 points of 400 rows on each of several sets
+
+
+@pytest.mark.parametrize("id_", ["mixup_calibration-6", "ssmix-14", "batchmixup-12", "amplify-9"])
+def test_claims_over_cells_with_other_seeds_and_over_studies_go_to_programs(id_):
+    claim = CLAIMS[id_]
+    records = experiment(claim)
+    fewer = {cell: seeds[: 6 + 2 * i] for i, (cell, seeds) in enumerate(sorted(records.decided.seeds.items()))}
+    records.decided = replace(records.decided, seeds=fewer)
+    found = verdicts.as_json(verdicts.judge(claim, records), records)
+    assert len(found["parts"]) == len(claim.parts)
+    json.dumps(found)
+
+
+def test_a_claim_waits_for_all_its_parts_even_where_one_is_contradicted():
+    """The correction for several parts counts all of them."""
+    claim = CLAIMS["amplify-2"]
+    names = [part.name for part in claim.parts]
+    records = experiment(claim, wrong=names[:1])
+    assert verdicts.judge(claim, records).category == statistics.CONTRADICTED
+    last = next(iter(claim.parts[-1].units.values()))[0].cell
+    records.decided = replace(records.decided, seeds={**records.decided.seeds, last: []})
+    waiting = verdicts.judge(claim, records)
+    assert waiting.waits
+    assert waiting.category == waiting.label == verdicts.WAITING
+    assert verdicts.as_json(waiting, records)["waits"] is True
+    assert "its runs are not finished" in waiting.judgement.words

@@ -26,17 +26,31 @@ from mixlib.book import drawing, pages
 from mixlib.book.about import ABOUT
 from mixlib.evidence.verdicts import Records
 
-MARKER = ".mixlib-site"
+MARKER, LOCK = ".mixlib-site", ".lock"
 EXTRA = "the site needs the extra 'site': pip install -e '.[site]' -c requirements.lock"
 
 
 def clear(folder: Path) -> None:
     """Empty the folder of an earlier site; ``ValueError`` if it holds anything that is not one."""
-    if folder.exists() and any(folder.iterdir()) and not (folder / MARKER).exists():
+    check_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    mark(folder)  # first: whatever is left of it when this is stopped is still known as a site
+    for path in folder.iterdir():
+        if path.name not in (MARKER, LOCK):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def mark(folder: Path) -> None:
+    """Let :func:`clear` empty this folder."""
+    (folder / MARKER).write_text("made by python -m mixlib, which may empty this folder\n")
+
+
+def check_folder(folder: Path) -> None:
+    """Raise ``ValueError`` if a folder holds anything that is not an earlier site."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file: choose another --output")
+    if folder.exists() and not (folder / MARKER).exists() and {path.name for path in folder.iterdir()} - {LOCK}:
         raise ValueError(f"{folder} is not empty and not an earlier site: choose another --output, or empty it")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    (folder / MARKER).write_text("made by python -m mixlib, which may delete this folder\n")
 
 
 def check() -> None:

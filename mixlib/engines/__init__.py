@@ -42,7 +42,7 @@ def _get(description: str) -> Engine:
             near = get_close_matches(key, known, n=1, cutoff=0.4)
             hint = f"did you mean {near[0]}=...? " if near else ""
             raise ValueError(f"engine {name!r} has no option {option!r}; {hint}it has {', '.join(known)}")
-        values[key] = _value(value)
+        values[key] = value if key in ENGINES[name].texts else _value(value)
     return ENGINES[name](**values)
 
 

@@ -81,17 +81,20 @@ class Engine(ABC):
 
     name: ClassVar[str]
     least: ClassVar[dict[str, tuple[type, float]]] = {"cpus_per_run": (int, 1), "time_limit": (float, 0.01)}
+    most: ClassVar[dict[str, float]] = {"cpus_per_run": 10_000, "time_limit": 1e8}
+    texts: ClassVar[frozenset[str]] = frozenset()  # options whose value is text, whatever it looks like
 
     cpus_per_run: int | None = None
     time_limit: float | None = None
 
     def __post_init__(self) -> None:
         for option, (kind, least) in self.least.items():
-            value = getattr(self, option)
-            right = isinstance(value, (int, kind)) and not isinstance(value, bool) and value >= least
-            if value is not None and not right:
+            value, most = getattr(self, option), self.most.get(option, 1e8)
+            is_number = isinstance(value, (int, kind)) and not isinstance(value, bool)
+            if value is not None and not (is_number and least <= value <= most):
                 number = "a whole number" if kind is int else "a number"
-                raise ValueError(f"{option} must be {number} of at least {least:g}, got {value!r}")
+                end = f"at most {most:g}" if is_number and value > most else f"at least {least:g}"
+                raise ValueError(f"{option} must be {number} of {end}, got {value!r}")
 
     @classmethod
     def options(cls) -> list[str]:

@@ -28,6 +28,7 @@ class Local(Engine):
     """
 
     name: ClassVar[str] = "local"
+    most: ClassVar[dict[str, float]] = {**Engine.most, "cpus_per_run": 1024}  # PyTorch crashes with very many threads
 
     _next: tuple[Spec, Store] | None = field(default=None, init=False, repr=False)
     _around: ExitStack = field(default_factory=ExitStack, init=False, repr=False)

@@ -12,17 +12,19 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 import joblib
 import numpy as np
+import psutil
 from safetensors import SafetensorError
 from tqdm import tqdm
 
-from mixlib import machine
+from mixlib import machine, scratch
 from mixlib.engines.base import Engine, Outcome, failed, too_long
 from mixlib.store import Spec, Store
 
@@ -41,14 +43,26 @@ class _Place:
     deadline: float = float("inf")
 
 
-def _sweep_up() -> None:
-    """Remove the scratch folders of drivers that were killed."""
-    for folder in Path(tempfile.gettempdir()).glob("mixlib-sweep-*-*"):
-        with suppress(ValueError, PermissionError):  # of another program, or of another user's sweep
-            try:
-                os.kill(int(folder.name.split("-")[2]), 0)
-            except ProcessLookupError:
-                shutil.rmtree(folder, ignore_errors=True)
+@contextmanager
+def _loopback() -> Iterator[None]:
+    """Ray started meanwhile listens on this machine's loopback interface alone, as by itself it does on macOS and
+    Windows; on Linux it would listen to the whole network."""
+    from ray._private import ray_constants
+
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+def _end(processes: Iterable[psutil.Process]) -> None:
+    """What a start of Ray that failed leaves running."""
+    for process in processes:
+        with suppress(psutil.Error):
+            if "ray" in " ".join(process.cmdline()):
+                process.kill()
 
 
 def _start() -> None:
@@ -56,12 +70,20 @@ def _start() -> None:
     import ray
 
     for turn in range(1, STARTS + 1):
+        before = set(psutil.Process().children(recursive=True))
         try:
             # the CPUs that this process may use, which batch systems make fewer than the machine has
-            ray.init("local", include_dashboard=False, num_cpus=joblib.cpu_count(), **QUIET)
+            with _loopback():
+                ray.init("local", include_dashboard=False, num_cpus=joblib.cpu_count(), **QUIET)
             return
         except Exception as error:  # Ray has no class for it
             reason = (str(error).splitlines() or [type(error).__name__])[0]
+            _end(set(psutil.Process().children(recursive=True)) - before)
+            if "AF_UNIX path length" in str(error):
+                raise OSError(
+                    f"Ray did not start on this machine ({reason}): the path of its temporary folder is too long for "
+                    "sockets; set RAY_TMPDIR to a shorter one, such as /tmp"
+                ) from error
             if turn == STARTS:
                 raise TimeoutError(
                     f"Ray did not start on this machine in {STARTS} tries ({reason}): it may be too busy. Try again "
@@ -116,6 +138,7 @@ class Ray(Engine):
     least: ClassVar[dict[str, tuple[type, float]]] = {
         **Engine.least, "gpus_per_run": (float, 0), "workers": (int, 1), "retries": (int, 0),
     }  # fmt: skip
+    texts: ClassVar[frozenset[str]] = frozenset({"address"})
 
     address: str | None = None
     cpus_per_run: int = 1
@@ -164,8 +187,8 @@ class Ray(Engine):
                 raise ValueError(f"{short}: change cpus_per_run or gpus_per_run")
             tqdm.write(f"{short} at present; waiting for more", sys.stderr)
         if not self._scratch:
-            _sweep_up()
-            self._scratch = tempfile.mkdtemp(prefix=f"mixlib-sweep-{os.getpid()}-")
+            scratch.sweep_up()
+            self._scratch = tempfile.mkdtemp(prefix=scratch.prefix("sweep"))
             atexit.register(self.close)
         self._deaths.clear()
         return self

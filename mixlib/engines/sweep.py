@@ -12,13 +12,14 @@ from typing import Any
 from filelock import FileLock
 from tqdm import tqdm
 
-from mixlib import costs, studies
+from mixlib import costs, scratch, studies
 from mixlib.engines.base import Engine, Outcome, why
 from mixlib.runs import RunFailed
 from mixlib.store import DamagedRecord, NewerRecord, Record, Spec, Store
 from mixlib.studies import StudySpec
 
 PATIENCE = 0.5  # seconds between two looks at what other sweeps have under way
+SILENCE = 5.0  # seconds of waiting for them after which it is said
 
 
 class Progress(tqdm):
@@ -64,6 +65,9 @@ def sweep(specs: Sequence[Spec], engine: Engine, store: Store, bar: Progress) ->
     todo = OrderedDict.fromkeys(sorted(specs, key=_timed))
     failed: dict[Spec, str] = {}
     running: dict[Spec, tuple[FileLock, float]] = {}
+    elsewhere: list[Spec] = []  # found to be under way in another sweep at the last look
+    waited_for: set[str] = set()
+    idle_since: float | None = None
 
     def fail(spec: Spec, reason: str, seconds: float = 0.0) -> None:
         failed[spec] = reason
@@ -89,6 +93,7 @@ def sweep(specs: Sequence[Spec], engine: Engine, store: Store, bar: Progress) ->
             return False
         lock = store.claim(spec)
         if lock is None:
+            elsewhere.append(spec)
             return False
         try:
             if _done(spec, store):  # by another sweep, meanwhile
@@ -106,6 +111,7 @@ def sweep(specs: Sequence[Spec], engine: Engine, store: Store, bar: Progress) ->
     try:
         while todo or running:
             engine.expect(len(todo) + len(running))
+            elsewhere.clear()
             for spec in list(todo):
                 if not engine.room():
                     break
@@ -113,7 +119,12 @@ def sweep(specs: Sequence[Spec], engine: Engine, store: Store, bar: Progress) ->
                     del todo[spec]
             bar.running = len(running)
             if not running and engine.room():  # all that is left is under way elsewhere
+                idle_since = idle_since or time.monotonic()
+                if elsewhere and time.monotonic() - idle_since > SILENCE:
+                    _say_what_is_waited_for(elsewhere, store, waited_for)
                 time.sleep(PATIENCE)
+            else:
+                idle_since = None
             outcomes = engine.wait(PATIENCE)
             if not outcomes:
                 bar.refresh()  # or its clock stands still in a long run
@@ -148,6 +159,18 @@ def sweep(specs: Sequence[Spec], engine: Engine, store: Store, bar: Progress) ->
         for lock, _ in running.values():
             store.release(lock)
     return failed
+
+
+def _say_what_is_waited_for(elsewhere: list[Spec], store: Store, said: set[str]) -> None:
+    """Name the run that another sweep has under way, and who has it, once each."""
+    spec, more = elsewhere[0], len(elsewhere) - 1
+    if (who := store.taken_by(spec)) not in said:
+        said.add(who)
+        others = f" and {more} more" if more else ""
+        tqdm.write(
+            f"waiting for {spec}{others}: taken by {who}. If it hangs, end it; if it is gone, delete the file",
+            sys.stderr,
+        )
 
 
 def _timed(spec: Spec) -> bool:
@@ -276,11 +299,17 @@ def run_all(
         )
     while todo := missing(specs, store):  # again if another sweep made the first stage of one of these anew
         store.sweep_up()
+        scratch.sweep_up()
         for spec in todo:
             _name_what_is_wrong(spec, store)
         # a switch that is not given leaves it to TQDM_DISABLE; the plain bar's last line stays readable in a notebook
         with engine, Progress(todo, **({} if progress else {"disable": True})) as bar:
-            failed = sweep(todo, engine, store, bar)
+            try:
+                failed = sweep(todo, engine, store, bar)
+            except KeyboardInterrupt:
+                ended = bar.total - len(bar.left)
+                tqdm.write(f"stopped after {ended} of {bar.total} runs; the same command goes on there", sys.stderr)
+                raise
         if failed:
             reasons: dict[str, list[Spec]] = {}
             for spec, reason in failed.items():

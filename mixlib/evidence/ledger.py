@@ -10,7 +10,7 @@ import pandas as pd
 
 from mixlib import published
 from mixlib.evidence import statistics
-from mixlib.evidence.verdicts import Records, Verdict, claims, judge
+from mixlib.evidence.verdicts import WAITING, Records, Verdict, claims, judge
 
 # The chapter that shows what a claim rests on: notebook -> numbers of its paper's claims. Of two the first is linked
 CHAPTERS: dict[str, tuple[str, tuple[int, ...]]] = {
@@ -35,9 +35,10 @@ CHAPTERS: dict[str, tuple[str, tuple[int, ...]]] = {
     "46_amplify_figures4_5_6": ("amplify", (13, 14)),
     "47_amplify_figure7": ("amplify", (14,)),
 }
+MARKS = ("<!-- verdicts, written by `python -m mixlib refresh` -->", "<!-- end of the verdicts -->")
 ORDER = (  # of the groups: what was found first
     statistics.SUPPORTED, statistics.CONTRADICTED, statistics.NO_EFFECT, statistics.SMALLER, statistics.UNDECIDED,
-    statistics.NOT_JUDGEABLE,
+    statistics.NOT_JUDGEABLE, WAITING,
 )  # fmt: skip
 PAPERS = {
     "batchmixup": "BatchMixup", "mixup_calibration": "MixUp calibration", "ssmix": "SSMix", "amplify": "AMPLIFY",
@@ -66,19 +67,38 @@ def counts(verdicts: Mapping[str, Verdict]) -> pd.DataFrame:
     """How many claims of each paper got which verdict; the last row is all."""
     found = pd.crosstab(
         pd.Series({id_: PAPERS[v.claim.paper] for id_, v in verdicts.items()}, name="paper"),
-        pd.Series({id_: v.judgement.category for id_, v in verdicts.items()}, name="verdict"),
+        pd.Series({id_: v.category for id_, v in verdicts.items()}, name="verdict"),
     )
     table = found.reindex(index=list(PAPERS.values()), columns=list(ORDER), fill_value=0)
     table.loc["all"] = table.sum()
     return table.assign(claims=table.sum(axis=1))
 
 
+def as_markdown(verdicts: Mapping[str, Verdict]) -> str:
+    """:func:`counts` as a table for README."""
+    table = counts(verdicts).rename_axis(None)
+    lines = [["", *table.columns], ["---"] * (len(table.columns) + 1)]
+    lines += [
+        [str(name), *(str(value) for value in row)] for name, row in zip(table.index, table.to_numpy(), strict=True)
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def in_readme(text: str, verdicts: Mapping[str, Verdict]) -> str:
+    """README with its table of verdicts made anew. ``ValueError`` if its two marks are not there."""
+    if text.count(MARKS[0]) != 1 or text.count(MARKS[1]) != 1:
+        raise ValueError(f"README needs the lines {MARKS[0]!r} and {MARKS[1]!r} once each around its table of verdicts")
+    before, _, rest = text.partition(MARKS[0])
+    after = rest.partition(MARKS[1])[2]
+    return f"{before}{MARKS[0]}\n{as_markdown(verdicts)}\n{MARKS[1]}{after}"
+
+
 def by_margin(verdicts: Mapping[str, Verdict], records: Records) -> pd.DataFrame:
     """The verdicts of all claims with half and twice the margins, and how many move."""
     columns: dict[str, dict[str, int]] = {}
-    usual = {id_: v.judgement.category for id_, v in verdicts.items()}
+    usual = {id_: v.category for id_, v in verdicts.items()}
     for title, factor in (("half the margins", 0.5), ("the margins", 1.0), ("twice the margins", 2.0)):
-        found = {id_: judge(v.claim, records, factor).judgement.category for id_, v in verdicts.items()}
+        found = {id_: judge(v.claim, records, factor).category for id_, v in verdicts.items()}
         columns[title] = {name: sum(category == name for category in found.values()) for name in ORDER}
         columns[title]["differ from the verdict"] = sum(found[id_] != usual[id_] for id_ in found)
     return pd.DataFrame(columns)
@@ -101,7 +121,7 @@ def groups(verdicts: Mapping[str, Verdict], records: Records, open_first: bool =
             continue
         inner = []
         for category in ORDER:
-            chosen = {id_: v for id_, v in own.items() if v.judgement.category == category}
+            chosen = {id_: v for id_, v in own.items() if v.category == category}
             if not chosen:
                 continue
             rows = "".join(_row(id_, v, said.loc[id_, "claim"], q.get(id_)) for id_, v in chosen.items())
@@ -120,7 +140,7 @@ def _row(id_: str, verdict: Verdict, claim: str, q: float | None) -> str:
     notes = [f"Rule: {verdict.claim.rule}"]
     if verdict.records:
         notes.append(f"{len(verdict.records)} records; `python -m mixlib claims --only {id_} --json` names them.")
-    decided = verdict.judgement.category in (statistics.SUPPORTED, statistics.CONTRADICTED)
+    decided = verdict.category in (statistics.SUPPORTED, statistics.CONTRADICTED)
     if q is not None and decided and q > statistics.ALPHA:
         notes.append(f"q = {q:.2f} among all claims: may be one of the few wrong ones to be expected.")
     text = "<br>".join(html.escape(note) for note in notes)

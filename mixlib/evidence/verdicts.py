@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import lru_cache
 from importlib import import_module
@@ -23,12 +23,13 @@ from mixlib.evidence import statistics
 from mixlib.evidence.statistics import Judgement, Part, Printed
 from mixlib.protocols import plan
 from mixlib.protocols.batchmixup import policy_label
-from mixlib.runs import RunRecord
+from mixlib.runs import RunRecord, RunSpec
 from mixlib.store import Record, Spec, Store
 from mixlib.studies import StudyRecord
 
 POINT, FACTOR = 1.0, math.log(1.1)  # margins: of accuracy and MCC in points, of losses and times as a factor
 ECE_POINTS, ECE_SHARE = 2.0, 0.25  # the smaller of 2 points and a quarter of the plain model's
+WAITING = "runs not finished"  # in place of a category
 ALL, BEST = "all", "best"  # every part has to hold; every part is a rival to be beaten
 
 
@@ -253,6 +254,7 @@ class Verdict:
         cells: of each part, by data set, the seeds that count.
         dead: of each part, by data set, why it does not count.
         records: keys of the records read.
+        waits: runs that count are not finished, so nothing is said yet, whatever the other parts say.
     """
 
     claim: Claim
@@ -260,6 +262,17 @@ class Verdict:
     cells: tuple[dict[str, list[int]], ...] = ()
     dead: tuple[dict[str, str], ...] = ()
     records: tuple[str, ...] = ()
+    waits: bool = False
+
+    @property
+    def category(self) -> str:
+        """That of the judgement; :data:`WAITING` where runs are not finished."""
+        return WAITING if self.waits else self.judgement.category
+
+    @property
+    def label(self) -> str:
+        """The category as it is counted, see :attr:`mixlib.evidence.statistics.Judgement.label`."""
+        return WAITING if self.waits else self.judgement.label
 
 
 class Records:
@@ -374,11 +387,13 @@ def judge(claim: Claim, records: Records, margins: float = 1.0) -> Verdict:
     if claim.not_here is not None:
         return Verdict(claim, statistics.not_judgeable(claim.id, claim.not_here))
     before, records.keys = records.keys, {}
-    parts, cells, dead = [], [], []
+    parts, cells, dead, waiting = [], [], [], []
     for contrast in claim.parts:
         found, left_out, unfinished = differences(contrast, records)
         dead.append(left_out | unfinished)
         cells.append({name: sorted({_seed(i) for i in values.index}) for name, values in found.items()})
+        if unfinished:
+            waiting.append(len(parts))
         if unfinished or not found:
             why = "; ".join(f"{name}: {reason}" for name, reason in (unfinished or left_out).items())
             parts.append(statistics.not_judgeable(contrast.name, why))
@@ -388,7 +403,10 @@ def judge(claim: Claim, records: Records, margins: float = 1.0) -> Verdict:
                                            contrast.printed, contrast.bounds, unit)))  # fmt: skip
     keys, records.keys = tuple(records.keys), before | records.keys
     together = statistics.best if claim.together == BEST else statistics.conjunction
-    return Verdict(claim, together(claim.id, parts), tuple(cells), tuple(dead), keys)
+    whole = together(claim.id, parts)
+    if waiting:  # the correction for several parts needs all of them
+        whole = replace(together(claim.id, [parts[i] for i in waiting]), parts=whole.parts)
+    return Verdict(claim, whole, tuple(cells), tuple(dead), keys, bool(waiting))
 
 
 def _seed(index: Any) -> int:
@@ -435,7 +453,7 @@ def table(ids: Sequence[str], records: Records | None = None) -> pd.DataFrame:
     said = published.claims().set_index("id")["claim"]
     rows = {
         id_: {
-            "claim": said[id_], "verdict": found[id_].judgement.label, "measured": found[id_].judgement.words,
+            "claim": said[id_], "verdict": found[id_].label, "measured": found[id_].judgement.words,
             "rule": found[id_].claim.rule, "records": len(found[id_].records),
         }
         for id_ in ids
@@ -462,11 +480,75 @@ def as_json(verdict: Verdict, records: Records) -> dict[str, Any]:
     ]
     return {
         "id": verdict.claim.id, "paper": verdict.claim.paper, "claim": said["claim"], **whole,
-        "parts": [{"name": c.name, "measure": c.measure} | _numbers(p) for c, p in zip(contrasts, parts, strict=False)],
-        "cells": live, "dead_cells": dead, "rule": verdict.claim.rule, "records": list(verdict.records),
+        "parts": [
+            _part(contrast, part, live, records)
+            for contrast, part, live in zip(contrasts, parts, verdict.cells, strict=False)
+        ],
+        "waits": verdict.waits, "cells": live, "dead_cells": dead, "rule": verdict.claim.rule,
+        "records": list(verdict.records),
         "at_half_margin": judge(verdict.claim, records, 0.5).judgement.label,
         "at_twice_margin": judge(verdict.claim, records, 2.0).judgement.label,
     }  # fmt: skip
+
+
+BY_ROW = {"accuracy": "accuracy", "brier": "brier"}  # measures that are means over test rows: their name of a row
+
+
+def over_rows(contrast: Contrast, live: Mapping[str, Sequence[int]], records: Records) -> statistics.Interval | None:
+    """A check of a contrast's interval: over seeds *and* test rows, where all seeds were scored on the same rows.
+
+    Args:
+        contrast: of accuracy or Brier score; of other measures there is none.
+        live: its data sets that count, with their seeds.
+        records: with the kept predictions.
+
+    Returns:
+        ``None`` where a data set's seeds share no or too few rows, or nothing was kept of a run.
+    """
+    from mixlib.predictions import ROWS_IN_COMMON, in_common  # computes metrics: seconds to import
+
+    if contrast.measure not in BY_ROW:
+        return None
+    rows: dict[str, np.ndarray] = {}
+    for name, seeds in live.items():
+        terms = contrast.units[name]
+        runs = [(t, records.get(records.decided.read(plan.get(t.cell)).spec(t.label, s))) for s in seeds for t in terms]
+        try:
+            shared = in_common([records.store.predictions(record) for _, record in runs])
+        except (ValueError, OSError):  # other rows, or nothing kept
+            return None
+        if len(shared[0].labels) < ROWS_IN_COMMON or len(seeds) < 2:
+            return None
+        score = BY_ROW[contrast.measure]
+        values = [100 * t.weight * found.per_row(score) for (t, _), found in zip(runs, shared, strict=True)]
+        rows[name] = np.array(values).reshape(len(seeds), len(terms), -1).sum(1)
+    return statistics.two_way_bootstrap(rows) if rows else None
+
+
+def collapsed(contrast: Contrast, live: Mapping[str, Sequence[int]], records: Records) -> tuple[int, int]:
+    """How many of the runs that a contrast compares ended no better than the larger class of their test rows, and how
+    many there are; studies are not counted."""
+    found = {
+        spec: records.get(spec)
+        for name, seeds in live.items()
+        for term in contrast.units[name]
+        for seed in seeds
+        if isinstance(spec := records.decided.read(plan.get(term.cell)).spec(term.label, seed), RunSpec)
+    }
+    known = [record for record in found.values() if record is not None and "larger_class" in record.data]
+    return sum(record.last["accuracy"] <= record.data["larger_class"] for record in known), len(known)
+
+
+def _part(
+    contrast: Contrast, judgement: Judgement, live: Mapping[str, Sequence[int]], records: Records
+) -> dict[str, Any]:
+    """One part of a claim for programs, with the checks that stand beside its interval."""
+    two_way, (failed, runs) = over_rows(contrast, live, records), collapsed(contrast, live, records)
+    checks = {
+        "over_rows": None if two_way is None else [round(end, 6) for end in two_way],
+        "collapsed_runs": failed, "runs": runs,
+    }  # fmt: skip
+    return {"name": contrast.name, "measure": contrast.measure} | _numbers(judgement) | checks
 
 
 def _sizes(terms: Iterable[Term]) -> list[str]:

@@ -28,14 +28,16 @@ from mixlib.figures.batchmixup import (
 )
 from mixlib.figures.common import DASHES, MARKERS, METHODS, PALETTE, differences, save, theme
 from mixlib.figures.evidence import against_plain, forest, gain_against_cost
-from mixlib.figures.mixup_calibration import loss_curves, manifold_schematic, paddings, reliability
+from mixlib.figures.mixup_calibration import loss_curves, manifold_schematic, paddings, reliability, scaled_differences
 from mixlib.figures.ssmix import (
     by_ratio,
     leak,
     learning_curves,
     off_the_segment,
+    show_draws,
     show_mix,
     show_pair,
+    stage_differences,
     step_times,
 )
 
@@ -44,6 +46,7 @@ __all__ = [
     "block_schematic", "by_fraction", "by_noise", "by_ratio", "by_setting", "curves_of", "differences",
     "epoch_times", "factor_leads", "forest", "gain_against_cost", "lam_distributions", "leak", "learning_curves",
     "loss_by_update", "loss_curves", "manifold_schematic", "mixed_points", "neuron_view", "objective_curves",
-    "off_the_segment", "paddings", "policy_geometry", "reliability", "save", "show_mix", "show_pair", "step_times",
-    "theme", "toy_accuracies", "toy_panels", "word_graph",
+    "off_the_segment", "paddings", "policy_geometry", "reliability", "save", "scaled_differences", "show_draws",
+    "show_mix", "show_pair", "stage_differences", "step_times", "theme", "toy_accuracies", "toy_panels",
+    "word_graph",
 ]  # fmt: skip

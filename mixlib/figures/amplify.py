@@ -17,12 +17,13 @@ from scipy import stats
 
 from mixlib.figures.common import DASHES, MARKERS, METHODS, PALETTE, t_interval
 from mixlib.mixing import lam_cdf
-from mixlib.tables import LABELS, TITLES
+from mixlib.tables import LABELS, NAMES, TITLES
 
 COLOURS = PALETTE | {"none": "black"}  # EmbedMix has the blue that the plain model has elsewhere
 BLUE, ORANGE, INSIDE, ACROSS = "#0173b2", "#de8f05", "#0173b2", "#b03a00"
 SIGNED = LinearSegmentedColormap.from_list("signed", [ORANGE, "white", BLUE])  # the neuron view's: blue is positive
-SMOOTHED = 4  # updates whose mean a loss curve shows
+SMOOTHED = 4  # updates whose mean a loss curve shows, or a twentieth of all where that is more
+ACROSS_AT_MOST = 3  # panels
 
 
 def block_schematic() -> Figure:
@@ -100,7 +101,7 @@ def by_setting(
         name: of the axis.
     """
     columns = list(dict.fromkeys(data["dataset"]))
-    figure, axes = plt.subplots(2, len(columns), figsize=(4.1 * len(columns), 6), squeeze=False, sharex=True,
+    figure, axes = plt.subplots(2, len(columns), figsize=(max(6.2, 4.1 * len(columns)), 6), squeeze=False, sharex=True,
                                 layout="constrained")  # fmt: skip
     places = range(len(settings))
     for (top, bottom), column in zip(axes.T, columns, strict=True):
@@ -121,7 +122,7 @@ def by_setting(
                            linewidth=1)  # fmt: skip
             if (plain, "") in said.index:
                 top.axhline(said[plain, ""], color="black", linestyle="--", linewidth=1)
-        top.set_title(column)
+        top.set_title(NAMES.get(column, column))
         bottom.set_xticks(places, settings.values())
         bottom.set_xlabel(name)
     axes[0, 0].set_ylabel("published accuracy, %")
@@ -132,27 +133,37 @@ def by_setting(
 
 
 def loss_by_update(data: Mapping[str, pd.DataFrame], looks: Mapping[str, str]) -> Figure:
-    """Training loss over updates, mean over seeds of a running mean, with its 95% interval; a panel each.
+    """Training loss over updates, geometric mean over seeds of a running mean, with its 95% interval; a panel each.
+
+    The interval is of the logarithm, as a cross-entropy is never below zero.
 
     Args:
         data: title of a panel -> columns ``label``, ``seed``, ``update``, ``loss``.
         looks: label -> method whose colour and line style it has.
     """
-    figure, axes = plt.subplots(1, len(data), figsize=(6.2 * len(data), 4.2), squeeze=False, layout="constrained")
-    for axis, (title, rows) in zip(axes[0], data.items(), strict=True):
-        for label in [label for label in looks if label in set(rows["label"])]:
-            runs = rows[rows["label"] == label].pivot_table(index="update", columns="seed", values="loss")
-            runs = runs.rolling(min(SMOOTHED, len(runs))).mean().dropna()
-            low, high = np.transpose([t_interval(row) for row in runs.to_numpy()])
+    columns = min(len(data), ACROSS_AT_MOST)
+    rows = -(-len(data) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(max(6.2, 4.6 * columns), 3.6 * rows + 0.6), squeeze=False,
+                                layout="constrained")  # fmt: skip
+    for axis in axes.flat[len(data) :]:
+        axis.remove()
+    for axis, (title, curves) in zip(axes.flat, data.items(), strict=False):
+        for label in [label for label in looks if label in set(curves["label"])]:
+            runs = curves[curves["label"] == label].pivot_table(index="update", columns="seed", values="loss")
+            runs = np.log(runs.rolling(min(max(SMOOTHED, len(runs) // 20), len(runs))).mean().dropna())
+            low, high = np.exp(np.transpose([t_interval(row) for row in runs.to_numpy()]))
             method = looks[label]
-            axis.plot(runs.index, runs.mean(axis=1), color=COLOURS[method], linestyle=DASHES[method], linewidth=2,
-                      label=label)  # fmt: skip
+            axis.plot(runs.index, np.exp(runs.mean(axis=1)), color=COLOURS[method], linestyle=DASHES[method],
+                      linewidth=2, label=label)  # fmt: skip
             axis.fill_between(runs.index, low, high, color=COLOURS[method], alpha=0.1, linewidth=0)
-        axis.set(title=title, xlabel="optimizer update")
+        axis.set(title=NAMES.get(title, title), xlabel="optimizer update", ylim=(0, None))
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes[0, 0].set_ylabel(f"training cross-entropy, nats\n(mean of {SMOOTHED} updates; 95% interval over seeds)")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(5, len(labels)))
+    figure.supylabel("training cross-entropy, nats", fontsize="medium")
+    drawn = [axis.get_legend_handles_labels() for axis in axes.flat[: len(data)]]
+    handles = {label: handle for found in drawn for handle, label in zip(*found, strict=True)}
+    shown = [label for label in looks if label in handles]
+    figure.legend([handles[label] for label in shown], shown, loc="outside lower center", ncols=min(5, len(shown)),
+                  handlelength=5)  # fmt: skip
     return figure
 
 
@@ -277,7 +288,7 @@ def attention_summary(data: pd.DataFrame, quantities: Mapping[str, str]) -> Figu
     """Attention quantities by training method: a dot a seed, the mean with its 95% interval; a panel a quantity.
 
     Args:
-        data: from :func:`mixlib.claims.amplify.attention_frame`.
+        data: from :func:`mixlib.figures.amplify_frames.attention_frame`.
         quantities: column -> title, with what is claimed.
     """
     figure, axes = plt.subplots(1, len(quantities), figsize=(3.5 * len(quantities), 3.4), squeeze=False, sharey=True,
@@ -299,7 +310,7 @@ def factor_leads(effects: pd.DataFrame, metric: str = "accuracy") -> Figure:
     """AMPLIFY's lead over each other method, as the paper states its methods and as its code has them.
 
     Args:
-        effects: from :func:`mixlib.claims.amplify.factor_effects`.
+        effects: from :func:`mixlib.figures.amplify_frames.factor_effects`.
         metric: the one they were made with.
     """
     sets = list(dict.fromkeys(effects["dataset"]))
@@ -326,7 +337,7 @@ def factor_leads(effects: pd.DataFrame, metric: str = "accuracy") -> Figure:
                           label="printed lead" if k == 1 else None)  # fmt: skip
         axis.axvline(0, color="black", linewidth=1)
         title = TITLES.get(metric, "mean training loss, nats")
-        axis.set(title=dataset, xlabel=f"{title}: AMPLIFY minus the other method")
+        axis.set(title=NAMES.get(dataset, dataset), xlabel=f"{title}: AMPLIFY minus the other method")
     middles = [k * (len(factors) + 1) + (len(factors) - 1) / 2 for k in range(len(rivals))]
     axes[0, 0].set_yticks(middles, [LABELS[rival] for rival in rivals])
     axes[0, 0].invert_yaxis()
@@ -339,7 +350,7 @@ def by_noise(data: pd.DataFrame) -> Figure:
     """Accuracy by the share of wrong training labels, mean with its 95% interval; a panel a data set.
 
     Args:
-        data: from :func:`mixlib.claims.amplify.conditions`.
+        data: from :func:`mixlib.figures.amplify_frames.conditions`.
     """
     sets = list(dict.fromkeys(data["dataset"]))
     figure, axes = plt.subplots(1, len(sets), figsize=(6.4 * len(sets) + 2, 4), squeeze=False, layout="constrained")
@@ -355,10 +366,11 @@ def by_noise(data: pd.DataFrame) -> Figure:
             axis.errorbar(shifted, mean, yerr=[mean - reach[0], reach[1] - mean], capsize=3, marker=MARKERS[method],
                           markersize=8, color=COLOURS[method], linestyle=DASHES[method],
                           label=LABELS[method])  # fmt: skip
-        axis.set(title=dataset, xlabel="training labels that are wrong, %", xticks=[100 * s for s in shares])
+        axis.set(title=NAMES.get(dataset, dataset), xlabel="training labels that are wrong, %",
+                 xticks=[100 * s for s in shares])  # fmt: skip
     axes[0, 0].set_ylabel("test accuracy, %")
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center")
+    figure.legend(handles, labels, loc="outside right center", handlelength=5)
     return figure
 
 

@@ -12,45 +12,52 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from mixlib.figures.common import DASHES, MARKERS, METHODS, PALETTE, t_interval
-from mixlib.tables import LABELS
+from mixlib.tables import LABELS, NAMES
+
+COLOURS = PALETTE | {"none": "black"}
 
 
 def by_fraction(
     printed: pd.DataFrame, data: pd.DataFrame, columns: Mapping[str, str], fractions: Sequence[str]
 ) -> Figure:
-    """Accuracy against the share of the training data: the paper's above, the measured one below, a column a data set.
+    """Accuracy by the number of training examples: the paper's above, the measured one below, a column a data set.
 
     Args:
         printed: the paper's table.
         data: from :func:`mixlib.tables.frame`.
         columns: measured data set -> the paper's key of it.
-        fractions: labels of the shares, largest first.
+        fractions: labels of the paper's shares, largest first.
     """
-    figure, axes = plt.subplots(2, len(columns), figsize=(4.1 * len(columns), 6.4), squeeze=False, sharex=True,
+    figure, axes = plt.subplots(2, len(columns), figsize=(4.1 * len(columns), 6.4), squeeze=False,
                                 layout="constrained")  # fmt: skip
     order = list(reversed(fractions))
+    methods = [m for m in METHODS if m in set(data["method"])]
+    shifts = np.linspace(-1, 1, len(methods))  # so that error bars stand side by side
     for column, (dataset, key) in enumerate(columns.items()):
         top, bottom = axes[:, column]
-        for method in [m for m in METHODS if m in set(data["method"])]:
-            style = {"color": PALETTE[method], "linestyle": DASHES[method], "marker": MARKERS[method], "markersize": 6}
+        for method, shift in zip(methods, shifts, strict=True):
+            style = {"color": COLOURS[method], "linestyle": DASHES[method], "marker": MARKERS[method],
+                     "markersize": 6, "capsize": 3, "linewidth": 1.5}  # fmt: skip
             said = printed[(printed["dataset"] == key) & (printed["method"] == method)].set_index("train_size")
             if not said.empty:
                 values = said.loc[order]
-                top.errorbar(order, values["value"], yerr=values["spread"], capsize=3, linewidth=1.5, **style)
+                top.errorbar(np.arange(len(order)) + 0.1 * shift, values["value"], yerr=values["spread"], **style)
             here = data[(data["dataset"] == dataset) & (data["method"] == method)]
-            groups = [here.loc[here["train_size"] == size, "accuracy"] for size in order]
+            groups = [group for _, group in here.groupby("examples")["accuracy"]]
             mean = np.array([g.mean() for g in groups])
-            reach = np.transpose([t_interval(g) for g in groups])
-            bottom.errorbar(
-                order, mean, yerr=[mean - reach[0], reach[1] - mean], capsize=3, linewidth=1.5, label=LABELS[method],
-                **style,
-            )  # fmt: skip
-        top.set_title(key if key == dataset else f"{key} (measured: {dataset})")
-        bottom.set_xlabel("share of the training examples")
+            reach = np.reshape([t_interval(g) for g in groups], (-1, 2)).T
+            bottom.errorbar(np.unique(here["examples"]) * 1.05**shift, mean, yerr=[mean - reach[0], reach[1] - mean],
+                            label=LABELS[method], **style)  # fmt: skip
+        examples = sorted(data.loc[data["dataset"] == dataset, "examples"].unique())
+        top.set(title=NAMES.get(key, key), xlabel="share of the paper's training examples")
+        top.set_xticks(range(len(order)), order)
+        bottom.set(xlabel="training examples here", xscale="log", xlim=(examples[0] / 1.5, examples[-1] * 1.5))
+        bottom.set_xticks(examples, [f"{int(n):,}" for n in examples])
+        bottom.minorticks_off()
     axes[0, 0].set_ylabel("published accuracy, %\n(± as printed)")
     axes[1, 0].set_ylabel("measured accuracy, %\n(95% interval over seeds)")
     handles, labels = axes[1, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, handlelength=4)
     return figure
 
 

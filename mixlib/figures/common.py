@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from mixlib import paths
+from mixlib.store import write
 from mixlib.tables import CONFIDENCE, LABELS, TITLES
 
 METHODS = tuple(LABELS)
@@ -23,7 +25,7 @@ PALETTE |= {"embedmix": "#0173b2", "tmix": "#56b4e9", "ssmix": "#b03a00", "ssmix
 PALETTE |= {"sentencemix": "#029e73", "amplify": "#b03a00", "amplify_block4": "#de8f05", "amplify_block8": "#c9a400",
             "amplify_block12": "#606060"}  # fmt: skip
 PALETTE |= {"label_smoothing": "#949494", "eda": "#ca9161"}
-MARKERS = dict(zip(METHODS, [*"osD^vXP*p<>dHx+", "$S$", "$A$", "$4$", "$8$", "$12$", "_", "h", "$E$"], strict=True))
+MARKERS = dict(zip(METHODS, [*"osD^vXP*p<>dHx+", (4, 1, 45), (8, 1, 0), *"123_h4"], strict=True))
 DASHES = dict(zip(METHODS, (
     "-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)), (0, (8, 2)), (0, (4, 1, 1, 1)), (0, (6, 2, 2, 2)),
     (0, (3, 1)), (0, (1, 1)), (0, (10, 1)), (0, (3, 3)), (0, (7, 1, 1, 1)), (0, (2, 4)), (0, (5, 2)),
@@ -50,12 +52,14 @@ def theme() -> None:
 
 
 def save(figure: Figure, name: str, profile: str) -> Path:
-    """Write ``figures/NAME.svg``; other profiles than ``mini`` go below ``build/figures`` and are not committed."""
-    folder = paths.FIGURES if profile == "mini" else paths.BUILD / "figures" / profile
-    path = folder / f"{name}.svg"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
-    return path
+    """Write ``build/figures/PROFILE/NAME.svg``; where ``refresh`` executes the committed notebooks, the committed
+    ``figures/NAME.svg``."""
+    committed = os.environ.get(paths.REFRESHING) and profile == "mini"
+    folder = paths.of_checkout(paths.FIGURES) if committed else paths.of_checkout(paths.BUILD) / "figures" / profile
+    return write(
+        folder / f"{name}.svg",
+        lambda temporary: figure.savefig(temporary, format="svg", metadata={"Date": None}, bbox_inches="tight"),
+    )
 
 
 def differences(data: pd.DataFrame, metrics: Sequence[str]) -> Figure:
@@ -65,7 +69,7 @@ def differences(data: pd.DataFrame, metrics: Sequence[str]) -> Figure:
         data: from :func:`mixlib.tables.differences`.
         metrics: one panel each.
     """
-    data = data.assign(cell=data["dataset"] + ", " + data["train_size"])
+    data = data.assign(cell=(data["dataset"] + ", " + data["train_size"]).str.removesuffix(", "))
     methods = [m for m in METHODS if m in set(data["method"])]
     lines: list[tuple[str, str]] = []  # one line a cell and method, an empty one between cells
     middles: dict[str, float] = {}
@@ -96,7 +100,7 @@ def differences(data: pd.DataFrame, metrics: Sequence[str]) -> Figure:
         axis.axvline(0, color="black", linewidth=1)
         axis.set_xlabel(f"{TITLES[metric]}: difference to no mixup")
     axes[0, 0].set_yticks(list(middles.values()), list(middles))
-    axes[0, 0].invert_yaxis()
+    axes[0, 0].set_ylim(len(lines) - 1.3, -0.7)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels) if len(metrics) > 1 else 3)
     return figure

@@ -51,13 +51,13 @@ def forest(verdicts: Mapping[str, Verdict], titles: Mapping[str, str] | None = N
         if verdict is None:
             axis.text(-SHOWN * 1.02, y, label, ha="right", va="center", fontweight="bold", fontsize="small")
         else:
-            _row(axis, y, verdict.judgement)
+            _row(axis, y, verdict)
     named = [(y, label) for y, (label, verdict) in enumerate(rows) if verdict is not None]
     axis.set_yticks([y for y, _ in named], [label for _, label in named], fontsize="small")
     axis.set(xlim=(-SHOWN, SHOWN), ylim=(len(rows) - 0.5, -0.5))
     axis.set_xlabel("difference in multiples of the smallest one that matters; right of 0: as claimed")
     axis.grid(axis="y", visible=False)
-    counts = {name: sum(v.judgement.category == name for v in verdicts.values()) for name in LOOK}
+    counts = {name: sum(v.category == name for v in verdicts.values()) for name in LOOK}
     handles = [
         Line2D([], [], color=colour, marker=marker, linestyle="none", label=f"{name} ({counts[name]})")
         for name, (colour, marker) in LOOK.items()
@@ -71,10 +71,11 @@ def forest(verdicts: Mapping[str, Verdict], titles: Mapping[str, str] | None = N
     return figure
 
 
-def _row(axis: plt.Axes, y: int, judgement: statistics.Judgement) -> None:
+def _row(axis: plt.Axes, y: int, verdict: Verdict) -> None:
+    judgement = verdict.judgement
     colour, marker = LOOK[judgement.category]
-    if not np.isfinite(judgement.estimate):
-        axis.text(-SHOWN * 0.98, y, judgement.category, color="0.4", fontsize="x-small", va="center")
+    if verdict.waits or not np.isfinite(judgement.estimate):
+        axis.text(-SHOWN * 0.98, y, verdict.category, color="0.4", fontsize="x-small", va="center")
         return
     low, middle, high = (value / judgement.margin for value in (judgement.low, judgement.estimate, judgement.high))
     if np.isfinite(low):
@@ -159,11 +160,13 @@ def gain_against_cost(cost: pd.Series, gains: Mapping[str, pd.DataFrame], labels
                 best = y
         axis.step(*zip(*front, strict=True), where="post", color="0.6", linewidth=1.2, zorder=1)
         for x, y, method in points:
-            axis.plot(x, y, marker=MARKERS[method], color=PALETTE[method] if method != "none" else "black", zorder=2)
+            colour = PALETTE[method] if method != "none" else "black"
+            axis.plot(x, y, marker=MARKERS[method], color=colour, markersize=7, markeredgewidth=1.5, zorder=3)
         for (x, y, method), (dx, dy) in zip(points, _apart(points), strict=True):
             axis.annotate(labels.get(method, method), (x, y), (6 + dx, dy), textcoords="offset points", va="center",
-                          fontsize="x-small")  # fmt: skip
-        axis.axhline(0, color="black", linewidth=1)
+                          fontsize="x-small", zorder=2,
+                          bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8})  # fmt: skip
+        axis.axhline(0, color="black", linewidth=1, zorder=1)
         axis.set(xlabel="training time, in plain runs", ylabel=title)
         low, high = axis.get_xlim()
         axis.set_xlim(low, high + 0.3 * (high - low))

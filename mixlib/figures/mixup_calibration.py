@@ -3,60 +3,122 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
+from mixlib.calibration import RAW, SCALED, TITLES, curve, padding
 from mixlib.figures.common import DASHES, MARKERS, PALETTE, t_interval
 from mixlib.runs import RunRecord
 from mixlib.tables import LABELS
 
 
-def reliability(groups: Mapping[str, Sequence[RunRecord]], title: str = "") -> Figure:
-    """Reliability diagrams, one panel a method: accuracy in each bin of confidence, pooled over the seeds.
-
-    Bars below the diagonal are overconfident. A bar's gap to the diagonal, weighted by its rows, is the ECE; the
-    strip below shows where the rows are.
+def scaled_differences(data: pd.DataFrame, metrics: Sequence[str]) -> Figure:
+    """Paired difference to no mixup with its 95% interval: filled as trained, hollow after temperature scaling.
 
     Args:
-        groups: records of one cell of a table by method name.
-        title: of the whole figure.
+        data: from :func:`mixlib.calibration.differences`.
+        metrics: one panel each, keys of :data:`mixlib.calibration.TITLES`.
     """
+    lines: list[tuple[str, str]] = []  # one line a place and method, an empty one between places
+    middles: dict[str, float] = {}
+    for place, rows in data.groupby("place", sort=False):
+        methods = list(dict.fromkeys(rows["method"]))
+        middles[place] = len(lines) + (len(methods) - 1) / 2
+        lines += [(place, method) for method in methods] + [("", "")]
     figure, axes = plt.subplots(
-        2, len(groups), figsize=(2.9 * len(groups) + 0.6, 4.2), sharex=True, sharey="row", height_ratios=(4, 1),
+        1, len(metrics), figsize=(max(7.5, 3.6 * len(metrics) + 1.2), 0.4 * len(lines) + 1.5), sharey=True,
         squeeze=False, layout="constrained",
     )  # fmt: skip
-    bins = len(next(iter(groups.values()))[0].reliability["rows"])
-    edges = np.linspace(0, 1, bins + 1)
-    middle = (edges[:-1] + edges[1:]) / 2
-    for column, (method, records) in enumerate(groups.items()):
-        rows, confidence, correct = (
-            np.sum([record.reliability[name] for record in records], axis=0, dtype=float)
-            for name in ("rows", "confidence", "correct")
-        )
-        filled = rows > 0
-        accuracy = np.divide(correct, rows, out=np.zeros_like(rows), where=filled)
-        mean_confidence = np.divide(confidence, rows, out=middle.copy(), where=filled)
-        top, bottom = axes[:, column]
-        top.bar(middle, accuracy, width=1 / bins, color=PALETTE.get(method, "C0"), edgecolor="black", linewidth=0.6)
-        gap = mean_confidence - accuracy
-        top.bar(middle[filled], gap[filled], bottom=accuracy[filled], width=1 / bins, color="none",
-                edgecolor="0.25", linewidth=0.6, hatch="////")  # fmt: skip
-        top.plot([0, 1], [0, 1], color="black", linestyle="--", linewidth=1)
-        pooled = 100 * np.abs(correct - confidence).sum() / rows.sum()
-        mean = np.mean([100 * record.test["ece"] for record in records])
-        top.set_title(f"{LABELS.get(method, method)}\nECE {mean:.1f}, pooled {pooled:.1f}")
-        top.set(xlim=(0, 1), ylim=(0, 1))
-        bottom.bar(middle, 100 * rows / rows.sum(), width=1 / bins, color="0.55", edgecolor="black", linewidth=0.6)
+    for axis, metric in zip(axes[0], metrics, strict=True):
+        for y, (place, method) in enumerate(lines):
+            found = data[(data["place"] == place) & (data["method"] == method) & (data["metric"] == metric)]
+            for version, row in found.set_index("scored").iterrows():
+                scaled = version != RAW
+                axis.errorbar(
+                    row["mean"], y + 0.17 * (1 if scaled else -1 if len(found) > 1 else 0),
+                    xerr=[[row["mean"] - row["low"]], [row["high"] - row["mean"]]], capsize=2.5, linewidth=1.4,
+                    marker=MARKERS[method], markersize=6, markerfacecolor="white" if scaled else None,
+                    color=PALETTE[method],
+                )  # fmt: skip
+                if not scaled:
+                    axis.plot(row["published"], y, marker="|", markersize=13, markeredgewidth=2, color="black")
+        axis.axvline(0, color="black", linewidth=1)
+        axis.set_xlabel(f"{_title(metric, data)}:\ndifference to no mixup")
+    axes[0, 0].set_yticks(list(middles.values()), [_wrapped(name) for name in middles])
+    axes[0, 0].invert_yaxis()
+    shown = [m for m in LABELS if m in set(data["method"])]
+    handles = [Line2D([], [], color=PALETTE[m], marker=MARKERS[m], linestyle="none", label=LABELS[m]) for m in shown]
+    if SCALED in set(data["scored"]):
+        handles += [Line2D([], [], color="0.3", marker="o", linestyle="none", markerfacecolor=fill, label=version)
+                    for version, fill in ((RAW, "0.3"), (SCALED, "white"))]  # fmt: skip
+    if data["published"].notna().any():
+        handles.append(Line2D([], [], color="black", marker="|", markersize=12, markeredgewidth=2, linestyle="none",
+                              label="published"))  # fmt: skip
+    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    return figure
+
+
+def _title(metric: str, data: pd.DataFrame) -> str:
+    plain_score = metric == "score" and not data["place"].str.startswith("CoLA").any()
+    return TITLES["accuracy" if plain_score else metric]
+
+
+def _wrapped(place: str) -> str:
+    return place.replace(" (", "\n(")
+
+
+def reliability(groups: Mapping[str, Mapping[str, Mapping[str, Any]]], title: str = "") -> Figure:
+    """Reliability diagrams, one column a method: accuracy in each bin of confidence, pooled over the seeds.
+
+    Bars below the diagonal are overconfident. A bar's gap to the diagonal, weighted by its rows, is the ECE; the
+    strip below shows where the rows are. A second pair of rows shows the same models after temperature scaling.
+
+    Args:
+        groups: by method, what :func:`mixlib.calibration.bins` found.
+        title: of the whole figure.
+    """
+    versions = list(next(iter(groups.values())))
+    figure, axes = plt.subplots(
+        2 * len(versions), len(groups), figsize=(2.4 * len(groups) + 0.8, 3.3 * len(versions) + 0.6), sharex=True,
+        sharey="row", height_ratios=(4, 1) * len(versions), squeeze=False, layout="constrained",
+    )  # fmt: skip
+    for column, (method, by_version) in enumerate(groups.items()):
+        for number, version in enumerate(versions):
+            top, bottom = axes[2 * number : 2 * number + 2, column]
+            pooled = _bars(top, bottom, by_version[version], PALETTE.get(method, "C0"))
+            name = f"{LABELS.get(method, method)}\n" if number == 0 else ""
+            top.set_title(f"{name}ECE {100 * by_version[version]['ece']:.1f}, pooled {pooled:.1f}")
         bottom.set_xlabel("confidence")
-    axes[0, 0].set_ylabel("accuracy (bar), gap to\nconfidence (hatched)")
-    axes[1, 0].set_ylabel("rows, %")
+    for number, version in enumerate(versions):
+        name = version.replace("after temperature", "after temperature\n")
+        axes[2 * number, 0].set_ylabel(f"{name}:\naccuracy", fontsize="medium")
+        axes[2 * number + 1, 0].set_ylabel("rows,\n%", fontsize="small")
     if title:
         figure.suptitle(title)
     return figure
+
+
+def _bars(top: plt.Axes, bottom: plt.Axes, found: Mapping[str, Any], color: Any) -> float:
+    """One diagram and its strip; returns the ECE of the pooled rows in percent."""
+    rows, confidence, correct = (np.asarray(found[name]) for name in ("rows", "confidence", "correct"))
+    edges = np.linspace(0, 1, len(rows) + 1)
+    middle, width, filled = (edges[:-1] + edges[1:]) / 2, 1 / len(rows), rows > 0
+    accuracy = np.divide(correct, rows, out=np.zeros_like(rows), where=filled)
+    mean_confidence = np.divide(confidence, rows, out=middle.copy(), where=filled)
+    top.bar(middle, accuracy, width=width, color=color, edgecolor="black", linewidth=0.6)
+    gap = mean_confidence - accuracy
+    top.bar(middle[filled], gap[filled], bottom=accuracy[filled], width=width, color="none", edgecolor="0.25",
+            linewidth=0.6, hatch="////")  # fmt: skip
+    top.plot([0, 1], [0, 1], color="black", linestyle="--", linewidth=1)
+    top.set(xlim=(0, 1), ylim=(0, 1))
+    bottom.bar(middle, 100 * rows / rows.sum(), width=width, color="0.55", edgecolor="black", linewidth=0.6)
+    return float(100 * np.abs(correct - confidence).sum() / rows.sum())
 
 
 def paddings(measured: pd.DataFrame, printed: pd.DataFrame, baseline: pd.Series) -> Figure:
@@ -68,7 +130,7 @@ def paddings(measured: pd.DataFrame, printed: pd.DataFrame, baseline: pd.Series)
         baseline: accuracies of the plain model.
     """
     order = list(printed["param"])
-    figure, axis = plt.subplots(figsize=(7.5, 4), layout="constrained")
+    figure, axis = plt.subplots(figsize=(8, 4.2), layout="constrained")
     sns.stripplot(measured, x="accuracy", y="param", order=order, color="0.6", size=5, alpha=0.6, jitter=False, ax=axis)
     sns.pointplot(
         measured, x="accuracy", y="param", order=order, linestyle="none", errorbar=t_interval, capsize=0.3,
@@ -77,8 +139,10 @@ def paddings(measured: pd.DataFrame, printed: pd.DataFrame, baseline: pd.Series)
     axis.plot(printed["value"], range(len(order)), linestyle="none", marker="|", markersize=14, markeredgewidth=2,
               color="black", label="published")  # fmt: skip
     axis.axvline(baseline.mean(), color=PALETTE["none"], linestyle="--", label="no mixup, measured mean")
-    axis.set(xlabel="accuracy, % (SST-2, 64 training examples)", ylabel="padding")
-    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=3)
+    axis.set_yticks(range(len(order)), [padding(param) for param in order])
+    axis.set(xlabel="accuracy, % (SST-2, 64 training examples)", ylabel="the shorter text is filled with")
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    axis.get_legend().remove()
     return figure
 
 
@@ -86,22 +150,19 @@ def loss_curves(groups: Mapping[str, Mapping[str, Sequence[RunRecord]]]) -> Figu
     """Test loss over training steps, one panel a data set: mean over the seeds with its 95% t interval.
 
     Args:
-        groups: data set -> method -> records.
+        groups: data set -> method -> records; see :func:`mixlib.calibration.of`.
     """
-    figure, axes = plt.subplots(1, len(groups), figsize=(4.3 * len(groups), 3.4), squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(1, len(groups), figsize=(4.3 * len(groups), 3.6), squeeze=False, layout="constrained")
     for axis, (dataset, methods) in zip(axes[0], groups.items(), strict=True):
         for method, records in methods.items():
-            curve = pd.DataFrame(
-                {"step": e["step"], "loss": e["test"]["nll"]} for record in records for e in record.evaluations
-            )
+            curves = pd.concat([curve(record) for record in records])
             color, style = PALETTE[method], DASHES[method]
-            steps = sorted(curve["step"].unique())
-            by_step = [curve.loc[curve["step"] == step, "loss"] for step in steps]
-            mean = [values.mean() for values in by_step]
-            low, high = np.transpose([t_interval(values) for values in by_step])
+            by_step = [(step, rows["loss"]) for step, rows in curves.groupby("step")]
+            steps, mean = [step for step, _ in by_step], [values.mean() for _, values in by_step]
+            low, high = np.transpose([t_interval(values) for _, values in by_step])
             axis.plot(steps, mean, color=color, linestyle=style, marker=MARKERS[method], label=LABELS[method])
             axis.fill_between(steps, low, high, color=color, alpha=0.18, linewidth=0)
-        axis.set(title=dataset, xlabel="training step")
+        axis.set(title=_wrapped(dataset), xlabel="training step", ylim=(0, None))
     axes[0, 0].set_ylabel("test loss, nats")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))

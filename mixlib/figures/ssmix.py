@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -12,6 +12,7 @@ import pandas as pd
 import seaborn as sns
 from IPython.display import HTML
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import nn
 
 from mixlib.figures.common import DASHES, MARKERS, METHODS, PALETTE, t_interval
@@ -49,25 +50,43 @@ def show_mix(
 def show_pair(pair: MixedPair, title: str = "") -> HTML:
     """The view of :func:`show_mix` for texts that were mixed already.
 
-    The darker a word of A and B, and the larger the number under it (of 100), the greater its saliency. Words that are
-    overwritten are struck through in a dashed frame, words that are copied have a double one, and in the mixed text
-    they are bold: nothing hangs on colour alone.
+    The larger the number below a word of A and B (of 100), the greater its saliency. Words that are overwritten are
+    struck through, words that are copied are marked, and in the mixed text they are underlined. That is said by
+    elements, not by styles, which an untrusted notebook and GitHub take away; frames and shades come on top.
     """
     no_numbers = [None] * len(pair.tokens_mixed)
     rows = [
-        ("A", pair.labels[0], pair.tokens_a, pair.saliency_a, pair.replaced, "out"),
-        ("B", pair.labels[1], pair.tokens_b, pair.saliency_b, pair.taken, "taken"),
-        ("mixed", _label(pair), pair.tokens_mixed, no_numbers, pair.replaced, "in"),
+        ("A", pair.labels[0], pair.tokens_a, pair.saliency_a, pair.replaced, "s"),
+        ("B", pair.labels[1], pair.tokens_b, pair.saliency_b, pair.taken, "mark"),
+        ("mixed", _label(pair), pair.tokens_mixed, no_numbers, pair.replaced, "ins"),
     ]
+    return _texts(title or f"{LABELS.get(pair.method, pair.method)}: words of B put into A", rows)
+
+
+def show_draws(pairs: Sequence[MixedPair], title: str) -> HTML:
+    """The mixed texts of several draws below each other, words that came in underlined.
+
+    Args:
+        pairs: of the same two texts.
+        title: above them.
+    """
+    rows = [
+        (f"draw {i}", _label(pair), pair.tokens_mixed, [None] * len(pair.tokens_mixed), pair.replaced, "ins")
+        for i, pair in enumerate(pairs, start=1)
+    ]
+    return _texts(title, rows)
+
+
+def _texts(title: str, rows: Iterable[tuple]) -> HTML:
+    """Rows of name, label, tokens, saliency, marked positions, and the element that marks them."""
     lines = "".join(
         f"<tr><td style='text-align: right; vertical-align: top; white-space: nowrap; padding-right: 10px'>"
-        f"<strong>{name}</strong><br><small>{html.escape(label)}</small></td>"
-        f"<td style='text-align: left; vertical-align: top'>{_words(tokens, saliency, set(marked), kind)}</td></tr>"
-        for name, label, tokens, saliency, marked, kind in rows
+        f"<strong>{name}</strong> <br><small>{html.escape(label)}</small></td>"
+        f"<td style='text-align: left; vertical-align: top'>{_words(tokens, saliency, set(marked), element)}</td></tr>"
+        for name, label, tokens, saliency, marked, element in rows
     )
-    heading = html.escape(title or f"{LABELS.get(pair.method, pair.method)}: words of B put into A")
     return HTML(
-        f"<div style='line-height: 1.35'><strong>{heading}</strong>"
+        f"<div style='line-height: 1.35'><strong>{html.escape(title)}</strong>"
         f"<table style='border-collapse: collapse; background: transparent'>{lines}</table></div>"
     )
 
@@ -79,25 +98,26 @@ def _label(pair: MixedPair) -> str:
     return f"{pair.weight:.2f} {own} + {1 - pair.weight:.2f} {other}"
 
 
-def _words(tokens: Sequence[str], saliency: Sequence[float | None], marked: set[int], kind: str) -> str:
-    looks = {
-        "out": "border: 1px dashed currentColor; text-decoration: line-through; ",
-        "taken": "border: 3px double currentColor; ",
-        "in": f"border: 2px solid currentColor; font-weight: bold; background: rgba({BLUE}, 0.25); ",
+def _words(tokens: Sequence[str], saliency: Sequence[float | None], marked: set[int], element: str) -> str:
+    frames = {
+        "s": "border: 1px dashed currentColor; ",
+        "mark": "border: 3px double currentColor; ",
+        "ins": f"border: 2px solid currentColor; background: rgba({BLUE}, 0.25); ",
     }
     cells = []
     for i, (token, size) in enumerate(zip(tokens, saliency, strict=True)):
         special = token[:1] in "[<" and token[-1:] in "]>"
-        style = CELL + (looks[kind] if i in marked else "border: 1px solid transparent; ")
+        style = CELL + (frames[element] if i in marked else "border: 1px solid transparent; ")
         number = ""
         if special:
             style += "opacity: 0.6; "
         elif size is not None:
             style += f"background: rgba({ORANGE}, {0.75 * size:.2f}); "
-            number = f"<br><small style='font-weight: normal'>{100 * size:.0f}</small>"
+            number = f"<sub>{100 * size:.0f}</sub>"
         word = html.escape(token.lstrip("Ġ▁"))
+        word = f"<{element}>{word}</{element}>" if i in marked else word
         cells.append(f"<span style='{style}'>{word}{number}</span>")
-    return "".join(cells)
+    return " ".join(cells)
 
 
 def off_the_segment(picture: Mapping[str, Sequence[Sequence[float]]], data: pd.DataFrame) -> Figure:
@@ -108,7 +128,7 @@ def off_the_segment(picture: Mapping[str, Sequence[Sequence[float]]], data: pd.D
         data: columns ``method``, ``ratio``, ``seed``, ``distance``.
     """
     figure, (plane, bars) = plt.subplots(1, 2, figsize=(12.4, 4.6), width_ratios=(1.25, 1), layout="constrained")
-    plane.scatter(*np.array(picture["spans"]).T, s=26, marker="d", color=PALETTE["ssmix"], alpha=0.6, linewidths=0,
+    plane.scatter(*np.array(picture["spans"]).T, s=26, marker="d", color=PALETTE["unk"], alpha=0.6, linewidths=0,
                   label="texts with random spans of B")  # fmt: skip
     for method in ("embedmix", "tmix"):
         plane.plot(*np.array(picture[method]).T, color=PALETTE[method], linestyle="-" if method == "embedmix" else "--",
@@ -139,12 +159,13 @@ def off_the_segment(picture: Mapping[str, Sequence[Sequence[float]]], data: pd.D
     return figure
 
 
-def step_times(data: pd.DataFrame, order: Mapping[str, str]) -> Figure:
+def step_times(data: pd.DataFrame, order: Mapping[str, str], claimed: float | None = 2) -> Figure:
     """Time of a step over that of a plain step of the same batch: a dot a batch, a panel a data set.
 
     Args:
         data: columns ``dataset``, ``method``, ``ratio``.
         order: method -> label, from top to bottom.
+        claimed: a ratio that the paper claims, drawn as a dotted line; ``None`` where it claims none.
     """
     sets = list(dict.fromkeys(data["dataset"]))
     figure, axes = plt.subplots(1, len(sets), figsize=(6.2 * len(sets), 0.42 * len(order) + 1.6), sharey=True,
@@ -157,59 +178,108 @@ def step_times(data: pd.DataFrame, order: Mapping[str, str]) -> Figure:
         sns.pointplot(shown, x="ratio", y="label", order=list(order.values()), linestyle="none", estimator="median",
                       errorbar=None, color="black", marker="D", markersize=5, ax=axis)  # fmt: skip
         axis.axvline(1, color="black", linewidth=1)
-        axis.axvline(2, color="black", linewidth=1, linestyle=":")
+        if claimed is not None:
+            axis.axvline(claimed, color="black", linewidth=1, linestyle=":")
         axis.set(title=dataset, xlabel="time of a step / plain step on the same 32 texts", ylabel="", xlim=(0, None))
     return figure
 
 
-def learning_curves(data: pd.DataFrame) -> Figure:
-    """Development accuracy over updates, mixing from the start or after plain training: mean with its 95% interval.
+def stage_differences(data: pd.DataFrame) -> Figure:
+    """Each method's second stage minus one without mixup: a panel a data set, the mean of all last.
 
     Args:
-        data: columns ``dataset``, ``way``, ``seed``, ``step``, ``accuracy``.
+        data: from :func:`mixlib.figures.ssmix_frames.differences`.
+    """
+    sets, methods = (list(dict.fromkeys(data[column])) for column in ("dataset", "method"))
+    figure, axes = plt.subplots(1, len(sets), figsize=(2.1 * len(sets) + 2, 0.36 * len(methods) + 1.7), sharey=True,
+                                sharex=True, squeeze=False, layout="constrained")  # fmt: skip
+    for axis, dataset in zip(axes[0], sets, strict=True):
+        for y, method in enumerate(methods):
+            row = data[(data["dataset"] == dataset) & (data["method"] == method)].iloc[0]
+            axis.errorbar(
+                row["mean"], y, xerr=[[row["mean"] - row["low"]], [row["high"] - row["mean"]]], capsize=3,
+                marker=MARKERS[method], markersize=6, linestyle="none", color=PALETTE[method],
+                label="measured, with its 95% interval" if y == 0 else None,
+            )  # fmt: skip
+            axis.plot(row["printed"], y, marker="|", markersize=13, markeredgewidth=2, color="black",
+                      linestyle="none", label=None if y else "printed (to stage 1)")  # fmt: skip
+        axis.axvline(0, color="black", linewidth=1)
+        axis.set_title(dataset)
+    axes[0, 0].set_yticks(range(len(methods)), [LABELS[m] for m in methods])
+    axes[0, 0].set_ylim(len(methods) - 0.5, -0.5)
+    axes[0, len(sets) // 2].set_xlabel("accuracy: points above a second stage without mixup")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2)
+    return figure
+
+
+def learning_curves(data: pd.DataFrame) -> Figure:
+    """Accuracy by epoch, mixing from the start or after plain training: mean with its 95% interval over seeds.
+
+    The right panel of each data set begins where the first stage ends.
+
+    Args:
+        data: from :func:`mixlib.figures.ssmix_frames.curves`.
     """
     sets = list(dict.fromkeys(data["dataset"]))
-    figure, axes = plt.subplots(1, len(sets), figsize=(6.6 * len(sets), 4), squeeze=False, layout="constrained")
-    looks = {"two stages": ("-", "o", "#0173b2"), "from the start": ("--", "s", "#b03a00")}
-    for axis, dataset in zip(axes[0], sets, strict=True):
-        for way, (style, marker, color) in looks.items():
-            rows = data[(data["dataset"] == dataset) & (data["way"] == way)]
-            steps = sorted(rows["step"].unique())
-            groups = [rows.loc[rows["step"] == step, "accuracy"] for step in steps]
-            low, high = np.transpose([t_interval(g) for g in groups])
-            axis.plot(steps, [g.mean() for g in groups], style, marker=marker, markersize=5, color=color,
-                      label=f"SSMix {way}" if way == "from the start" else "no mixup, then SSMix")  # fmt: skip
-            axis.fill_between(steps, low, high, color=color, alpha=0.15, linewidth=0)
-        axis.set(title=dataset, xlabel="optimizer update")
-    axes[0, 0].set_ylabel("development accuracy, %")
-    axes[0, 0].legend(loc="lower right")
+    figure, axes = plt.subplots(len(sets), 2, figsize=(10.4, 3.7 * len(sets) + 0.7), squeeze=False,
+                                layout="constrained")  # fmt: skip
+    looks = {
+        "no mixup, then SSMix": ("-", "o", PALETTE["ssmix"], -0.06), "SSMix from the start": ("--", "s", "#de8f05", 0),
+        "no mixup, then no mixup": ("-", "^", "black", 0.06), "no mixup from the start": (":", "D", "0.45", 0.12),
+    }  # fmt: skip
+    for row, dataset in zip(axes, sets, strict=True):
+        found = data[data["dataset"] == dataset]
+        staged = found[found["way"].str.contains("then")]
+        first = staged.groupby(["way", "seed"])["epoch"].min().max()  # where stage 1 was scored last or only
+        for axis, rows in zip(row, (found, found[found["epoch"] >= first]), strict=True):
+            for way, (style, marker, color, shift) in looks.items():
+                of_way = rows[rows["way"] == way]
+                if of_way.empty:
+                    continue
+                epochs = sorted(of_way["epoch"].unique())
+                groups = [of_way.loc[of_way["epoch"] == epoch, "accuracy"] for epoch in epochs]
+                mean, reach = np.array([g.mean() for g in groups]), np.transpose([t_interval(g) for g in groups])
+                axis.errorbar(np.array(epochs) + shift, mean, yerr=[mean - reach[0], reach[1] - mean], capsize=3,
+                              linestyle=style, marker=marker, markersize=5, color=color, label=way)  # fmt: skip
+            axis.set_xlabel("epoch")
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        row[0].set(title=f"{dataset}, all epochs", ylabel="accuracy on the rows of the curve, %")
+        row[1].set(title=f"{dataset}, from the end of stage 1 on")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2)
     return figure
 
 
 def by_ratio(data: pd.DataFrame, paper: float = 0.1) -> Figure:
-    """SSMix's accuracy by the share of tokens that is replaced, a panel a data set: dots are seeds.
+    """SSMix's accuracy and loss by the share of tokens that is replaced, a column a data set: grey lines are seeds.
 
     Args:
-        data: columns ``dataset``, ``lam0``, ``seed``, ``accuracy``.
+        data: from :func:`mixlib.figures.ssmix_frames.ratio_frame`.
         paper: the share the paper calls best.
     """
     sets = list(dict.fromkeys(data["dataset"]))
-    figure, axes = plt.subplots(1, len(sets), figsize=(4.1 * len(sets), 3.6), squeeze=False, layout="constrained")
-    for axis, dataset in zip(axes[0], sets, strict=True):
+    shown = {"accuracy": "test accuracy, %", "loss": "test loss x100"}
+    figure, axes = plt.subplots(2, len(sets), figsize=(4.4 * len(sets), 5.6), sharex="col", squeeze=False,
+                                layout="constrained")  # fmt: skip
+    for column, dataset in zip(axes.T, sets, strict=True):
         rows = data[data["dataset"] == dataset]
         ratios = sorted(rows["lam0"].unique())
-        groups = [rows.loc[rows["lam0"] == ratio, "accuracy"] for ratio in ratios]
-        for _, run in rows.groupby("seed"):
-            values = run.set_index("lam0").loc[ratios, "accuracy"]
-            axis.plot(range(len(ratios)), values, color="0.7", marker="o", markersize=3, linewidth=0.8)
-        mean = np.array([g.mean() for g in groups])
-        reach = np.transpose([t_interval(g) for g in groups])
-        axis.errorbar(range(len(ratios)), mean, yerr=[mean - reach[0], reach[1] - mean], capsize=4, marker="h",
-                      color=PALETTE["ssmix"], linewidth=2)  # fmt: skip
-        axis.axvline(ratios.index(paper), color="black", linestyle=":", linewidth=1)
-        axis.set_xticks(range(len(ratios)), [f"{r:g}" for r in ratios])
-        axis.set(title=dataset, xlabel=r"share $\lambda_0$ (dotted: the paper's)")
-    axes[0, 0].set_ylabel("test accuracy after stage 2, %\n(grey: one seed; mean, 95% interval)")
+        for axis, metric in zip(column, shown, strict=True):
+            groups = [rows.loc[rows["lam0"] == ratio, metric] for ratio in ratios]
+            for _, run in rows.groupby("seed"):
+                values = run.set_index("lam0").loc[ratios, metric]
+                axis.plot(range(len(ratios)), values, color="0.7", marker="o", markersize=3, linewidth=0.8)
+            mean = np.array([g.mean() for g in groups])
+            reach = np.transpose([t_interval(g) for g in groups])
+            axis.errorbar(range(len(ratios)), mean, yerr=[mean - reach[0], reach[1] - mean], capsize=4, marker="h",
+                          color=PALETTE["ssmix"], linewidth=2)  # fmt: skip
+            axis.axvline(ratios.index(paper), color="black", linestyle=":", linewidth=1)
+        column[0].set_title(dataset)
+        column[1].set_xlabel(r"share $\lambda_0$ (dotted: the paper's)")
+        column[1].set_xticks(range(len(ratios)), [f"{r:g}" if r else "no mixup" for r in ratios])
+    for axis, name in zip(axes[:, 0], shown.values(), strict=True):
+        axis.set_ylabel(name)
     return figure
 
 
@@ -217,7 +287,7 @@ def leak(data: pd.DataFrame) -> Figure:
     """What the dropout leak does: each method's change by it, and SSMix's lead over each method without and with it.
 
     Args:
-        data: from :func:`mixlib.claims.ssmix.leak_effects`.
+        data: from :func:`mixlib.figures.ssmix_frames.leak_effects`.
     """
     sets = list(dict.fromkeys(data["dataset"]))
     methods = [m for m in METHODS if m in set(data["method"])]

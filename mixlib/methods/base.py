@@ -52,8 +52,14 @@ class Method(ABC):
     progress: float = field(default=0.0, init=False, repr=False, compare=False)
 
     def __init_subclass__(cls) -> None:
-        if "key" in cls.__dict__:
-            REGISTRY[cls.key] = cls
+        if "key" not in cls.__dict__:
+            return
+        taken = REGISTRY.get(cls.key)
+        if taken is not None and taken.__module__.startswith("mixlib.") and taken.__module__ != cls.__module__:
+            raise ValueError(
+                f"key {cls.key!r} of {cls.__name__} is that of {taken.__module__}.{taken.__name__}: choose another one"
+            )
+        REGISTRY[cls.key] = cls
 
     def prepare(  # noqa: B027 (a method that needs nothing need not define it)
         self, model: nn.Module, tokenizer: Any = None, train_lengths: Sequence[int] | None = None
@@ -63,8 +69,18 @@ class Method(ABC):
         Args:
             model: the classifier.
             tokenizer: needed by methods that write tokens.
-            train_lengths: tokens of each training text, needed by methods that pad to the longest of them.
+            train_lengths: tokens of each training text, for methods that :attr:`needs_lengths`.
         """
+
+    @property
+    def needs_lengths(self) -> bool:
+        """Whether :meth:`prepare` wants ``train_lengths``, for which the training data are read."""
+        return False
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Its parameters by name, as :func:`get` takes them."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
 
     @property
     def writes(self) -> tuple[int, ...]:
@@ -111,6 +127,8 @@ class Method(ABC):
     @abstractmethod
     def losses(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
         """Yield the scalar losses of one step, made of :meth:`cross_entropy`.
+
+        Any iterable will do, but a loss that is *yielded* is back-propagated inside the hooks that it was made in.
 
         Args:
             model: the classifier, in train mode.
@@ -184,7 +202,7 @@ class PlainLong(Plain):
 
 def check_count(name: str, value: int) -> None:
     """Raise ``ValueError`` unless ``value`` is a whole number of at least 1."""
-    if not (isinstance(value, int) and value >= 1):
+    if isinstance(value, bool) or not (isinstance(value, int) and value >= 1):
         raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
 
 
@@ -209,11 +227,14 @@ def get(method: str | Method, **params: Any) -> Method:
         if params:
             raise ValueError(f"{method!r} is a method already: give parameters {sorted(params)} when making it")
         return method
-    if method not in REGISTRY:
+    if isinstance(method, type):
+        raise ValueError(f"{method.__name__} is a class of methods: make one, {method.__name__}(...), or name it")
+    if not isinstance(method, str) or method not in REGISTRY:
         near = get_close_matches(str(method), names(), n=3, cutoff=0.4) or names()
         raise ValueError(f"unknown method {method!r}; did you mean {', '.join(near)}?")
     cls = REGISTRY[method]
     known = [f.name for f in fields(cls) if f.init]
     if unknown := sorted(set(params) - set(known)):
-        raise ValueError(f"{method} has no parameter {', '.join(unknown)}; it has {', '.join(known) or 'none'}")
+        has = f"it has {', '.join(known)}" if known else "it takes no parameters"
+        raise ValueError(f"method {method!r} has no parameter {', '.join(unknown)}; {has}")
     return cls(**params)

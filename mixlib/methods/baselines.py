@@ -34,7 +34,7 @@ class LabelSmoothing(Method):
     epsilon: float = 0.1
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.epsilon, (int, float)) and 0 <= self.epsilon < 1):
+        if isinstance(self.epsilon, bool) or not (isinstance(self.epsilon, (int, float)) and 0 <= self.epsilon < 1):
             raise ValueError(f"epsilon must be a share of the label at least 0 and below 1, got {self.epsilon!r}")
 
     def losses(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
@@ -77,7 +77,7 @@ class EDA(Method):
 
     def __post_init__(self) -> None:
         check_count("n_aug", self.n_aug)
-        if not (isinstance(self.alpha, (int, float)) and 0 <= self.alpha <= 0.5):
+        if isinstance(self.alpha, bool) or not (isinstance(self.alpha, (int, float)) and 0 <= self.alpha <= 0.5):
             raise ValueError(f"alpha must be a share of the words from 0 to 0.5, got {self.alpha!r}")
 
     def prepare(self, model: nn.Module, tokenizer: Any = None, train_lengths: Sequence[int] | None = None) -> None:

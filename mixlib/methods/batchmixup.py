@@ -38,7 +38,7 @@ class MixedVectors(Method):
         check_alpha(self.alpha)
 
     def prepare(self, model: nn.Module, tokenizer: Any = None, train_lengths: Sequence[int] | None = None) -> None:
-        sites.class_layer(sites.unwrap(model))  # raises if the head has no linear class layer
+        sites.check_class_vectors(sites.unwrap(model))  # raise now rather than in the first step
 
     @abstractmethod
     def loss(self, vectors: Tensor, classes: nn.Linear, labels: Tensor) -> Tensor:
@@ -212,7 +212,8 @@ class BatchMixup(MixedVectors):
             check_count("n_per_row", self.n_per_row)
         one_of("policy", self.policy, POLICIES)
         one_of("objective", self.objective, OBJECTIVES)
-        if not self.temperature > 0:
+        number = isinstance(self.temperature, (int, float)) and not isinstance(self.temperature, bool)
+        if not (number and self.temperature > 0):
             raise ValueError(f"temperature must be positive, got {self.temperature!r}")
 
     def draw(self, points: int, rows: int, width: int, generator: torch.Generator) -> Tensor:

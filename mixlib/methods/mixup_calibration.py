@@ -11,6 +11,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any, ClassVar
 
 import torch
@@ -98,8 +99,8 @@ class ClsMixupLate(ClsMixup):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.start <= 1:
-            raise ValueError(f"start must be a share of the training between 0 and 1, got {self.start}")
+        if isinstance(self.start, bool) or not (isinstance(self.start, (int, float)) and 0 <= self.start <= 1):
+            raise ValueError(f"start must be a share of the training between 0 and 1, got {self.start!r}")
 
     def losses(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
         if self.progress < self.start:
@@ -136,9 +137,12 @@ class ManifoldMixup(MixedRows):
         if self.padding not in PADDINGS:
             raise ValueError(f"unknown padding {self.padding!r}; choose one of {', '.join(PADDINGS)}")
         if self.layers is not None:
-            self.layers = tuple(self.layers)
+            self.layers = (self.layers,) if isinstance(self.layers, (int, str)) else tuple(self.layers)
             if not self.layers:
                 raise ValueError("layers must name at least one layer, got none")
+            if any(isinstance(layer, bool) or not isinstance(layer, Integral) for layer in self.layers):
+                raise ValueError(f"layers must be whole numbers, 0 (embedding output) to n + 1, got {self.layers}")
+            self.layers = tuple(map(int, self.layers))
 
     def prepare(self, model: nn.Module, tokenizer: Any = None, train_lengths: Sequence[int] | None = None) -> None:
         model = sites.unwrap(model)
@@ -163,8 +167,15 @@ class ManifoldMixup(MixedRows):
         self.fill_id = ids[token]
         if reach == "max":
             if not train_lengths:
-                raise ValueError(f"padding={self.padding!r} needs the lengths of the training texts")
+                raise ValueError(
+                    f"padding={self.padding!r} needs the lengths of the training texts, which a stream does not tell; "
+                    f"padding={kind + '_pair'!r} does not"
+                )
             self.longest = max(train_lengths)
+
+    @property
+    def needs_lengths(self) -> bool:
+        return self.padding.endswith("_max")
 
     @property
     def writes(self) -> tuple[int, ...]:
@@ -188,7 +199,10 @@ class ManifoldMixup(MixedRows):
 
         def mixed(x: Tensor) -> Tensor:
             whole = mix(x, draw.perm, draw.lam)
-            return whole if both is None or x.dim() == 2 else torch.where(both, whole, x)
+            if both is None or x.dim() == 2:
+                return whole
+            virtual = x.shape[1] - both.shape[1]  # tokens that PEFT puts before every text
+            return torch.where(F.pad(both, (0, 0, virtual, 0), value=True) if virtual else both, whole, x)
 
         with sites.changed(model, draw.layer, mixed):
             yield inputs

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
-from itertools import product
 
-from mixlib import models, published
-from mixlib.machine import PRECISIONS
+from mixlib import published
 from mixlib.protocols import amplify as amplify
 from mixlib.protocols import batchmixup as batchmixup
 from mixlib.protocols import mixup_calibration as mixup_calibration
@@ -18,10 +16,9 @@ from mixlib.protocols import ssmix as ssmix
 from mixlib.protocols.common import PROFILES as PROFILES
 from mixlib.protocols.common import check_profile
 from mixlib.protocols.common import committed as committed
+from mixlib.protocols.common import numbers as numbers
 from mixlib.published import Artefact
-from mixlib.store import Record, Spec, Store, usable
-
-SEEDS_LOOKED_FOR = 20
+from mixlib.store import Spec
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,6 @@ EXTRAS = (
     Artefact(
         "ssmix-dropout-leak", "ssmix", "Dropout leak", "measurement", "what a fault of the published code explains"
     ),
-    Artefact("amplify-subsamples", "amplify", "Subsamples", "measurement", "gain by number of training examples"),
     Artefact("amplify-padding", "amplify", "Padding", "measurement", "batches with little and with much padding"),
     Artefact("amplify-label-noise", "amplify", "Label noise", "measurement", "accuracy by share of wrong labels"),
     Artefact("amplify-step-time", "amplify", "Step time", "measurement", "seconds 12,000 updates take, by method"),
@@ -85,7 +81,6 @@ RECIPES: dict[str, Recipe] = {
     "amplify-algorithm1": Recipe("40_amplify_figures1_2"),
     "amplify-table1": Recipe("41_amplify_table1", amplify.table1),
     "amplify-table2": Recipe("42_amplify_table2", amplify.table2),
-    "amplify-subsamples": Recipe("42_amplify_table2", amplify.by_size),
     "amplify-padding": Recipe("42_amplify_table2", amplify.padding),
     "amplify-label-noise": Recipe("42_amplify_table2", amplify.noise),
     "amplify-table3": Recipe("43_amplify_table3", amplify.table3),
@@ -110,37 +105,6 @@ def artefacts() -> list[Artefact]:
     return sorted(
         [*found, *EXTRAS], key=lambda artefact: order[artefact.paper]
     )  # stable: extras behind the papers' own
-
-
-def at_full(profile: str, part: Callable[..., list[Spec]], store: Store | None = None) -> dict[str, list[Record]]:
-    """What there is of a table at the paper's full protocol, to be shown beside profile ``mini``.
-
-    Args:
-        profile: what a notebook runs at; at others than ``mini`` there is nothing to show beside.
-        part: the table's function of a protocol.
-        store: where records are, by default the repository's.
-
-    Returns:
-        Records by the name of their scale: with all-MiniLM-L6-v2 and with the paper's model, in each precision; of
-        every data set the seeds that have all its runs, if there are two or more. Nothing is run.
-    """
-    if profile != "mini":
-        return {}
-    store, found = store or Store(), {}
-    for model, precision in product((models.MINILM, None), PRECISIONS):
-        wanted = part("full", model=model, seeds=list(range(SEEDS_LOOKED_FOR)))
-        specs = list(dict.fromkeys(spec.in_precision(precision) for spec in wanted))
-        records = {spec: usable(store, spec) for spec in specs}
-        whole: dict[str, set[int]] = {}
-        for dataset in dict.fromkeys(spec.dataset for spec in specs):
-            of_set = [spec for spec in specs if spec.dataset == dataset]
-            incomplete = {spec.seed for spec in of_set if records[spec] is None}
-            seeds = {spec.seed for spec in of_set} - incomplete
-            whole[dataset] = seeds if len(seeds) > 1 else set()
-        kept = [record for spec, record in records.items() if spec.seed in whole[spec.dataset]]
-        if kept:
-            found[f"full protocol, {model or 'the paper’s model'}, {precision}"] = kept
-    return found
 
 
 def artefact_runs(artefact_id: str, profile: str, **overrides: object) -> list[Spec]:

@@ -13,14 +13,13 @@ from mixlib import corpora
 from mixlib.machine import default_precision
 from mixlib.models import MINILM, TINY
 from mixlib.protocols import pool
-from mixlib.protocols.cells import RECIPE, Cell, StudyCell, cell
-from mixlib.protocols.common import Named, check_profile, method_runs, study_of
+from mixlib.protocols.cells import RECIPE, Cell, StudyCell, cell, table_runs
+from mixlib.protocols.common import Named, Seeds, check_profile, method_runs, seeds_or, study_of
 from mixlib.runs import RunSpec
 from mixlib.studies import StudySpec
 
 PAPER = "amplify"
 DATASETS = ("mrpc", "sst2", "sst5", "trec_fine", "trec_coarse", "imdb", "yelp5")  # columns of Table 2
-OFFLINE = ("mrpc", "sst2", "sst5", "trec_fine", "trec_coarse", "imdb")  # data in MIXLIB_DATA
 BASELINES = ("embedmix", "sentencemix", "tmix")
 TABLE_2 = ("none", *BASELINES, "amplify")
 DRAWS = (1, 3, 5, 7, 9, 20)  # Table 1
@@ -72,20 +71,17 @@ FULL: dict[str, dict[str, Any]] = {
 }
 FULL_DATA = {"yelp5": "yelp_polarity"}
 
-# mini: what two CPU cores can do. Learning rate and batch size are the best of 2e-4, 5e-4 and 1e-3 with batches of 32
+# Tables and figures of scores read cells of the evidence at mini. What is studied beside them has runs of its own, as
+# small as two CPU cores can do. Learning rate and batch size are the best of 2e-4, 5e-4 and 1e-3 with batches of 32
 # and of 5e-4 with 16, for the plain model on TREC-fine and SST-2 with a seed of no table; no mixup method was looked
 # at. Runs are evaluated once, at their end, so nothing is chosen and no development rows are needed.
 MINI_TRAINING: dict[str, Any] = {"learning_rate": 5e-4, "batch_size": 16, "group_by_length": True, "dev_size": 0}
 MINI: dict[str, dict[str, Any]] = {
     "mrpc": _whole(2) | {"train_size": 64, "test_size": 80, "max_length": 48},
-    "sst2": _whole(4) | {"train_size": 96, "test_size": 120, "max_length": 32},
-    "sst5": _whole(3) | {"train_size": 64, "test_size": 120, "max_length": 32},
     "trec_fine": _whole(4) | {"train_size": 128, "test_size": 250, "max_length": 24},
-    "trec_coarse": _whole(4) | {"train_size": 128, "test_size": 250, "max_length": 24},
-    "imdb": _whole(3) | {"train_size": 32, "test_size": 64, "max_length": 64},
 }
 MINI_SEEDS = range(6)
-MINI_MORE_SEEDS = {"trec_fine": range(10), "trec_coarse": range(10)}  # short runs; variances are compared there
+MINI_MORE_SEEDS = {"trec_fine": range(10)}  # short runs
 MINI_SMALL = f"{MINILM}[::2]"  # every second block, as DistilBERT began with of BERT's, but not distilled
 
 _SMOKE = _whole(2) | {
@@ -95,13 +91,12 @@ _SMOKE = _whole(2) | {
 SMOKE_DATASETS = ("mrpc", "trec_fine")
 
 
-def datasets(profile: str) -> tuple[str, ...]:
-    """The data sets of Table 2 that a profile runs."""
-    return {"full": DATASETS, "mini": OFFLINE, "smoke": SMOKE_DATASETS}[check_profile(profile)]
-
-
 def settings(profile: str, dataset: str) -> dict[str, Any]:
-    """The fields of ``RunSpec`` that a profile sets for a data set, but for method, model and seed."""
+    """The fields of ``RunSpec`` that a profile sets for a data set, but for method, model and seed.
+
+    Raises:
+        ValueError: a data set of which mini has no runs but those of the evidence.
+    """
     names = ("batch_size", "num_train_epochs", "learning_rate", "lr_scheduler_type", "warmup_ratio", "weight_decay")
     training = {name: STATED[name] for name in names} | CHOICES | {"dataset": dataset}
     training["precision"] = default_precision(check_profile(profile))
@@ -110,6 +105,10 @@ def settings(profile: str, dataset: str) -> dict[str, Any]:
         return training | own | {"dataset": FULL_DATA.get(dataset, dataset)}
     if profile == "smoke":
         return training | _SMOKE
+    if dataset not in MINI:
+        raise ValueError(
+            f"mini has runs of its own on {' and '.join(MINI)} alone, got {dataset!r}; others are in CELLS"
+        )
     return training | MINI_TRAINING | MINI[dataset]
 
 
@@ -126,7 +125,7 @@ def runs(
     dataset: str,
     methods: Iterable[Named],
     model: str | None = None,
-    seeds: Iterable[int] | None = None,
+    seeds: Seeds | None = None,
     more_seeds: bool = False,
     **overrides: Any,
 ) -> list[RunSpec]:
@@ -134,21 +133,16 @@ def runs(
 
     Args:
         profile: ``smoke``, ``mini`` or ``full``.
-        dataset: one of :data:`DATASETS`.
+        dataset: one of :data:`DATASETS`; at mini one of :data:`MINI`.
         methods: names, or names with parameters in place of the paper's.
         model, seeds, overrides: in place of the profile's; overrides are fields of ``RunSpec``.
         more_seeds: ten where the profile has them for a data set, for comparisons that need them.
     """
     usual = {"full": STATED["model"], "mini": MINILM, "smoke": TINY}[check_profile(profile)]
     return method_runs(
-        methods, METHODS.__getitem__, _seeds(profile, dataset, more_seeds) if seeds is None else seeds,
+        methods, METHODS.__getitem__, seeds_or(seeds, _seeds(profile, dataset, more_seeds)),
         paper=PAPER, model=model or usual, **(settings(profile, dataset) | overrides),
     )  # fmt: skip
-
-
-def _on_all(profile: str, chosen: Iterable[str], methods: Iterable[Named], **overrides: Any) -> list[RunSpec]:
-    methods = list(methods)
-    return [spec for dataset in chosen for spec in runs(profile, dataset, methods, **overrides)]
 
 
 def method_of(spec: RunSpec) -> str:
@@ -157,40 +151,62 @@ def method_of(spec: RunSpec) -> str:
     return f"{spec.method}_block{blocks[0].partition('/')[0]}" if spec.method == "amplify" and blocks else spec.method
 
 
+def _on_all(methods: Sequence[Named], **overrides: Any) -> list[RunSpec]:
+    """The runs of some methods on all seven data sets, by the paper's own protocol."""
+    return [spec for dataset in DATASETS for spec in runs("full", dataset, methods, **overrides)]
+
+
+# Which cells of the evidence the tables and figures read below full, by profile: all that claims are judged on, at
+# smoke two. The pool has two data sets more, which are shown beside Table 2.
+TABLE_2_ON = {
+    "mini": ("amplify/mrpc", "common/sst2", "common/sst5", "common/trec_fine", "common/trec_coarse"),
+    "smoke": ("amplify/mrpc", "common/trec_fine"),
+}
+BESIDE_TABLE_2 = {"mini": ("common/ag_news", "common/qnli"), "smoke": ()}
+CONTROLS = ("label_smoothing", "none_long")  # without mixup: soft labels, and twice as many updates
+
+
 def table2(profile: str, **overrides: Any) -> list[RunSpec]:
-    """Five methods on seven data sets (Table 2)."""
-    return _on_all(profile, datasets(profile), TABLE_2, more_seeds=True, **overrides)
-
-
-DRAWS_ON = {"full": DATASETS, "mini": ("trec_fine", "trec_coarse"), "smoke": ("trec_fine",)}
+    """Five methods on seven data sets (Table 2); below full on those of the evidence, with two controls."""
+    if check_profile(profile) == "full":
+        return _on_all(TABLE_2, **overrides)
+    names = TABLE_2_ON[profile] + BESIDE_TABLE_2[profile]
+    return table_runs(_cells(names), profile, (*TABLE_2, *CONTROLS), **overrides)
 
 
 def table1(profile: str, **overrides: Any) -> list[RunSpec]:
     """AMPLIFY with lam the largest of 1 to 20 draws, and the plain model beside it (Table 1)."""
-    methods = ["none", *(("amplify", {"n": n}) for n in DRAWS)]
-    return _on_all(profile, DRAWS_ON[check_profile(profile)], methods, **overrides)
-
-
-SMALL_ON = {"full": DATASETS, "mini": ("mrpc", "sst2", "trec_fine", "trec_coarse"), "smoke": SMOKE_DATASETS}
+    if check_profile(profile) == "full":
+        return _on_all(["none", *(("amplify", {"n": n}) for n in DRAWS)], **overrides)
+    return table_runs(_cells(["amplify/trec_coarse draws"]), profile, (*TWO, *DRAWN), **overrides)
 
 
 def table3(profile: str, model: str | None = None, **overrides: Any) -> list[RunSpec]:
-    """A model of half the depth with and without AMPLIFY, and the whole one beside it (Table 3)."""
-    small = {"full": STATED["small_model"], "mini": MINI_SMALL, "smoke": f"{TINY}[::2]"}[check_profile(profile)]
-    chosen = SMALL_ON[profile]
+    """A model of half the depth with and without AMPLIFY, and the whole one beside it (Table 3).
+
+    Args:
+        profile: ``smoke``, ``mini`` or ``full``.
+        model: in place of the model of half the depth.
+        **overrides: of all runs.
+    """
+    if check_profile(profile) == "full":
+        names = (model or STATED["small_model"], None)
+        return [spec for name in names for spec in _on_all(("none", "amplify"), model=name, **overrides)]
+    small, whole = _cells(["amplify/trec_coarse half model", "common/trec_coarse"])
     return [
-        spec for name in (model or small, None) for spec in _on_all(profile, chosen, ("none", "amplify"), model=name,
-                                                                   **overrides)
+        *table_runs([small], profile, TWO, model=model, **overrides), *table_runs([whole], profile, TWO, **overrides)
     ]  # fmt: skip
 
 
-DEPTH_ON = {"full": DATASETS, "mini": ("mrpc", "trec_fine", "trec_coarse"), "smoke": ("trec_fine",)}
+TABLE_4_ON = ("amplify/trec_coarse draws", "amplify/sst5 blocks")
 
 
 def table4(profile: str, **overrides: Any) -> list[RunSpec]:
     """AMPLIFY in one block alone, 4, 8 or 12 of twelve, in all blocks, and not at all (Table 4)."""
-    methods = ["none", "amplify", *(("amplify", {"blocks": [f"{block}/12"]}) for block in BLOCKS)]
-    return _on_all(profile, DEPTH_ON[check_profile(profile)], methods, **overrides)
+    if check_profile(profile) == "full":
+        methods = ["none", "amplify", *(("amplify", {"blocks": [f"{block}/12"]}) for block in BLOCKS)]
+        return _on_all(methods, **overrides)
+    return table_runs(_cells(TABLE_4_ON), profile, (*TWO, *SINGLE), **overrides)
 
 
 # The published comparison's three differences between AMPLIFY and its baselines, one at a time, then together
@@ -199,47 +215,43 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     "head": {"head": "published"},
     "schedule": {"schedule": "published"},
 }
-SIZES = {"full": ("yelp5", (4000, 40000, 420000)), "mini": ("sst2", (32, 96, 192)), "smoke": ("trec_fine", (32, 64))}
-
-
-def by_size(profile: str, **overrides: Any) -> list[RunSpec]:
-    """Table 2's methods on subsamples of one large data set (claim 5)."""
-    dataset, sizes = SIZES[check_profile(profile)]
-    return [spec for size in sizes for spec in runs(profile, dataset, TABLE_2, **{"train_size": size} | overrides)]
-
-
-PADDED_ON = {"full": "sst2", "mini": "sst2", "smoke": "trec_fine"}
 
 
 def padding(profile: str, **overrides: Any) -> list[RunSpec]:
     """With and without AMPLIFY, in batches of texts of similar length and of any, which need more padding (claim 6)."""
-    return [
-        spec
-        for grouped in (True, False)
-        for spec in runs(profile, PADDED_ON[check_profile(profile)], ("none", "amplify"),
-                         **{"group_by_length": grouped} | overrides)
-    ]  # fmt: skip
+    if check_profile(profile) == "full":
+        return [
+            spec
+            for grouped in (True, False)
+            for spec in runs("full", "sst2", ("none", "amplify"), **{"group_by_length": grouped} | overrides)
+        ]
+    return table_runs(_cells(["amplify/sst2 by length", "common/sst2"]), profile, TWO, **overrides)
 
 
-LOSS_EPOCHS = {"full": 105, "mini": 6, "smoke": 4}  # 12,000 updates of MRPC are 105 epochs
+LOSS_EPOCHS = 105  # 12,000 updates of MRPC
 
 
 def figure3(profile: str, **overrides: Any) -> list[RunSpec]:
-    """Training loss of MRPC over more updates than Table 2 has, and without early stopping (Figure 3)."""
-    longer = _whole(LOSS_EPOCHS[check_profile(profile)]) | {"early_stopping_patience": None}
-    return runs(profile, "mrpc", TABLE_2, **longer | overrides)
+    """Training loss of MRPC over more updates than Table 2 has, and without early stopping (Figure 3).
+
+    Below full the runs of Table 2, of MRPC and of single texts.
+    """
+    if check_profile(profile) == "full":
+        longer = _whole(LOSS_EPOCHS) | {"early_stopping_patience": None}
+        return runs(profile, "mrpc", TABLE_2, **longer | overrides)
+    return table_runs(_cells(TABLE_2_ON[profile]), profile, TABLE_2, **overrides)
 
 
 TIMED = [{"label": method, "method": method, "params": METHODS[method]} for method in TABLE_2 if method != "none"]
 TIMED_BATCHES = {"smoke": 2, "mini": 8, "full": 30}
 
 
-def step_time(profile: str, model: str | None = None, seeds: Iterable[int] | None = None) -> list[StudySpec]:
+def step_time(profile: str, model: str | None = None, seeds: Seeds | None = None) -> list[StudySpec]:
     """Seconds a training step takes on MRPC, in the paper's batches of 32 texts of up to 256 tokens."""
     size = {} if check_profile(profile) == "smoke" else {"train_size": 400, "batch_size": 32, "max_length": 256}
     few = size | {"dev_size": 0, "test_size": 16, "early_stopping_patience": None} | _whole(1)
     params = {"batches": TIMED_BATCHES[profile], "padded": STATED["max_length"], "methods": TIMED}
-    specs = runs(profile, "mrpc", ["none"], model, [0] if seeds is None else seeds, **few)
+    specs = runs(profile, "mrpc", ["none"], model, seeds_or(seeds, [0]), **few)
     return [study_of(spec, "step_time", **params) for spec in specs]
 
 
@@ -247,7 +259,7 @@ LOOKED_AT = {"smoke": 4, "mini": 120, "full": 500}  # pairs of sentences beside 
 LONGER = {"smoke": {}, "mini": _whole(3) | {"train_size": 128}, "full": {}}
 
 
-def attention(profile: str, model: str | None = None, seeds: Iterable[int] | None = None) -> list[StudySpec]:
+def attention(profile: str, model: str | None = None, seeds: Seeds | None = None) -> list[StudySpec]:
     """Attention of the sentences of Figures 4 to 7 and of many others, after training on MRPC with each method.
 
     Which data set the paper's models were trained on is not stated; MRPC has pairs of sentences, as the figures have.
@@ -284,15 +296,22 @@ def fairness(profile: str, **overrides: Any) -> list[RunSpec]:
 
 
 NOISE = (0.1, 0.2)
-NOISE_ON = {"full": ("mrpc", "trec_fine"), "mini": ("trec_fine",), "smoke": ("trec_fine",)}
+NOISE_ON = ("mrpc", "trec_fine")
 
 
 def noise(profile: str, **overrides: Any) -> list[RunSpec]:
-    """Table 2's methods with a tenth and a fifth of the training labels wrong (claim 15; not in the paper)."""
-    chosen = NOISE_ON[check_profile(profile)]
-    return _on_all(profile, chosen, TABLE_2, **overrides) + [
-        spec for share in NOISE for spec in _on_all(profile, chosen, TABLE_2, label_noise=share, **overrides)
-    ]
+    """Table 2's methods with a tenth and a fifth of the training labels wrong (claim 15; not in the paper).
+
+    Below full a fifth alone.
+    """
+    if check_profile(profile) == "full":
+        return [
+            spec
+            for share in (0.0, *NOISE)
+            for dataset in NOISE_ON
+            for spec in runs("full", dataset, TABLE_2, **({"label_noise": share} if share else {}), **overrides)
+        ]
+    return table_runs(_cells(["common/trec_coarse", "amplify/trec_coarse 20% noise"]), profile, TABLE_2, **overrides)
 
 
 # The cells of the claims beside the pool; the first has the pool's runs, and more draws and single blocks
@@ -336,3 +355,9 @@ STUDY_CELLS: tuple[StudyCell, ...] = (
         says="attention after the pool's training on pairs",
     ),
 )  # fmt: skip
+
+
+def _cells(names: Iterable[str]) -> list[Cell]:
+    """Cells of the pool and of this paper by name."""
+    known = {found.name: found for found in (*pool.POOL, *CELLS)}
+    return [known[name] for name in names]

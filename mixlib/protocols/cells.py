@@ -19,7 +19,7 @@ from typing import Any
 from mixlib import paths
 from mixlib.machine import default_precision
 from mixlib.models import MINILM, TINY
-from mixlib.protocols.common import check_profile, study_of
+from mixlib.protocols.common import Seeds, check_profile, seeds_or, study_of
 from mixlib.runs import RunSpec
 from mixlib.studies import StudySpec
 
@@ -249,7 +249,7 @@ class Decided:
 @lru_cache(maxsize=1)
 def decided() -> Decided:
     """The committed decisions."""
-    return Decided(**json.loads(paths.EVIDENCE.read_text()))
+    return Decided(**json.loads(paths.of_checkout(paths.EVIDENCE).read_text(encoding="utf-8")))
 
 
 def table_runs(
@@ -257,7 +257,7 @@ def table_runs(
     profile: str,
     labels: Iterable[str] | None = None,
     model: str | None = None,
-    seeds: Iterable[int] | None = None,
+    seeds: Seeds | None = None,
     **recipe: Any,
 ) -> list[RunSpec]:
     """The runs that a table or figure reads of some cells, cell by cell, at profile ``smoke`` or ``mini``.
@@ -272,6 +272,7 @@ def table_runs(
         labels: only these of each cell's labels, where it has them; by default all.
         model, seeds, recipe: in place of the cells'; ``recipe`` are fields of ``RunSpec``.
     """
+    labels = None if labels is None else list(labels)
     found = [(cell, cell.labels if labels is None else [x for x in labels if x in cell.labels]) for cell in cells]
     as_committed = profile == "mini" and model is None and seeds is None and not recipe
     if as_committed and any(decided().seeds.get(cell.name) for cell, _ in found):
@@ -283,7 +284,7 @@ def table_runs(
         ]
     specs = []
     for cell, wanted in found:
-        chosen = list(seeds) if seeds is not None else _first_seeds(cell, profile)
+        chosen = seeds_or(seeds, _first_seeds(cell, profile))
         own = replace(cell, model=model or cell.model, recipe=cell.recipe | recipe)
         specs += own.specs(chosen, wanted, profile)
     return specs

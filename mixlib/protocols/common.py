@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from numbers import Integral
 from typing import Any
 
 from mixlib.runs import RunSpec
 from mixlib.studies import StudySpec
 
 PROFILES = ("smoke", "mini", "full")
+MOST_NUMBERS = 10_000  # a longer list is a slip of the keyboard
+LARGEST_SEED = 2**32 - 1  # of numpy's generators
 Named = str | tuple[str, dict[str, Any]]  # a method by name, or with parameters in place of the protocol's
+Seeds = Iterable[int] | int | str  # as a list, one by itself, or as in "0,1,5-9"
 
 
 def check_profile(profile: str) -> str:
@@ -22,9 +27,52 @@ def check_profile(profile: str) -> str:
     return profile
 
 
-def committed(profile: str, model: str | None, seeds: Iterable[int] | None) -> bool:
+def committed(profile: str, model: str | None, seeds: Seeds | None) -> bool:
     """Whether a notebook with these parameters shows the committed records, so that nothing may be trained for it."""
     return check_profile(profile) == "mini" and model is None and seeds is None
+
+
+def numbers(text: str) -> list[int]:
+    """``"0,1,5-9"`` as a list of whole numbers.
+
+    Raises:
+        ValueError: it is no such list, holds nothing, or a range that ends before it begins, or more than 10,000.
+    """
+    found: list[int] = []
+    for part in str(text).split(","):
+        ends = re.fullmatch(r"([0-9]+)(?:-([0-9]+))?", part.strip(), re.ASCII)
+        if not ends:
+            raise ValueError(f"{text!r} is no list of numbers such as 0,1,2 or 0-9")
+        first, last = int(ends[1]), int(ends[2] or ends[1])
+        if last < first:
+            raise ValueError(f"the range {part.strip()} ends before it begins; did you mean {last}-{first}?")
+        if len(found) + last - first >= MOST_NUMBERS:
+            raise ValueError(f"{text!r} is more than {MOST_NUMBERS:,} numbers")
+        found += range(first, last + 1)
+    return found
+
+
+def seeds_or(seeds: Seeds | None, usual: Iterable[int]) -> list[int]:
+    """The seeds asked for, each once; the usual ones for ``None``.
+
+    Args:
+        seeds: a list, a single number, or text as in :func:`numbers`: what papermill's ``-p seeds 0-2`` gives.
+        usual: of the protocol.
+
+    Raises:
+        ValueError: no seeds, or something that is none.
+    """
+    if seeds is None:
+        return list(usual)
+    if isinstance(seeds, str):
+        return list(dict.fromkeys(numbers(seeds)))
+    given = [seeds] if isinstance(seeds, Integral) else list(seeds) if isinstance(seeds, Iterable) else [seeds]
+    for seed in given:
+        if not isinstance(seed, Integral) or isinstance(seed, bool) or not 0 <= seed <= LARGEST_SEED:
+            raise ValueError(f"seeds are whole numbers from 0 on, such as [0, 1, 2] or '0-2', got {seeds!r}")
+    if not given:
+        raise ValueError("seeds is empty: leave it out (None) for the profile's, or name some, such as [0, 1, 2]")
+    return list(dict.fromkeys(int(seed) for seed in given))
 
 
 def method_runs(

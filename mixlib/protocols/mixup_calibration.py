@@ -1,7 +1,7 @@
 """What the MixUp-calibration paper did, and at what size it is repeated here.
 
-``TABLE_6`` are the paper's settings. ``CHOICES`` are values the paper does not state: they are ours, and the same
-for every method. ``SIZES`` are the profiles.
+``TABLE_6`` are the paper's settings, ``FULL`` its sizes. ``CHOICES`` are values the paper does not state: they are
+ours, and the same for every method. Profiles ``smoke`` and ``mini`` run the cells of the claims instead.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from typing import Any
 
 from mixlib.machine import default_precision
 from mixlib.methods.mixup_calibration import PADDINGS
-from mixlib.models import MINILM, TINY
 from mixlib.protocols import pool
-from mixlib.protocols.cells import Cell, cell
-from mixlib.protocols.common import Named, check_profile, method_runs
+from mixlib.protocols.cells import Cell, cell, table_runs
+from mixlib.protocols.common import Named, Seeds, check_profile, method_runs, seeds_or
 from mixlib.runs import RunSpec
 
 PAPER = "mixup_calibration"
@@ -51,104 +50,39 @@ FULL: dict[str, dict[str, Any]] = {
     "sst2": {"train_size": 64, "dev_size": 872, "test_size": 1821},
 }
 
-_MINI = {"learning_rate": 2e-4, "batch_size": 16, "dropout": 0.1, "dev_size": 48, "test_size": 256}
-_PAIRS = {"train_size": 160, "num_train_epochs": 4, "max_length": 64, "test_size": 192, "group_by_length": True}
-MINI: dict[str, dict[str, Any]] = {
-    "imdb": _MINI | {"train_size": 160, "num_train_epochs": 3, "max_length": 48},
-    "ag_news": _MINI | {"train_size": 160, "num_train_epochs": 3, "max_length": 40},
-    "cola": _MINI | {"train_size": 192, "num_train_epochs": 8, "eval_epochs": 2, "max_length": 24, "test_size": 512},
-    "rte": _MINI | _PAIRS,
-    "boolq": _MINI | _PAIRS,
-    "sst2": _MINI | {"train_size": 64, "num_train_epochs": 6, "eval_epochs": 3, "max_length": 32},
-}  # fmt: skip
-MINI_FEW: dict[str, Any] = {"num_train_epochs": 12, "eval_epochs": 6}
-
-SMOKE: dict[str, Any] = {
-    "train_size": 96, "dev_size": 32, "test_size": 64, "num_train_epochs": 4, "learning_rate": 5e-3, "batch_size": 16,
-    "max_length": 48,
-}  # fmt: skip
-
-
-def _settings(profile: str, dataset: str, few: bool) -> tuple[dict[str, Any], str, Sequence[int]]:
-    """Training settings, model and seeds of a cell."""
-    if check_profile(profile) == "full":
-        paper = SST2_CHOICES if dataset == "sst2" else TABLE_6[dataset]
-        settings = CHOICES | paper | FULL[dataset] | ({"train_size": FEW[dataset]} if few else {})
-        return settings, "bert-base-uncased", range(5)
-    if profile == "mini":
-        settings = CHOICES | MINI[dataset] | ({"train_size": FEW[dataset]} if few else {})
-        settings |= MINI_FEW if few and dataset != "sst2" else {}
-        return settings, MINILM, range(10 if few else 6)
-    settings = CHOICES | SMOKE | {"synthetic": True} | ({"train_size": FEW[dataset]} if few else {})
-    return settings, TINY, range(2)
-
 
 def runs(
-    profile: str,
     dataset: str,
     few: bool,
     methods: Iterable[Named],
     model: str | None = None,
-    seeds: Iterable[int] | None = None,
+    seeds: Seeds | None = None,
     **overrides: Any,
 ) -> list[RunSpec]:
-    """The runs of some methods on one data set; every method of a cell gets the same settings and seeds.
+    """The paper's own runs of some methods on one data set (profile ``full``), with the same settings and seeds.
 
     Args:
-        profile: ``smoke``, ``mini`` or ``full``.
         dataset: see :data:`TABLE_6`, or ``sst2``.
         few: with the few training examples of section 3.3 instead of the large set.
         methods: names, or names with parameters.
-        model, seeds, overrides: in place of the profile's; overrides are fields of ``RunSpec``.
+        model, seeds, overrides: in place of the paper's; overrides are fields of ``RunSpec``.
     """
-    settings, usual_model, usual_seeds = _settings(profile, dataset, few)
+    paper = SST2_CHOICES if dataset == "sst2" else TABLE_6[dataset]
+    settings = CHOICES | paper | FULL[dataset] | ({"train_size": FEW[dataset]} if few else {})
     alpha = {"alpha": ALPHA.get(dataset, SST2_ALPHA)}
     return method_runs(
-        methods, lambda name: {} if name == "none" else alpha, usual_seeds if seeds is None else seeds,
-        paper=PAPER, dataset=dataset, model=model or usual_model,
+        methods, lambda name: {} if name == "none" else alpha, seeds_or(seeds, range(5)),
+        paper=PAPER, dataset=dataset, model=model or "bert-base-uncased",
         metric_for_best_model=METRIC.get(dataset, "accuracy"),
-        **(settings | {"precision": default_precision(profile)} | overrides),
+        **(settings | {"precision": default_precision("full")} | overrides),
     )  # fmt: skip
 
 
 def size_label(spec: RunSpec) -> str:
     """The row of the paper a run belongs to: ``"32"`` (``"64"`` for SST-2) or ``"full"``."""
     few = FEW.get(spec.dataset)
-    return str(few) if spec.train_size == few else "full"
-
-
-def table2(profile: str, **overrides: Any) -> list[RunSpec]:
-    """IMDb, full and 32 examples: accuracy, loss, ECE of the plain model and three MixUp variants."""
-    return [spec for few in (False, True) for spec in runs(profile, "imdb", few, VARIANTS, **overrides)]
-
-
-def table3(profile: str, **overrides: Any) -> list[RunSpec]:
-    """AG News, full and 32 examples: as Table 2."""
-    return [spec for few in (False, True) for spec in runs(profile, "ag_news", few, VARIANTS, **overrides)]
-
-
-def table4(profile: str, **overrides: Any) -> list[RunSpec]:
-    """CoLA with all variants, RTE and BoolQ with CLS MixUp, and the late CLS MixUp of claim 15 on CoLA and RTE."""
-    return [
-        *runs(profile, "cola", False, (*VARIANTS, "cls_mixup_late"), **overrides),
-        *runs(profile, "rte", False, ("none", "cls_mixup", "cls_mixup_late"), **overrides),
-        *runs(profile, "boolq", False, ("none", "cls_mixup"), **overrides),
-    ]
-
-
-def table5(profile: str, **overrides: Any) -> list[RunSpec]:
-    """SST-2 with 64 examples: Input MixUp with seven paddings, and the plain model beside them."""
-    methods = ["none", *(("input_mixup", {"padding": padding}) for padding in PADDINGS)]
-    return runs(profile, "sst2", True, methods, **overrides)
-
-
-def figure2(profile: str, **overrides: Any) -> list[RunSpec]:
-    """Test loss over training of the plain model and CLS MixUp: runs of Table 4."""
-    return [
-        spec
-        for dataset in ("cola", "rte", "boolq")
-        for spec in runs(profile, dataset, False, ("none", "cls_mixup"), **overrides)
-    ]
+    is_few = few and (spec.train_size == few or spec.dataset not in TABLE_6)
+    return str(few) if is_few else "full"
 
 
 # The cells of the claims beside the pool: few examples, where the plain model overfits, and the paddings of Table 5
@@ -167,3 +101,56 @@ CELLS: tuple[Cell, ...] = (
     cell("mixup_calibration/cola", "cola", MIXED | LATE, train_size=2000, num_train_epochs=6, eval_epochs=1,
          test_size=1043, max_length=32, says="overfitting: loss and ECE"),
 )  # fmt: skip
+
+
+def _of_cells(names: Sequence[str], profile: str, labels: Iterable[str] = VARIANTS, **overrides: Any) -> list[RunSpec]:
+    """The runs of some cells at ``smoke`` and ``mini``; at ``smoke``, where all cells are of one size, of each data set
+    the first alone."""
+    found = [{found.name: found for found in (*pool.POOL, *CELLS)}[name] for name in names]
+    if profile == "smoke":
+        found = list({cell.dataset: cell for cell in reversed(found)}.values())[::-1]
+    return table_runs(found, profile, labels, **overrides)
+
+
+def table2(profile: str, **overrides: Any) -> list[RunSpec]:
+    """IMDb, all and 32 examples: accuracy, loss, ECE of the plain model and three MixUp variants."""
+    if check_profile(profile) == "full":
+        return [spec for few in (False, True) for spec in runs("imdb", few, VARIANTS, **overrides)]
+    return _of_cells(["mixup_calibration/imdb", "mixup_calibration/imdb-32"], profile, **overrides)
+
+
+def table3(profile: str, **overrides: Any) -> list[RunSpec]:
+    """AG News, all and 32 examples: as Table 2."""
+    if check_profile(profile) == "full":
+        return [spec for few in (False, True) for spec in runs("ag_news", few, VARIANTS, **overrides)]
+    return _of_cells(["common/ag_news", "mixup_calibration/ag_news-32"], profile, **overrides)
+
+
+def table4(profile: str, **overrides: Any) -> list[RunSpec]:
+    """CoLA with all variants, RTE and BoolQ with CLS MixUp, and the late CLS MixUp of claim 15 on CoLA and RTE. Beside
+    CoLA the cells have QNLI with all variants, in place of RTE and BoolQ, which are not learned at their size."""
+    if check_profile(profile) == "full":
+        return [
+            *runs("cola", False, (*VARIANTS, "cls_mixup_late"), **overrides),
+            *runs("rte", False, ("none", "cls_mixup", "cls_mixup_late"), **overrides),
+            *runs("boolq", False, ("none", "cls_mixup"), **overrides),
+        ]
+    return _of_cells(["mixup_calibration/cola", "common/qnli"], profile, [*VARIANTS, *LATE], **overrides)
+
+
+def table5(profile: str, **overrides: Any) -> list[RunSpec]:
+    """SST-2 with 64 examples: Input MixUp with seven paddings, and the plain model beside them."""
+    if check_profile(profile) == "full":
+        methods = ["none", *(("input_mixup", {"padding": padding}) for padding in PADDINGS)]
+        return runs("sst2", True, methods, **overrides)
+    return _of_cells(["mixup_calibration/sst2-64"], profile, ["none", *PADDED], **overrides)
+
+
+def figure2(profile: str, **overrides: Any) -> list[RunSpec]:
+    """Test loss over training of the plain model and CLS MixUp: runs of Table 4."""
+    return [spec for spec in table4(profile, **overrides) if spec.method in ("none", "cls_mixup")]
+
+
+def tables2_3_4(profile: str, **overrides: Any) -> list[RunSpec]:
+    """All runs whose loss and calibration the paper prints, for what is asked of its data sets together."""
+    return [spec for table in (table2, table3, table4) for spec in table(profile, **overrides)]

@@ -10,6 +10,7 @@ from mixlib.protocols import amplify, batchmixup, mixup_calibration, pool, ssmix
 from mixlib.protocols.cells import FIRST_SEED, SCREENING_SEEDS, AnyCell, Cell, StudyCell
 from mixlib.protocols.cells import Decided as Decided
 from mixlib.protocols.cells import decided as decided
+from mixlib.protocols.common import Seeds, seeds_or
 from mixlib.runs import RunSpec
 from mixlib.store import Spec, Store
 from mixlib.studies import TIMED
@@ -92,7 +93,7 @@ def names() -> list[str]:
     return [EVERYTHING, *WAVES, *cells()]
 
 
-def runs(name: str, profile: str = "mini", seeds: Iterable[int] | None = None) -> list[Spec]:
+def runs(name: str, profile: str = "mini", seeds: Seeds | None = None) -> list[Spec]:
     """The runs of a wave, of a cell, or of the whole evidence in the order of the waves; each once.
 
     Args:
@@ -102,9 +103,9 @@ def runs(name: str, profile: str = "mini", seeds: Iterable[int] | None = None) -
     """
     if name in cells():
         cell = cells()[name]
-        return cell.specs(range(FIRST_SEED, FIRST_SEED + cell.seeds) if seeds is None else seeds, profile=profile)
+        return cell.specs(seeds_or(seeds, range(FIRST_SEED, FIRST_SEED + cell.seeds)), profile=profile)
     parts = list(WAVES) if name == EVERYTHING else [name]
-    wanted = None if seeds is None else set(seeds)
+    wanted = None if seeds is None else set(seeds_or(seeds, ()))
     found = dict.fromkeys(spec for part in parts for spec in WAVES[part](profile))
     return [spec for spec in found if wanted is None or spec.seed in wanted]
 

@@ -1,7 +1,8 @@
 """What the SSMix paper did, and at what size it is repeated here.
 
-``STATED`` are the paper's settings, ``CHOICES`` ours where it is silent. A table's methods share settings, seeds and
-the weights of the first stage.
+``STATED`` are the paper's settings, ``CHOICES`` ours where it is silent: together they are profile ``full``. At
+``mini`` and ``smoke`` the tables read :data:`CELLS`, which the claims are judged on. A table's methods share settings,
+seeds and the weights of the first stage.
 """
 
 from __future__ import annotations
@@ -11,14 +12,13 @@ from typing import Any
 
 from mixlib.machine import default_precision
 from mixlib.models import MINILM, TINY
-from mixlib.protocols.cells import RECIPE, Cell, StudyCell, cell
-from mixlib.protocols.common import Named, check_profile, method_runs, study_of
+from mixlib.protocols.cells import FIRST, RECIPE, Cell, StudyCell, cell, table_runs
+from mixlib.protocols.common import Named, Seeds, check_profile, method_runs, seeds_or, study_of
 from mixlib.runs import RunSpec
 from mixlib.studies import StudySpec
 
 PAPER = "ssmix"
 DATASETS = ("sst2", "qqp", "mnli", "qnli", "rte", "mrpc", "trec_coarse", "trec_fine", "anli_r1", "anli_r2", "anli_r3")
-OFFLINE = ("sst2", "mnli", "qnli", "rte", "mrpc", "trec_coarse", "trec_fine")  # training data in MIXLIB_DATA
 PAIRS = ("qqp", "mnli", "qnli", "rte", "mrpc", "anli_r1", "anli_r2", "anli_r3")
 TABLE_2 = ("embedmix", "tmix", "ssmix", "ssmix_nosal", "ssmix_nosal_nospan")
 TABLE_B1 = ("ssmix", "ssmix_nosal", "ssmix_nosal_nospan", "unk")
@@ -66,40 +66,34 @@ FULL: dict[str, dict[str, Any]] = {  # the official sizes: a source with fewer r
 FULL_DATA = {"mnli": "mnli_mismatched"}
 REPORTED = {"sst2": "dev", "mrpc": "dev"}  # the split whose number the paper prints, where it is not our test split
 
-# mini: what two CPU cores can do. The learning rate of the first stage is that of the other papers' tables, chosen on
-# the plain model alone, and the second one's is a fifth of it, as in the paper; fewer, shorter texts; other batches.
+# Figures, step times and the dropout leak have settings of their own at mini: what two CPU cores can do. The learning
+# rate of the first stage was chosen on the plain model alone, and the second one's is a fifth of it, as in the paper.
 _SINGLE = {"max_length": 32, "batch_size": 16, "dev_size": 48, "test_size": 120}
 _PAIR = {"max_length": 48, "batch_size": 8, "train_size": 64, "dev_size": 32, "test_size": 96}
 MINI: dict[str, dict[str, Any]] = {
     "sst2": _SINGLE | {"train_size": 128, "dev_size": 40, "test_size": 100},
     "trec_coarse": _SINGLE | {"train_size": 160},
-    "trec_fine": _SINGLE | {"train_size": 200},
-    "rte": _PAIR,
     "mrpc": _PAIR,
-    "qnli": _PAIR,
     "mnli": _PAIR | {"train_size": 96},
 }
 MINI_TRAINING: dict[str, Any] = {"group_by_length": True}
 MINI_FIRST = {"learning_rate": 2e-4, "num_train_epochs": 5}
 MINI_SECOND = {"learning_rate": 4e-5, "num_train_epochs": 3}
 MINI_FIRST_PAIR = MINI_FIRST | {"num_train_epochs": 4, "eval_epochs": 2}
-MINI_SECOND_PAIR = MINI_SECOND | {"num_train_epochs": 2, "eval_epochs": 2}
 MINI_SEEDS = range(6)
 LEAKING = {"full": ("sst2", "qnli"), "mini": ("trec_coarse",), "smoke": ("sst2",)}
 MID_EPOCH = {"mini": {"eval_steps": 3}, "smoke": {"eval_steps": 1}}  # of 10 and 2 updates an epoch, in a second stage
 
 _SMOKE = {"train_size": 32, "dev_size": 16, "test_size": 32, "max_length": 32, "batch_size": 16}
-SMOKE_DATASETS = ("sst2", "rte", "trec_fine")
 SMOKE_STAGE = {"learning_rate": 5e-3, "num_train_epochs": 1}
 
 
-def datasets(profile: str) -> tuple[str, ...]:
-    """The data sets of Table 2 that a profile runs."""
-    return {"full": DATASETS, "mini": OFFLINE, "smoke": SMOKE_DATASETS}[check_profile(profile)]
-
-
 def settings(profile: str, dataset: str, stage: int) -> dict[str, Any]:
-    """The fields of ``RunSpec`` that a profile sets for a data set and stage, but for method, model and seed."""
+    """The fields of ``RunSpec`` that a profile sets for a data set and stage, but for method, model and seed.
+
+    Raises:
+        ValueError: nothing beside the cells uses this data set at ``mini``.
+    """
     training = {name: STATED[name] for name in ("weight_decay", "lr_scheduler_type", "warmup_ratio")} | CHOICES
     training["precision"] = default_precision(check_profile(profile))
     if profile == "full":
@@ -110,10 +104,9 @@ def settings(profile: str, dataset: str, stage: int) -> dict[str, Any]:
     mid_epoch = MID_EPOCH[profile] if stage == 2 and dataset in LEAKING[profile] else {}
     if profile == "smoke":
         return training | _SMOKE | SMOKE_STAGE | mid_epoch | {"dataset": dataset, "synthetic": True}
-    if dataset in PAIRS:
-        own = MINI_FIRST_PAIR if stage == 1 else MINI_SECOND_PAIR
-    else:
-        own = MINI_FIRST if stage == 1 else MINI_SECOND
+    if dataset not in MINI:
+        raise ValueError(f"no settings for {dataset!r} at profile mini; choose one of {', '.join(MINI)}, or a cell")
+    own = MINI_SECOND if stage == 2 else MINI_FIRST_PAIR if dataset in PAIRS else MINI_FIRST
     return training | MINI_TRAINING | MINI[dataset] | own | mid_epoch | {"dataset": dataset}
 
 
@@ -128,16 +121,14 @@ def first_stage(
     profile: str,
     dataset: str,
     model: str | None = None,
-    seeds: Iterable[int] | None = None,
+    seeds: Seeds | None = None,
     method: Named = "none",
     **overrides: Any,
 ) -> list[RunSpec]:
     """Stage 1, without mixup: the row "no mixup" of the tables, and what every second stage starts from."""
     usual = {"full": STATED["model"], "mini": MINILM, "smoke": TINY}[check_profile(profile)]
     fields = settings(profile, dataset, 1) | {"model": model or usual, "keep_state": True} | overrides
-    return method_runs(
-        [method], METHODS.__getitem__, seeds_of(profile) if seeds is None else seeds, paper=PAPER, **fields
-    )
+    return method_runs([method], METHODS.__getitem__, seeds_or(seeds, seeds_of(profile)), paper=PAPER, **fields)
 
 
 def second_stage(
@@ -145,7 +136,7 @@ def second_stage(
     dataset: str,
     methods: Iterable[Named],
     model: str | None = None,
-    seeds: Iterable[int] | None = None,
+    seeds: Seeds | None = None,
     **overrides: Any,
 ) -> list[RunSpec]:
     """Stage 2 of some methods, each seed from the best weights of its stage 1.
@@ -170,22 +161,39 @@ def second_stage(
 def both_stages(
     profile: str, methods: Iterable[str], only: Iterable[str] | None = None, **overrides: Any
 ) -> list[RunSpec]:
-    """Stage 1, stage 2 without mixup and stage 2 of these methods, on all data sets of the profile or ``only`` some."""
-    chosen = datasets(profile) if only is None else only
+    """Stage 1, stage 2 without mixup and stage 2 of these methods, on all data sets of the paper or ``only`` some."""
+    chosen = DATASETS if only is None else only
     stages = [(dataset, first_stage(profile, dataset, **overrides)) for dataset in chosen]
     return [spec for _, firsts in stages for spec in firsts] + [
         spec for dataset, _ in stages for spec in second_stage(profile, dataset, ("none", *methods), **overrides)
     ]
 
 
+def _table(profile: str, methods: Iterable[str], **overrides: Any) -> list[RunSpec]:
+    """Both stages of some methods: the paper's own protocol at ``full``, else the cells of the claims."""
+    if check_profile(profile) == "full":
+        return both_stages(profile, methods, **overrides)
+    return table_runs(_cells(profile, TABLE_CELLS), profile, [FIRST, "none", *methods], **overrides)
+
+
+def _cells(profile: str, names: Iterable[str]) -> list[Cell]:
+    return [found for found in CELLS if found.name in names and (profile != "smoke" or found.name in SMOKE_CELLS)]
+
+
+TABLE_CELLS = ("ssmix/sst2", "ssmix/trec_coarse", "ssmix/trec_fine", "ssmix/qnli")
+RATIO_CELLS = ("ssmix/sst2", "ssmix/trec_coarse")
+START_CELLS = ("ssmix/trec_coarse", "ssmix/trec_coarse from the start")
+SMOKE_CELLS = ("ssmix/sst2", "ssmix/qnli")  # of those of the tables: single texts and pairs
+
+
 def table2(profile: str, **overrides: Any) -> list[RunSpec]:
-    """Tables 2 and A.1: five methods on nine data sets, ANLI in three rounds."""
-    return both_stages(profile, TABLE_2, **overrides)
+    """Tables 2 and A.1: five methods, at ``full`` on nine data sets, ANLI in three rounds."""
+    return _table(profile, TABLE_2, **overrides)
 
 
 def tableB1(profile: str, **overrides: Any) -> list[RunSpec]:
     """Table B.1: random replacement by the unknown token beside SSMix and its ablations."""
-    return both_stages(profile, TABLE_B1, **overrides)
+    return _table(profile, TABLE_B1, **overrides)
 
 
 # Section 3.4 says that 0.1 is best, without numbers. A text of n tokens gives floor(lam0 n), but never less than one.
@@ -195,22 +203,27 @@ RATIO_DATASETS = ("rte", "trec_fine", "sst2")
 
 def ratios(profile: str, **overrides: Any) -> list[RunSpec]:
     """SSMix with several shares lam0 (claim 13)."""
-    chosen = [dataset for dataset in RATIO_DATASETS if dataset in datasets(profile)]
-    firsts = [spec for dataset in chosen for spec in first_stage(profile, dataset, **overrides)]
+    if check_profile(profile) != "full":
+        labels = [FIRST, "none", "ssmix", *OTHER_RATIOS]
+        return table_runs(_cells(profile, RATIO_CELLS), profile, labels, **overrides)
+    firsts = [spec for dataset in RATIO_DATASETS for spec in first_stage(profile, dataset, **overrides)]
     return firsts + [
         spec
-        for dataset in chosen
+        for dataset in RATIO_DATASETS
         for spec in second_stage(profile, dataset, [("ssmix", {"lam0": ratio}) for ratio in RATIOS], **overrides)
     ]
 
 
-START_DATASETS = {"full": ("trec_coarse", "rte"), "mini": ("trec_coarse",), "smoke": ("sst2",)}
+START_DATASETS = ("trec_coarse", "rte")
 
 
 def from_the_start(profile: str, **overrides: Any) -> list[RunSpec]:
     """SSMix in two stages, and from the start for as many epochs at the first learning rate (claim 14)."""
+    if check_profile(profile) != "full":
+        chosen = [found for found in CELLS if found.name in START_CELLS]
+        return table_runs(chosen, profile, [FIRST, "none", "ssmix"], **overrides)
     specs: list[RunSpec] = []
-    for dataset in START_DATASETS[check_profile(profile)]:
+    for dataset in START_DATASETS:
         specs += first_stage(profile, dataset, **overrides) + second_stage(profile, dataset, ["ssmix"], **overrides)
         first, second = (settings(profile, dataset, stage) for stage in (1, 2))
         epochs = first["num_train_epochs"] + second["num_train_epochs"]
@@ -246,8 +259,8 @@ DRAWN = {
 DRAWN_SIZES = {"smoke": {}, "mini": {"train_size": 2000, "num_train_epochs": 1, "eval_epochs": 1}, "full": {}}
 
 
-def figures1_3_4_5(profile: str, model: str | None = None, seeds: Iterable[int] | None = None) -> list[StudySpec]:
-    """Two reviews and two pairs of sentences mixed by every input-level method, with a really trained model."""
+def figures1_3_4_5(profile: str, model: str | None = None, seeds: Seeds | None = None) -> list[StudySpec]:
+    """Two reviews and two pairs of sentences mixed by every input-level method, with a trained model."""
     return [
         study_of(spec, "mixed_texts", **drawn)
         for dataset, drawn in DRAWN.items()
@@ -255,14 +268,14 @@ def figures1_3_4_5(profile: str, model: str | None = None, seeds: Iterable[int] 
             profile,
             dataset,
             model,
-            [0] if seeds is None else seeds,
+            seeds_or(seeds, [0]),
             keep_state=False,
             **DRAWN_SIZES[check_profile(profile)],
         )
     ]
 
 
-def figure2(profile: str, model: str | None = None, seeds: Iterable[int] | None = None) -> list[StudySpec]:
+def figure2(profile: str, model: str | None = None, seeds: Seeds | None = None) -> list[StudySpec]:
     """Where sentence vectors of mixed texts lie beside the segment between the originals' (claim 15)."""
     runs = first_stage(profile, "sst2", model, seeds, keep_state=False)
     return [study_of(spec, "off_the_segment", ratios=RATIOS_DRAWN, shown=2) for spec in runs]
@@ -280,13 +293,13 @@ TIMED_DATASETS = {"smoke": ("sst2", "rte"), "mini": ("trec_coarse", "mrpc"), "fu
 TIMED_BATCHES = {"smoke": 2, "mini": 8, "full": 30}
 
 
-def step_time(profile: str, model: str | None = None, seeds: Iterable[int] | None = None) -> list[StudySpec]:
+def step_time(profile: str, model: str | None = None, seeds: Seeds | None = None) -> list[StudySpec]:
     """Seconds a step of the second stage takes, in the paper's batches of 32 texts of up to 128 tokens."""
     specs = []
     for dataset in TIMED_DATASETS[check_profile(profile)]:
         size = {} if profile == "smoke" else {"train_size": 400, "batch_size": 32, "max_length": 128}
         few = size | {"dev_size": 0, "test_size": 16, "num_train_epochs": 1, "eval_epochs": 1, "keep_state": False}
-        for spec in first_stage(profile, dataset, model, [0] if seeds is None else seeds, **few):
+        for spec in first_stage(profile, dataset, model, seeds_or(seeds, [0]), **few):
             params = {"batches": TIMED_BATCHES[profile], "padded": STATED["max_length"], "methods": TIMED}
             specs.append(study_of(spec, "step_time", **params))
     return specs

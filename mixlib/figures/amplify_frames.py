@@ -1,0 +1,300 @@
+"""What is computed from the AMPLIFY paper's runs for its notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from mixlib import corpora, published
+from mixlib.evidence.verdicts import WINDOW
+from mixlib.mixing import mean_partner_share
+from mixlib.protocols import amplify as protocol
+from mixlib.runs import RunRecord
+from mixlib.studies import StudyRecord
+from mixlib.tables import LABELS, NAMES, cell, compare, frame, holm
+
+RIVALS = ("none", *protocol.BASELINES)
+
+
+def variances(printed: pd.DataFrame, data: pd.DataFrame) -> pd.DataFrame:
+    """Printed variances beside the measured ones over seeds, in squared points.
+
+    Args:
+        printed: of Table 2, with the printed spread as ``value_printed``.
+        data: from :func:`conditions`.
+
+    Returns:
+        Rows are data sets, columns methods; a cell is ``printed | measured variance (standard deviation)``.
+    """
+    methods = list(dict.fromkeys(printed["method"]))
+    table: dict[str, dict[str, str]] = {}
+    for column, method, said in printed[["dataset", "method", "value_printed"]].itertuples(index=False):
+        values = data[(data["dataset"] == column) & (data["method"] == method)]["accuracy"]
+        here = f"{values.var(ddof=1):.2f} ({values.std(ddof=1):.1f})" if len(values) > 1 else "not run"
+        table.setdefault(column, {})[LABELS[method]] = f"{said} | {here}"
+    return pd.DataFrame(table).T[[LABELS[m] for m in methods]].rename_axis("data set")
+
+
+def conditions(records: Sequence[RunRecord]) -> pd.DataFrame:
+    """:func:`mixlib.tables.frame` with what runs of this paper differ in beside the method.
+
+    Columns beside it: ``n`` (draws), ``model``, ``labels`` (``same``, ``independent``), ``head``, ``schedule``,
+    ``noise`` (share of wrong training labels), ``grouped`` (batches of similar length), ``train_loss`` (mean over all
+    updates), ``unsteadiness`` (mean over the standard deviations of windows of
+    :data:`~mixlib.evidence.verdicts.WINDOW` updates).
+    """
+    data = frame(records, method_of=protocol.method_of)
+    more = []
+    for record in records:
+        spec, losses = record.spec, pd.Series(record.train_losses, dtype=float)
+        more.append({
+            "n": spec.method_params.get("n"), "model": spec.model,
+            "labels": spec.method_params.get("label_perm", "same"), "head": spec.head, "schedule": spec.schedule,
+            "noise": spec.label_noise, "grouped": spec.group_by_length, "train_loss": losses.mean(),
+            "unsteadiness": losses.rolling(min(WINDOW, len(losses))).std().mean(),
+        })  # fmt: skip
+    return pd.concat([data, pd.DataFrame(more, index=data.index)], axis=1)
+
+
+def measured(records: Sequence[RunRecord], **how: str) -> pd.DataFrame:
+    """:func:`mixlib.tables.frame` with the rows and columns of the paper's tables; ``how``: its ``param``, ``at``."""
+    ours = {theirs: name for name, theirs in protocol.FULL_DATA.items()}
+    return frame(records, method_of=protocol.method_of, **how).replace({"dataset": ours})
+
+
+def by_draws(printed: pd.DataFrame, data: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
+    """Table 1, published beside measured: accuracy by the number of draws, and what the paper's number is ahead by.
+
+    Args:
+        printed: Table 1.
+        data: from :func:`measured` with ``param="n"``.
+        names: of the data sets.
+    """
+    paper, said = str(protocol.METHODS["amplify"]["n"]), printed.set_index(["dataset", "param"])
+    rows = {}
+    for dataset in dict.fromkeys(data["dataset"]):
+        plain = cell(data, "accuracy", dataset=dataset, method="none")
+        five = cell(data, "accuracy", dataset=dataset, method="amplify", param=paper)
+        for n in ("", *map(str, protocol.DRAWS)):
+            values = cell(data, "accuracy", dataset=dataset, param=n)
+            known = (dataset, n) in said.index
+            rows[names[dataset], f"n = {n}" if n else LABELS["none"]] = {
+                "published": said.loc[(dataset, n), "value_printed"] if known else "–",
+                "measured": f"{values.mean():.1f} ± {values.std(ddof=1):.1f}",
+                "measured, minus no mixup": compare(values, plain).interval if n else "",
+                "published, n = 5 minus this": (
+                    f"{said.loc[(dataset, paper), 'value'] - said.loc[(dataset, n), 'value']:+.2f}"
+                    if known and n != paper else ""
+                ),
+                "measured, n = 5 minus this": compare(five, values).interval if n != paper else "",
+            }  # fmt: skip
+    return pd.DataFrame(rows).T.rename_axis(["data set", "draws"])
+
+
+def lost_to_noise(records: Sequence[RunRecord]) -> pd.DataFrame:
+    """What wrong training labels cost: accuracy without and with them, the loss, and how much more than AMPLIFY's."""
+    data, rows = conditions(records), {}
+    for (dataset, share), noisy in data[data["noise"] > 0].groupby(["dataset", "noise"], sort=False):
+        right = data[(data["dataset"] == dataset) & (data["noise"] == 0)]
+        lost = {
+            m: (cell(right, "accuracy", method=m) - cell(noisy, "accuracy", method=m)).dropna()
+            for m in protocol.TABLE_2
+        }
+        for method, values in lost.items():
+            means = [part.loc[part["method"] == method, "accuracy"].mean() for part in (right, noisy)]
+            rows[NAMES.get(dataset, dataset), f"{100 * share:g}%", LABELS[method]] = {
+                "all labels right": f"{means[0]:.1f}", "labels wrong": f"{means[1]:.1f}",
+                "lost": compare(values, 0 * values).interval,
+                "lost, minus AMPLIFY's": "" if method == "amplify" else compare(values, lost["amplify"]).interval,
+            }  # fmt: skip
+    return pd.DataFrame(rows).T.rename_axis(["data set", "wrong labels", "method"])
+
+
+def training_losses(records: Sequence[RunRecord]) -> pd.DataFrame:
+    """Figure 3 in numbers: mean training loss and its unsteadiness beside the loss on test rows, which nothing mixes.
+
+    One row a data set and method: means over seeds, in nats; a training loss and its unsteadiness as ratios to
+    AMPLIFY's too, geometric means over seeds with their 95% intervals.
+    """
+    data, rows = conditions(records), {}
+    for (dataset, method), group in data.groupby(["dataset", "method"], sort=False):
+        row = rows.setdefault((NAMES.get(dataset, dataset), LABELS[method]), {})
+        for column, name in (("train_loss", "training loss"), ("unsteadiness", "its unsteadiness")):
+            row[name] = f"{group[column].mean():.3f}"
+            if method != "amplify":
+                own = cell(data, column, dataset=dataset, method="amplify")
+                ratio = compare(np.log(group.set_index("seed")[column]), np.log(own))
+                ends = np.exp([ratio.mean, ratio.low, ratio.high])
+                row[f"{name} / AMPLIFY's"] = "{:.2f} [{:.2f}, {:.2f}]".format(*ends)
+        row["test loss"] = f"{group['loss'].mean() / 100:.3f}"
+    return pd.DataFrame(rows).T.fillna("").rename_axis(["data set", "method"])
+
+
+def small_and_whole(records: Sequence[RunRecord]) -> pd.DataFrame:
+    """AMPLIFY's gain for the small and the whole model of Table 3: ``dataset``, ``model``, ``seed``, ``gain``."""
+    data = conditions(records)
+    plain = data[data["method"] == "none"].set_index(["dataset", "model", "seed"])["accuracy"]
+    mixed = data[data["method"] == "amplify"].set_index(["dataset", "model", "seed"])["accuracy"]
+    return (mixed - plain).rename("gain").reset_index()
+
+
+def partner_share(method: str) -> float:
+    """The mean weight of the second row with the paper's settings of a method (0 for the plain model)."""
+    params = protocol.METHODS[method]
+    if method == "none":
+        return 0.0
+    if method == "amplify":
+        return mean_partner_share(params["alpha"], "max_of_n", params["n"])
+    return mean_partner_share(params["alpha"], "folded")
+
+
+def attention_frame(records: Sequence[StudyRecord]) -> pd.DataFrame:
+    """What the study ``attention`` measured, lists as their means: one row a ``method`` and ``seed``."""
+    rows = []
+    for record in records:
+        values = {name: value for name, value in record.values.items() if name not in ("views", "accuracy")}
+        resolved = values.pop("resolved")
+        means = {name: float(np.mean(value)) for name, value in values.items()}
+        rows.append({"method": record.spec.params["run"]["method"], "seed": record.spec.seed, **means,
+                     "it_animal": resolved["animal"], "it_too_tired": resolved["too"] + resolved["tired"]})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def attention_by_method(data: pd.DataFrame, quantities: Mapping[str, str]) -> pd.DataFrame:
+    """Quantities of :func:`attention_frame` in percent: means over seeds by method, and AMPLIFY's minus EmbedMix's.
+
+    Args:
+        data: from :func:`attention_frame`.
+        quantities: column -> what readers call it.
+    """
+    rows = {}
+    for column, name in quantities.items():
+        by = {m: 100 * cell(data, column, method=m) for m in ("amplify", "embedmix", "none")}
+        row = {LABELS[m]: f"{values.mean():.1f}" for m, values in by.items()}
+        row["AMPLIFY minus EmbedMix"] = compare(by["amplify"], by["embedmix"]).interval
+        rows[name.replace("\n", " ")] = row
+    return pd.DataFrame(rows).T
+
+
+FACTORS = ("as stated", "labels", "head", "schedule", "all three")
+
+
+def factor_effects(records: Sequence[RunRecord], metric: str = "accuracy") -> pd.DataFrame:
+    """AMPLIFY's lead over each other method under the conditions of the paper, and with what its code does otherwise.
+
+    Args:
+        records: of :func:`mixlib.protocols.amplify.fairness`.
+        metric: ``accuracy``, ``loss``, ``ece`` or ``train_loss``.
+
+    Returns:
+        One row a ``dataset``, ``rival`` and ``factor`` (:data:`FACTORS`): the ``lead`` of AMPLIFY with ``lead_low`` and
+        ``lead_high``, the ``change`` of that lead by the factor with ``low``, ``high``, ``interval`` and ``decided``
+        (Holm over all different changes), the ``printed`` lead in accuracy, and ``share``, change / printed in percent.
+    """
+    data = conditions(records)
+    printed = published.table("amplify_table2").set_index(["dataset", "method"])["value"]
+    rows, changes = [], []
+    for dataset in dict.fromkeys(data["dataset"]):
+        untyped = "published" if corpora.get(dataset).is_pair else "own"
+        for rival in RIVALS:
+            leads = {}
+            for factor in FACTORS:
+                labels = "independent" if factor in ("labels", "all three") and rival != "none" else "same"
+                heads = ("published", untyped) if factor in ("head", "all three") else ("own", "own")
+                schedule = "published" if factor in ("schedule", "all three") else "stated"
+                own, other = (
+                    cell(data, metric, dataset=dataset, method=m, labels=given, head=head, schedule=schedule)
+                    for m, given, head in (("amplify", "same", heads[0]), (rival, labels, heads[1]))
+                )
+                leads[factor] = own - other
+                lead = compare(own, other)
+                change = compare(leads[factor], leads["as stated"], f"{dataset}, {LABELS[rival]}, {factor}")
+                said = printed[dataset, "amplify"] - printed[dataset, rival]
+                rows.append({"dataset": dataset, "rival": rival, "factor": factor, "lead": lead.mean,
+                             "lead_low": lead.low, "lead_high": lead.high, "lead_interval": lead.interval,
+                             "change": change.mean, "low": change.low, "high": change.high,
+                             "interval": change.interval, "printed": round(said, 2),
+                             "share": 100 * change.mean / said})  # fmt: skip
+                changes.append(change)
+    table = pd.DataFrame(rows)
+    # one comparison may stand against several methods: a head that changes for AMPLIFY alone changes all leads alike
+    distinct = {(c.mean, c.low, c.high): c for c in changes if c.high > c.low}
+    decided = dict(zip(distinct, (c.decided for c in holm(list(distinct.values()))), strict=True))
+    return table.assign(decided=[decided.get((c.mean, c.low, c.high), False) for c in changes])
+
+
+def effects_by_rival(effects: pd.DataFrame) -> pd.DataFrame:
+    """:func:`factor_effects` for readers: a row a rival, with AMPLIFY's leads over it and what each factor adds."""
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for row in effects.to_dict("records"):
+        found = rows.setdefault((NAMES.get(row["dataset"], row["dataset"]), LABELS[row["rival"]]), {})
+        found["printed lead"] = f"{row['printed']:+.2f}"
+        if row["factor"] == "as stated":
+            found["lead as stated"] = row["lead_interval"]
+            continue
+        none = row["factor"] == "labels" and row["rival"] == "none"
+        star = " *" if row["decided"] else ""
+        found[f"change by {row['factor']}"] = "has none" if none else f"{row['interval']}{star}"
+        if row["factor"] == "all three":
+            found["lead with all three"] = row["lead_interval"]
+    return pd.DataFrame(rows).T.rename_axis(["data set", "AMPLIFY against"])
+
+
+_CONDITIONS = {
+    "labels": {"independent": "unrelated labels"}, "head": {"published": "published head", "mean": "mean head"},
+    "schedule": {"published": "published schedule"},
+}  # fmt: skip
+
+
+def every_condition(cells: pd.DataFrame) -> pd.DataFrame:
+    """Scores of each method under each condition of the published comparison, means over seeds; see `conditions`."""
+    said = [cells[column].map(names).fillna("") for column, names in _CONDITIONS.items()]
+    condition = [", ".join(filter(None, parts)) or "as stated" for parts in zip(*said, strict=True)]
+    rows = {}
+    grouped = cells.assign(condition=condition).groupby(["dataset", "method", "condition"], sort=False)
+    for (dataset, method, name), group in grouped:
+        rows[NAMES.get(dataset, dataset), LABELS[method], name] = {
+            "accuracy %": f"{group['accuracy'].mean():.1f} ± {group['accuracy'].std(ddof=1):.1f}",
+            "test loss x100": f"{group['loss'].mean():.1f}", "ECE %": f"{group['ece'].mean():.1f}",
+            "mean training loss, nats": f"{group['train_loss'].mean():.3f}", "seeds": len(group),
+        }  # fmt: skip
+    table = pd.DataFrame(rows).T.rename_axis(["data set", "method", "condition"])
+    return table.sort_index(level=[0, 1], sort_remaining=False)
+
+
+def equal_heads(cells: pd.DataFrame) -> pd.DataFrame:
+    """AMPLIFY minus no mixup by the heads of both, and what the mean head does without mixup; a column a data set."""
+    pairs = {
+        "own head, both": ("own", "own"), "mean head, both": ("published", "mean"),
+        "mean head against the baselines' head": ("published", "published"),
+    }  # fmt: skip
+    rows: dict[str, dict[str, str]] = {}
+    for dataset, group in cells[cells["schedule"] == "stated"].groupby("dataset", sort=False):
+        by = {
+            pair: part.set_index("seed")["accuracy"]
+            for pair, part in group.groupby(["method", "head"])
+            if pair[0] in ("none", "amplify")
+        }
+        column = NAMES.get(dataset, dataset)
+        for name, (ours, theirs) in pairs.items():
+            plain = by.get(("none", theirs), by["none", "own"])  # single texts have no types to leave out
+            rows.setdefault(name, {})[column] = compare(by["amplify", ours], plain).interval
+        heads = compare(by["none", "mean"], by["none", "own"])
+        rows.setdefault("the mean head alone, without mixup", {})[column] = heads.interval
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def of_labels(records: Sequence[RunRecord]) -> pd.DataFrame:
+    """What unrelated labels do to a baseline's losses and calibration."""
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    metrics = {"train_loss": ("mean training loss, nats", 3), "loss": ("test loss x100", 1), "ece": ("ECE, points", 1)}
+    for metric, (name, digits) in metrics.items():
+        for row in factor_effects(records, metric).to_dict("records"):
+            if row["factor"] == "labels" and row["rival"] != "none":
+                change, low, high = (f"{-row[end]:.{digits}f}" for end in ("change", "high", "low"))
+                sign = "" if change.startswith("-") else "+"
+                interval = f"{sign}{change} [{low}, {high}]" + (" *" if row["decided"] else "")
+                rows.setdefault((NAMES.get(row["dataset"], row["dataset"]), LABELS[row["rival"]]), {})[name] = interval
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["data set", "method"])

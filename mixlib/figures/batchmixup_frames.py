@@ -1,0 +1,132 @@
+"""What is computed from the BatchMixup paper's runs for its notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from mixlib import corpora
+from mixlib.protocols import batchmixup as protocol
+from mixlib.runs import RunRecord
+from mixlib.studies import StudyRecord
+from mixlib.tables import LABELS, NAMES, NotMeasured, cell, compare
+
+
+def accuracies(printed: pd.DataFrame, data: pd.DataFrame) -> pd.DataFrame:
+    """Table 1, published | measured: a row a data set and size, a column a method; standard deviations after ±.
+
+    Args:
+        printed: Table 1.
+        data: from :func:`mixlib.tables.frame` with :func:`mixlib.protocols.batchmixup.size_label`.
+    """
+
+    def cells(said: pd.Series | None, here: pd.DataFrame, method: str) -> str:
+        values = cell(here, "accuracy", method=method)
+        return f"{'–' if said is None else said['value_printed']} | {values.mean():.1f} ± {values.std(ddof=1):.1f}"
+
+    return _by_size(printed, data, cells)
+
+
+def gains(data: pd.DataFrame, over: str = "none", printed: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Differences to one method with their 95% t intervals; with Table 1, published | measured. Rows and columns as in
+    :func:`accuracies`."""
+
+    def cells(said: pd.Series | None, here: pd.DataFrame, method: str) -> str:
+        if method == over:
+            return ""
+        try:
+            found = compare(cell(here, "accuracy", method=method), cell(here, "accuracy", method=over)).interval
+        except NotMeasured:
+            return "not run"
+        if printed is None:
+            return found
+        plain = _said(printed, here, over)
+        known = said is not None and plain is not None
+        return f"{format(said['value'] - plain['value'], '+.2f') if known else '–'} | {found}"
+
+    return _by_size(printed, data, cells).drop(columns=LABELS[over])
+
+
+def _by_size(
+    printed: pd.DataFrame | None, data: pd.DataFrame, cells: Callable[[pd.Series | None, pd.DataFrame, str], str]
+) -> pd.DataFrame:
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for (dataset, size), here in data.groupby(["dataset", "train_size"], sort=False):
+        examples = int(here["examples"].iloc[0])
+        row = rows.setdefault((NAMES.get(dataset, dataset), f"{examples:,} ({size})"), {})
+        for method in [m for m in LABELS if m in set(here["method"])]:
+            said = None if printed is None else _said(printed, here, method)
+            row[LABELS[method]] = cells(said, here, method)
+    table = pd.DataFrame.from_dict(rows, orient="index").fillna("not run")
+    table.index = pd.MultiIndex.from_tuples(rows, names=["data set", "training examples"])
+    return table[[label for label in LABELS.values() if label in table]]
+
+
+def _said(printed: pd.DataFrame, here: pd.DataFrame, method: str) -> pd.Series | None:
+    """What the paper prints for one method where these runs stand; ``None`` where nothing."""
+    dataset, size = here[["dataset", "train_size"]].iloc[0]
+    rows = printed[(printed["dataset"] == protocol.PRINTED.get(dataset, dataset)) & (printed["train_size"] == size)
+                   & (printed["method"] == method)]  # fmt: skip
+    return None if rows.empty else rows.iloc[0]
+
+
+def updates(records: Sequence[RunRecord]) -> pd.DataFrame:
+    """Optimizer updates of a run: a row a data set and size, a column a method."""
+    rows = pd.DataFrame(
+        {"data set": NAMES.get(r.spec.dataset, r.spec.dataset), "training examples": f"{r.data['train_rows']:,}",
+         "method": LABELS[r.spec.method], "updates": r.timing["steps"]}
+        for r in records
+    )  # fmt: skip
+    wide = rows.pivot_table(index=["data set", "training examples"], columns="method", values="updates", sort=False)
+    return wide.map("{:.0f}".format, na_action="ignore").fillna("not run").rename_axis(columns=None)
+
+
+def chance(printed: pd.DataFrame) -> pd.DataFrame:
+    """The paper's chance row beside one over the classes and the larger class of the splits, in percent."""
+    rows = {}
+    for row in printed[printed["method"] == "majority"].to_dict("records"):
+        ours = {theirs: name for name, theirs in protocol.PRINTED.items()}.get(row["dataset"], row["dataset"])
+        corpus = corpora.get(ours)
+        largest = {split: values["largest_class"] for split, values in corpora.cards()[ours]["splits"].items()}
+        rows[NAMES[ours]] = {
+            "published": row["value_printed"],
+            "one over the classes": f"{100 / corpus.num_labels:.2f}",
+            "largest class, training": f"{100 * largest['train']:.2f}",
+            "largest class, test": f"{100 * largest[corpus.test]:.2f}",
+        }
+    return pd.DataFrame(rows).T.rename_axis("data set")
+
+
+def epoch_ratios(records: Sequence[StudyRecord]) -> pd.DataFrame:
+    """Epoch times of the study ``epoch_time``: ``method``, ``n``, ``seed``, ``ratio`` to the plain model's, ``seconds``
+    a batch, ``batches_per_epoch``. Times are medians over the timed batches."""
+    rows = []
+    for record in records:
+        plain = np.median(record.values["seconds"]["none"]["1"])
+        for method, by_n in record.values["seconds"].items():
+            for n, taken in by_n.items():
+                ratio = float(np.median(taken) / plain)
+                rows.append({"method": method, "n": int(n), "seed": record.spec.seed, "ratio": ratio,
+                             "seconds": float(np.median(taken)),
+                             "batches_per_epoch": record.values["batches_per_epoch"]})  # fmt: skip
+    order = [method for method in LABELS if method in {row["method"] for row in rows}]
+    return pd.DataFrame(rows).sort_values(
+        ["method", "n"], key=lambda c: c.map(order.index) if c.name == "method" else c
+    )
+
+
+def policy_rows(records: Sequence[StudyRecord]) -> pd.DataFrame:
+    """Measurements of the study ``geometry_of_policies``: one row a ``rows`` (batch size), policy and ``seed``.
+
+    Beside what the study measures: ``label`` of the policy, ``rank_share`` of the originals' effective rank.
+    """
+    found = pd.DataFrame([row | {"seed": r.spec.seed} for r in records for row in r.values["rows"]])
+    found = found.fillna({"temperature": 1.0})
+    names = {"elementwise": "BatchMixup", "sample": "one weight a row"}
+    found["label"] = [
+        f"{names.get(p, p)}, α {a:g}" + (f", τ {t:g}" if p in names else "")
+        for p, a, t in found[["policy", "alpha", "temperature"]].itertuples(index=False)
+    ]
+    return found.assign(rank_share=found["effective_rank"] / found["batch_rank"])

@@ -1,0 +1,246 @@
+"""Labels of a user's data set: class numbers of the head, or one error that says where one is not and what to do."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import torch
+from torch.utils.data import get_worker_info
+
+COLUMNS = ("label", "labels", "label_ids")  # what transformers' collators make ``labels`` of
+IGNORED = -100  # a label that an evaluation leaves out of its loss
+FAULTS = ("text", "several", "missing", "decimal", "negative", "beyond")  # the first of these is told
+
+
+def fault(label: Any, num_labels: int) -> str | None:
+    """Which of :data:`FAULTS` a label has; ``None`` if it is a class number of the head, 0 to ``num_labels - 1``."""
+    if hasattr(label, "tolist"):  # of torch or numpy
+        label = label.tolist()
+    if label is None or label != label:  # NaN
+        return "missing"
+    if isinstance(label, (str, bytes)):
+        return "text"
+    if isinstance(label, Integral):
+        return "negative" if label < 0 else "beyond" if label >= num_labels else None
+    return "decimal" if isinstance(label, Real) else "several"
+
+
+def check(dataset: Any, num_labels: int, collator: Any = None, names: Sequence[str] | None = None) -> None:
+    """Refuse labels that are no classes of the head, as far as that can be seen without making a row of the data set.
+
+    A column in memory is read through Arrow. Of a stream only the types it declares are looked at. Plain torch data
+    sets, and those with a transform or a collator of their own, are left to :class:`Checked`.
+
+    Args:
+        dataset: to be trained on.
+        num_labels: classes of the head.
+        collator: makes batches of the rows.
+        names: ``TrainingArguments.label_names``, for the error.
+
+    Raises:
+        ValueError: no column of labels, or a label that is text, missing, not whole or outside the head. The message
+            names column, row and remedy.
+    """
+    hub = sys.modules.get("datasets")  # where it was not imported there is no data set of it
+    module = getattr(collator, "__module__", None) or type(collator).__module__
+    if hub is None or (collator is not None and not module.startswith("transformers.")):
+        return
+    if isinstance(dataset, hub.IterableDataset) and dataset.features:
+        for column in _columns_of_labels(dataset.features, dataset.features, names):
+            if getattr(dataset.features[column], "dtype", "") in ("string", "large_string"):
+                raise ValueError(f"the training data's column {column!r} holds text{_remedy('text', column, dataset)}")
+    if isinstance(dataset, hub.Dataset) and dataset.format["type"] != "custom":
+        for column in _columns_of_labels(dataset.format["columns"], dataset.features, names):
+            _check_column(dataset, column, num_labels)
+
+
+def _columns_of_labels(columns: Iterable[str], features: Mapping[str, Any], names: Sequence[str] | None) -> list[str]:
+    if found := [column for column in COLUMNS if column in columns]:
+        return found
+    likely = [*(names or ()), *(column for column in columns if hasattr(features[column], "names"))]
+    raise ValueError(no_labels(columns, next((column for column in likely if column in columns), None)))
+
+
+def no_labels(columns: Iterable[str], likely: str | None = None) -> str:
+    """What to say of rows without labels; ``likely`` is the column that may hold them."""
+    return (
+        f"the training data has no column 'label' or 'labels' but {', '.join(columns) or 'none at all'}. Rename the "
+        f"one that holds the classes: data = data.rename_column({likely or 'NAME'!r}, 'label')"
+    )
+
+
+def _check_column(dataset: Any, column: str, num_labels: int) -> None:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    labels = dataset.select_columns(column).with_format("arrow")[:].column(column)
+    if not labels.null_count and pa.types.is_integer(labels.type):
+        extremes = pc.min_max(labels).as_py()
+        if not len(labels) or (extremes["min"] >= 0 and extremes["max"] < num_labels):
+            return
+    labels = labels.to_pylist()
+    found = [(FAULTS.index(kind), row) for row, label in enumerate(labels) if (kind := fault(label, num_labels))]
+    if found:
+        kind, row = min(found)
+        raise ValueError(message(FAULTS[kind], column, row, labels[row], num_labels, dataset, labels))
+
+
+def message(
+    kind: str,
+    column: str,
+    row: int | str,
+    label: Any,
+    num_labels: int,
+    dataset: Any,
+    labels: Sequence[Any] = (),
+    name: str = "training",
+) -> str:
+    """What to say of a label with the fault ``kind``.
+
+    Args:
+        kind: one of :data:`FAULTS`.
+        column, row: where it stands.
+        label: itself.
+        num_labels: classes of the head.
+        dataset: decides what can be done.
+        labels: all labels of the column, where they are known.
+        name: of the data set.
+    """
+    if hasattr(label, "tolist"):
+        label = label.tolist()
+    known = [one for one in (*labels, label) if isinstance(one, Integral)]
+    return (
+        f"the {name} data has {label!r} in column {column!r}, row {row}, but a label is a class number from 0 to "
+        f"{num_labels - 1}, because the head has num_labels={num_labels}"
+        f"{_remedy(kind, column, dataset, max(known, default=0), label)}"
+        f"{' or more' if kind == 'beyond' and not labels else ''}"
+        f"{f', or data.remove_columns({column!r}) to predict' if name == 'evaluation' and kind == 'negative' else ''}"
+    )
+
+
+def _remedy(kind: str, column: str, dataset: Any, highest: int = 0, label: Any = None) -> str:
+    hub = sys.modules.get("datasets")
+    in_memory = hub is not None and isinstance(dataset, hub.Dataset)
+    kept = {"missing": "is not None", "negative": ">= 0"}
+    if in_memory or (hub is not None and isinstance(dataset, hub.IterableDataset)):
+        filtered = f"data = data.filter(lambda row: row[{column!r}] {kept.get(kind)})"
+        encoded = f"data = data.map(lambda row: {{{column!r}: names.index(row[{column!r}])}})"
+        cast = f"data = data.cast_column({column!r}, datasets.Value('int64'))"
+    else:
+        filtered = f"leave out the rows whose label is not {kept.get(kind)}".replace("is not is not", "is")
+        encoded = "let the data set give names.index(label), with names the list of class names"
+        cast = "let the data set give int(label)"
+    if in_memory:
+        encoded = f"data = data.class_encode_column({column!r})"
+    if kind == "text":
+        names = f"data.features[{column!r}].names" if in_memory else "names"
+        return f". Number the classes: {encoded}, and load the model with num_labels=len({names})"
+    if kind == "missing":
+        return f". Leave rows without a label out: {filtered}"
+    if kind == "negative":
+        meaning = {IGNORED: "rows to be ignored", -1: "rows whose label is not told"}.get(label)
+        return f"{f'; {label} stands for {meaning}' if meaning else ''}. Leave them out: {filtered}"
+    if kind == "beyond":
+        number = f"Number the classes anew, {encoded}, or load" if in_memory else "Load"
+        return f". {number} the model with num_labels={highest + 1}"
+    if kind == "decimal" and float(label).is_integer():
+        return f". Make whole numbers of them: {cast}"
+    return ". Labels that are amounts, or several a row, cannot be mixed here: one class a row is needed"
+
+
+class Checked:
+    """A collator whose batches have ``labels`` (rows,), int64 class numbers, or that says which row has none.
+
+    It is asked row by row while training, so it sees what transforms and streams make of the labels.
+
+    Args:
+        collate: makes a batch of a list of rows.
+        dataset: that the rows are of, for the error.
+        num_labels: classes of the head.
+        training: every row needs a label then, and none may be ignored.
+    """
+
+    def __init__(self, collate: Callable[[list], Any], dataset: Any, num_labels: int, training: bool = True) -> None:
+        self.collate, self.dataset, self.num_labels, self.training = collate, dataset, num_labels, training
+        self.seen = 0
+
+    def __call__(self, rows: list) -> Any:
+        """The batch of these rows."""
+        try:
+            batch = self.collate(rows)
+        except Exception as error:
+            if found := self._fault_among(rows):
+                raise ValueError(found) from error
+            raise
+        if isinstance(batch, Mapping):
+            self._check(batch, rows)
+        self.seen += len(rows)
+        return batch
+
+    def _check(self, batch: Any, rows: list) -> None:
+        labels = batch.get("labels")
+        if labels is None:
+            if self.training:
+                raise ValueError(self._fault_among(rows) or no_labels(batch))
+            return
+        if not isinstance(labels, torch.Tensor):
+            return
+        if labels.is_floating_point() or labels.dim() != 1:
+            kind = "several" if labels.dim() != 1 else "missing" if labels.isnan().any() else "decimal"
+            raise ValueError(self._fault_among(rows) or self._message(kind, "labels", "0 of a batch", labels[0]))
+        wrong = (labels < 0) | (labels >= self.num_labels)
+        if not self.training:
+            wrong &= labels != IGNORED
+        if wrong.any():
+            number = int(wrong.nonzero()[0])
+            kind = "negative" if labels[number] < 0 else "beyond"
+            found = self._fault_among(rows[number : number + 1], number, kind)
+            raise ValueError(found or self._message(kind, "labels", f"{number} of a batch", labels[number]))
+        batch["labels"] = labels.long()
+
+    def _faults(self, row: Any) -> dict[str, str]:
+        """Column and fault of the labels of a row as it was before a batch was made of it."""
+        columns = [column for column in COLUMNS if column in row] if isinstance(row, Mapping) else []
+        return {column: kind for column in columns if (kind := fault(row[column], self.num_labels))}
+
+    def _fault_among(self, rows: list, first: int = 0, kind: str | None = None) -> str | None:
+        """What to say of these rows, numbered from ``first`` in their batch; of this ``kind`` alone where given."""
+        found = [
+            (FAULTS.index(fault), number, column)
+            for number, row in enumerate(rows)
+            for column, fault in self._faults(row).items()
+            if kind in (None, fault)
+        ]
+        if not found:
+            return None
+        which, number, column = min(found)
+        return self._message(FAULTS[which], column, self._place(first + number, FAULTS[which]), rows[number][column])
+
+    def _message(self, kind: str, column: str, row: int | str, label: Any) -> str:
+        name = "training" if self.training else "evaluation"
+        return message(kind, column, row, label, self.num_labels, self.dataset, name=name)
+
+    def _place(self, number: int, kind: str) -> int | str:
+        """The row of the data set that has this fault, found by looking; in a stream as it came."""
+        if hasattr(self.dataset, "__len__") and hasattr(self.dataset, "__getitem__"):
+            rows = range(len(self.dataset))
+            return next((row for row in rows if kind in self._faults(self.dataset[row]).values()), "unknown")
+        return self.seen + number if get_worker_info() is None else f"{number} of a batch"
+
+
+def token_lengths(dataset: Any) -> list[int] | None:
+    """Tokens of each row of a tokenized data set: through Arrow, or row by row. ``None`` for a stream."""
+    hub = sys.modules.get("datasets")
+    if hub is not None and isinstance(dataset, hub.Dataset) and dataset.format["type"] != "custom":
+        if "input_ids" not in dataset.column_names:
+            return None
+        import pyarrow.compute as pc
+
+        tables = dataset.select_columns("input_ids").with_format("arrow").iter(10_000)
+        return [n for table in tables for n in pc.list_value_length(table.column("input_ids")).to_pylist()]
+    if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+        return None
+    return [len(dataset[row]["input_ids"]) for row in range(len(dataset))]

@@ -1,0 +1,78 @@
+import numpy as np
+
+from mixlib import published, tables
+from mixlib.figures import batchmixup_frames as judge
+from mixlib.protocols import batchmixup as protocol
+from tests.fabricate import records, study
+
+PRINTED = published.table("batchmixup_table1")
+GAIN = {"none": 0.0, "none_long": 0.03, "mixup": 0.02, "nonlinear_mixup": -0.01, "batchmixup": -0.1}
+
+
+def made(profile="mini"):
+    found = records(protocol.table1(profile), lambda s: {"accuracy": GAIN[s.method]}, noise=1e-6)
+    return found, tables.frame(found, protocol.size_label)
+
+
+def test_accuracies_stand_beside_the_row_of_the_paper_that_a_size_stands_for():
+    table = judge.accuracies(PRINTED, made()[1])
+    assert table.loc[("BANKING77", "77 (1%)"), "BatchMixup"] == "55.21 | 70.0 ± 0.0"
+    assert table.loc[("BANKING77", "2,310 (25%)"), "no mixup"] == "80.95 | 80.0 ± 0.0"
+    assert table.loc[("BANKING77", "770 (10 a class)"), "no mixup"] == "– | 80.0 ± 0.0"
+    assert table.loc[("RTE", "24 (1%)"), tables.LABELS["none_long"]] == "not run"
+    assert (table.drop("RTE")[tables.LABELS["none_long"]] == "– | 83.0 ± 0.0").all()
+
+
+def test_gains_are_paired_and_have_the_papers_beside_them():
+    data = made()[1]
+    table = judge.gains(data, printed=PRINTED)
+    assert table.loc[("FewRel", "294 (1%)"), "BatchMixup"].startswith("+56.88 | -10.0 [")
+    assert table.loc[("BANKING77", "770 (10 a class)"), "mixup (all pairs)"].startswith("– | +2.0 [")
+    assert "no mixup" not in table
+    equal = judge.gains(data[data["dataset"] != "rte"], over="none_long")
+    assert equal.loc[("BANKING77", "77 (1%)"), "mixup (all pairs)"].startswith("-1.0 [")
+    assert judge.gains(data, over="none_long").loc[("RTE", "24 (1%)"), "BatchMixup"] == "not run"
+
+
+def test_at_full_every_printed_cell_has_its_measured_one():
+    table = judge.accuracies(PRINTED, made("full")[1])
+    assert table.loc[("FewRel, 75 + None", "8,000 (25%)"), "no mixup"] == "78.95 | 80.0 ± 0.0"
+    assert not table.drop(columns=tables.LABELS["none_long"]).map(lambda text: text.startswith("–")).any().any()
+
+
+def test_updates_are_those_of_the_records():
+    found, _ = made()
+    for record in found:
+        record.timing["steps"] = 30 if record.spec.method in ("none", "batchmixup") else 90
+    table = judge.updates(found)
+    assert table.loc[("BANKING77", "77"), ["no mixup", "BatchMixup", "mixup (all pairs)"]].tolist() == [
+        "30",
+        "30",
+        "90",
+    ]
+    assert table.loc[("RTE", "24"), tables.LABELS["none_long"]] == "not run"
+
+
+def test_chance_is_shown_by_both_definitions():
+    table = judge.chance(PRINTED)
+    assert table.loc["RTE"].tolist() == ["50.16", "50.00", "50.16", "52.71"]
+    assert table.loc["BANKING77", "one over the classes"] == "1.30"
+
+
+def test_epoch_times_are_ratios_of_medians():
+    (spec, *_) = protocol.epoch_time("mini")
+    seconds = {"none": {"1": [1.0, 2.0, 9.0]}, "mixup": {"1": [2.0, 2.0, 2.0], "5": [10.0, 10.0, 11.0]}}
+    table = judge.epoch_ratios([study(spec, {"batches_per_epoch": 80, "seconds": seconds})])
+    assert table.set_index(["method", "n"])["ratio"].to_dict() == {
+        ("none", 1): 1.0,
+        ("mixup", 1): 1.0,
+        ("mixup", 5): 5.0,
+    }
+
+
+def test_policies_are_named_and_ranks_are_shares_of_the_batch():
+    (spec, *_) = protocol.geometry("mini")
+    rows = [policy | {"rows": 5, "effective_rank": 2.0, "batch_rank": 4.0} for policy in protocol.POLICIES]
+    table = judge.policy_rows([study(spec, {"rows": rows})])
+    assert np.all(table["rank_share"] == 0.5)
+    assert {"BatchMixup, α 1, τ 1", "one weight a row, α 1, τ 0.1", "pairwise, α 0.4"} <= set(table["label"])
