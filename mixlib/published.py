@@ -42,6 +42,11 @@ def table(name: str) -> pd.DataFrame:
     ``value`` and ``spread`` are numbers (``value_printed`` and ``spread_printed`` keep the digits), other columns text;
     ``param`` is there for every table and empty where a method has none.
     """
+    return _numbers(name).copy()
+
+
+@lru_cache
+def _numbers(name: str) -> pd.DataFrame:
     frame = _read(name)
     for column in ("value", "spread"):
         frame[f"{column}_printed"] = frame[column]

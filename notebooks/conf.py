@@ -29,6 +29,7 @@ myst_dmath_double_inline = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the signature has them
 napoleon_use_ivar = True
+napoleon_use_param = False  # names that share words stay on one line
 napoleon_numpy_docstring = False
 
 html_theme = "furo"

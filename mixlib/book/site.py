@@ -25,6 +25,7 @@ from mixlib import figures, machine, paths, published
 from mixlib.book import drawing, pages
 from mixlib.book.about import ABOUT
 from mixlib.evidence.verdicts import Records
+from mixlib.garbage import cheap_collections
 
 MARKER, LOCK = ".mixlib-site", ".lock"
 EXTRA = "the site needs the extra 'site': pip install -e '.[site]' -c requirements.lock"
@@ -121,7 +122,8 @@ def build(
     clear(output)
     with TemporaryDirectory(prefix="mixlib-book-") as scratch:
         source, doctrees = Path(scratch) / "book", Path(scratch) / "doctrees"
-        assemble(source, executed or {})
+        with cheap_collections():
+            assemble(source, executed or {})
         arguments = ["-b", "html", "--fail-on-warning", "--keep-going", "--quiet", "--jobs", "auto"]
         arguments += ["--conf-dir", str(paths.NOTEBOOKS), "--doctree-dir", str(doctrees)]
         if announcement:
