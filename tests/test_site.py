@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 import torch
 
-from mixlib import methods, models, paths, published, report
-from mixlib.book import drawing, pages, site
+from mixlib import costs, methods, models, paths, protocols, published, report
+from mixlib.__main__ import main
+from mixlib.book import captions, drawing, pages, site
 from mixlib.book.about import ABOUT, SITES
-from mixlib.book.extension import mathml, scrolling, to_pages
+from mixlib.book.extension import commands, mathml, scrolling, to_pages
 from mixlib.evidence import comparison, statistics, verdicts
 from mixlib.evidence.verdicts import Records
 from mixlib.figures import MARKERS, PALETTE
@@ -83,7 +84,12 @@ def test_which_method_for_what_follows_from_the_records(book, monkeypatch):
 def test_nothing_is_said_of_runs_that_are_missing(tmp_path):
     book = pages.Book([], Records(Store(tmp_path), plan.Decided({}, {}, {})))
     assert "not decided yet" in book.which()
-    assert book.counts() == f"**{len(verdicts.claims())}** {statistics.NOT_JUDGEABLE}"
+    waiting = sum(verdict.waits for verdict in book.verdicts.values())
+    never = len(verdicts.claims()) - waiting
+    assert waiting > never > 0
+    assert book.counts() == f"**{never}** {statistics.NOT_JUDGEABLE}, **{waiting}** {verdicts.WAITING}"
+    assert {pages.estimate(verdict) for verdict in book.verdicts.values()} == {""}
+    assert book.made_of("22_calibration_table2") == ""
     assert book.costs == {}
     assert book.cost("ssmix") == "2 (counted)"
     assert book.cost("mixup") == "15 (counted)"
@@ -138,11 +144,31 @@ def test_a_chapter_knows_its_title_and_says_what_its_figures_show():
     )
     chapter = pages.Chapter.of("90_x", made)
     assert chapter.title == "Table 9: all"
-    assert [figure.words for figure in chapter.figures] == ["Table 9: all", "Table 9: all: Why?"]
-    site.prepare(made, "90_x", None, None)
-    assert [c.metadata["mystnb"]["image"]["alt"] for c in made.cells if c.cell_type == "code"] == [
-        "Table 9: all", "Table 9: all: Why?",
-    ]  # fmt: skip
+    assert [figure.title for figure in chapter.figures] == ["Table 9: all", "Table 9: all: Why?"]
+    assert [figure.words for figure in chapter.figures] == ["Table 9: all", "Why?"]
+    site.prepare(made, chapter, "", None)
+    shown = [cell.metadata["mystnb"] for cell in made.cells if cell.cell_type == "code"]
+    assert [cell["image"]["alt"] for cell in shown] == ["Table 9: all", "Why?"]
+    assert [cell["figure"]["caption"] for cell in shown] == ["Figure 90.1", "Figure 90.2. Why?"]
+
+
+def test_figures_of_one_cell_share_a_caption_and_go_on_being_counted():
+    both = picture()
+    both.outputs *= 2
+    made = notebook(nbformat.v4.new_markdown_cell("# T\n## H"), both, picture())
+    site.prepare(made, pages.Chapter.of("90_x", made), "", None)
+    captions_ = [cell.metadata["mystnb"]["figure"]["caption"] for cell in made.cells if cell.cell_type == "code"]
+    assert captions_ == ["Figures 90.1 and 90.2. H", "Figure 90.3. H"]
+
+
+def test_every_committed_figure_has_words():
+    found = {}
+    for path in sorted(paths.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")):
+        for cell in nbformat.read(path, as_version=4).cells:
+            if any("image/png" in output.get("data", {}) for output in cell.get("outputs", ())):
+                found[f"{path.stem}, {cell.id}"] = captions.of_code(cell.source)
+    assert [place for place, said in found.items() if not said] == []
+    assert len(found) > 30
 
 
 def test_links_that_leave_the_book_lead_to_what_the_site_has():
@@ -159,7 +185,7 @@ def test_links_that_leave_the_book_lead_to_what_the_site_has():
 def test_notebooks_can_be_opened_elsewhere_once_the_repository_has_a_place(monkeypatch):
     monkeypatch.setenv("GITHUB_REPOSITORY", "me/it")
     made = notebook(nbformat.v4.new_markdown_cell("# T"))
-    site.prepare(made, "90_x", "Run just now.", site.repository())
+    site.prepare(made, pages.Chapter.of("90_x", made), "Run just now.", site.repository())
     text = made.cells[1].source
     assert text.startswith("Run just now.")
     assert "mybinder.org/v2/gh/me/it/HEAD?labpath=notebooks/90_x.ipynb" in text
@@ -195,6 +221,24 @@ def test_the_banner_says_what_was_run_and_never_calls_synthetic_runs_a_result():
     assert "profile smoke, SYNTHETIC, not a result, trained just now" in site.banner("smoke", True)
     assert site.banner("mini", False, ["22_a", "31_b"]).startswith("Chapters 22, 31: profile mini, measured, from the")
     assert "3 of 3 records" in site.banner("mini", False, made_anew="3 of 3 records made anew on this machine")
+
+
+def test_a_chapter_says_how_many_records_it_shows_and_what_they_took(tmp_path):
+    specs = protocols.artefact_runs("calibration-table5", "mini")[:3]
+    store = Store(tmp_path)
+    for record in records(specs, lambda spec: {}):
+        store.save(record)
+    book = pages.Book([], Records(store, plan.Decided({}, {}, {})))
+    seconds = 3 * next(iter(records(specs[:1], lambda spec: {}))).timing["total_seconds"]
+    said = f"Made of 3 records, whose runs took {costs.as_text(seconds)} in all, one after the other."
+    assert book.made_of("25_calibration_table5") == said
+
+
+def test_every_command_stands_on_the_page_of_commands():
+    (name,) = re.findall(r"```{commands} (\S+)", (paths.NOTEBOOKS / "commands.md").read_text())
+    found = commands(name)
+    assert list(found) == sorted(main.commands)
+    assert found["claims"].startswith("Usage: python -m mixlib claims [OPTIONS] [PAPER]")
 
 
 def test_figures_of_numbers_read_as_people_write_them():

@@ -1,13 +1,16 @@
-"""A Sphinx extension: equations as MathML, which needs no script, and tables that scroll in their column."""
+"""A Sphinx extension: equations as MathML, which needs no script, tables that scroll in their column, commands."""
 
 from __future__ import annotations
 
+import importlib
 import re
-from typing import Any
+from typing import Any, ClassVar
 
+import click
 import latex2mathml.converter
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
 from sphinx.writers.html5 import HTML5Translator
 
 _LENGTH = re.compile(r"\|(\w+)\|")
@@ -58,8 +61,35 @@ def skip_fields(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options
     return True if (getattr(obj, "__doc__", None) or "").startswith("Alias for field number") else None
 
 
+def commands(name: str) -> dict[str, str]:
+    """By command of a click group ``module:group``, its help."""
+    module, _, group = name.partition(":")
+    found = {}
+    for command_name, command in sorted(getattr(importlib.import_module(module), group).commands.items()):
+        line = f"python -m {module.removesuffix('.__main__')} {command_name}"
+        with click.Context(command, info_name=line, terminal_width=100) as context:
+            found[command_name] = command.get_help(context)
+    return found
+
+
+class Commands(SphinxDirective):
+    """``{commands} module:group``: a section for each command."""
+
+    required_arguments: ClassVar[int] = 1
+
+    def run(self) -> list[nodes.Node]:
+        sections = []
+        for name, text in commands(self.arguments[0]).items():
+            section = nodes.section("", nodes.title(name, name), nodes.literal_block(text, text, language="text"))
+            section["names"].append(name)
+            self.state.document.note_implicit_target(section)
+            sections.append(section)
+        return sections
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.add_html_math_renderer("mathml", (inline, None), (block, None))
+    app.add_directive("commands", Commands)
     app.connect("autodoc-process-docstring", escape_bars)
     app.connect("autodoc-skip-member", skip_fields)
     app.connect("html-page-context", finish)

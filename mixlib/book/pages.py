@@ -19,12 +19,13 @@ import nbformat
 import pandas as pd
 
 import mixlib
-from mixlib import methods, paths, published
+from mixlib import costs, methods, paths, published
+from mixlib.book import captions
 from mixlib.book.about import ABOUT, SITE_WORDS
 from mixlib.evidence import comparison, ledger, statistics, verdicts
 from mixlib.evidence.verdicts import Claim, Records
 from mixlib.methods.base import Method
-from mixlib.protocols import RECIPES, artefacts, plan, pool
+from mixlib.protocols import RECIPES, artefact_runs, artefacts, plan, pool
 from mixlib.protocols.cells import FIRST, Cell
 from mixlib.runs import RunRecord
 from mixlib.store import usable
@@ -43,10 +44,18 @@ COLUMNS = {  # what a method is asked for: a score, whether after temperature sc
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture of a chapter: its PNG (base64), and words for who does not see it."""
+    """A picture of a chapter: its PNG (base64), the chapter's title, the heading above it, and words for who does not
+    see it."""
 
     image: str
+    chapter: str
+    heading: str
     words: str
+
+    @property
+    def title(self) -> str:
+        """What it shows, also without the chapter around it."""
+        return f"{self.chapter}{' ' if self.chapter.endswith('?') else ': '}{self.heading}".rstrip(": ")
 
 
 @dataclass(frozen=True)
@@ -59,7 +68,7 @@ class Chapter:
 
     @classmethod
     def of(cls, name: str, notebook: nbformat.NotebookNode) -> Chapter:
-        """The chapter of an executed notebook; the nearest heading above a figure says what it shows."""
+        """The chapter of an executed notebook; the nearest heading above a figure is its title."""
         title, heading, found = name, "", []
         for cell in notebook.cells:
             headings = re.findall(r"^(#+) +(.+)$", cell.source, re.MULTILINE) if cell.cell_type == "markdown" else ()
@@ -67,9 +76,8 @@ class Chapter:
                 title, heading = (words, "") if level == "#" else (title, words)
             for output in cell.get("outputs", ()):
                 if "image/png" in output.get("data", {}):
-                    said = cell.metadata.get("mystnb", {}).get("image", {}).get("alt")
-                    words = said or f"{title}{' ' if title.endswith('?') else ': '}{heading}".rstrip(": ")
-                    found.append(Figure(output["data"]["image/png"], words))
+                    said = captions.of_code(cell.source) or heading or title
+                    found.append(Figure(output["data"]["image/png"], title, heading, said))
         return cls(name, title, tuple(found))
 
 
@@ -188,6 +196,16 @@ class Book:
         cited = yaml.safe_load((paths.ROOT / "CITATION.cff").read_text())["references"]
         return {key: next(r for r in cited if title.startswith(r["title"])) for key, title in published.PAPERS.items()}
 
+    def made_of(self, name: str) -> str:
+        """How many committed records a chapter shows, and how long making them took; empty where it has none."""
+        ids = [id_ for id_, recipe in RECIPES.items() if recipe.notebook == name]
+        specs = dict.fromkeys(spec for id_ in ids for spec in artefact_runs(id_, "mini"))
+        found = [record for record in map(self.records.get, specs) if record is not None]
+        if not found:
+            return ""
+        seconds = sum(record.timing["total_seconds"] for record in found)
+        return f"Made of {len(found):,} records, whose runs took {costs.as_text(seconds)} in all, one after the other."
+
     def chapter(self, name: str) -> str:
         """A link to a chapter, from the top of the book."""
         return next((f"[{plain(c.title)}](/{name}.ipynb)" for c in self.chapters if c.name == name), f"`{name}`")
@@ -196,7 +214,7 @@ class Book:
 
     def counts(self) -> str:
         """How many claims got which verdict."""
-        found = Counter(v.judgement.category for v in self.verdicts.values())
+        found = Counter(v.category for v in self.verdicts.values())
         return ", ".join(f"**{found[name]}** {name}" for name in ledger.ORDER if found[name])
 
     def forest(self) -> str:
@@ -281,7 +299,7 @@ class Book:
             for chapter in shown:
                 for number, figure in enumerate(chapter.figures):
                     text += (
-                        f":::{{grid-item-card}} {plain(figure.words)}\n:link: /{chapter.name}\n:link-type: doc\n"
+                        f":::{{grid-item-card}} {plain(figure.title)}\n:link: /{chapter.name}\n:link-type: doc\n"
                         f":img-top: /fragments/{chapter.name}-{number}.png\n:img-alt: {figure.words}\n"
                         f"{', '.join(made[chapter.name])}\n:::\n"
                     )
@@ -352,9 +370,9 @@ class Book:
     def _claim_table(self, ids: Iterable[str]) -> str:
         rows = []
         for id_ in ids:
-            judgement = self.verdicts[id_].judgement
+            verdict = self.verdicts[id_]
             rows.append([f"[{id_}](#claim-{id_})", plain(self.claims[id_]),
-                         verdict_of(judgement.category, judgement.label), numbers(judgement)])  # fmt: skip
+                         verdict_of(verdict.category, verdict.label), estimate(verdict)])  # fmt: skip
         return table(["claim", "says", "verdict", "estimate"], rows)
 
     def ledger(self) -> str:
@@ -399,7 +417,7 @@ class Book:
     def _claim(self, id_: str, verdict: verdicts.Verdict) -> str:
         judgement = verdict.judgement
         text = f"\n(claim-{id_})=\n### {id_}\n\n{plain(self.claims[id_])}\n\n"
-        text += f"{verdict_of(judgement.category, judgement.label)} {numbers(judgement)}\n\n"
+        text += f"{verdict_of(verdict.category, verdict.label)} {estimate(verdict)}\n\n"
         text += bullets([
             f"Rule: {plain(verdict.claim.rule)}", f"Found: {plain(judgement.words)}",
             f"Shown in: {self.chapter(ledger.chapters()[id_])}",
@@ -441,6 +459,11 @@ def numbers(judgement: statistics.Judgement) -> str:
     return text if judgement.printed is None else f"{text}; printed {signed(judgement.printed, digits)}"
 
 
+def estimate(verdict: verdicts.Verdict) -> str:
+    """:func:`numbers` of a claim; empty while its runs are not finished."""
+    return "" if verdict.waits else numbers(verdict.judgement)
+
+
 def _repository(url: str) -> str:
     owner, name, *rest = url.removeprefix("https://github.com/").split("/")
     return f"{owner}/{name}" + (f" at {rest[-1]}" if rest else "")
@@ -467,17 +490,3 @@ def api_index() -> str:
 
 def api(module: str) -> str:
     return f"# {module}\n\n```{{eval-rst}}\n.. automodule:: {module}\n   :members:\n   :show-inheritance:\n```\n"
-
-
-def commands() -> str:
-    """The command line, from its own help."""
-    import click
-
-    from mixlib.__main__ import main
-
-    text = "# Commands\n\n`python -m mixlib COMMAND`. Results go to standard output, progress and errors to standard "
-    text += "error.\n"
-    for name, command in sorted(main.commands.items()):
-        with click.Context(command, info_name=f"python -m mixlib {name}", terminal_width=100) as context:
-            text += f"\n## {name}\n\n```text\n{command.get_help(context)}\n```\n"
-    return text

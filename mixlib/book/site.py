@@ -137,16 +137,18 @@ def build(
 def assemble(folder: Path, executed: Mapping[str, Path]) -> None:
     """Write all that Sphinx reads into a new folder: chapters, written pages, and generated ones."""
     shutil.copytree(paths.NOTEBOOKS, folder, ignore=shutil.ignore_patterns("*.ipynb", ".*", "__pycache__", "conf.py"))
-    chapters = []
-    for path in sorted(paths.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")):
-        notebook = nbformat.read(executed.get(path.stem, path), as_version=4)
-        chapters.append(pages.Chapter.of(path.stem, notebook))
-        note = None
-        if executed:
-            note = "Run just now, see the banner." if path.stem in executed else "As committed, at profile mini."
-        prepare(notebook, path.stem, note, repository())
-        nbformat.write(notebook, folder / path.name)
-    book = pages.Book(chapters, Records(), repository())
+    notebooks = {
+        path.stem: nbformat.read(executed.get(path.stem, path), as_version=4)
+        for path in sorted(paths.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+    }
+    book = pages.Book([pages.Chapter.of(*item) for item in notebooks.items()], Records(), repository())
+    for chapter, notebook in zip(book.chapters, notebooks.values(), strict=True):
+        if chapter.name in executed:
+            note = "Run just now, see the banner."
+        else:
+            note = f"{'As committed, at profile mini. ' if executed else ''}{book.made_of(chapter.name)}"
+        prepare(notebook, chapter, note, book.repository)
+        nbformat.write(notebook, folder / f"{chapter.name}.ipynb")
     draw(book, folder / "fragments")
     for name, text in written(book).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -155,23 +157,26 @@ def assemble(folder: Path, executed: Mapping[str, Path]) -> None:
         page.write_text(relink(page.read_text(), repository()))
 
 
-def prepare(notebook: NotebookNode, name: str, note: str | None, repository: str | None) -> None:
-    """A notebook as the site shows it: links, words for its pictures, and where else it can be opened; cells stay."""
+def prepare(notebook: NotebookNode, chapter: pages.Chapter, note: str, repository: str | None) -> None:
+    """A notebook as the site shows it: links, captions, words for its pictures, and where else it can be opened."""
     from nbconvert.preprocessors import CoalesceStreamsPreprocessor  # of the extra
 
-    figure_words = iter(pages.Chapter.of(name, notebook).figures)
+    figures, number = iter(chapter.figures), 0
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = relink(cell.source, repository)
         if cell.cell_type != "code":
             continue
         CoalesceStreamsPreprocessor().preprocess_cell(cell, {}, 0)  # of a progress bar only its last state
-        words = [next(figure_words).words for output in cell.outputs if "image/png" in output.get("data", {})]
-        if words:
-            cell.metadata.setdefault("mystnb", {}).setdefault("image", {}).setdefault("alt", words[0])
-    places = [f"{{download}}`notebook <{name}.ipynb>`"]
+        shown = [next(figures) for output in cell.outputs if "image/png" in output.get("data", {})]
+        if shown:
+            numbers = [f"{chapter.name[:2]}.{number + n}" for n in range(1, len(shown) + 1)]
+            number += len(shown)
+            caption = f"Figure{'s' if shown[1:] else ''} {' and '.join(numbers)}. {pages.plain(shown[0].heading)}"
+            cell.metadata["mystnb"] = {"image": {"alt": shown[0].words}, "figure": {"caption": caption.rstrip(". ")}}
+    places = [f"{{download}}`notebook <{chapter.name}.ipynb>`"]
     if repository:
-        places += [f"[{site}]({url})" for site, url in elsewhere(repository, f"notebooks/{name}.ipynb").items()]
+        places += [f"[{site}]({url})" for site, url in elsewhere(repository, f"notebooks/{chapter.name}.ipynb").items()]
     lines = [f"{note} " if note else "", "Open it yourself: ", " · ".join(places)]
     notebook.cells.insert(1, nbformat.v4.new_markdown_cell("".join(lines), id="where-else"))
 
@@ -241,7 +246,6 @@ def written(book: pages.Book) -> dict[str, str]:
         "gallery.md": book.gallery(),
         "claims.md": book.ledger(),
         "changelog.md": (paths.ROOT / "CHANGELOG.md").read_text(),
-        "commands.md": pages.commands(),
         "methods/index.md": book.methods_index(),
         **{f"methods/{key}.md": book.method(key) for key in ABOUT},
         "papers/index.md": book.papers_index(),
