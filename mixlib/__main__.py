@@ -222,9 +222,10 @@ def site(output) -> None:
 @option_only
 @click.option("--raise-seeds", is_flag=True, help="first let them and the verdicts read every whole seed there is")
 def refresh(only, raise_seeds) -> None:
-    """Execute the notebooks at profile mini in place, as they are committed, and write README's table of verdicts."""
+    """Execute the notebooks at profile mini in place, as they are committed, and write README's findings and tables."""
     from mixlib import paths, report
-    from mixlib.evidence import ledger, verdicts
+    from mixlib.book import pages, readme
+    from mixlib.evidence.verdicts import Records
 
     names = report.choose(_names(only))
     if raise_seeds:
@@ -235,9 +236,8 @@ def refresh(only, raise_seeds) -> None:
             click.echo(f"{cell}: {len(seeds)} seeds, to {seeds[-1]}")
     for path in report.refresh(names):
         click.echo(path)
-    found = verdicts.verdicts()
-    readme = paths.ROOT / "README.md"
-    readme.write_text(ledger.in_readme(readme.read_text(), found))
+    file = paths.ROOT / "README.md"
+    file.write_text(readme.filled(file.read_text(), pages.Book([], Records()).readme()))
 
 
 def _only(field: str, wanted: list[str] | None, specs: list[Spec]) -> list[Spec]:

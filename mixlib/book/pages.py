@@ -245,8 +245,67 @@ class Book:
         text = f"{signed(row['estimate'])} [{signed(row['low'])}, {signed(row['high'])}]"
         return f"**{text}**" if row["category"] == "better" else text
 
-    def _named(self, keys: Iterable[str]) -> str:
-        return ", ".join(f"[{LABELS[key]}](/methods/{key}.md) (cost {self.cost(key)})" for key in keys)
+    def _named(self, keys: Iterable[str], column: str) -> str:
+        found, names = self.gains[column], []
+        for key in keys:
+            little = ", too little to matter" if found.loc[key, "high"] < found.attrs["margin"] else ""
+            names.append(f"[{LABELS[key]}](/methods/{key}.md) (cost {self.cost(key)}{little})")
+        return ", ".join(names)
+
+    def findings(self) -> list[str]:
+        """What was found, a sentence or two each, from the verdicts and the pool; plain words without links."""
+        lines = [
+            f"**Claims.** Of {len(self.verdicts)}: {self.counts()}. Among so many, one or two wrong decisions of each "
+            "kind are to be expected."
+        ]
+        for category, title in ((statistics.SUPPORTED, "Held up"), (statistics.CONTRADICTED, "Contradicted")):
+            found = [id_ for id_, verdict in self.verdicts.items() if verdict.category == category]
+            said = "; ".join(f"{plain(self.claims[id_]).rstrip('.')} ({id_})" for id_ in found)
+            lines += [f"**{title}.** {said}."] if said else []
+        if not self.gains:
+            return lines
+        mixing = [key for key in pool.METHODS if methods.base.REGISTRY[key].paper]
+        accuracy, loss, ece = (self.gains[title] for title in ("accuracy", "loss", "ECE"))
+        ranked = accuracy.loc[mixing].sort_values("estimate", ascending=False)
+        clear = [key for key in ranked.index if _better(accuracy, key) and ranked.loc[key, "estimate"] >= 1]
+        first, last = ranked.index[0], ranked.index[-1]
+        lines.append(
+            f"**Accuracy.** Under one recipe on {len(pool.POOL)} data sets {_names(clear) or 'no mixup method'} beats "
+            f"plain fine-tuning by a point or more. The best is {LABELS[first]} ({self._gain(first, 'accuracy')}), the "
+            f"worst {LABELS[last]} ({self._gain(last, 'accuracy')}); label smoothing, which mixes nothing, has "
+            f"{self._gain('label_smoothing', 'accuracy')}."
+        )
+        lower, sharper = ([key for key in mixing if _better(found, key)] for found in (loss, ece))
+        best = loss.loc[mixing, "estimate"].idxmax()
+        lines.append(
+            f"**Loss and calibration.** {len(lower)} of {len(mixing)} mixup methods lower the test loss, "
+            f"{len(sharper)} the calibration error. Label smoothing saves {self._gain('label_smoothing', 'loss')} "
+            f"percent of the loss, the best of them ({LABELS[best]}) {self._gain(best, 'loss')}."
+        )
+        scaled = self.gains["loss, scaled"]
+        still = [key for key in mixing if _better(scaled, key)]
+        worse = [key for key in mixing if scaled.loc[key, "category"] == "worse"]
+        lines.append(
+            "**After temperature scaling** of every model, one number fitted on development rows, "
+            f"{_names(still) or 'no mixup method'} still {'lower' if still[1:] else 'lowers'} the loss, and "
+            f"{len(worse)} raise it."
+        )
+        costs = pd.Series({key: self.costs[key] for key in mixing})
+        lines.append(
+            f"**Cost.** Training takes {costs.median():.1f} times a plain run in the median and "
+            f"{costs.max():.1f} with {LABELS[costs.idxmax()]}."
+        )
+        return lines
+
+    def readme(self) -> dict[str, str]:
+        """The generated parts of README, by name."""
+        keys = [key for key in pool.METHODS if key != "none"]
+        header = ["method", "cost, in plain runs", *COLUMNS]
+        rows = [[f"{LABELS[key]} (`{key}`)", self.cost(key), *(self._gain(key, c) for c in COLUMNS)] for key in keys]
+        return {
+            "verdicts": ledger.as_markdown(self.verdicts), "findings": bullets(self.findings()[1:]),
+            "methods": table(header, rows),
+        }  # fmt: skip
 
     def which(self) -> str:
         """Which method for what, at what cost: every method of the pool under one recipe."""
@@ -259,8 +318,8 @@ class Book:
             better = found[found["category"] == "better"].sort_values("estimate", ascending=False).index
             at_a_loss = [key for key in better if accuracy.loc[key, "category"] == "worse"]
             good = [key for key in better if key not in at_a_loss]
-            line = f"For {words}: {self._named(good) or 'no method is clearly better than plain fine-tuning'}."
-            lines.append(line + (f" At a loss of accuracy: {self._named(at_a_loss)}." if at_a_loss else ""))
+            line = f"For {words}: {self._named(good, title) or 'no method is clearly better than plain fine-tuning'}."
+            lines.append(line + (f" At a loss of accuracy: {self._named(at_a_loss, title)}." if at_a_loss else ""))
         header = ["method", "cost", *COLUMNS]
         rows = [
             [f"[{LABELS[key]}](/methods/{key}.md)", self.cost(key), *(self._gain(key, c) for c in COLUMNS)]
@@ -434,6 +493,16 @@ class Book:
         lines = [f"[{title}]({key}.md)" for key, title in published.PAPERS.items()]
         toc = "\n".join(published.PAPERS)
         return f"# Papers\n\n{bullets(lines)}\n```{{toctree}}\n:hidden:\n\n{toc}\n```\n"
+
+
+def _better(gains: pd.DataFrame, key: str) -> bool:
+    return gains.loc[key, "category"] == "better"
+
+
+def _names(keys: Iterable[str]) -> str:
+    """``A, B and C``."""
+    *others, last = [LABELS[key] for key in keys] or [""]
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def plain_code(text: str) -> str:

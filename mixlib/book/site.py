@@ -239,6 +239,7 @@ def written(book: pages.Book) -> dict[str, str]:
     others = {name: text for name, text in errata.items() if name not in published.PAPERS}
     return {
         "fragments/forest.md": book.forest(),
+        "fragments/findings.md": pages.bullets(book.findings()[1:]),
         "fragments/which.md": book.which(),
         "fragments/where.md": book.where(),
         "fragments/margins.md": book.margins(),
