@@ -11,6 +11,7 @@ from mixlib.protocols import amplify as amplify
 from mixlib.protocols import batchmixup as batchmixup
 from mixlib.protocols import mixup_calibration as mixup_calibration
 from mixlib.protocols import plan as plan
+from mixlib.protocols import playground as playground
 from mixlib.protocols import pool as pool
 from mixlib.protocols import ssmix as ssmix
 from mixlib.protocols.common import PROFILES as PROFILES
@@ -47,6 +48,7 @@ EXTRAS = (
     ),
     Artefact("common-protocol", "common", "Common protocol", "measurement", "every method under one recipe a data set"),
     Artefact("common-learning-rate", "common", "Learning rate", "measurement", "the same at half and twice the rate"),
+    Artefact("common-playground", "common", "Playground", "measurement", "what each method makes of a pair of texts"),
 )
 
 RECIPES: dict[str, Recipe] = {
@@ -94,6 +96,7 @@ RECIPES: dict[str, Recipe] = {
     "amplify-fairness": Recipe("52_amplify_fairness", amplify.fairness),
     "common-protocol": Recipe("51_common_protocol", pool.methods_on_all),
     "common-learning-rate": Recipe("51_common_protocol", pool.sensitivity),
+    "common-playground": Recipe("54_playground", playground.runs),
 }
 
 

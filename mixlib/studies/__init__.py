@@ -31,7 +31,7 @@ def study(function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, An
 
 def every() -> dict[str, Callable[..., dict[str, Any]]]:
     """All studies by name. They train, and what trains takes seconds to import: who only reads does not wait for it."""
-    from mixlib.studies import amplify, batchmixup, ssmix  # noqa: F401 (their functions register themselves)
+    from mixlib.studies import amplify, batchmixup, common, ssmix  # noqa: F401 (their functions register themselves)
 
     return STUDIES
 
