@@ -122,10 +122,11 @@
         svg.append(make("circle", { cx: points[i][0], cy: points[i][1], r: 5, fill: COLOURS[m] }));
       });
       svg.append(make("line", { x1: x(data.lams[i]), x2: x(data.lams[i]), y1: y(0), y2: y(1), class: "now" }));
-      const key = make("p", { class: "key" }, "Dotted: the mixed label. ",
-        make("span", { style: `border-color: ${COLOURS[0]}` }, `Solid: trained with ${data.trained[0]}.`), " ",
-        make("span", { style: `border-color: ${COLOURS[1]}` }, `Dashed: trained with ${data.trained[1]}.`));
-      picture.replaceChildren(make("figure", {}, svg, make("figcaption", {}, key)));
+      const key = data.trained.map((name, m) =>
+        make("span", { style: `border-color: ${COLOURS[m]}` }, `${m ? "Dashed" : "Solid"}: trained with ${name}.`));
+      const caption = make("figcaption", { class: "key" }, "Dotted: the mixed label. ");
+      key.forEach((one) => caption.append(one, " "));
+      picture.replaceChildren(make("figure", {}, svg, caption));
     }
 
     stage.replaceChildren(make("div", { class: "controls" }, pair.label, method.label, place.label, lam.label),

@@ -177,14 +177,14 @@ def temperature_slider(
     """Reliability diagrams, one a method, at a temperature to choose.
 
     Args:
-        found: by how the runs were trained, what :func:`mixlib.calibration.at_temperatures` found.
-        fitted: for each the mean of the temperatures that were fitted on the runs' development rows.
+        found: by method, what :func:`mixlib.calibration.at_temperatures` found.
+        fitted: by method, the mean of the temperatures that were fitted on the runs' development rows.
         start: the temperature shown first.
     """
     temperatures = list(next(iter(found.values())))
     listed = [
         {
-            "title": name,
+            "title": LABELS.get(name, name),
             "fitted": f"{fitted[name]:.2f}",
             **{score: [round(100 * bins[score], 2) for bins in at.values()] for score in ("ece", "nll")},
             **{key: [_means(bins, key) for bins in at.values()] for key in ("rows", "confidence", "accuracy")},
