@@ -162,7 +162,7 @@ def test_the_study_trains_a_model_and_mixes_every_pair():
     spec = next(s for s in protocol.mixed_pairs("smoke") if s.params["run"]["dataset"] == "trec_coarse")
     record = studies.execute(spec)
     assert 0 <= record.values["accuracy"] <= 1
-    pairs = figures.mixtures([record])["no mixup"]
+    pairs = figures.mixtures([record])["without mixup"]
     assert [pair.labels for pair in pairs] == [list(pair["labels"]) for pair in protocol.PAIRS["trec_coarse"]["pairs"]]
     model, tokenizer, accuracy = trained(spec)
     assert accuracy == record.values["accuracy"]
@@ -203,7 +203,7 @@ def embedded(page):
 
 def test_sliders_carry_what_the_tables_show_and_ask_for_nothing_else(found):
     by_training = figures.mixtures(records(found))
-    assert list(by_training) == ["no mixup", "Manifold MixUp"]
+    assert list(by_training) == ["without mixup", "with Manifold MixUp"]
     page = figures.mixing_sliders(by_training).data
     assert page == figures.mixing_sliders(by_training).data
     data = embedded(page)
@@ -233,7 +233,7 @@ def test_the_temperature_slider_has_means_by_bin():
     data = embedded(figures.temperature_slider({"none": {1.0: bins, 2.0: bins}}, {"none": 1.234}).data)
     (one,) = data["methods"]
     assert (data["temperatures"], data["start"]) == ([1.0, 2.0], 0)
-    assert (one["title"], one["fitted"]) == ("no mixup", "1.23")
+    assert (one["title"], one["fitted"]) == ("without mixup", "1.23")
     assert (one["rows"], one["confidence"], one["accuracy"]) == ([[0, 4]] * 2, [[0.0, 0.75]] * 2, [[0.0, 0.5]] * 2)
     assert (one["ece"], one["nll"]) == ([25.0] * 2, [50.0] * 2)
 

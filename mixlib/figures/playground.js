@@ -100,15 +100,15 @@
         if (!one.texts) return;
         const { tokens, replaced } = one.texts[i];
         const by = make("strong", {}, "Mixed text");
-        lines.push(make("p", {}, by, ` (model trained with ${data.trained[m]}): `, ...words(tokens, replaced, "ins")));
+        lines.push(make("p", {}, by, ` (model trained ${data.trained[m]}): `, ...words(tokens, replaced, "ins")));
       });
       const note = data.methods[method.index].notes[place.index];
       if (note) lines.push(make("p", {}, note));
       const head = make("tr", {}, make("th", { scope: "col" }, "class"), make("th", { scope: "col" }, "mixed label"),
-        ...data.trained.map((name) => make("th", { scope: "col" }, `model trained with ${name}`)));
+        ...data.trained.map((name) => make("th", { scope: "col" }, `model trained ${name}`)));
       const rows = shown.names.map((name, c) => make("tr", {}, make("th", { scope: "row" }, name),
         bar(label[c], "currentColor"), ...found.map((one, m) => bar(one.p[i][c], COLOURS[m]))));
-      result.replaceChildren(...lines, make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows)));
+      result.replaceChildren(...lines, make("table", { class: "mixed" }, make("thead", {}, head), make("tbody", {}, ...rows)));
 
       const title = `Probability of ${shown.names[a]} by λ`;
       const { svg, x, y } = frame(420, 240, title, "λ, the weight of A", `probability of ${shown.names[a]}`);
@@ -123,7 +123,7 @@
       });
       svg.append(make("line", { x1: x(data.lams[i]), x2: x(data.lams[i]), y1: y(0), y2: y(1), class: "now" }));
       const key = data.trained.map((name, m) =>
-        make("span", { style: `border-color: ${COLOURS[m]}` }, `${m ? "Dashed" : "Solid"}: trained with ${name}.`));
+        make("span", { style: `border-color: ${COLOURS[m]}` }, `${m ? "Dashed" : "Solid"}: trained ${name}.`));
       const caption = make("figcaption", { class: "key" }, "Dotted: the mixed label. ");
       key.forEach((one) => caption.append(one, " "));
       picture.replaceChildren(make("figure", {}, svg, caption));
@@ -136,7 +136,7 @@
   }
 
   function diagram(one, i, colour) {
-    const title = `Reliability diagram, trained with ${one.title}`;
+    const title = `Reliability diagram, trained ${one.title}`;
     const { svg, x, y } = frame(300, 300, title, "confidence", "accuracy");
     const bins = one.rows[i].length;
     const most = Math.max(...one.rows[i]);
@@ -154,7 +154,7 @@
     });
     svg.append(line([[x(0), y(0)], [x(1), y(1)]], { stroke: "currentColor", "stroke-dasharray": "5 4" }));
     const says = `ECE ${one.ece[i].toFixed(1)}, loss ×100 ${one.nll[i].toFixed(1)}; fitted: T = ${one.fitted}`;
-    return make("figure", {}, make("strong", {}, `trained with ${one.title}`), svg, make("figcaption", {}, says));
+    return make("figure", {}, make("strong", {}, `trained ${one.title}`), svg, make("figcaption", {}, says));
   }
 
   function temperature(data, stage) {

@@ -67,9 +67,14 @@ def mixtures(records: Iterable[StudyRecord]) -> dict[str, list[Mixtures]]:
     records = list(records)
     for record in records:
         if record.spec.seed == records[0].spec.seed:
-            pairs = found.setdefault(LABELS[record.spec.params["run"]["method"]], [])
+            pairs = found.setdefault(trained_how(record.spec.params["run"]["method"]), [])
             pairs += [Mixtures.from_dict(values) for values in record.values["pairs"]]
     return found
+
+
+def trained_how(method: str) -> str:
+    """``without mixup``, ``with Manifold MixUp``."""
+    return "without mixup" if method == "none" else f"with {LABELS[method]}"
 
 
 def pair_list(found: Sequence[Mixtures]) -> pd.DataFrame:
@@ -138,7 +143,7 @@ def mixing_sliders(found: Mapping[str, Sequence[Mixtures]], start: float = 0.75)
         start: the weight shown first, among those that were mixed at.
     """
     groups = list(found.values())
-    pairs = [_pair(each) for each in zip(*groups, strict=True)]
+    pairs = [_pair(number, each) for number, each in enumerate(zip(*groups, strict=True), start=1)]
     first = groups[0][0]
     listed = [
         {
@@ -152,12 +157,12 @@ def mixing_sliders(found: Mapping[str, Sequence[Mixtures]], start: float = 0.75)
     return _widget("pairs", data)
 
 
-def _pair(each: Sequence[Mixtures]) -> dict[str, Any]:
+def _pair(number: int, each: Sequence[Mixtures]) -> dict[str, Any]:
     """One pair as the script reads it."""
     one = each[0]
     texts = [text if isinstance(text, str) else " / ".join(text) for text in one.texts]
     return {
-        "title": " + ".join(textwrap.shorten(text, 40, placeholder="…") for text in texts),
+        "title": f"{number}: " + " + ".join(textwrap.shorten(text, 40, placeholder="…") for text in texts),
         "texts": texts,
         "labels": one.labels,
         "names": one.names,
@@ -167,7 +172,10 @@ def _pair(each: Sequence[Mixtures]) -> dict[str, Any]:
 
 def _curve(one: Mixed) -> dict[str, Any]:
     """One method at one place as the script reads it."""
-    texts = [{"tokens": text["tokens_mixed"], "replaced": text["replaced"]} for text in one.texts]
+    texts = [
+        {"tokens": [token.lstrip("Ġ▁") for token in text["tokens_mixed"]], "replaced": text["replaced"]}
+        for text in one.texts
+    ]
     return {"weights": one.weights, "p": one.probabilities} | ({"texts": texts} if texts else {})
 
 
@@ -184,7 +192,7 @@ def temperature_slider(
     temperatures = list(next(iter(found.values())))
     listed = [
         {
-            "title": LABELS.get(name, name),
+            "title": trained_how(name),
             "fitted": f"{fitted[name]:.2f}",
             **{score: [round(100 * bins[score], 2) for bins in at.values()] for score in ("ece", "nll")},
             **{key: [_means(bins, key) for bins in at.values()] for key in ("rows", "confidence", "accuracy")},

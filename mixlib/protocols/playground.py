@@ -1,7 +1,7 @@
 """The playground of notebook 54: pairs of texts of our own, and the models that read their mixes.
 
-The models are trained for a minute: the pool's recipe, but for :data:`SHORT`. The reliability diagram is of the pool's own
-runs.
+The models are trained for a minute: the pool's recipe, but for :data:`SHORT`. The reliability diagram is of the runs of
+the pool itself.
 """
 
 from __future__ import annotations
