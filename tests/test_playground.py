@@ -12,7 +12,7 @@ from mixlib.methods import Draw
 from mixlib.playground import METHODS, PER_DIMENSION, PER_ROW, Mixtures, mix, places
 from mixlib.protocols import playground as protocol
 from mixlib.studies.common import trained
-from tests.fabricate import study
+from tests.fabricate import record, study
 
 A, B = "the plot is dull and the acting is simply awful", "a warm and charming film"
 LABELS, NAMES = (0, 2), ["bad", "so so", "good"]
@@ -57,6 +57,16 @@ def test_sentence_vectors_end_at_the_texts_themselves(found, name):
     (one,) = found.of(name)
     assert one.probabilities[-1] == found.alone[0]
     assert one.probabilities[0] == found.alone[1]
+
+
+def test_amplify_swaps_two_texts_back_in_an_even_number_of_blocks(tiny):
+    """Of one length, so that both rows have one mask. Half way there is nothing to tell the rows apart."""
+    found = mix(*tiny, "ab cd", "ef gh", LABELS, NAMES, [0.0, 0.5, 1.0])
+    assert len(tiny[0].bert.encoder.layer) % 2 == 0
+    (one,) = found.of("amplify")
+    assert one.probabilities[0] == one.probabilities[2] == found.alone[0] != found.alone[1]
+    turned = mix(*tiny, "ef gh", "ab cd", LABELS, NAMES, [0.5]).of("amplify")[0]
+    assert turned.probabilities[0] == pytest.approx(one.probabilities[1], abs=1e-3)
 
 
 def test_batchmixup_has_the_weights_that_its_softmax_allows(found):
@@ -226,6 +236,13 @@ def test_no_text_can_end_the_data_early(tiny):
     found = mix(*tiny, text, B, LABELS, NAMES, [0.75])
     data = embedded(figures.mixing_sliders({"x": [found]}).data)
     assert data["pairs"][0]["texts"][0] == text
+
+
+def test_the_fitted_temperature_stands_beside_what_was_trained():
+    made = record(protocol.calibrated("smoke")[0], ece=0.2, nll=0.5)
+    made = replace(made, scaled={"temperature": 2.0, "nll": 0.4, "ece": 0.05})
+    table = figures.fitted_table({"none": [made, made]})
+    assert table.loc["trained without mixup"].tolist() == ["20.0", "50.0", "2.0", "5.0", "40.0"]
 
 
 def test_the_temperature_slider_has_means_by_bin():

@@ -21,16 +21,15 @@ from mixlib import methods
 from mixlib.figures.ssmix import show_draws
 from mixlib.mixing import mean_partner_share
 from mixlib.playground import METHODS, PER_DIMENSION, PER_ROW, Mixed, Mixtures
+from mixlib.runs import RunRecord
 from mixlib.studies import StudyRecord
 from mixlib.tables import LABELS
 
-NOTES = {
-    (
-        "batchmixup",
-        PER_DIMENSION,
-    ): "Each dimension draws its own weight; their mean is near 0.5 and cannot be chosen.",
-    ("batchmixup", PER_ROW): "With two rows and temperature 1 its weights lie between 0.27 and 0.73.",
-    ("ssmix", None): "A share 1 − λ of the words of A, rounded down, is overwritten; never less than one word.",
+NOTES = {  # by method; of BatchMixup by place
+    PER_DIMENSION: "Each dimension draws its own weight; their mean is near 0.5 and cannot be chosen.",
+    PER_ROW: "With two rows and temperature 1 its weights lie between 0.27 and 0.73.",
+    "amplify": "Every block mixes again, towards half and half; at λ = 0 an even number of them swaps the texts back.",
+    "ssmix": "A share 1 − λ of the words of A, rounded down, is overwritten; never less than one word.",
 }
 RULES = {"embedmix": "folded", "tmix": "folded", "sentencemix": "folded", "amplify": "max_of_n"}  # others: one draw
 INSTEAD = (
@@ -149,7 +148,7 @@ def mixing_sliders(found: Mapping[str, Sequence[Mixtures]], start: float = 0.75)
         {
             "title": LABELS[name],
             "places": [one.place for one in first.of(name)],
-            "notes": [NOTES.get((name, one.place), NOTES.get((name, None), "")) for one in first.of(name)],
+            "notes": [NOTES.get(one.place, NOTES.get(name, "")) for one in first.of(name)],
         }
         for name in METHODS
     ]
@@ -177,6 +176,22 @@ def _curve(one: Mixed) -> dict[str, Any]:
         for text in one.texts
     ]
     return {"weights": one.weights, "p": one.probabilities} | ({"texts": texts} if texts else {})
+
+
+def fitted_table(by_method: Mapping[str, Sequence[RunRecord]]) -> pd.DataFrame:
+    """Of the runs of each method: calibration error and loss as trained and at the temperatures fitted on development
+    rows, each the mean over the runs."""
+    rows = {}
+    for method, of in by_method.items():
+        values = {
+            "ECE %, T = 1": [100 * r.last["ece"] for r in of],
+            "loss x100, T = 1": [100 * r.last["nll"] for r in of],
+            "fitted T": [r.scaled["temperature"] for r in of],
+            "ECE %, fitted T": [100 * r.scaled["ece"] for r in of],
+            "loss x100, fitted T": [100 * r.scaled["nll"] for r in of],
+        }
+        rows[f"trained {trained_how(method)}"] = {name: f"{np.mean(found):.1f}" for name, found in values.items()}
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def temperature_slider(
