@@ -198,36 +198,46 @@ def list_(as_json: bool) -> None:
 @option_precision
 @option_seeds
 @click.option("--fresh/--resume", default=None, help="empty record store (default at smoke), or the repository's")
-@click.option("--output", type=FilePath(), help="folder of the report [default: build/report/PROFILE]")
+@click.option("--output", type=FilePath(), help="folder of the site [default: build/reproduce/PROFILE]")
 def reproduce(profile, only, model, seeds, fresh, output, **engine) -> None:
-    """Run the notebooks headless and write an HTML report: first all runs they need, in one sweep."""
+    """Run the notebooks headless and make a site of them: first all runs they need, in one sweep."""
     from mixlib import engines, report
 
     engine = engines.describe(**engine)
     engines.get(engine)
     index = report.reproduce(profile, _names(only), engine, model, seeds, fresh, output)
-    click.echo(f"Report: {index}")
+    click.echo(f"Site: {index}")
+
+
+@main.command()
+@click.option("--output", type=FilePath(), help="its folder [default: build/site]")
+def site(output) -> None:
+    """Make the book as one site, from the committed notebooks and records; a warning of Sphinx is an error."""
+    from mixlib.book.site import build
+
+    click.echo(f"Site: {build(output)}")
 
 
 @main.command()
 @option_only
 @click.option("--raise-seeds", is_flag=True, help="first let them and the verdicts read every whole seed there is")
 def refresh(only, raise_seeds) -> None:
-    """Execute the notebooks at profile mini in place, as they are committed, and write README's table of verdicts."""
+    """Execute the notebooks at profile mini in place, as they are committed, and write README's findings and tables."""
     from mixlib import paths, report
-    from mixlib.evidence import ledger, verdicts
+    from mixlib.book import pages, readme
+    from mixlib.evidence.verdicts import Records
 
     names = report.choose(_names(only))
     if raise_seeds:
+        import mixlib.protocols  # noqa: F401 (hands in the cells)
         from mixlib.evidence import gate
 
         for cell, seeds in gate.raise_seeds().items():
             click.echo(f"{cell}: {len(seeds)} seeds, to {seeds[-1]}")
     for path in report.refresh(names):
         click.echo(path)
-    found = verdicts.verdicts()
-    readme = paths.ROOT / "README.md"
-    readme.write_text(ledger.in_readme(readme.read_text(), found))
+    file = paths.ROOT / "README.md"
+    file.write_text(readme.filled(file.read_text(), pages.Book([], Records()).readme()))
 
 
 def _only(field: str, wanted: list[str] | None, specs: list[Spec]) -> list[Spec]:
@@ -354,6 +364,7 @@ def status(artefacts, profiles, model, seeds, as_json) -> None:
 @click.option("--json", "as_json", is_flag=True, help="an array of objects on standard output, nothing else")
 def claims(paper, only, as_json) -> None:
     """The papers' claims and the verdict on each (of PAPER), from the records and the seeds that are read."""
+    import mixlib.protocols  # noqa: F401 (hands them in)
     from mixlib.evidence import verdicts
 
     ids = _names(only) or None
@@ -437,6 +448,7 @@ def compare(data, only, page, estimate, as_json, engine, address, workers, cpus_
 @click.option("--output", type=FilePath(), help="all rates, as .csv")
 def error_rates(experiments, output) -> None:
     """How often the rule of the verdicts would err, by simulation of every claim's design (seconds)."""
+    import mixlib.protocols  # noqa: F401 (hands them in)
     from mixlib.evidence import designs
     from mixlib.evidence import error_rates as simulation
 
@@ -451,6 +463,7 @@ def error_rates(experiments, output) -> None:
 @main.command()
 def gate() -> None:
     """Decide which newly screened cells are alive, once for all, and write data/evidence.json."""
+    import mixlib.protocols  # noqa: F401 (hands them in)
     from mixlib.evidence import gate
     from mixlib.protocols import plan
 
@@ -481,11 +494,13 @@ def bench(as_json, lengths, only, sweep, runs, tokens, rounds, profile, model, *
     """
     from mixlib import bench as benchmark
     from mixlib import engines, protocols, throughput
+    from mixlib.protocols.cells import RECIPE
 
     if sweep:
-        grid = protocols.check_profile(profile or "smoke")
-        result = throughput.measure(engines.describe(**engine), runs, grid, model)
-        result["trainer"] = throughput.beside_trainer(tokens, rounds, profile and profile == "smoke")
+        whose, ids = protocols.check_profile(profile or "smoke"), [a.id for a in protocols.artefacts()]
+        specs = [spec for id_ in ids for spec in protocols.artefact_runs(id_, whose, model=model)]
+        result = {"profile": whose, **throughput.measure(specs, engines.describe(**engine), runs)}
+        result["trainer"] = throughput.beside_trainer(RECIPE, tokens, rounds, profile and profile == "smoke")
         lines = [f"{result['machine']}, {result['runs']} runs of profile {result['profile']}"]
         for row in result["engines"]:
             lines += [

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import nn
 
-from mixlib.figures.common import DASHES, MARKERS, METHODS, PALETTE, t_interval
+from mixlib.figures.common import DASHES, MARKERS, PALETTE, t_interval
 from mixlib.tables import LABELS, TITLES
 from mixlib.texts import MixedPair, Text, mix_pair
 
@@ -63,16 +63,18 @@ def show_pair(pair: MixedPair, title: str = "") -> HTML:
     return _texts(title or f"{LABELS.get(pair.method, pair.method)}: words of B put into A", rows)
 
 
-def show_draws(pairs: Sequence[MixedPair], title: str) -> HTML:
+def show_draws(pairs: Sequence[MixedPair], title: str, names: Sequence[str] | None = None) -> HTML:
     """The mixed texts of several draws below each other, words that came in underlined.
 
     Args:
         pairs: of the same two texts.
         title: above them.
+        names: of the draws; by default they are numbered.
     """
+    names = [f"draw {i}" for i in range(1, len(pairs) + 1)] if names is None else names
     rows = [
-        (f"draw {i}", _label(pair), pair.tokens_mixed, [None] * len(pair.tokens_mixed), pair.replaced, "ins")
-        for i, pair in enumerate(pairs, start=1)
+        (name, _label(pair), pair.tokens_mixed, [None] * len(pair.tokens_mixed), pair.replaced, "ins")
+        for name, pair in zip(names, pairs, strict=True)
     ]
     return _texts(title, rows)
 
@@ -290,7 +292,7 @@ def leak(data: pd.DataFrame) -> Figure:
         data: from :func:`mixlib.figures.ssmix_frames.leak_effects`.
     """
     sets = list(dict.fromkeys(data["dataset"]))
-    methods = [m for m in METHODS if m in set(data["method"])]
+    methods = [m for m in LABELS if m in set(data["method"])]
     figure, axes = plt.subplots(len(sets), 2, figsize=(11.5, 0.52 * len(methods) * len(sets) + 1.6), sharey=True,
                                 squeeze=False, layout="constrained")  # fmt: skip
     looks = {
