@@ -1,8 +1,8 @@
 """The data sets of the four papers: where they come from, how splits are made, how examples are drawn and checked.
 
-A data set is read from ``$MIXLIB_DATA/NAME/SPLIT.parquet``, else from the Hugging Face hub; its synthetic twin is
-used only when asked for. Examples are drawn by a hash of their content and the seed, so every source of the same
-data gives the same draw.
+A data set is read from ``$MIXLIB_DATA/NAME/SPLIT.parquet``, else from the repository (``data/banking77`` alone), else
+from the Hugging Face hub; its synthetic twin is used only when asked for. Examples are drawn by a hash of their content
+and the seed, so every source of the same data gives the same draw.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from mixlib import paths, synthetic
 
+IN_REPOSITORY = "repository"  # the source of what is read from its data folder
 NARROW = {"input_ids": np.int32, "attention_mask": np.int8, "token_type_ids": np.int8}  # as datasets stores them
 ENTITY_COLUMNS = ("head", "tail", "head_start", "head_end", "tail_start", "tail_end")
 
@@ -241,18 +242,11 @@ def _read(
 ) -> tuple[pd.DataFrame, str] | DataUnavailable:
     if synthetic_twin:
         return synthetic.twin(corpus.name, split, corpus.task, corpus.num_labels), "synthetic twin"
-    path = Path(folder or ".") / corpus.name / f"{split}.parquet"
-    if folder and path.exists():
-        _check_file(path, Path(folder) / "manifest.json")
-        try:
-            rows = pd.read_parquet(path)
-        except (ValueError, OSError) as error:
-            raise DataDiffers(f"{path}: cannot be read as a parquet file ({_first_line(error)})") from error
-        if missing := [column for column in corpus.required if column not in rows]:
-            raise DataDiffers(f"{path}: columns {missing} are missing; it has {list(rows.columns)}")
-        return _checked(rows, str(path)), "MIXLIB_DATA"
+    for source, where in (("MIXLIB_DATA", folder), (IN_REPOSITORY, paths.DATA)):
+        if where and (path := Path(where) / corpus.name / f"{split}.parquet").exists():
+            return _from_file(corpus, path, Path(where) / "manifest.json"), source
     place = next(((r, c, s) for ours, r, c, s in corpus.hub if ours == split), None)
-    looked = f"MIXLIB_DATA ({path if folder else 'not set'})"
+    looked = f"MIXLIB_DATA ({Path(folder) / corpus.name / f'{split}.parquet' if folder else 'not set'})"
     if place is None:
         return DataUnavailable(
             f"data set {corpus.name!r}, split {split!r}, is not to be had: looked for {looked}; it is not read from "
@@ -275,6 +269,18 @@ def _read(
     if missing := [column for column in renamed.values() if column not in rows]:
         raise DataDiffers(f"{repo} on the hub: columns {missing} are missing; it has {data.column_names}")
     return _checked(rows[list(renamed.values())], f"{repo} on the hub, {theirs}"), f"{repo}@{_commit(data, repo)}"
+
+
+def _from_file(corpus: Corpus, path: Path, manifest: Path) -> pd.DataFrame:
+    """The rows of a parquet file whose checksum is the manifest's, where it has one."""
+    _check_file(path, manifest)
+    try:
+        rows = pd.read_parquet(path)
+    except (ValueError, OSError) as error:
+        raise DataDiffers(f"{path}: cannot be read as a parquet file ({_first_line(error)})") from error
+    if missing := [column for column in corpus.required if column not in rows]:
+        raise DataDiffers(f"{path}: columns {missing} are missing; it has {list(rows.columns)}")
+    return _checked(rows, str(path))
 
 
 def _commit(data: Dataset, repo: str) -> str:

@@ -154,7 +154,6 @@ def test_doctor_and_claims(store_folder, no_data):
         (("reproduce", "--only", "nothing"), "did you mean"),
         (("claims", "bert"), "unknown paper 'bert'"),
         (("bench", "--lengths", "imdb"), "trec, mrpc"),
-        (("cards",), "MIXLIB_DATA"),
     ],
 )
 def test_errors_are_one_message(arguments, message, store_folder, no_data):
