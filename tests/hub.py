@@ -24,7 +24,7 @@ def commit_of(revision: str) -> str:
 
 
 class Hub(ThreadingHTTPServer):
-    """Serves ``root``. ``asked`` is every path and part of a file that was asked for; ``cut`` are files whose first
+    """Serves ``root``. ``asked`` is every method and path; ``cut`` are files whose first
     answer breaks off."""
 
     daemon_threads = True
@@ -60,7 +60,7 @@ class Handler(BaseHTTPRequestHandler):
         self.answer([])
 
     def answer(self, paths: list[str]) -> None:
-        self.server.asked.append((self.path, self.headers.get("Range")))
+        self.server.asked.append((self.command, self.path))
         parts = [unquote(part) for part in urlsplit(self.path).path.strip("/").split("/")]
         api = parts[0] == "api"
         parts = parts[1:] if api else parts

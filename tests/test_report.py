@@ -59,6 +59,7 @@ def notebooks(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.setattr(paths, "NOTEBOOKS", folder)
     monkeypatch.setattr(report, "RECIPES", {"a": protocols.Recipe("01_a"), "b": protocols.Recipe("02_b")})
+    monkeypatch.setattr(protocols, "artefact_runs", lambda *arguments, **overrides: [])
     parameters = "profile: str = 'mini'\nmodel: str = None\nseeds: list = None\nengine: str = 'local'"
     sees = """
 import json, os
@@ -100,7 +101,7 @@ def test_a_failing_notebook_is_one_message_and_the_others_are_in_the_report(note
     result = CliRunner().invoke(main, ["reproduce", "--seeds", "0", "--output", "out", "--resume"])
     assert result.exit_code == 1
     assert "1 of 2 notebooks failed; the report is in" in result.output
-    assert "02_b: cell 2 failed with AssertionError: too few seeds" in result.output
+    assert "02_b: cell 3 failed with AssertionError: too few seeds" in result.output
     assert "Traceback" not in result.output
     assert (notebooks / "out" / "01_a.html").exists()
     assert "too few seeds" in (notebooks / "out" / "cells" / "02_b.smoke.html").read_text()
