@@ -468,6 +468,24 @@ def check_records(folder) -> None:
 
 
 @main.command()
+@click.option("--records", "count", default=3, show_default=True, type=click.IntRange(1, MANY), help="how many")
+@click.option("--dataset", type=Word(), help="only records of this data set [default: of all that are here]")
+@click.option("--seed", type=click.IntRange(0, MANY), help="of the draw [default: another one each time]")
+@click.option("--json", "as_json", is_flag=True, help="one object on standard output, nothing else")
+def verify(count, dataset, seed, as_json) -> None:
+    """Train a few committed records anew, drawn at random, and set them beside what they say (minutes).
+
+    Bit for bit on the kind of machine they were made on, else within a tolerance. Exit code 1 if one is outside.
+    """
+    from mixlib import verify as check
+
+    result = check.verify(count, dataset, seed)
+    click.echo(json.dumps(result.as_json(), indent=1) if as_json else str(result))
+    if not result.ok:
+        sys.exit(1)
+
+
+@main.command()
 @click.argument("path", type=FilePath())
 @click.option("--synthetic", is_flag=True, help="also runs on synthetic twins, which are no results")
 def export(path, synthetic) -> None:

@@ -169,6 +169,20 @@ def data_folder() -> Path | None:
     return paths.named("MIXLIB_DATA")
 
 
+def at_hand(name: str) -> bool:
+    """Whether a data set can be read without a network, and is real: from ``MIXLIB_DATA`` or the repository."""
+    corpus = get(name)
+    parts = {part for split in splits_of(name) for part in split.split("+")}
+    name = corpus.merged or name
+    return all(any(path.exists() for _, path in _files(name, part, data_folder())) for part in parts)
+
+
+def _files(name: str, split: str, folder: Path | None) -> list[tuple[str, Path]]:
+    """Where the file of a split is looked for: the name of each source, and the path."""
+    places = {"MIXLIB_DATA": folder, IN_REPOSITORY: paths.DATA}
+    return [(source, Path(place) / name / f"{split}.parquet") for source, place in places.items() if place]
+
+
 @dataclass(frozen=True)
 class Split:
     """The rows of a split, the digest of each row's content, and where they were read.
@@ -242,9 +256,9 @@ def _read(
 ) -> tuple[pd.DataFrame, str] | DataUnavailable:
     if synthetic_twin:
         return synthetic.twin(corpus.name, split, corpus.task, corpus.num_labels), "synthetic twin"
-    for source, where in (("MIXLIB_DATA", folder), (IN_REPOSITORY, paths.DATA)):
-        if where and (path := Path(where) / corpus.name / f"{split}.parquet").exists():
-            return _from_file(corpus, path, Path(where) / "manifest.json"), source
+    for source, path in _files(corpus.name, split, folder and Path(folder)):
+        if path.exists():
+            return _from_file(corpus, path, path.parent.parent / "manifest.json"), source
     place = next(((r, c, s) for ours, r, c, s in corpus.hub if ours == split), None)
     looked = f"MIXLIB_DATA ({Path(folder) / corpus.name / f'{split}.parquet' if folder else 'not set'})"
     if place is None:
