@@ -219,6 +219,7 @@ def refresh(only, raise_seeds) -> None:
 
     names = report.choose(_names(only))
     if raise_seeds:
+        import mixlib.protocols  # noqa: F401 (hands in the cells)
         from mixlib.evidence import gate
 
         for cell, seeds in gate.raise_seeds().items():
@@ -354,6 +355,7 @@ def status(artefacts, profiles, model, seeds, as_json) -> None:
 @click.option("--json", "as_json", is_flag=True, help="an array of objects on standard output, nothing else")
 def claims(paper, only, as_json) -> None:
     """The papers' claims and the verdict on each (of PAPER), from the records and the seeds that are read."""
+    import mixlib.protocols  # noqa: F401 (hands them in)
     from mixlib.evidence import verdicts
 
     ids = _names(only) or None
@@ -374,6 +376,7 @@ def claims(paper, only, as_json) -> None:
 @click.option("--output", type=FilePath(), help="all rates, as .csv")
 def error_rates(experiments, output) -> None:
     """How often the rule of the verdicts would err, by simulation of every claim's design (seconds)."""
+    import mixlib.protocols  # noqa: F401 (hands them in)
     from mixlib.evidence import designs
     from mixlib.evidence import error_rates as simulation
 
@@ -388,6 +391,7 @@ def error_rates(experiments, output) -> None:
 @main.command()
 def gate() -> None:
     """Decide which newly screened cells are alive, once for all, and write data/evidence.json."""
+    import mixlib.protocols  # noqa: F401 (hands them in)
     from mixlib.evidence import gate
     from mixlib.protocols import plan
 
@@ -418,11 +422,13 @@ def bench(as_json, lengths, only, sweep, runs, tokens, rounds, profile, model, *
     """
     from mixlib import bench as benchmark
     from mixlib import engines, protocols, throughput
+    from mixlib.protocols.cells import RECIPE
 
     if sweep:
-        grid = protocols.check_profile(profile or "smoke")
-        result = throughput.measure(engines.describe(**engine), runs, grid, model)
-        result["trainer"] = throughput.beside_trainer(tokens, rounds, profile and profile == "smoke")
+        whose, ids = protocols.check_profile(profile or "smoke"), [a.id for a in protocols.artefacts()]
+        specs = [spec for id_ in ids for spec in protocols.artefact_runs(id_, whose, model=model)]
+        result = {"profile": whose, **throughput.measure(specs, engines.describe(**engine), runs)}
+        result["trainer"] = throughput.beside_trainer(RECIPE, tokens, rounds, profile and profile == "smoke")
         lines = [f"{result['machine']}, {result['runs']} runs of profile {result['profile']}"]
         for row in result["engines"]:
             lines += [

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import io
 import os
 import platform
 import subprocess
 import sys
+import tokenize
 from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha256
@@ -15,8 +18,7 @@ from typing import Any
 
 import torch
 
-import mixlib
-from mixlib import paths
+from mixlib import __version__, paths
 
 PRECISIONS = ("fp32", "bf16", "tf32")  # tf32: float32 with the matrix products of NVIDIA's tensor cores
 LIBRARIES = ("torch", "transformers", "accelerate", "datasets", "tokenizers", "torchmetrics", "scikit-learn", "numpy")
@@ -54,16 +56,47 @@ def machine_class() -> str:
     return f"{os.cpu_count()}-core {platform.machine()} CPU"
 
 
+# The source that a run's numbers depend on, from the folder of the package on
+NUMBERS = (
+    "methods/*.py", "mixing.py", "sites.py", "spans.py", "heads.py", "eda.py", "trainer.py", "corpora.py",
+    "synthetic.py", "models.py", "metrics.py", "trimming.py", "training.py",
+)  # fmt: skip
+
+
 @lru_cache(maxsize=1)
 def code_version() -> str:
-    """Hash of the source that a run's numbers depend on: tells whether two records were made by the same code."""
-    folder = Path(mixlib.__file__).parent
-    names = ("mixing", "sites", "trainer", "corpora", "synthetic", "models", "metrics", "training", "heads", "spans",
-             "trimming", "eda")  # fmt: skip
-    digest = sha256()
-    for path in sorted([*(folder / f"{name}.py" for name in names), *(folder / "methods").glob("*.py")]):
-        digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
-    return f"{mixlib.__version__}+{digest.hexdigest()[:10]}"
+    """Hash of the source that a run's numbers depend on: tells whether two records were made by the same code.
+
+    It says when numbers may differ, not when a file was moved or explained: names of files, imports, docstrings,
+    comments, blank lines and how a method looks in figures do not count.
+    """
+    folder = paths.ROOT / "mixlib"
+    files = {path for pattern in NUMBERS for path in folder.glob(pattern)}
+    digests = sorted(sha256(statements(path.read_text(encoding="utf-8")).encode()).hexdigest() for path in files)
+    return f"{__version__}+{sha256(''.join(digests).encode()).hexdigest()[:10]}"
+
+
+def statements(source: str) -> str:
+    """The source of a module without what changes no number: see :func:`code_version`."""
+    lines, left_out = source.splitlines(keepends=True), []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.Import, ast.ImportFrom)) or (
+            isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == "look"
+        ):
+            left_out.append(node)
+        elif isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            left_out += node.body[:1] if ast.get_docstring(node, clean=False) is not None else []
+    spans = [(node.lineno, node.col_offset, node.end_lineno, node.end_col_offset) for node in left_out]
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            (row, start), (_, end) = token.start, token.end
+            before, after = (len(lines[row - 1][:column].encode()) for column in (start, end))
+            spans.append((row, before, row, after))  # bytes, as of ast
+    content = [line.encode() for line in lines]
+    for row, start, last, end in sorted(spans, reverse=True):
+        content[row - 1 : last] = [content[row - 1][:start] + content[last - 1][end:], *[b"\n"] * (last - row)]
+    kept = (line.decode().rstrip() for line in content)
+    return "\n".join(line for line in kept if line)
 
 
 @lru_cache(maxsize=1)

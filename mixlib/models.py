@@ -164,7 +164,10 @@ def _pretrained(name: str, place: str, files: checkpoints.Stamps) -> Pretrained:
     if name == TINY:
         tokenizer = tiny_tokenizer()
         config = tiny_config(2, len(tokenizer))
-        parts = {"config.json": checkpoints.settings(config.to_diff_dict()), "vocab": json.dumps(tokenizer.get_vocab())}
+        parts = {
+            "config.json": checkpoints.settings(config.to_diff_dict()),
+            "vocab": json.dumps(tokenizer.get_vocab(), sort_keys=True),
+        }
         return Pretrained(config, None, tokenizer, digest=checkpoints.of_parts(parts))
     try:
         if reason := _own_code(place):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from mixlib.checkpoints import ModelName, settled
 from mixlib.machine import PRECISIONS
-from mixlib.store import BESIDE, Record, Spec, number
+from mixlib.records import BESIDE, Record, Spec, number
 
 if TYPE_CHECKING:
     from mixlib.predictions import Predictions
@@ -75,7 +75,7 @@ class RunSpec(Spec):
         dropout_leak: see :class:`mixlib.trainer.MixupTrainer`.
         max_steps: stop after so many optimizer updates (a trial, not the protocol).
         seed: (of the draw of examples, the new head, dropout, batch order and mixing), paper, synthetic: see
-            :class:`mixlib.store.Spec`.
+            :class:`mixlib.records.Spec`.
     """
 
     dataset: str
@@ -209,7 +209,7 @@ class RunRecord(Record):
             ``max_length``, the rows left out of each split.
         predictions: what the model said of each example at the last update, where ``curve_size`` is given or the last
             evaluation counts; ``None`` in a record that was read (see :meth:`mixlib.store.Store.predictions`).
-        spec, environment, origin, started: see :class:`mixlib.store.Record`.
+        spec, environment, origin, started: see :class:`mixlib.records.Record`.
     """
 
     spec_type: ClassVar[type[RunSpec]] = RunSpec

@@ -8,7 +8,7 @@ new head and batch order, so differences are taken seed by seed.
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from IPython.display import HTML
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from mixlib import methods
 from mixlib.evidence.statistics import MIN_SEEDS, no_spread
 from mixlib.garbage import cheap_collections
 from mixlib.runs import RunRecord, RunSpec
@@ -28,31 +29,35 @@ TITLES = {"accuracy": "Accuracy %", "mcc": "MCC x100", "loss": "Loss x100", "ece
 HIGHER_IS_BETTER = {"accuracy": True, "mcc": True, "loss": False, "ece": False}
 CONFIDENCE = 0.95
 EVALUATIONS = ("last", "selected")
-LABELS = {
-    "none": "no mixup",
-    "cls_mixup": "CLS MixUp",
-    "cls_mixup_late": "CLS MixUp, last half",
-    "input_mixup": "Input MixUp",
-    "manifold_mixup": "Manifold MixUp",
-    "none_long": "no mixup, as many updates",
-    "mixup": "mixup (all pairs)",
-    "nonlinear_mixup": "nonlinear mixup",
-    "batchmixup": "BatchMixup",
-    "embedmix": "EmbedMix",
-    "tmix": "TMix",
-    "ssmix": "SSMix",
-    "ssmix_nosal": "SSMix − saliency",
-    "ssmix_nosal_nospan": "SSMix − saliency − span",
-    "unk": "UNK",
-    "sentencemix": "SentenceMix",
-    "amplify": "AMPLIFY",
+
+
+class OfMethods(Mapping[str, Any]):
+    """One part of the look of all methods by key, in their order: read from the classes at each use, so that a method
+    written in a notebook is in it. ``rows`` are rows of tables that are a method with other parameters."""
+
+    def __init__(self, part: str, rows: dict[str, Any]) -> None:
+        self.part, self.rows = part, rows
+
+    def __getitem__(self, key: str) -> Any:
+        return self.rows[key] if key in self.rows else getattr(methods.REGISTRY[key].look, self.part)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys([*methods.REGISTRY, *self.rows]))
+
+    def __len__(self) -> int:
+        return len(methods.REGISTRY.keys() | self.rows)
+
+    def __or__(self, rows: dict[str, Any]) -> OfMethods:
+        """With other or further rows."""
+        return OfMethods(self.part, self.rows | rows)
+
+
+LABELS = OfMethods("label", {
     "amplify_block4": "AMPLIFY, block 4 of 12",
     "amplify_block8": "AMPLIFY, block 8 of 12",
     "amplify_block12": "AMPLIFY, block 12 of 12",
     "amplify_block_mean": "mean of the three rows",
-    "label_smoothing": "label smoothing",
-    "eda": "EDA",
-}
+})  # fmt: skip
 
 NAMES = {  # of data sets, for readers
     "sst2": "SST-2", "sst5": "SST-5", "trec_coarse": "TREC-coarse", "trec_fine": "TREC-fine", "ag_news": "AG News",

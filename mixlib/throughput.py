@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from statistics import mean, median
 from tempfile import TemporaryDirectory
@@ -22,62 +22,51 @@ from transformers import (
 )
 from transformers.trainer_callback import PrinterCallback
 
-from mixlib import corpora, engines, metrics, models, protocols, training
+from mixlib import corpora, engines, metrics, models, training
 from mixlib.engines import Engine
 from mixlib.engines.sweep import Progress, sweep
 from mixlib.garbage import cheap_collections
 from mixlib.machine import machine_class
-from mixlib.protocols.cells import RECIPE
 from mixlib.runs import RunFailed, RunSpec
-from mixlib.store import Store
+from mixlib.store import Spec, Store
 
 ONE_BY_ONE = "local cpus_per_run=1"
 TOKENS = (12, 16, 32, 64)
-ROWS = {"train_size": 48, "dev_size": 60, "curve_size": 32, "test_size": 120}  # 400, 500, 256 and 1,000 of the recipe
+ROWS = {"train_size": 48, "dev_size": 60, "curve_size": 32, "test_size": 120}  # 400, 500, 256 and 1,000 in the evidence
 
 
-def measure(
-    engine: str = ONE_BY_ONE, runs: int = 100, profile: str = "smoke", model: str | None = None
-) -> dict[str, Any]:
+def measure(specs: Iterable[Spec], engine: str = ONE_BY_ONE, runs: int = 100) -> dict[str, Any]:
     """Time a grid of runs, one after the other with one thread, and by another engine.
 
     Both do the same grid from an empty store, after as many runs as there are workers, which are not counted: a
     worker's first run loads data and model.
 
     Args:
+        specs: what the grid is taken from, evenly; studies and second stages are left out.
         engine: what is compared with the engine ``local`` of one thread.
-        runs: of the grid, taken evenly from all artefacts of the profile; studies and second stages are left out.
-        profile: whose runs.
-        model: in place of the profile's.
+        runs: of the grid.
 
     Returns:
-        ``machine``, ``profile``, ``runs``, and ``engines``: for each its ``engine``, ``workers``, ``start_seconds``
+        ``machine``, ``runs``, and ``engines``: for each its ``engine``, ``workers``, ``start_seconds``
         until its workers had done their first run, ``seconds`` of the grid, ``beside_seconds``, what a run of it took
         beside training and evaluation, ``train_seconds``, the mean of both, and ``ratio``, how many times as fast as
         one after the other.
     """
     found = []
-    grid = _grid(profile, runs, model)
+    grid = _grid(specs, runs)
     for description in dict.fromkeys((ONE_BY_ONE, engine)):
         with TemporaryDirectory(prefix="mixlib-bench-") as folder:
             found.append(_time_sweep(engines.get(description), description, grid, Store(folder)))
     for row in found:
         row["ratio"] = round(found[0]["seconds"] / row["seconds"], 3)
-    return {"machine": machine_class(), "profile": profile, "runs": len(grid), "engines": found}
+    return {"machine": machine_class(), "runs": len(grid), "engines": found}
 
 
-def _grid(profile: str, runs: int, model: str | None) -> list[RunSpec]:
-    specs = dict.fromkeys(
-        spec
-        for artefact in protocols.artefacts()
-        for spec in protocols.artefact_runs(artefact.id, profile, model=model)
-        if isinstance(spec, RunSpec) and spec.first_stage is None
-    )
-    if not 1 <= runs <= len(specs):
-        raise ValueError(
-            f"profile {profile} has {len(specs)} runs that can be timed; ask for 1 to {len(specs)} of them"
-        )
-    return [list(specs)[i * len(specs) // runs] for i in range(runs)]
+def _grid(specs: Iterable[Spec], runs: int) -> list[RunSpec]:
+    found = list(dict.fromkeys(spec for spec in specs if isinstance(spec, RunSpec) and spec.first_stage is None))
+    if not 1 <= runs <= len(found):
+        raise ValueError(f"there are {len(found)} runs that can be timed; ask for 1 to {len(found)} of them")
+    return [found[i * len(found) // runs] for i in range(runs)]
 
 
 def _time_sweep(engine: Engine, description: str, grid: list[RunSpec], store: Store) -> dict[str, Any]:
@@ -110,16 +99,19 @@ def _time_sweep(engine: Engine, description: str, grid: list[RunSpec], store: St
     }
 
 
-def beside_trainer(tokens: Sequence[int] = TOKENS, rounds: int = 3, smoke: bool | None = None) -> list[dict[str, Any]]:
+def beside_trainer(
+    recipe: dict[str, Any], tokens: Sequence[int] = TOKENS, rounds: int = 3, smoke: bool | None = None
+) -> list[dict[str, Any]]:
     """Time a run of the plain model as a sweep does it, beside the same run by transformers' own ``Trainer``.
 
-    It is a run of the evidence's recipe with an eighth of its rows, on one thread: IMDb reviews, which fill up any
-    length. The Trainer gets the same rows, collator, optimizer and seed; as usual it reads model and tokenizer, encodes
-    the texts, and scores all development and test examples at each epoch. Both take turns, who is first changes from
-    round to round, and a first run of each, of one update, is not counted. On a CPU the seconds are those of this
-    process alone, so that other programs on the machine hardly matter.
+    It is a run of a recipe with an eighth of the usual rows, on one thread: IMDb reviews, which fill up any length. The
+    Trainer gets the same rows, collator, optimizer and seed; as usual it reads model and tokenizer, encodes the texts,
+    and scores all development and test examples at each epoch. Both take turns, who is first changes from round to
+    round, and a first run of each, of one update, is not counted. On a CPU the seconds are those of this process alone,
+    so that other programs on the machine hardly matter.
 
     Args:
+        recipe: fields of ``RunSpec``, such as those of the evidence.
         tokens: to which lengths the texts are cut.
         rounds: runs of each.
         smoke: the tiny model on synthetic texts, by default only where MiniLM or IMDb is not to be had.
@@ -134,7 +126,7 @@ def beside_trainer(tokens: Sequence[int] = TOKENS, rounds: int = 3, smoke: bool 
     if smoke is None:
         smoke = not _real_data()
     own = {"model": models.TINY, "synthetic": True, "dev_size": 40} if smoke else {"model": models.MINILM}
-    run = RunSpec(paper="common", dataset="imdb", method="none", seed=10**6, num_train_epochs=6, **RECIPE | ROWS | own)
+    run = RunSpec(paper="common", dataset="imdb", method="none", seed=10**6, num_train_epochs=6, **recipe | ROWS | own)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

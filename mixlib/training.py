@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -142,70 +142,122 @@ def fit(spec: RunSpec, store: Store | None = None) -> Fitted:
         RunFailed: the loss became NaN or infinite.
         ValueError, OSError: unknown names, values out of range, data or model that cannot be had.
     """
-    corpus = corpora.get(spec.dataset)
+    head = heads.of_method(spec.head, spec.method)
+    rows = _drawn(spec, head)
+    set_seed(spec.seed)  # before the model is built: its head is random
+    model = models.classifier(spec.model, rows.num_labels, spec.dropout, head)
+    rows.found["model"] = models.weights_digest(spec.model)
+    if spec.first_stage is not None:
+        rows.found["first_stage"] = _first_stage(spec.first_stage, model, store or Store())
+    best = _best_kept(spec, rows.evaluated)
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    with tempfile.TemporaryDirectory(prefix=scratch.prefix("run"), ignore_cleanup_errors=True) as folder:
+        trainer = _trainer(spec, model, head, rows, best, folder)
+        seconds = _train(trainer, spec.precision, [rows.train, *rows.evaluated.values()])
+    return Fitted(
+        trainer, rows.tokenizer, rows.train, rows.evaluated, rows.digests, rows.drawn_from, best, rows.found, seconds
+    )
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What a run trains on and is scored on: the fields of :class:`Fitted`, and
+
+    Attributes:
+        watched: what is scored during the training, by the name of its scores.
+        found: ``data`` of :class:`Fitted`.
+    """
+
+    num_labels: int
+    tokenizer: Any
+    train: Dataset
+    evaluated: dict[str, Dataset]
+    watched: dict[str, Dataset]
+    digests: dict[str, list[bytes]]
+    drawn_from: dict[str, tuple[bytes, ...]]
+    found: dict[str, Any]
+
+
+def _drawn(spec: RunSpec, head: str) -> _Rows:
+    """The rows of a run: drawn, some of their labels changed where the run asks for it, tokenized."""
+    num_labels = corpora.get(spec.dataset).num_labels
     data = corpora.sample(
         spec.dataset, spec.seed, spec.train_size, spec.dev_size, spec.test_size, synthetic_twin=spec.synthetic,
         train_per_class=spec.train_per_class, train_fraction=spec.train_fraction,
     )  # fmt: skip
-    set_seed(spec.seed)  # before the model is built: its head is random
-    head = heads.of_method(spec.head, spec.method)
-    model = models.classifier(spec.model, corpus.num_labels, spec.dropout, head)
-    tokenizer = models.pretrained(models.base_name(spec.model)).tokenizer
-    found = {"source": data.source, **data.checksums, "model": models.weights_digest(spec.model)}
-    if spec.first_stage is not None:
-        found["first_stage"] = _first_stage(spec.first_stage, model, store or Store())
-
-    noisy = corpora.with_label_noise(data.train, spec.label_noise, corpus.num_labels, spec.seed)
+    noisy = corpora.with_label_noise(data.train, spec.label_noise, num_labels, spec.seed)
     encoded = _encoded(spec, head, {"train": noisy, "dev": data.dev, "test": data.test})
-    train, evaluated, rows = encoded.pop("train").remove_columns("row"), {}, {}
-    for name, drawn in encoded.items():
-        ordered = corpora.longest_first(drawn)
-        rows[name] = [data.digests[name][i] for i in ordered["row"]]
-        evaluated[name] = ordered.remove_columns("row")
-    watched = evaluated if spec.metric_for_best_model else {"test": evaluated["test"]}
-    if spec.curve_size is not None:
-        few = encoded["test"].select(range(min(spec.curve_size, len(encoded["test"]))))
-        curve = {"curve": corpora.longest_first(few).remove_columns("row")} if len(few) else {}
-        watched = {name: part for name, part in watched.items() if name != "test"} | curve
-    found["train_rows"] = len(train)
+    train = encoded.pop("train").remove_columns("row")
+    ordered = {name: corpora.longest_first(split) for name, split in encoded.items()}
+    digests = {name: [data.digests[name][i] for i in split["row"]] for name, split in ordered.items()}
+    evaluated = {name: split.remove_columns("row") for name, split in ordered.items()}
+
+    found = {"source": data.source, **data.checksums, "train_rows": len(train)}
     found["larger_class"] = round(float(data.test["label"].value_counts(normalize=True).max()), 6)
     if changed := int((noisy["label"] != data.train["label"]).sum()):
         found["labels_changed"] = changed
     found |= {f"{name}_skipped": skipped for name, skipped in _skipped(data, train, evaluated).items() if skipped}
+    tokenizer = models.pretrained(models.base_name(spec.model)).tokenizer
+    watched = _watched(spec, evaluated, encoded["test"])
+    return _Rows(num_labels, tokenizer, train, evaluated, watched, digests, data.drawn_from, found)
 
+
+def _watched(spec: RunSpec, evaluated: dict[str, Dataset], test: Dataset) -> dict[str, Dataset]:
+    """What is scored during the training: all that is evaluated where the run selects, else the test rows; in place of
+    these the first ``curve_size`` where the run says so."""
+    watched = evaluated if spec.metric_for_best_model else {"test": evaluated["test"]}
+    if spec.curve_size is None:
+        return watched
+    few = test.select(range(min(spec.curve_size, len(test))))
+    curve = {"curve": corpora.longest_first(few).remove_columns("row")} if len(few) else {}
+    return {name: split for name, split in watched.items() if name != "test"} | curve
+
+
+def _best_kept(spec: RunSpec, evaluated: Container[str]) -> _KeepBest | None:
+    """Who keeps the weights to be selected, where they are needed after the last step."""
     selected_on = _selected_on(spec, evaluated)
-    best = None
-    if selected_on != "last" and (spec.keep_state or spec.curve_size is not None):
-        best = _KeepBest(f"eval_{selected_on}_{spec.metric_for_best_model}")
-    fixed = {"padding": "max_length", "max_length": spec.max_length} if head == "mean" else {}
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-    with tempfile.TemporaryDirectory(prefix=scratch.prefix("run"), ignore_cleanup_errors=True) as folder:
-        method = methods.get(spec.method, **spec.method_params)
-        trainer = _Trainer(
-            model=model,
-            method=method,
-            dropout_leak=spec.dropout_leak,
-            args=_arguments(spec, folder, len(train), method.updates_per_batch, selected_on if watched else None),
-            train_dataset=train,
-            eval_dataset=watched or None,
-            processing_class=tokenizer,
-            data_collator=DataCollatorWithPadding(tokenizer, **fixed),
-            compute_metrics=_finite_metrics,
-            callbacks=[
-                _StopOnNan(),
-                *([_StopEarly(spec.early_stopping_patience)] if spec.early_stopping_patience is not None else []),
-                *([best] if best else []),
-            ],
-        )
-        trainer.pop_callback(PrinterCallback)
-        _set_tf32(spec.precision)
-        clock = time.perf_counter()
-        met = trimming.occurring(tokenizer, [train, *evaluated.values()], method)
-        with models.quiet(), trimming.trimmed(model, met):  # a sweep has one bar
-            trainer.train()
-        seconds = time.perf_counter() - clock
-    return Fitted(trainer, tokenizer, train, evaluated, rows, data.drawn_from, best, found, seconds)
+    if selected_on == "last" or not (spec.keep_state or spec.curve_size is not None):
+        return None
+    return _KeepBest(f"eval_{selected_on}_{spec.metric_for_best_model}")
+
+
+def _trainer(
+    spec: RunSpec, model: torch.nn.Module, head: str, rows: _Rows, best: _KeepBest | None, folder: str
+) -> _Trainer:
+    """The trainer of a run; ``folder`` is for its files."""
+    method = methods.get(spec.method, **spec.method_params)
+    selected_on = _selected_on(spec, rows.evaluated) if rows.watched else None
+    padding = {"padding": "max_length", "max_length": spec.max_length} if head == "mean" else {}
+    patience = spec.early_stopping_patience
+    trainer = _Trainer(
+        model=model,
+        method=method,
+        dropout_leak=spec.dropout_leak,
+        args=_arguments(spec, folder, len(rows.train), method.updates_per_batch, selected_on),
+        train_dataset=rows.train,
+        eval_dataset=rows.watched or None,
+        processing_class=rows.tokenizer,
+        data_collator=DataCollatorWithPadding(rows.tokenizer, **padding),
+        compute_metrics=_finite_metrics,
+        callbacks=[
+            _StopOnNan(),
+            *([_StopEarly(patience)] if patience is not None else []),
+            *([best] if best else []),
+        ],
+    )
+    trainer.pop_callback(PrinterCallback)  # a sweep has one bar
+    return trainer
+
+
+def _train(trainer: _Trainer, precision: str, met: Iterable[Dataset]) -> float:
+    """Train, with the embedding rows of the tokens in ``met`` alone; the seconds it took."""
+    _set_tf32(precision)
+    clock = time.perf_counter()
+    occurring = trimming.occurring(trainer.processing_class, list(met), trainer.method)
+    with models.quiet(), trimming.trimmed(trainer.model, occurring):
+        trainer.train()
+    return time.perf_counter() - clock
 
 
 def _selected_on(spec: RunSpec, evaluated: Container[str]) -> str:

@@ -9,6 +9,7 @@ os.environ.setdefault("TQDM_DISABLE", "1")
 import pytest
 import torch
 
+import mixlib.protocols  # noqa: F401 (cells, claims and studies are there in every test)
 from mixlib import models
 from mixlib.runs import RunSpec
 

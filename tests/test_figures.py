@@ -216,8 +216,8 @@ def test_reliability_pools_the_seeds(made):
 
 
 def test_methods_are_told_apart_without_colour():
-    assert len(set(figures.MARKERS.values())) == len(figures.METHODS)
-    assert len({str(d) for d in figures.DASHES.values()}) == len(figures.METHODS)
+    assert len(set(figures.MARKERS.values())) == len(figures.PALETTE)
+    assert len({str(d) for d in figures.DASHES.values()}) == len(figures.PALETTE)
 
 
 def test_loss_curves_say_at_which_update_a_loss_was():

@@ -282,3 +282,41 @@ def test_a_key_of_the_library_cannot_be_taken():
     for _ in range(2):  # a cell of a notebook may be run again
         first = type("Mine", (methods.Method,), {"key": "mine"})
     assert methods.REGISTRY.pop("mine") is first
+
+
+def test_each_method_looks_like_no_other():
+    looks = [cls.look for cls in methods.REGISTRY.values() if cls.__module__.startswith("mixlib.")]
+    for part in ("label", "colour", "marker", "dashes"):
+        assert len({getattr(look, part) for look in looks}) == len(looks), part
+
+
+def test_a_method_of_ones_own_is_in_every_list_at_once():
+    from mixlib.figures import DASHES, MARKERS, PALETTE
+    from mixlib.tables import LABELS
+
+    made = {}
+    try:
+        for key in ("mine", "yours"):
+            made[key] = type(key, (methods.Plain,), {"key": key, "__doc__": "Does nothing.\n\nAt all."})
+            made[key] = type(key, (methods.Plain,), {"key": key, "__doc__": "Does nothing.\n\nAt all."})  # a cell again
+        assert list(LABELS)[-6:-4] == ["mine", "yours"]
+        assert (LABELS["mine"], LABELS["none"]) == ("mine", "no mixup")
+        assert len({(PALETTE[key], MARKERS[key], DASHES[key]) for key in methods.REGISTRY}) == len(methods.REGISTRY)
+        row = methods.table()[-1]
+        assert row == {
+            "name": "yours", "label": "yours", "paper": None, "params": {}, "passes": 1, "about": "Does nothing.",
+        }  # fmt: skip
+        with_look = type("Seen", (methods.Plain,), {"key": "mine", "look": methods.Look("Mine", "red", "o", "-")})
+        assert (LABELS["mine"], with_look.look.colour) == ("Mine", PALETTE["mine"])
+    finally:
+        for key in made:
+            methods.REGISTRY.pop(key, None)
+
+
+def test_the_table_of_methods_has_their_defaults():
+    rows = {row["name"]: row for row in methods.table()}
+    assert list(rows) == list(methods.REGISTRY)
+    assert rows["ssmix"]["passes"] == 2
+    assert rows["amplify"]["params"] == methods.get("amplify").params
+    assert rows["tmix"]["label"] == "TMix"
+    assert all(row["about"] for row in rows.values())

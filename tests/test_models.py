@@ -4,6 +4,8 @@ import os
 import pickle
 import re
 import shutil
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -554,3 +556,13 @@ def test_threads_that_read_the_same_model_get_the_same_weights(folder):
         loaded = list(pool.map(lambda _: models.load(str(folder), 2)[0].state_dict(), range(8)))
     assert all(torch.equal(tensor, other[name]) for other in loaded for name, tensor in loaded[0].items())
     assert models._pretrained.cache_info().misses == 1
+
+
+def test_the_tiny_models_digest_is_the_same_in_every_process():
+    code = "from mixlib import models; print(models.weights_digest('tiny'))"
+    found = [
+        subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True,
+                       text=True, check=True).stdout
+        for seed in ("1", "2")
+    ]  # fmt: skip
+    assert found == [models.weights_digest("tiny") + "\n"] * 2

@@ -13,8 +13,9 @@ from mixlib.engines.base import Outcome
 from mixlib.engines.local import Local
 from mixlib.evidence.verdicts import Claim, Contrast, Records, against, judge
 from mixlib.protocols import plan
+from mixlib.records import DamagedRecord, NewerRecord, content_digest
 from mixlib.runs import RunFailed, RunRecord, RunSpec
-from mixlib.store import DamagedRecord, NewerRecord, Store, content_digest, read, usable
+from mixlib.store import Store, read, usable
 from mixlib.studies import StudySpec
 from tests import fabricate
 

@@ -4,8 +4,9 @@ import pytest
 from click.testing import CliRunner
 from transformers import Trainer
 
-from mixlib import throughput
+from mixlib import protocols, throughput
 from mixlib.__main__ import main
+from mixlib.protocols.cells import RECIPE
 from mixlib.trainer import MixupTrainer
 
 
@@ -44,7 +45,7 @@ def test_the_trainer_does_the_same_updates_and_scores_more(monkeypatch):
     monkeypatch.setattr(MixupTrainer, "evaluation_loop", counted("ours", MixupTrainer.evaluation_loop), raising=False)
     theirs = counted("theirs", Trainer.evaluation_loop)
     monkeypatch.setattr(throughput._SameNoise, "evaluation_loop", theirs, raising=False)
-    (row,) = throughput.beside_trainer([16], rounds=1, smoke=True)
+    (row,) = throughput.beside_trainer(RECIPE, [16], rounds=1, smoke=True)
     dev, curve, test, trial = 40, 32, 120, 1
     assert scored["theirs"] == (6 + trial) * (dev + test)
     once = (3 + trial) * (dev + curve) + (1 + trial) * test
@@ -54,16 +55,17 @@ def test_the_trainer_does_the_same_updates_and_scores_more(monkeypatch):
 
 def test_without_real_data_the_tiny_model_runs(monkeypatch, no_data):
     monkeypatch.setattr(throughput, "_beside_trainer", lambda spec, rounds: spec)
-    (spec,) = throughput.beside_trainer([16])
+    (spec,) = throughput.beside_trainer(RECIPE, [16])
     assert (spec.model, spec.synthetic, spec.max_length) == ("tiny", True, 16)
     with pytest.raises(ValueError, match=r"at least 4 tokens are needed, got 3 and \[2\]"):
-        throughput.beside_trainer([2])
+        throughput.beside_trainer(RECIPE, [2])
 
 
 def test_the_grid_is_taken_from_all_artefacts():
-    grid = throughput._grid("smoke", 40, None)
+    specs = [spec for a in protocols.artefacts() for spec in protocols.artefact_runs(a.id, "smoke")]
+    grid = throughput._grid(specs, 40)
     assert len(set(grid)) == 40
     assert {spec.paper for spec in grid} == {"batchmixup", "mixup_calibration", "ssmix", "amplify", "common"}
     assert not any(spec.first_stage for spec in grid)
     with pytest.raises(ValueError, match="ask for 1 to"):
-        throughput._grid("smoke", 100_000, None)
+        throughput._grid(specs, 100_000)

@@ -24,7 +24,7 @@ import psutil
 from safetensors import SafetensorError
 from tqdm import tqdm
 
-from mixlib import machine, scratch
+from mixlib import machine, scratch, studies
 from mixlib.engines.base import Engine, Outcome, failed, too_long
 from mixlib.store import Spec, Store
 
@@ -230,7 +230,7 @@ class Ray(Engine):
         wanted = min(count, self.workers or max(1, self._fitting()))
         for _ in range(wanted - len(self._places)):
             kind = ray.remote(num_cpus=self.cpus_per_run, num_gpus=self._gpus)(Worker)
-            worker = kind.remote(machine.code_version(), self.cpus_per_run, self._gpus, self._scratch)
+            worker = kind.remote(machine.code_version(), self.cpus_per_run, self._gpus, self._scratch, studies.LOADERS)
             self._places.append(_Place(worker, worker.process.remote()))
 
     def _fitting(self) -> int:

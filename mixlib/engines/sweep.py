@@ -14,8 +14,9 @@ from tqdm import tqdm
 
 from mixlib import costs, scratch, studies
 from mixlib.engines.base import Engine, Outcome, why
+from mixlib.records import DamagedRecord, NewerRecord, Record, Spec
 from mixlib.runs import RunFailed
-from mixlib.store import DamagedRecord, NewerRecord, Record, Spec, Store
+from mixlib.store import Store
 from mixlib.studies import StudySpec
 
 PATIENCE = 0.5  # seconds between two looks at what other sweeps have under way

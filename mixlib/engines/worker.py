@@ -6,7 +6,7 @@ import gc
 import os
 import platform
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 import ray
 import torch
 
-from mixlib import corpora, machine, models
+from mixlib import corpora, machine, models, studies
 from mixlib.engines.base import Outcome, attempt, load_training
 from mixlib.runs import RunSpec
 from mixlib.store import Record, Spec, Store
@@ -53,17 +53,22 @@ class Worker:
         threads: of PyTorch.
         gpu_share: share of a GPU's memory that this process may take, where it is below 1.
         scratch: folder for temporary files; the driver removes it where they share a disk.
+        loaders: :data:`mixlib.studies.LOADERS` of the driver.
 
     Raises:
         RuntimeError: this node has another version of mixlib.
     """
 
-    def __init__(self, code: str, threads: int, gpu_share: float, scratch: str) -> None:
+    def __init__(
+        self, code: str, threads: int, gpu_share: float, scratch: str, loaders: Iterable[Callable[[], object]] = ()
+    ) -> None:
         if machine.code_version() != code:
             raise RuntimeError(
                 f"{platform.node()} has mixlib {machine.code_version()}, the driver has {code}: the records of a sweep "
                 "have to come from the same code; install the same checkout on every node"
             )
+        for load in loaders:
+            studies.hand_in(load)
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
         torch.set_num_threads(threads)
         if 0 < gpu_share < 1 and torch.cuda.is_available():

@@ -6,16 +6,19 @@ Its tables need no protocol of their own: they are judged on the pool, on the da
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from mixlib import published
 from mixlib.evidence import statistics
 from mixlib.evidence.printed import printed
 from mixlib.evidence.statistics import Printed
-from mixlib.evidence.verdicts import BEST, FACTOR, Claim, Contrast, Term, against
+from mixlib.evidence.verdicts import BEST, FACTOR, MEASURES, Claim, Contrast, Measure, Term, against
 from mixlib.protocols import amplify as protocol
 from mixlib.protocols import plan
+from mixlib.studies import StudyRecord
 
 SEEDS = 3  # of the paper's runs
 POOL = {"SST-2": "common/sst2", "SST-5": "common/sst5", "TREC-coarse": "common/trec_coarse",
@@ -126,6 +129,37 @@ def _noise() -> Contrast:
 def _attention(name: str, measure: str, sign: float = 1.0) -> Contrast:
     return Contrast(name=name, measure=measure, margin=ATTENTION,
                     units=against("amplify", "embedmix", {"QNLI": "amplify/attention"}, sign))  # fmt: skip
+
+
+def _share(name: str) -> Callable[[StudyRecord, str], float]:
+    """The mean over sentences of a share of attention; ``name/key`` for one of several words."""
+    first, _, key = name.partition("/")
+
+    def read(record: StudyRecord, label: str) -> float:
+        found = record.values[first]
+        return float(100 * np.mean(found[key] if key else found))
+
+    return read
+
+
+MEASURES.update({
+    "crossing": Measure("share of attention that goes to the other sentence, paper's pair", "points", None,
+                        _share("crossing")),
+    "crossing made": Measure("share of attention that goes to the other sentence, pairs of the paper's form",
+                             "points", None, _share("crossing_made")),
+    "crossing test": Measure("share of attention that goes to the other sentence, pairs of the test split",
+                             "points", None, _share("crossing_test")),
+    "linked": Measure("share of a subject's attention to verbs that its own gets, paper's pair", "points", None,
+                      _share("linked")),
+    "linked made": Measure("share of a subject's attention to verbs that its own gets, pairs of the paper's form",
+                           "points", None, _share("linked_made")),
+    "animal": Measure("attention of \"it\" to \"animal\"", "points", None, _share("resolved/animal")),
+    "too": Measure("attention of \"it\" to \"too\"", "points", None, _share("resolved/too")),
+    "tired": Measure("attention of \"it\" to \"tired\"", "points", None, _share("resolved/tired")),
+    "film": Measure("attention of \"it\" to \"film\"", "points", None, _share("resolved_film")),
+    "resolved made": Measure("share of the attention of \"it\" to two nouns that the right one gets", "points", None,
+                             _share("resolved_made")),
+})  # fmt: skip
 
 
 CLAIMS: tuple[Claim, ...] = (

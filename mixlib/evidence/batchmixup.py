@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from mixlib.evidence.printed import Numbers, printed
 from mixlib.evidence.statistics import BOUNDS, NON_INFERIORITY, Printed
-from mixlib.evidence.verdicts import BEST, POINT, Claim, Contrast, Term, against
+from mixlib.evidence.verdicts import BEST, MEASURES, POINT, Claim, Contrast, Measure, Term, against
 from mixlib.protocols.batchmixup import EVIDENCE_N, EVIDENCE_ROWS, FRACTIONS, TOY_RATES, policy_label
+from mixlib.studies import StudyRecord
 
 SEEDS = 3  # the paper's
 A_CLASS = (1, 5, 10, 30)
@@ -138,6 +140,27 @@ def _beyond_pairs(measure: str, words: str) -> Contrast:
 # Claim 12: a plane that does not separate two equal classes is nearer to chance than to a perfect one
 HALF_WAY = 75.0
 _CLOUDS = {f"two Gaussian clouds, learning rate {rate:g}": f"rate={rate:g}" for rate in TOY_RATES}
+
+
+def _geometry(name: str) -> Callable[[StudyRecord, str], float]:
+    keys = ("policy", "alpha", "rows", "temperature")
+
+    def read(record: StudyRecord, label: str) -> float:
+        labels = [policy_label(**{key: row[key] for key in keys if key in row}) for row in record.values["rows"]]
+        return float(100 * record.values["rows"][labels.index(label)][name])
+
+    return read
+
+
+MEASURES.update({
+    "toy accuracy": Measure("mean accuracy over draws of points", "points", None,
+                            lambda record, label: float(100 * np.mean(record.values["accuracy"]))),
+    "box side": Measure("side of the points' bounding box, in % of the batch's", "points", None,
+                        _geometry("box_side")),
+    "distance": Measure("distance from the nearest segment, in % of the mean distance of two rows", "points", None,
+                        _geometry("distance")),
+})  # fmt: skip
+
 
 CLAIMS: tuple[Claim, ...] = (
     Claim(

@@ -11,12 +11,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from mixlib.evidence import statistics
 from mixlib.evidence.printed import printed
-from mixlib.evidence.verdicts import FACTOR, Claim, Contrast, Term, against
+from mixlib.evidence.verdicts import FACTOR, MEASURES, Claim, Contrast, Measure, Term, against
 from mixlib.protocols import plan
 from mixlib.protocols.cells import FIRST
 from mixlib.protocols.ssmix import RATIOS_DRAWN
+from mixlib.studies import StudyRecord
 
 SEEDS = 5  # of the paper's runs
 CELLS = {"SST-2": "ssmix/sst2", "TREC-coarse": "ssmix/trec_coarse", "TREC-fine": "ssmix/trec_fine",
@@ -88,6 +91,17 @@ def _distance(name: str, method: str, bounds: tuple[float, float]) -> Contrast:
     terms = tuple(Term(1 / len(RATIOS_DRAWN), cell, f"{method} lam0={ratio:g}") for ratio in RATIOS_DRAWN)
     return Contrast(name=name, measure="off the segment", units={"SST-2": terms}, margin=ON_THE_LINE,
                     kind=statistics.BOUNDS, bounds=bounds)  # fmt: skip
+
+
+def _off_the_segment(record: StudyRecord, label: str) -> float:
+    method, ratio = label.split(" lam0=")
+    rows = [row for row in record.values["rows"] if (row["method"], f"{row['ratio']:g}") == (method, ratio)]
+    return float(100 * np.mean([row["distance"] for row in rows]))
+
+
+MEASURES.update({
+    "off the segment": Measure("distance from the segment, in % of its length", "points", None, _off_the_segment),
+})  # fmt: skip
 
 
 CLAIMS: tuple[Claim, ...] = (

@@ -11,8 +11,6 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from functools import lru_cache
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -22,7 +20,6 @@ from mixlib import published
 from mixlib.evidence import statistics
 from mixlib.evidence.statistics import Judgement, Part, Printed
 from mixlib.protocols import plan
-from mixlib.protocols.batchmixup import policy_label
 from mixlib.runs import RunRecord, RunSpec
 from mixlib.store import Record, Spec, Store
 from mixlib.studies import StudyRecord
@@ -87,34 +84,7 @@ def _seconds(record: StudyRecord, label: str) -> np.ndarray:
     return np.reshape(taken, (record.spec.params["batches"], -1)).mean(axis=1)
 
 
-def _geometry(name: str) -> Callable[[StudyRecord, str], float]:
-    keys = ("policy", "alpha", "rows", "temperature")
-
-    def read(record: StudyRecord, label: str) -> float:
-        labels = [policy_label(**{key: row[key] for key in keys if key in row}) for row in record.values["rows"]]
-        return float(100 * record.values["rows"][labels.index(label)][name])
-
-    return read
-
-
-def _off_the_segment(record: StudyRecord, label: str) -> float:
-    method, ratio = label.split(" lam0=")
-    rows = [row for row in record.values["rows"] if (row["method"], f"{row['ratio']:g}") == (method, ratio)]
-    return float(100 * np.mean([row["distance"] for row in rows]))
-
-
-def _share(name: str) -> Callable[[StudyRecord, str], float]:
-    """The mean over sentences of a share of attention; ``name/key`` for one of several words."""
-    first, _, key = name.partition("/")
-
-    def read(record: StudyRecord, label: str) -> float:
-        found = record.values[first]
-        return float(100 * np.mean(found[key] if key else found))
-
-    return read
-
-
-MEASURES: dict[str, Measure] = {
+MEASURES: dict[str, Measure] = {  # those of one paper stand with its claims, and are added there
     "accuracy": Measure("accuracy", "points", "accuracy", _points("accuracy")),
     "mcc": Measure("Matthews correlation", "points", "accuracy", _points("mcc")),
     "loss": Measure("loss", "log ratio", "loss", _log("nll")),
@@ -137,29 +107,6 @@ MEASURES: dict[str, Measure] = {
                        lambda record, label: np.log(_seconds(record, label)).tolist()),
     "plain steps": Measure("time of a step in % of a plain step on the same batch", "% of a plain step", None,
                            lambda record, label: (100 * _seconds(record, label) / _seconds(record, "none")).tolist()),
-    "toy accuracy": Measure("mean accuracy over draws of points", "points", None,
-                            lambda record, label: float(100 * np.mean(record.values["accuracy"]))),
-    "box side": Measure("side of the points' bounding box, in % of the batch's", "points", None,
-                        _geometry("box_side")),
-    "distance": Measure("distance from the nearest segment, in % of the mean distance of two rows", "points", None,
-                        _geometry("distance")),
-    "off the segment": Measure("distance from the segment, in % of its length", "points", None, _off_the_segment),
-    "crossing": Measure("share of attention that goes to the other sentence, paper's pair", "points", None,
-                        _share("crossing")),
-    "crossing made": Measure("share of attention that goes to the other sentence, pairs of the paper's form",
-                             "points", None, _share("crossing_made")),
-    "crossing test": Measure("share of attention that goes to the other sentence, pairs of the test split",
-                             "points", None, _share("crossing_test")),
-    "linked": Measure("share of a subject's attention to verbs that its own gets, paper's pair", "points", None,
-                      _share("linked")),
-    "linked made": Measure("share of a subject's attention to verbs that its own gets, pairs of the paper's form",
-                           "points", None, _share("linked_made")),
-    "animal": Measure("attention of \"it\" to \"animal\"", "points", None, _share("resolved/animal")),
-    "too": Measure("attention of \"it\" to \"too\"", "points", None, _share("resolved/too")),
-    "tired": Measure("attention of \"it\" to \"tired\"", "points", None, _share("resolved/tired")),
-    "film": Measure("attention of \"it\" to \"film\"", "points", None, _share("resolved_film")),
-    "resolved made": Measure("share of the attention of \"it\" to two nouns that the right one gets", "points", None,
-                             _share("resolved_made")),
 }  # fmt: skip
 
 
@@ -413,13 +360,9 @@ def _seed(index: Any) -> int:
     return index[0] if isinstance(index, tuple) else index
 
 
-PAPERS = ("batchmixup", "mixup_calibration", "ssmix", "amplify")
-
-
-@lru_cache(maxsize=1)
 def claims() -> dict[str, Claim]:
     """All claims by id, in the papers' order."""
-    return {claim.id: claim for paper in PAPERS for claim in import_module(f"mixlib.evidence.{paper}").CLAIMS}
+    return {claim.id: claim for of_paper in plan.handed().claims.values() for claim in of_paper()}
 
 
 def verdicts(
@@ -430,14 +373,15 @@ def verdicts(
     Raises:
         ValueError: unknown paper or claim, with the nearest names.
     """
-    if paper is not None and paper not in PAPERS:
-        raise ValueError(f"unknown paper {paper!r}; choose one of {', '.join(PAPERS)}")
+    known, papers = claims(), plan.handed().claims
+    if paper is not None and paper not in papers:
+        raise ValueError(f"unknown paper {paper!r}; choose one of {', '.join(papers)}")
     for id_ in ids or ():
-        if id_ not in claims():
-            near = get_close_matches(id_, claims(), n=3, cutoff=0.4) or list(claims())[:3]
+        if id_ not in known:
+            near = get_close_matches(id_, known, n=3, cutoff=0.4) or list(known)[:3]
             raise ValueError(f"unknown claim {id_!r}; did you mean {', '.join(near)}?")
     records = records or Records()
-    chosen = [c for c in claims().values() if (paper in (None, c.paper)) and (ids is None or c.id in ids)]
+    chosen = [c for c in known.values() if (paper in (None, c.paper)) and (ids is None or c.id in ids)]
     return {claim.id: judge(claim, records) for claim in chosen}
 
 

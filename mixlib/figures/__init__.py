@@ -26,7 +26,7 @@ from mixlib.figures.batchmixup import (
     toy_accuracies,
     toy_panels,
 )
-from mixlib.figures.common import DASHES, MARKERS, METHODS, PALETTE, differences, save, theme
+from mixlib.figures.common import DASHES, MARKERS, PALETTE, differences, save, theme
 from mixlib.figures.evidence import against_plain, forest, gain_against_cost
 from mixlib.figures.mixup_calibration import loss_curves, manifold_schematic, paddings, reliability, scaled_differences
 from mixlib.figures.ssmix import (
@@ -42,7 +42,7 @@ from mixlib.figures.ssmix import (
 )
 
 __all__ = [
-    "DASHES", "MARKERS", "METHODS", "PALETTE", "against_plain", "attention_lines", "attention_summary",
+    "DASHES", "MARKERS", "PALETTE", "against_plain", "attention_lines", "attention_summary",
     "block_schematic", "by_fraction", "by_noise", "by_ratio", "by_setting", "curves_of", "differences",
     "epoch_times", "factor_leads", "forest", "gain_against_cost", "lam_distributions", "leak", "learning_curves",
     "loss_by_update", "loss_curves", "manifold_schematic", "mixed_points", "neuron_view", "objective_curves",

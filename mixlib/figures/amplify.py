@@ -15,11 +15,10 @@ from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
-from mixlib.figures.common import DASHES, MARKERS, METHODS, PALETTE, t_interval
+from mixlib.figures.common import DASHES, MARKERS, PALETTE, t_interval
 from mixlib.mixing import lam_cdf
 from mixlib.tables import LABELS, NAMES, TITLES
 
-COLOURS = PALETTE | {"none": "black"}  # EmbedMix has the blue that the plain model has elsewhere
 BLUE, ORANGE, INSIDE, ACROSS = "#0173b2", "#de8f05", "#0173b2", "#b03a00"
 SIGNED = LinearSegmentedColormap.from_list("signed", [ORANGE, "white", BLUE])  # the neuron view's: blue is positive
 SMOOTHED = 4  # updates whose mean a loss curve shows, or a twentieth of all where that is more
@@ -116,7 +115,7 @@ def by_setting(
         mean = np.array([g.mean() for g in groups])
         reach = np.transpose([t_interval(g) for g in groups])
         bottom.errorbar(places, mean, yerr=[mean - reach[0], reach[1] - mean], fmt="D", capsize=4, markersize=6,
-                        color=COLOURS["amplify"])  # fmt: skip
+                        color=PALETTE["amplify"])  # fmt: skip
         if plain is not None:
             bottom.axhline(here.loc[here["method"] == plain, "accuracy"].mean(), color="black", linestyle="--",
                            linewidth=1)  # fmt: skip
@@ -153,9 +152,9 @@ def loss_by_update(data: Mapping[str, pd.DataFrame], looks: Mapping[str, str]) -
             runs = np.log(runs.rolling(min(max(SMOOTHED, len(runs) // 20), len(runs))).mean().dropna())
             low, high = np.exp(np.transpose([t_interval(row) for row in runs.to_numpy()]))
             method = looks[label]
-            axis.plot(runs.index, np.exp(runs.mean(axis=1)), color=COLOURS[method], linestyle=DASHES[method],
+            axis.plot(runs.index, np.exp(runs.mean(axis=1)), color=PALETTE[method], linestyle=DASHES[method],
                       linewidth=2, label=label)  # fmt: skip
-            axis.fill_between(runs.index, low, high, color=COLOURS[method], alpha=0.1, linewidth=0)
+            axis.fill_between(runs.index, low, high, color=PALETTE[method], alpha=0.1, linewidth=0)
         axis.set(title=NAMES.get(title, title), xlabel="optimizer update", ylim=(0, None))
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.supylabel("training cross-entropy, nats", fontsize="medium")
@@ -293,14 +292,14 @@ def attention_summary(data: pd.DataFrame, quantities: Mapping[str, str]) -> Figu
     """
     figure, axes = plt.subplots(1, len(quantities), figsize=(3.5 * len(quantities), 3.4), squeeze=False, sharey=True,
                                 layout="constrained")  # fmt: skip
-    methods = [m for m in METHODS if m in set(data["method"])]
+    methods = [m for m in LABELS if m in set(data["method"])]
     for axis, (quantity, title) in zip(axes[0], quantities.items(), strict=True):
         for y, method in enumerate(methods):
             values = 100 * data.loc[data["method"] == method, quantity]
             axis.plot(values, [y] * len(values), "o", color="0.7", markersize=4)
             low, high = t_interval(values)
             axis.errorbar(values.mean(), y, xerr=[[values.mean() - low], [high - values.mean()]], capsize=4,
-                          color=COLOURS[method], marker=MARKERS[method], linestyle="none", markersize=8)  # fmt: skip
+                          color=PALETTE[method], marker=MARKERS[method], linestyle="none", markersize=8)  # fmt: skip
         axis.set(title=title, xlabel="percent", ylim=(len(methods) - 0.5, -0.5))
     axes[0, 0].set_yticks(range(len(methods)), [LABELS[m] for m in methods])
     return figure
@@ -354,7 +353,7 @@ def by_noise(data: pd.DataFrame) -> Figure:
     """
     sets = list(dict.fromkeys(data["dataset"]))
     figure, axes = plt.subplots(1, len(sets), figsize=(6.4 * len(sets) + 2, 4), squeeze=False, layout="constrained")
-    methods = [m for m in METHODS if m in set(data["method"])]
+    methods = [m for m in LABELS if m in set(data["method"])]
     for axis, dataset in zip(axes[0], sets, strict=True):
         for k, method in enumerate(methods):
             rows = data[(data["dataset"] == dataset) & (data["method"] == method)]
@@ -364,7 +363,7 @@ def by_noise(data: pd.DataFrame) -> Figure:
             reach = np.transpose([t_interval(g) for g in groups])
             shifted = 100 * np.array(shares) + 0.35 * (k - (len(methods) - 1) / 2)
             axis.errorbar(shifted, mean, yerr=[mean - reach[0], reach[1] - mean], capsize=3, marker=MARKERS[method],
-                          markersize=8, color=COLOURS[method], linestyle=DASHES[method],
+                          markersize=8, color=PALETTE[method], linestyle=DASHES[method],
                           label=LABELS[method])  # fmt: skip
         axis.set(title=NAMES.get(dataset, dataset), xlabel="training labels that are wrong, %",
                  xticks=[100 * s for s in shares])  # fmt: skip

@@ -11,10 +11,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from mixlib.figures.common import DASHES, MARKERS, METHODS, PALETTE, t_interval
+from mixlib.figures.common import DASHES, MARKERS, PALETTE, t_interval
 from mixlib.tables import LABELS, NAMES
-
-COLOURS = PALETTE | {"none": "black"}
 
 
 def by_fraction(
@@ -31,12 +29,12 @@ def by_fraction(
     figure, axes = plt.subplots(2, len(columns), figsize=(4.1 * len(columns), 6.4), squeeze=False,
                                 layout="constrained")  # fmt: skip
     order = list(reversed(fractions))
-    methods = [m for m in METHODS if m in set(data["method"])]
+    methods = [m for m in LABELS if m in set(data["method"])]
     shifts = np.linspace(-1, 1, len(methods))  # so that error bars stand side by side
     for column, (dataset, key) in enumerate(columns.items()):
         top, bottom = axes[:, column]
         for method, shift in zip(methods, shifts, strict=True):
-            style = {"color": COLOURS[method], "linestyle": DASHES[method], "marker": MARKERS[method],
+            style = {"color": PALETTE[method], "linestyle": DASHES[method], "marker": MARKERS[method],
                      "markersize": 6, "capsize": 3, "linewidth": 1.5}  # fmt: skip
             said = printed[(printed["dataset"] == key) & (printed["method"] == method)].set_index("train_size")
             if not said.empty:
@@ -142,7 +140,7 @@ def epoch_times(ratios: pd.DataFrame, published: float, n: int) -> Figure:
     """
     figure, axis = plt.subplots(figsize=(6.6, 4.2), layout="constrained")
     mixed = ratios[ratios["method"] != "none"]
-    for method in [m for m in METHODS if m in set(mixed["method"])]:
+    for method in [m for m in LABELS if m in set(mixed["method"])]:
         chosen = mixed[mixed["method"] == method]
         steps = sorted(chosen["n"].unique())
         groups = [chosen.loc[chosen["n"] == step, "ratio"] for step in steps]

@@ -14,24 +14,19 @@ from matplotlib.figure import Figure
 
 from mixlib import paths
 from mixlib.store import write
-from mixlib.tables import CONFIDENCE, LABELS, TITLES
+from mixlib.tables import CONFIDENCE, LABELS, TITLES, OfMethods
 
-METHODS = tuple(LABELS)
-PALETTE = dict(zip(METHODS, sns.color_palette("colorblind", len(METHODS)), strict=True))
-# methods of different papers stand in different figures and may share the colours that read best on white
-PALETTE |= {"none_long": "#56b4e9", "mixup": "#de8f05", "nonlinear_mixup": "#029e73", "batchmixup": "#b03a00"}
-PALETTE |= {"embedmix": "#0173b2", "tmix": "#56b4e9", "ssmix": "#b03a00", "ssmix_nosal": "#de8f05",
-            "ssmix_nosal_nospan": "#c9a400", "unk": "#606060"}  # fmt: skip
-PALETTE |= {"sentencemix": "#029e73", "amplify": "#b03a00", "amplify_block4": "#de8f05", "amplify_block8": "#c9a400",
-            "amplify_block12": "#606060"}  # fmt: skip
-PALETTE |= {"label_smoothing": "#949494", "eda": "#ca9161"}
-MARKERS = dict(zip(METHODS, [*"osD^vXP*p<>dHx+", (4, 1, 45), (8, 1, 0), *"123_h4"], strict=True))
-DASHES = dict(zip(METHODS, (
-    "-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)), (0, (8, 2)), (0, (4, 1, 1, 1)), (0, (6, 2, 2, 2)),
-    (0, (3, 1)), (0, (1, 1)), (0, (10, 1)), (0, (3, 3)), (0, (7, 1, 1, 1)), (0, (2, 4)), (0, (5, 2)),
-    (0, (12, 1, 1, 1)), (0, (2, 1)), (0, (4, 2)), (0, (6, 3)), (0, (9, 3)),
-    (0, (1, 4)), (0, (7, 1, 3, 1)),
-), strict=True))  # fmt: skip
+PALETTE = OfMethods("colour", {
+    "amplify_block4": "#de8f05", "amplify_block8": "#c9a400", "amplify_block12": "#606060",
+    "amplify_block_mean": "#949494",
+})  # fmt: skip
+MARKERS = OfMethods("marker", {
+    "amplify_block4": "2", "amplify_block8": "3", "amplify_block12": "_", "amplify_block_mean": "1",
+})  # fmt: skip
+DASHES = OfMethods("dashes", {
+    "amplify_block4": (0, (4, 2)), "amplify_block8": (0, (6, 3)), "amplify_block12": (0, (9, 3)),
+    "amplify_block_mean": (0, (1, 6)),
+})  # fmt: skip
 
 
 def theme() -> None:
@@ -70,7 +65,7 @@ def differences(data: pd.DataFrame, metrics: Sequence[str]) -> Figure:
         metrics: one panel each.
     """
     data = data.assign(cell=(data["dataset"] + ", " + data["train_size"]).str.removesuffix(", "))
-    methods = [m for m in METHODS if m in set(data["method"])]
+    methods = [m for m in LABELS if m in set(data["method"])]
     lines: list[tuple[str, str]] = []  # one line a cell and method, an empty one between cells
     middles: dict[str, float] = {}
     for name in dict.fromkeys(data["cell"]):

@@ -160,7 +160,7 @@ def gain_against_cost(cost: pd.Series, gains: Mapping[str, pd.DataFrame], labels
                 best = y
         axis.step(*zip(*front, strict=True), where="post", color="0.6", linewidth=1.2, zorder=1)
         for x, y, method in points:
-            colour = PALETTE[method] if method != "none" else "black"
+            colour = PALETTE[method]
             axis.plot(x, y, marker=MARKERS[method], color=colour, markersize=7, markeredgewidth=1.5, zorder=3)
         for (x, y, method), (dx, dy) in zip(points, _apart(points), strict=True):
             axis.annotate(labels.get(method, method), (x, y), (6 + dx, dy), textcoords="offset points", va="center",

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import nn
 
-from mixlib.figures.common import DASHES, MARKERS, METHODS, PALETTE, t_interval
+from mixlib.figures.common import DASHES, MARKERS, PALETTE, t_interval
 from mixlib.tables import LABELS, TITLES
 from mixlib.texts import MixedPair, Text, mix_pair
 
@@ -290,7 +290,7 @@ def leak(data: pd.DataFrame) -> Figure:
         data: from :func:`mixlib.figures.ssmix_frames.leak_effects`.
     """
     sets = list(dict.fromkeys(data["dataset"]))
-    methods = [m for m in METHODS if m in set(data["method"])]
+    methods = [m for m in LABELS if m in set(data["method"])]
     figure, axes = plt.subplots(len(sets), 2, figsize=(11.5, 0.52 * len(methods) * len(sets) + 1.6), sharey=True,
                                 squeeze=False, layout="constrained")  # fmt: skip
     looks = {

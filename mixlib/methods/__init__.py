@@ -1,12 +1,16 @@
 """The methods by name. ``get("cls_mixup", alpha=0.5)`` makes one; one file holds the methods of one paper,
 ``hidden_mixup`` those that several papers compare themselves with, ``baselines`` what needs no mixing."""
 
-from mixlib.methods import amplify as amplify
-from mixlib.methods import baselines as baselines
+# tables and figures show the methods in this order
+# isort: off
+from mixlib.methods import mixup_calibration as mixup_calibration
 from mixlib.methods import batchmixup as batchmixup
 from mixlib.methods import hidden_mixup as hidden_mixup
-from mixlib.methods import mixup_calibration as mixup_calibration
 from mixlib.methods import ssmix as ssmix
-from mixlib.methods.base import REGISTRY, Draw, Method, get, names
+from mixlib.methods import amplify as amplify
+from mixlib.methods import baselines as baselines
 
-__all__ = ["REGISTRY", "Draw", "Method", "get", "names"]
+# isort: on
+from mixlib.methods.base import REGISTRY, Draw, Look, Method, Plain, get, names, table
+
+__all__ = ["REGISTRY", "Draw", "Look", "Method", "Plain", "get", "names", "table"]

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from torch import nn
 
 from mixlib import sites
-from mixlib.methods.base import Batch, Draw, check_count, inputs_of
+from mixlib.methods.base import Batch, Draw, Look, check_count, inputs_of
 from mixlib.methods.mixup_calibration import MixedRows
 from mixlib.mixing import mix, random_others, sample_lam
 
@@ -39,6 +39,7 @@ class Amplify(MixedRows):
     """
 
     key: ClassVar[str] = "amplify"
+    look: ClassVar[Look] = Look("AMPLIFY", "#5e3c99", (8, 1, 0), (0, (12, 1, 1, 1)))
     paper: ClassVar[str] = "amplify"
     alpha: float = 0.1
     n: int = 5

@@ -19,6 +19,27 @@ Batch = dict[str, Tensor]
 REGISTRY: dict[str, type[Method]] = {}
 
 
+class Look(NamedTuple):
+    """How tables and figures show a method; no number depends on it.
+
+    Args:
+        label: its name for readers.
+        colour, marker, dashes: as matplotlib takes them; no two methods of the library share a colour or a marker.
+    """
+
+    label: str
+    colour: Any
+    marker: Any
+    dashes: Any
+
+
+SPARE = (
+    ("#17becf", "8", (0, (2, 2))),
+    ("#bcbd22", "H", (0, (5, 3))),
+    ("#e377c2", "X", (0, (1, 3))),
+)  # for methods without
+
+
 class Draw(NamedTuple):
     """The random choices of one step.
 
@@ -41,6 +62,7 @@ class Method(ABC):
     """
 
     key: ClassVar[str]
+    look: ClassVar[Look]  # a class with a key but no look of its own gets a spare one, with its key for a label
     paper: ClassVar[str | None] = None
     uses_hooks: ClassVar[bool] = True
     keeps_dropout: ClassVar[bool] = False  # under ``dropout_leak``: its saliency pass switches dropout on again
@@ -59,6 +81,9 @@ class Method(ABC):
             raise ValueError(
                 f"key {cls.key!r} of {cls.__name__} is that of {taken.__module__}.{taken.__name__}: choose another one"
             )
+        if "look" not in cls.__dict__:
+            others = [key for key, other in REGISTRY.items() if other.look[1:] in SPARE and key != cls.key]
+            cls.look = Look(cls.key, *SPARE[len(others) % len(SPARE)])
         REGISTRY[cls.key] = cls
 
     def prepare(  # noqa: B027 (a method that needs nothing need not define it)
@@ -173,6 +198,7 @@ class Plain(Method):
     """Fine-tuning with cross-entropy: the control of every table."""
 
     key: ClassVar[str] = "none"
+    look: ClassVar[Look] = Look("no mixup", "black", "o", "-")
     uses_hooks: ClassVar[bool] = False
 
     def losses(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
@@ -190,6 +216,7 @@ class PlainLong(Plain):
     """
 
     key: ClassVar[str] = "none_long"
+    look: ClassVar[Look] = Look("no mixup, as many updates", "#606060", "X", (0, (1, 2)))
     updates: int = 15
 
     def __post_init__(self) -> None:
@@ -215,6 +242,21 @@ def one_of(name: str, value: str, known: Sequence[str]) -> None:
 def names() -> list[str]:
     """All method names."""
     return sorted(REGISTRY)
+
+
+def table() -> list[dict[str, Any]]:
+    """All methods, a dictionary each: ``name``, ``label``, ``paper`` (``None``: of no paper), ``params`` (with their
+    defaults), ``passes`` (forward and backward passes an update) and ``about``, its docstring's first line.
+
+    ``pandas.DataFrame(methods.table())`` shows it.
+    """
+    return [
+        {
+            "name": key, "label": cls.look.label, "paper": cls.paper, "params": cls().params, "passes": cls().passes,
+            "about": (cls.__doc__ or "").strip().partition("\n")[0],
+        }
+        for key, cls in REGISTRY.items()
+    ]  # fmt: skip
 
 
 def get(method: str | Method, **params: Any) -> Method:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mixlib import eda, spans
-from mixlib.methods.base import Batch, Method, check_count, inputs_of
+from mixlib.methods.base import Batch, Look, Method, check_count, inputs_of
 from mixlib.mixing import mixed_cross_entropy
 from mixlib.spans import SpecialTokens
 
@@ -30,6 +30,7 @@ class LabelSmoothing(Method):
     """
 
     key: ClassVar[str] = "label_smoothing"
+    look: ClassVar[Look] = Look("label smoothing", "#949494", "h", (0, (1, 4)))
     uses_hooks: ClassVar[bool] = False
     epsilon: float = 0.1
 
@@ -67,6 +68,7 @@ class EDA(Method):
     """
 
     key: ClassVar[str] = "eda"
+    look: ClassVar[Look] = Look("EDA", "#ca9161", "4", (0, (7, 1, 3, 1)))
     uses_hooks: ClassVar[bool] = False
     alpha: float = 0.1
     n_aug: int = 9

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixlib import sites
-from mixlib.methods.base import Batch, Method, check_count, inputs_of, one_of
+from mixlib.methods.base import Batch, Look, Method, check_count, inputs_of, one_of
 from mixlib.mixing import check_alpha, mixed_cross_entropy, sample_beta, sample_lam
 
 OBJECTIVES = ("softmax", "dot")
@@ -99,6 +99,7 @@ class Mixup(Pairwise):
     """Mixup of hidden states: x_ij = beta x_i + (1 - beta) x_j, y_ij alike (equations 1 and 2)."""
 
     key: ClassVar[str] = "mixup"
+    look: ClassVar[Look] = Look("mixup (all pairs)", "#e69f56", "P", (0, (8, 2)))
 
     def one_draw(self, vectors: Tensor, classes: nn.Linear, labels: Tensor) -> Tensor:
         return all_pairs_loss(vectors, classes, labels, sample_lam(self.alpha, self.generator), self.cross_entropy)
@@ -148,6 +149,7 @@ class NonlinearMixup(Pairwise):
     """
 
     key: ClassVar[str] = "nonlinear_mixup"
+    look: ClassVar[Look] = Look("nonlinear mixup", "#17807e", "*", (0, (4, 1, 1, 1)))
     weighs_classes: ClassVar[bool] = False  # class vectors are mixed dimension by dimension: no one weight a class
     objective: str = "softmax"
 
@@ -197,6 +199,7 @@ class BatchMixup(MixedVectors):
     """
 
     key: ClassVar[str] = "batchmixup"
+    look: ClassVar[Look] = Look("BatchMixup", "#8c2d62", "p", (0, (6, 2, 2, 2)))
     weighs_classes: ClassVar[bool] = False  # class vectors are mixed dimension by dimension: no one weight a class
     n: int = 400
     n_per_row: int | None = None

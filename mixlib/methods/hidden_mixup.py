@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from mixlib import sites
-from mixlib.methods.base import Batch, Draw, attention_mask, inputs_of, one_of, swapped_halves
+from mixlib.methods.base import Batch, Draw, Look, attention_mask, inputs_of, one_of, swapped_halves
 from mixlib.methods.mixup_calibration import MixedRows
 from mixlib.mixing import mix, random_others, sample_lam
 
@@ -92,6 +92,7 @@ class EmbedMix(HiddenMixup):
     """
 
     key: ClassVar[str] = "embedmix"
+    look: ClassVar[Look] = Look("EmbedMix", "#0173b2", "<", (0, (3, 1)))
 
     @contextmanager
     def mixing(self, model: nn.Module, batch: Batch, draw: Draw) -> Iterator[Batch]:
@@ -110,6 +111,7 @@ class TMix(HiddenMixup):
     """
 
     key: ClassVar[str] = "tmix"
+    look: ClassVar[Look] = Look("TMix", "#56b4e9", ">", (0, (1, 1)))
     blocks: tuple[int | str, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -136,6 +138,7 @@ class SentenceMix(HiddenMixup):
     """
 
     key: ClassVar[str] = "sentencemix"
+    look: ClassVar[Look] = Look("SentenceMix", "#029e73", (4, 1, 45), (0, (5, 2)))
     paper: ClassVar[str] = "amplify"
 
     def prepare(self, model: nn.Module, tokenizer: Any = None, train_lengths: Sequence[int] | None = None) -> None:

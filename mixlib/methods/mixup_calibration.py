@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixlib import sites
-from mixlib.methods.base import Batch, Draw, Method, attention_mask, inputs_of, moved
+from mixlib.methods.base import Batch, Draw, Look, Method, attention_mask, inputs_of, moved
 from mixlib.mixing import check_alpha, mix, random_others, random_pairs, sample_lam
 
 PADDINGS = ("no_pad", "unused_pair", "sep_pair", "pad_pair", "unused_max", "sep_max", "pad_max")
@@ -70,6 +70,7 @@ class ClsMixup(MixedRows):
     """
 
     key: ClassVar[str] = "cls_mixup"
+    look: ClassVar[Look] = Look("CLS MixUp", "#de8f05", "s", "--")
 
     def prepare(self, model: nn.Module, tokenizer: Any = None, train_lengths: Sequence[int] | None = None) -> None:
         model = sites.unwrap(model)
@@ -95,6 +96,7 @@ class ClsMixupLate(ClsMixup):
     """
 
     key: ClassVar[str] = "cls_mixup_late"
+    look: ClassVar[Look] = Look("CLS MixUp, last half", "#c9a400", "D", ":")
     start: float = 0.5
 
     def __post_init__(self) -> None:
@@ -127,6 +129,7 @@ class ManifoldMixup(MixedRows):
     """
 
     key: ClassVar[str] = "manifold_mixup"
+    look: ClassVar[Look] = Look("Manifold MixUp", "#cc78bc", "v", (0, (5, 1, 1, 1, 1, 1)))
     layers: tuple[int, ...] | None = None
     padding: str = "sep_pair"
     fill_id: int | None = field(default=None, init=False, repr=False, compare=False)
@@ -218,6 +221,7 @@ class InputMixup(ManifoldMixup):
     """
 
     key: ClassVar[str] = "input_mixup"
+    look: ClassVar[Look] = Look("Input MixUp", "#d55e00", "^", "-.")
     layers: tuple[int, ...] | None = field(default=(0,), init=False)
 
 

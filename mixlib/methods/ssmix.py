@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from mixlib import sites, spans
-from mixlib.methods.base import Batch, Method, inputs_of, one_of, swapped_halves
+from mixlib.methods.base import Batch, Look, Method, inputs_of, one_of, swapped_halves
 from mixlib.mixing import mixed_cross_entropy
 from mixlib.spans import SpecialTokens, Words
 
@@ -155,6 +155,7 @@ class SSMix(InputMixing):
     """
 
     key: ClassVar[str] = "ssmix"
+    look: ClassVar[Look] = Look("SSMix", "#b03a00", "d", (0, (10, 1)))
     uses_hooks: ClassVar[bool] = True
     keeps_dropout: ClassVar[bool] = True
     saliency: str = "joint"
@@ -249,6 +250,7 @@ class RandomSpans(InputMixing):
     """
 
     key: ClassVar[str] = "ssmix_nosal"
+    look: ClassVar[Look] = Look("SSMix − saliency", "#e8825a", "H", (0, (3, 3)))
 
     def choose(self, a: Words, b: Words, saliency_a: Tensor | None = None, saliency_b: Tensor | None = None) -> Move:
         k = spans.span_length(a, b, self.lam0)
@@ -265,6 +267,7 @@ class RandomTokens(InputMixing):
     """
 
     key: ClassVar[str] = "ssmix_nosal_nospan"
+    look: ClassVar[Look] = Look("SSMix − saliency − span", "#7a5230", "x", (0, (7, 1, 1, 1)))
 
     def choose(self, a: Words, b: Words, saliency_a: Tensor | None = None, saliency_b: Tensor | None = None) -> Move:
         k = spans.span_length(a, b, self.lam0)
@@ -283,6 +286,7 @@ class UnknownTokens(InputMixing):
     """
 
     key: ClassVar[str] = "unk"
+    look: ClassVar[Look] = Look("UNK", "#a0a0a0", "+", (0, (2, 4)))
 
     def prepare(self, model: nn.Module, tokenizer: Any = None, train_lengths: Sequence[int] | None = None) -> None:
         super().prepare(model, tokenizer, train_lengths)

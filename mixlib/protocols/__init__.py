@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
+from typing import TYPE_CHECKING
 
-from mixlib import published
+from mixlib import published, studies
 from mixlib.protocols import amplify as amplify
 from mixlib.protocols import batchmixup as batchmixup
 from mixlib.protocols import mixup_calibration as mixup_calibration
@@ -19,6 +21,13 @@ from mixlib.protocols.common import committed as committed
 from mixlib.protocols.common import numbers as numbers
 from mixlib.published import Artefact
 from mixlib.store import Spec
+
+if TYPE_CHECKING:
+    from mixlib.evidence.verdicts import Claim
+
+LAST = (  # cells that are left out first where time is short
+    "amplify/mrpc", "batchmixup/fewrel", "batchmixup/banking77-all", "ssmix/qnli", "amplify/trec_fine",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -128,3 +137,30 @@ def artefact_runs(artefact_id: str, profile: str, **overrides: object) -> list[S
         raise ValueError(f"unknown artefact {artefact_id!r}; did you mean {', '.join(near)}?")
     recipe = RECIPES.get(artefact_id)
     return recipe.runs(profile, **overrides) if recipe and recipe.runs else []
+
+
+def _claims_of(paper: str) -> Iterable[Claim]:
+    from mixlib.evidence import amplify, batchmixup, mixup_calibration, ssmix
+
+    return {
+        "batchmixup": batchmixup.CLAIMS, "mixup_calibration": mixup_calibration.CLAIMS, "ssmix": ssmix.CLAIMS,
+        "amplify": amplify.CLAIMS,
+    }[paper]  # fmt: skip
+
+
+def load_studies() -> None:
+    """Register the papers' studies."""
+    from mixlib.studies import amplify, batchmixup, ssmix  # noqa: F401 (their functions register themselves)
+
+
+studies.hand_in(load_studies)
+plan.hand_in(
+    plan.Handed(
+        pool=pool.POOL,
+        papers=(*mixup_calibration.CELLS, *ssmix.CELLS, *batchmixup.CELLS, *amplify.CELLS),
+        sensitivity=pool.SENSITIVITY,
+        studies=(*batchmixup.STUDY_CELLS, *ssmix.STUDY_CELLS, *amplify.STUDY_CELLS),
+        last=LAST,
+        claims={paper: partial(_claims_of, paper) for paper in published.PAPERS},
+    )
+)

@@ -1,12 +1,15 @@
-"""All cells of the evidence, and in which order they are run."""
+"""All cells of the evidence, and in which order they are run.
+
+Nothing here knows a paper: papers hand in what they have (:func:`hand_in`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import lru_cache
+from typing import Any
 
-from mixlib.protocols import amplify, batchmixup, mixup_calibration, pool, ssmix
 from mixlib.protocols.cells import FIRST_SEED, SCREENING_SEEDS, AnyCell, Cell, StudyCell
 from mixlib.protocols.cells import Decided as Decided
 from mixlib.protocols.cells import decided as decided
@@ -15,18 +18,53 @@ from mixlib.runs import RunSpec
 from mixlib.store import Spec, Store
 from mixlib.studies import TIMED
 
-OF_PAPERS = (*mixup_calibration.CELLS, *ssmix.CELLS, *batchmixup.CELLS, *amplify.CELLS)
-STUDIES: tuple[StudyCell, ...] = (*batchmixup.STUDY_CELLS, *ssmix.STUDY_CELLS, *amplify.STUDY_CELLS)
-LAST = (  # left out first where time is short
-    "amplify/mrpc", "batchmixup/fewrel", "batchmixup/banking77-all", "ssmix/qnli", "amplify/trec_fine",
-)  # fmt: skip
 SENSITIVITY_SEEDS, MOST_SEEDS = 3, 12
 
 
-@lru_cache(maxsize=1)
+@dataclass(frozen=True, kw_only=True)
+class Handed:
+    """What papers hand in to be run and judged.
+
+    Attributes:
+        pool: cells with all methods.
+        papers: cells with a protocol of their own, in the order in which they are run.
+        sensitivity: cells of the pool with other settings.
+        studies: what is measured beside scores.
+        last: beginnings of the names of those cells that are left out first where time is short.
+        claims: by paper, in the papers' order, what makes its claims (:class:`mixlib.evidence.verdicts.Claim`); called
+            when they are read.
+    """
+
+    pool: Sequence[Cell]
+    papers: Sequence[Cell]
+    sensitivity: Sequence[Cell]
+    studies: Sequence[StudyCell]
+    last: Sequence[str]
+    claims: dict[str, Callable[[], Iterable[Any]]]
+
+
+_HANDED: dict[str, Handed] = {}
+_CELLS: dict[str, AnyCell] = {}
+
+
+def hand_in(what: Handed) -> None:
+    """Say what there is; takes the place of what was said before."""
+    _HANDED["in"] = what
+    _CELLS.clear()
+    _CELLS.update({cell.name: cell for cell in (*what.pool, *what.papers, *what.sensitivity, *what.studies)})
+
+
+def handed() -> Handed:
+    """What papers handed in; ``RuntimeError`` as long as nobody has imported them."""
+    if not _HANDED:
+        raise RuntimeError("there are no cells and claims yet: import mixlib.protocols, which hands them in")
+    return _HANDED["in"]
+
+
 def cells() -> dict[str, AnyCell]:
     """Every cell by name."""
-    return {cell.name: cell for cell in (*pool.POOL, *OF_PAPERS, *pool.SENSITIVITY, *STUDIES)}
+    handed()
+    return _CELLS
 
 
 def get(name: str) -> AnyCell:
@@ -43,12 +81,14 @@ def _seed_by_seed(found: Iterable[Cell], seeds: Iterable[int], profile: str) -> 
 
 
 def _is_last(cell: Cell) -> bool:
-    return any(cell.name.startswith(name) for name in LAST)
+    return any(cell.name.startswith(name) for name in handed().last)
 
 
 def _screening(profile: str, last: bool) -> list[RunSpec]:
     """The plain model of every cell, with seeds of no table; of the cells that are run last apart."""
-    screened = [cell for cell in (*pool.POOL, *OF_PAPERS) if cell.plain in cell.labels and _is_last(cell) == last]
+    screened = [
+        cell for cell in (*handed().pool, *handed().papers) if cell.plain in cell.labels and _is_last(cell) == last
+    ]
     return [cell.spec(cell.plain, seed, profile) for seed in SCREENING_SEEDS for cell in screened]
 
 
@@ -60,8 +100,8 @@ def _studies(profile: str) -> list[Spec]:
     """Seed by seed, those that measure seconds at the end: nothing is run beside them."""
     found = [
         spec
-        for seed in _first(max(cell.seeds for cell in STUDIES))
-        for cell in STUDIES
+        for seed in _first(max(cell.seeds for cell in handed().studies))
+        for cell in handed().studies
         if seed in _first(cell.seeds)
         for spec in cell.specs([seed], profile=profile)
     ]
@@ -71,16 +111,16 @@ def _studies(profile: str) -> list[Spec]:
 # In the order in which they are run: seed by seed, so that what is there is a whole experiment at any time
 WAVES: dict[str, Callable[[str], list[Spec]]] = {
     "screening": lambda profile: _screening(profile, last=False),
-    "pool": lambda profile: _seed_by_seed(pool.POOL, _first(6), profile),
-    "papers": lambda profile: _seed_by_seed((c for c in OF_PAPERS if not _is_last(c)), _first(6), profile),
+    "pool": lambda profile: _seed_by_seed(handed().pool, _first(6), profile),
+    "papers": lambda profile: _seed_by_seed((c for c in handed().papers if not _is_last(c)), _first(6), profile),
     "studies": _studies,
-    "sensitivity": lambda profile: _seed_by_seed(pool.SENSITIVITY, _first(SENSITIVITY_SEEDS), profile),
+    "sensitivity": lambda profile: _seed_by_seed(handed().sensitivity, _first(SENSITIVITY_SEEDS), profile),
     "last": lambda profile: [
         *_screening(profile, last=True),
-        *_seed_by_seed(filter(_is_last, OF_PAPERS), _first(6), profile),
+        *_seed_by_seed(filter(_is_last, handed().papers), _first(6), profile),
     ],
     "more": lambda profile: _seed_by_seed(
-        (c for c in OF_PAPERS if c.seeds > 6), range(FIRST_SEED + 6, FIRST_SEED + 12), profile
+        (c for c in handed().papers if c.seeds > 6), range(FIRST_SEED + 6, FIRST_SEED + 12), profile
     ),
 }
 

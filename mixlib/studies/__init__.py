@@ -17,9 +17,10 @@ from typing import Any, ClassVar
 import transformers
 
 from mixlib import machine
-from mixlib.store import Record, Spec, number
+from mixlib.records import Record, Spec, number
 
 STUDIES: dict[str, Callable[..., dict[str, Any]]] = {}
+LOADERS: list[Callable[[], object]] = []  # each registers studies: handed in from above, as nothing here knows a paper
 TIMED = frozenset({"step_time", "epoch_time"})  # they measure seconds: an engine runs nothing beside them
 
 
@@ -31,9 +32,15 @@ def study(function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, An
 
 def every() -> dict[str, Callable[..., dict[str, Any]]]:
     """All studies by name. They train, and what trains takes seconds to import: who only reads does not wait for it."""
-    from mixlib.studies import amplify, batchmixup, ssmix  # noqa: F401 (their functions register themselves)
-
+    for load in LOADERS:
+        load()
     return STUDIES
+
+
+def hand_in(load: Callable[[], object]) -> None:
+    """Have this called when a study is wanted; it registers some, and is a function of a module, for Ray's workers."""
+    if load not in LOADERS:
+        LOADERS.append(load)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +76,7 @@ class StudyRecord(Record):
     Attributes:
         values: what the study's function returned.
         timing: ``total_seconds``.
-        spec, environment, origin, started: see :class:`mixlib.store.Record`.
+        spec, environment, origin, started: see :class:`mixlib.records.Record`.
     """
 
     spec_type: ClassVar[type[StudySpec]] = StudySpec

@@ -1,0 +1,224 @@
+"""What a run or a study is, and what is written of it: the parents of all specs and records.
+
+Their kinds are :mod:`mixlib.runs` and :mod:`mixlib.studies`; where records are kept is :mod:`mixlib.store`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import MISSING, dataclass, fields, replace
+from functools import cached_property
+from hashlib import sha256
+from typing import Any, ClassVar, Self
+
+
+class DamagedRecord(ValueError):
+    """A record file that cannot be read, or that is not the record of the run it stands for."""
+
+    kind, remedy = "damaged", "running it again replaces it"
+
+
+class VoidRecord(DamagedRecord):
+    """A record of a run that started from weights which a later first stage took the place of."""
+
+    kind = "void"
+
+
+class NewerRecord(DamagedRecord):
+    """A record with fields that only a later version of mixlib knows. Nothing here takes its place."""
+
+    kind, remedy = "newer", "it stays as it is: read it with that version, or move it away to run this again"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec(ABC):
+    """Everything a result depends on, except the machine. Equal specs are the same run.
+
+    Attributes:
+        paper: whose protocol this is.
+        seed: of every random choice.
+        synthetic: on invented data, never a result.
+    """
+
+    paper: str
+    seed: int
+    synthetic: bool = False
+
+    def canonical(self) -> dict[str, Any]:
+        """The fields that differ from their defaults, with sorted names: what the key is made of.
+
+        Leaving defaults out keeps the keys of existing records when a field is added.
+        """
+        kept = {}
+        for item in sorted(fields(self), key=lambda f: f.name):
+            default = item.default if item.default_factory is MISSING else item.default_factory()
+            if default is MISSING or getattr(self, item.name) != default:
+                kept[item.name] = getattr(self, item.name)
+        return json.loads(json.dumps(kept, default=lambda spec: spec.canonical()))  # a run may start from another one
+
+    @cached_property
+    def key(self) -> str:
+        """Sixteen hexadecimal digits that name this run."""
+        return sha256(json.dumps(self.canonical(), sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def cell(self) -> Self:
+        """This spec without its seed: runs of one cell of a table share it."""
+        return replace(self, seed=0)
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What the file name says beside seed and key."""
+
+    @classmethod
+    def from_canonical(cls, values: dict[str, Any]) -> Self:
+        """The spec that :meth:`canonical` wrote."""
+        return cls(**values)
+
+    @property
+    def record_type(self) -> type[Record]:
+        """The kind of record that holds its result."""
+        return next(kind for kind in RECORD_TYPES if kind.spec_type is type(self))
+
+    def __hash__(self) -> int:  # dataclass makes its own for each subclass, which has to name this one again
+        return hash(self.key)
+
+
+RECORD_TYPES: list[type[Record]] = []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record(ABC):
+    """What one finished run or study measured.
+
+    Attributes:
+        spec: what was run.
+        environment: versions, device, threads, precision, peak memory in MiB.
+        origin: class of machine it was made on.
+        started: UTC time.
+    """
+
+    spec_type: ClassVar[type[Spec]]
+
+    spec: Any
+    environment: dict[str, Any]
+    origin: str
+    started: str
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        RECORD_TYPES.append(cls)
+
+    @property
+    def precision(self) -> str:
+        """What it was made in, ``fp32`` or ``bf16``."""
+        return self.environment.get("precision", self.spec.precision)
+
+    @property
+    @abstractmethod
+    def summary(self) -> str:
+        """The result in a few words, for the command line."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise ``ValueError``, ``TypeError`` or ``KeyError`` if what was measured cannot be: absent, of another type,
+        out of its range, or of a method or data set that is not known."""
+
+    def to_json(self) -> str:
+        """The record as text, with its key and the digest of all else."""
+        values = {"key": self.spec.key, **{name: getattr(self, name) for name in _written(type(self))}}
+        values["spec"] = self.spec.canonical()
+        values["digest"] = content_digest(values)
+        return json.dumps(values, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read a record.
+
+        Raises:
+            DamagedRecord: it is cut short, edited, of another kind, or holds what cannot have been measured.
+            NewerRecord: it has fields that this version does not know.
+        """
+        return cls._from_values(_parse(text))
+
+    @classmethod
+    def _from_values(cls, values: dict[str, Any]) -> Self:
+        try:
+            content = {name: values[name] for name in (_required(cls) | set(values)) & _written(cls)}
+            key, settings = values["key"], dict(content["spec"])
+            unknown = set(values) - {"key", *content} | set(settings) - {f.name for f in fields(cls.spec_type)}
+            if unknown:
+                names = ", ".join(sorted(unknown))
+                raise NewerRecord(f"says {names}, which this version of mixlib does not know: another one made it")
+            record = cls(**{**content, "spec": cls.spec_type.from_canonical(settings)})
+            if key != record.spec.key:
+                raise DamagedRecord(f"its settings have the key {record.spec.key}, but it says {key}")
+            if record.precision != record.spec.precision:
+                raise DamagedRecord(f"was made in {record.precision}, but its settings say {record.spec.precision}")
+            record.check()
+        except DamagedRecord:
+            raise
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+            raise DamagedRecord(f"not a run record ({type(error).__name__}: {error})") from error
+        return record
+
+
+BESIDE = {"beside": True}  # metadata of a field that is kept in a file of its own
+
+
+def _written(kind: type) -> set[str]:
+    return {f.name for f in fields(kind) if not f.metadata.get("beside")}
+
+
+def _required(kind: type) -> set[str]:
+    return {f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING}
+
+
+def content_digest(values: dict[str, Any]) -> str:
+    """Sixteen hexadecimal digits of the values of a record, whatever their order and layout in the file."""
+    return sha256(json.dumps(values, sort_keys=True, allow_nan=False).encode()).hexdigest()[:16]
+
+
+def _parse(text: str) -> dict[str, Any]:
+    """The values of a record file without its digest, which fits where there is one (older records have none)."""
+    try:
+        values = json.loads(text, parse_constant=_no_number)
+        if not isinstance(values, dict):
+            raise ValueError("no JSON object")
+        said = values.pop("digest", None)
+        found = content_digest(values)  # refuses 1e999 as well, which is read as infinity
+        if said not in (None, found):
+            raise DamagedRecord(f"its content has the digest {found}, but it says {said}: it was changed")
+    except DamagedRecord:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise DamagedRecord(f"not a run record ({type(error).__name__}: {error})") from error
+    return values
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number")
+
+
+def number(values: Any, name: str, low: float = -math.inf, high: float = math.inf) -> float:
+    """The number of this name among values, if it is one in this range; else ``ValueError`` or ``TypeError``."""
+    value = values[name]
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} is no number but {value!r}")
+    if not low <= value <= high or not math.isfinite(value):
+        raise ValueError(f"{name} is {value}, which is not in [{low:g}, {high:g}]")
+    return value
+
+
+def read(text: str, kinds: Iterable[type[Record]]) -> Record:
+    """A record of whichever of these kinds it is; :class:`DamagedRecord` if of none."""
+    values = _parse(text)
+    settings = values.get("spec")
+    for kind in kinds:
+        if isinstance(settings, dict) and _required(kind.spec_type) <= set(settings):
+            return kind._from_values(values)
+    raise DamagedRecord("not a run record (its settings are those of no run and no study)")

@@ -1,0 +1,39 @@
+"""What stands below knows no paper: papers hand in their cells, claims and studies."""
+
+import subprocess
+import sys
+
+import pytest
+
+from mixlib import studies
+from mixlib.protocols import plan
+
+
+def test_without_papers_the_error_says_what_to_import(monkeypatch):
+    monkeypatch.setattr(plan, "_HANDED", {})
+    with pytest.raises(RuntimeError, match=r"import mixlib\.\w+, which hands them in"):
+        plan.get("common/sst2")
+
+
+def test_cells_that_are_handed_in_take_the_place_of_others(monkeypatch):
+    before = plan.handed()
+    few = plan.Handed(pool=before.pool[:1], papers=(), sensitivity=(), studies=before.studies[:1], last=(), claims={})
+    try:
+        plan.hand_in(few)
+        assert list(plan.cells()) == [before.pool[0].name, before.studies[0].name]
+        assert {spec.dataset for spec in plan.runs("pool")} == {before.pool[0].dataset}
+    finally:
+        plan.hand_in(before)
+
+
+def test_every_study_is_there_as_soon_as_the_papers_are():
+    code = "import mixlib.protocols; from mixlib import studies; print(len(studies.every()))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(out.stdout) == len(studies.every()) > 5
+
+
+def test_a_loader_is_handed_in_once():
+    before = list(studies.LOADERS)
+    for load in before:
+        studies.hand_in(load)
+    assert before == studies.LOADERS
