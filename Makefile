@@ -1,4 +1,4 @@
-# make reproduce | test | test-install | lab | notebooks | lint | lock | clean
+# make reproduce | site | test | test-site | test-install | lab | notebooks | lint | lock | clean
 PYTHON ?= python3
 PROFILE ?= smoke
 ENGINE ?= local
@@ -18,11 +18,17 @@ export MIXLIB_DATA := $(call here,MIXLIB_DATA)
 export MIXLIB_MODELS := $(call here,MIXLIB_MODELS)
 export MIXLIB_RESULTS := $(call here,MIXLIB_RESULTS)
 
-.PHONY: reproduce test test-install lab notebooks lint lock clean
+.PHONY: reproduce site test test-site test-install lab notebooks lint lock clean
 
-reproduce: $(READY)  ## run the notebooks headless and write an HTML report
+reproduce: $(READY)  ## run the notebooks headless and make the site of them
 	$(PY) -m mixlib reproduce --profile "$(PROFILE)" --engine "$(ENGINE)" $(if $(ONLY),--only "$(ONLY)") \
 	  $(if $(filter 1,$(FRESH)),--fresh) $(if $(filter 0,$(FRESH)),--resume)
+
+site: $(READY)  ## the book in build/site, from the committed notebooks and records
+	HF_HUB_OFFLINE=1 $(PY) -m mixlib site
+
+test-site: $(READY)  ## make the site and look at every page of it in a browser
+	HF_HUB_OFFLINE=1 $(PY) -m pytest -m browser
 
 test: $(READY)  ## lint, unit tests, then every committed notebook against its outputs
 	$(PY) -m ruff check . && $(PY) -m ruff format --check .
@@ -52,5 +58,5 @@ clean:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; say make PYTHON=...") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --constraint requirements.lock torch
-	.venv/bin/python -m pip install --quiet --constraint requirements.lock --editable '.[offline,ray,reproduce,test]'
+	.venv/bin/python -m pip install --quiet --constraint requirements.lock --editable '.[offline,ray,reproduce,site,test]'
 	touch $@

@@ -198,24 +198,34 @@ def list_(as_json: bool) -> None:
 @option_precision
 @option_seeds
 @click.option("--fresh/--resume", default=None, help="empty record store (default at smoke), or the repository's")
-@click.option("--output", type=FilePath(), help="folder of the report [default: build/report/PROFILE]")
+@click.option("--output", type=FilePath(), help="folder of the site [default: build/reproduce/PROFILE]")
 def reproduce(profile, only, model, seeds, fresh, output, **engine) -> None:
-    """Run the notebooks headless and write an HTML report: first all runs they need, in one sweep."""
+    """Run the notebooks headless and make a site of them: first all runs they need, in one sweep."""
     from mixlib import engines, report
 
     engine = engines.describe(**engine)
     engines.get(engine)
     index = report.reproduce(profile, _names(only), engine, model, seeds, fresh, output)
-    click.echo(f"Report: {index}")
+    click.echo(f"Site: {index}")
+
+
+@main.command()
+@click.option("--output", type=FilePath(), help="its folder [default: build/site]")
+def site(output) -> None:
+    """Make the book as one site, from the committed notebooks and records; a warning of Sphinx is an error."""
+    from mixlib.book.site import build
+
+    click.echo(f"Site: {build(output)}")
 
 
 @main.command()
 @option_only
 @click.option("--raise-seeds", is_flag=True, help="first let them and the verdicts read every whole seed there is")
 def refresh(only, raise_seeds) -> None:
-    """Execute the notebooks at profile mini in place, as they are committed, and write README's table of verdicts."""
+    """Execute the notebooks at profile mini in place, as they are committed, and write README's findings and tables."""
     from mixlib import paths, report
-    from mixlib.evidence import ledger, verdicts
+    from mixlib.book import pages, readme
+    from mixlib.evidence.verdicts import Records
 
     names = report.choose(_names(only))
     if raise_seeds:
@@ -226,9 +236,8 @@ def refresh(only, raise_seeds) -> None:
             click.echo(f"{cell}: {len(seeds)} seeds, to {seeds[-1]}")
     for path in report.refresh(names):
         click.echo(path)
-    found = verdicts.verdicts()
-    readme = paths.ROOT / "README.md"
-    readme.write_text(ledger.in_readme(readme.read_text(), found))
+    file = paths.ROOT / "README.md"
+    file.write_text(readme.filled(file.read_text(), pages.Book([], Records()).readme()))
 
 
 def _only(field: str, wanted: list[str] | None, specs: list[Spec]) -> list[Spec]:

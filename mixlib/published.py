@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import pandas as pd
 
@@ -19,7 +20,8 @@ PREFIX = {"mixup_calibration": "calibration"}  # shorter name of a paper in arte
 DATASETS = {"agnews": "ag_news"}  # the papers' keys where ours differ
 
 
-def _read(name: str) -> pd.DataFrame:
+@lru_cache
+def _file(name: str) -> pd.DataFrame:
     path = paths.of_checkout(paths.PUBLISHED) / f"{name}.csv"
     if not path.exists():
         have = ", ".join(sorted(p.stem for p in paths.PUBLISHED.glob("*.csv")))
@@ -30,12 +32,21 @@ def _read(name: str) -> pd.DataFrame:
     return frame
 
 
+def _read(name: str) -> pd.DataFrame:
+    return _file(name).copy()
+
+
 def table(name: str) -> pd.DataFrame:
     """A result table, e.g. ``"mixup_calibration_table2"``: one row a printed number.
 
     ``value`` and ``spread`` are numbers (``value_printed`` and ``spread_printed`` keep the digits), other columns text;
     ``param`` is there for every table and empty where a method has none.
     """
+    return _numbers(name).copy()
+
+
+@lru_cache
+def _numbers(name: str) -> pd.DataFrame:
     frame = _read(name)
     for column in ("value", "spread"):
         frame[f"{column}_printed"] = frame[column]

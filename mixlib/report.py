@@ -1,45 +1,23 @@
-"""Run notebooks headless and put what they show into one HTML report."""
+"""Run notebooks headless: to make a site of what they show, or in place as they are committed."""
 
 from __future__ import annotations
 
-import html
 import os
-import re
 import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import contextmanager
-from copy import deepcopy
-from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
 
-import latex2mathml.converter
 import nbformat
 import papermill as pm
-from nbconvert import HTMLExporter
-from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from tqdm import tqdm
 
 from mixlib import checkpoints, engines, paths, protocols
+from mixlib.book import site
 from mixlib.protocols import RECIPES
 from mixlib.store import Store, holder, take, write
-
-MARKER, LOCK = ".mixlib-report", ".lock"
-STYLE = """
-:root { color-scheme: light dark; --line: #8886; --mark: #b45309; --fine: #15803d; }
-body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; padding: 1rem 1.5rem; max-width: 120rem; }
-table { border-collapse: collapse; }
-td, th { border-bottom: 1px solid var(--line); padding: .4rem .8rem; text-align: left; }
-.panes { display: grid; grid-template-columns: 1fr 1fr; gap: 1rem; }
-.panes.single { grid-template-columns: 1fr; }
-@media (max-width: 70rem) { .panes { grid-template-columns: 1fr; } }
-figure { margin: 0; border: 2px solid var(--line); border-radius: .4rem; overflow: hidden; }
-figcaption { padding: .5rem .8rem; font-weight: 600; }
-.synthetic figcaption { border-bottom: 4px dashed var(--mark); }
-.measured figcaption { border-bottom: 4px solid var(--fine); }
-iframe { width: 100%; height: 82vh; border: 0; background: white; }
-"""
 
 
 class NotebookFailed(RuntimeError):
@@ -143,81 +121,85 @@ def reproduce(
     fresh: bool | None = None,
     output: Path | None = None,
 ) -> Path:
-    """Run notebooks at a profile and write the report; returns its index page.
+    """Run notebooks at a profile and make the site of them; returns its first page.
 
     All runs that the notebooks need are done first, in one sweep: they share workers, data and models, and one
-    progress bar. The notebooks then find their records. An earlier report stays until they are done.
+    progress bar. The notebooks then find their records. An earlier site stays until they are done.
 
     Args:
         profile: ``smoke``, ``mini`` or ``full``.
         only: artefact ids or notebooks, all by default.
         engine: see :func:`mixlib.engines.get`.
         model, seeds: in place of the profile's.
-        fresh: train from an empty record store (beside the report) instead of resuming from the repository's; by
+        fresh: train from an empty record store (beside the site) instead of resuming from the repository's; by
             default only ``smoke`` does.
-        output: folder of the report, by default ``build/report``.
+        output: folder of the site, by default ``build/reproduce/PROFILE``; executed notebooks stand beside it.
 
     Raises:
         RunFailed: some runs failed; the others are done, and the notebooks were not begun.
-        NotebookFailed: some notebooks failed; the report has the others, and those up to where they failed.
-        ValueError: unknown names, or a folder that holds something else or that another ``reproduce`` is writing.
+        NotebookFailed: some notebooks failed; the site has the others, and those up to where they failed.
+        ValueError: unknown names, what makes the site is not installed, the site is not sound, or a folder that holds
+            something else or that another ``reproduce`` is writing.
     """
     protocols.check_profile(profile)
     names = choose(only)
+    site.check()
     overrides: dict[str, object] = {} if model is None else {"model": checkpoints.absolute(model)}
     if seeds is not None:
         overrides["seeds"] = list(seeds)
     made_here = [id_ for id_, recipe in RECIPES.items() if recipe.notebook in names]
     specs = [spec for id_ in made_here for spec in protocols.artefact_runs(id_, profile, **overrides)]
-    folder = output or paths.BUILD / "report" / profile
+    folder = output or paths.BUILD / "reproduce" / profile
     folder = Path(os.path.abspath(folder.expanduser()))
     fresh = profile == "smoke" if fresh is None else fresh
+    notebooks = folder.with_name(f"{folder.name}-notebooks")
     store = folder.with_name(f"{folder.name}-records") if fresh else None
     parameters = {"profile": profile, "engine": engine} | overrides
+    executed = {name: notebooks / f"{name}.ipynb" for name in names}
     failed = {}
     with _alone(folder):
+        site.check_folder(notebooks)
         if store:
-            clear(store)
+            site.clear(store)
             tqdm.write(f"Records go to {store}; if stopped, go on with MIXLIB_RESULTS={store} and --resume", sys.stderr)
         executor = engines.get(engine)
         try:
             engines.run_all(dict.fromkeys(specs), executor, Store(store))
         finally:
             executor.close()
-        clear(folder)
-        bar = tqdm(names, desc="notebooks", unit="notebook")
-        for name in bar:
+        site.clear(notebooks)
+        bar = tqdm(executed.items(), desc="notebooks", unit="notebook")
+        for name, path in bar:
             bar.set_postfix_str(name)
-            executed = folder / "notebooks" / f"{name}.ipynb"
             try:
-                execute(name, executed, parameters, store)
+                execute(name, path, parameters, store)
             except NotebookFailed as error:
                 failed[name] = str(error)
-            write_page(name, nbformat.read(executed, as_version=4), profile, fresh, folder)
-        index = write_index(names, profile, fresh, folder)
+        index = site.build(folder, executed, site.banner(profile, fresh, names if only else ()))
     if failed:
-        lines = [f"{len(failed)} of {len(names)} notebooks failed; the report is in {index}", *failed.values()]
+        lines = [f"{len(failed)} of {len(names)} notebooks failed; the site is in {index}", *failed.values()]
         raise NotebookFailed("\n  ".join(lines))
     return index
 
 
 @contextmanager
 def _alone(folder: Path):
-    """Nobody else writes this report meanwhile; ``ValueError`` if somebody does, or if it is no report."""
-    _check_report(folder)
+    """Nobody else writes this site meanwhile; ``ValueError`` if somebody does, or if it is no site."""
+    site.check_folder(folder)
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    lock = take(folder / LOCK)
+    lock = take(folder / site.LOCK)
     if lock is None:
         raise ValueError(
-            f"another reproduce is writing {folder}, {holder(folder / LOCK)}: wait for it, or choose another --output"
+            f"another reproduce is writing {folder}, {holder(folder / site.LOCK)}: wait for it, or choose another "
+            "--output"
         )
     try:
-        _mark(folder)
+        site.mark(folder)
         yield
     finally:
         Store.release(lock)
-        if made and {path.name for path in folder.iterdir()} == {MARKER}:  # stopped before there was anything to show
+        if made and {path.name for path in folder.iterdir()} == {site.MARKER}:  # stopped before there was anything
             shutil.rmtree(folder)
 
 
@@ -240,108 +222,3 @@ def refresh(only: Sequence[str] = ()) -> list[Path]:
         write(path, lambda temporary, content=notebook: nbformat.write(content, temporary))
         written.append(path)
     return written
-
-
-_TEX = re.compile(r"\$\$(?P<block>.+?)\$\$|\$(?P<inline>[^$\n]+?)\$", re.DOTALL)
-
-
-def clear(folder: Path) -> None:
-    """Empty the folder of an earlier report; ``ValueError`` if it holds anything that is not one."""
-    _check_report(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    _mark(folder)  # first: whatever is left of it when this is stopped is still known as a report
-    for path in folder.iterdir():
-        if path.name not in (MARKER, LOCK):
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-
-
-def _mark(folder: Path) -> None:
-    (folder / MARKER).write_text("made by python -m mixlib reproduce, which may empty this folder\n")
-
-
-def _check_report(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder} is a file: choose another --output")
-    if folder.exists() and not (folder / MARKER).exists() and {path.name for path in folder.iterdir()} - {LOCK}:
-        raise ValueError(f"{folder} is not empty and not an earlier report: choose another --output, or empty it")
-
-
-def _render(notebook: nbformat.NotebookNode, path: Path) -> None:
-    """Write a notebook as a page that needs no network: equations as MathML instead of a script from elsewhere."""
-    notebook = deepcopy(notebook)
-    equations: list[str] = []
-
-    def hold(match: re.Match) -> str:  # the exporter's own HTML clean-up would take MathML apart
-        block = match["block"]
-        equations.append(
-            latex2mathml.converter.convert(block or match["inline"], display="block" if block else "inline")
-        )
-        return f"equation{len(equations) - 1}held"
-
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            cell.source = _TEX.sub(hold, cell.source)
-        else:  # of a progress bar only its last state
-            CoalesceStreamsPreprocessor().preprocess_cell(cell, {}, 0)
-    exporter = HTMLExporter(template_name="lab", embed_images=True, mathjax_url="", require_js_url="", jquery_url="")
-    body, _ = exporter.from_notebook_node(notebook)
-    body = re.sub(r'<script[^>]*src="[^"]*"[^>]*></script>', "", body)
-    body = re.sub(r"equation(\d+)held", lambda match: equations[int(match[1])], body)
-    _write(path, body)
-
-
-def _origin(profile: str, fresh: bool) -> str:
-    how = "trained just now from an empty record store" if fresh else "from the records of this repository"
-    if profile == "smoke":
-        return f"SYNTHETIC: profile smoke, {how}, invented texts and a tiny random model. Not a result."
-    return f"Profile {profile}, {how}."
-
-
-def write_page(name: str, notebook: nbformat.NotebookNode, profile: str, fresh: bool, folder: Path) -> Path:
-    """One page: what was just run, and beside it the committed notebook with its measured results."""
-    _render(notebook, folder / "cells" / f"{name}.{profile}.html")
-    panes = [("synthetic" if profile == "smoke" else "measured", _origin(profile, fresh), f"{name}.{profile}.html")]
-    if profile != "mini" or fresh:
-        _render(
-            nbformat.read(paths.NOTEBOOKS / f"{name}.ipynb", as_version=4), folder / "cells" / f"{name}.committed.html"
-        )
-        text = "MEASURED: profile mini, as committed: all-MiniLM-L6-v2 trained on real data."
-        panes.append(("measured", text, f"{name}.committed.html"))
-    figures = "".join(
-        f'<figure class="{kind}"><figcaption>{html.escape(caption)}</figcaption>'
-        f'<iframe src="cells/{file}" title="{html.escape(caption)}"></iframe></figure>'
-        for kind, caption, file in panes
-    )
-    single = " single" if len(panes) == 1 else ""
-    body = f'<p><a href="index.html">All notebooks</a></p><h1>{name}</h1><div class="panes{single}">{figures}</div>'
-    return _write(folder / f"{name}.html", _document(name, body))
-
-
-def write_index(names: Sequence[str], profile: str, fresh: bool, folder: Path) -> Path:
-    """The report's first page: one line a notebook."""
-    rows = []
-    for name in names:
-        first = nbformat.read(paths.NOTEBOOKS / f"{name}.ipynb", as_version=4).cells[0].source.splitlines()[0]
-        made = ", ".join(id_ for id_, recipe in RECIPES.items() if recipe.notebook == name)
-        rows.append(
-            f'<tr><td><a href="{name}.html">{name}</a></td><td>{html.escape(first[2:])}</td><td>{made}</td></tr>'
-        )
-    when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    body = (
-        f"<h1>Mixup for text classification: report</h1><p>{html.escape(_origin(profile, fresh))} {when}</p>"
-        "<p>Each page shows what was just run; where that is not the committed measurement, the committed one stands "
-        "beside it.</p>"
-        f"<table><tr><th>notebook</th><th>shows</th><th>artefacts</th></tr>{''.join(rows)}</table>"
-    )
-    return _write(folder / "index.html", _document("Report", body))
-
-
-def _write(page: Path, content: str) -> Path:
-    return write(page, lambda temporary: Path(temporary).write_text(content, encoding="utf-8"))
-
-
-def _document(title: str, body: str) -> str:
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body>{body}</body></html>'
-    )

@@ -44,10 +44,11 @@ class MixupTrainer(Trainer):
     **json.load(open("out/mixup.json")))``.
 
     Args:
-        model, args, data_collator, train_dataset, eval_dataset, model_init, compute_metrics, callbacks, optimizers,
-            optimizer_cls_and_kwargs, preprocess_logits_for_metrics: as in ``Trainer``. Rows of the data have ``labels``
-            or ``label``, class numbers from 0; they are checked before training where they can be read without making
-            rows (columns in memory), else batch by batch.
+        model, args, data_collator, model_init, compute_metrics, callbacks, optimizers: as in ``Trainer``.
+        optimizer_cls_and_kwargs, preprocess_logits_for_metrics: as in ``Trainer``.
+        train_dataset, eval_dataset: as in ``Trainer``. Rows of the data have ``labels`` or ``label``, class numbers
+            from 0; they are checked before training where they can be read without making rows (columns in memory),
+            else batch by batch.
         processing_class: the tokenizer, as in ``Trainer``; needed by methods that write tokens.
         compute_loss_func: of ``Trainer`` too, but refused, because the method makes the loss.
         method: a name (see ``mixlib.methods.names()``) or a :class:`~mixlib.methods.Method` with its parameters.

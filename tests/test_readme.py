@@ -8,17 +8,20 @@ import sys
 import nbformat
 import pytest
 
-from mixlib import engines, methods, paths
+from mixlib import engines, paths
 from mixlib.__main__ import main
-from mixlib.evidence import ledger, verdicts
+from mixlib.book import pages, readme
+from mixlib.evidence.verdicts import Records
 from mixlib.store import Store
 
 README = (paths.ROOT / "README.md").read_text()
+HOW_TO = "\n".join(path.read_text() for path in sorted((paths.NOTEBOOKS / "howto").glob("*.md")))
 
 
 def lines(*words):
-    """The command lines of README that begin with one of these words, without comments; in code blocks and in text."""
-    joined = README.replace("\\\n", " ")
+    """The command lines of README and of the how-tos that begin with one of these words, without comments; in code
+    blocks and in text."""
+    joined = f"{README}\n{HOW_TO}".replace("\\\n", " ")
     found = re.findall(rf"(?:^|`|\"|entrypoint: | && )((?:{'|'.join(words)}) [^`\n]*)", joined, re.MULTILINE)
     return list(dict.fromkeys(re.split(r'  +| #| && |"\]', line)[0].strip() for line in found))
 
@@ -26,27 +29,29 @@ def lines(*words):
 COMMANDS = [line for line in lines("python -m mixlib") if not re.search(r"\[|\.\.\.| ID| FILE| A B", line)]
 
 
-def test_the_verdicts_in_the_readme_are_those_of_the_records(monkeypatch):
+def test_what_the_readme_says_was_found_is_what_the_records_give(monkeypatch):
     monkeypatch.delenv("MIXLIB_RESULTS", raising=False)
-    assert ledger.in_readme(README, verdicts.verdicts()) == README
+    assert readme.filled(README, pages.Book([], Records()).readme()) == README
 
 
-def test_a_readme_without_the_marks_is_refused():
+def test_parts_of_a_readme_are_filled_between_their_marks_and_a_readme_without_them_is_refused():
+    text = "a\n" + "\nold\n".join(readme.marks("x")) + "\nb\n"
+    assert readme.filled(text, {"x": "new\n"}) == text.replace("old", "new")
+    assert readme.filled(text, {}) == text
     with pytest.raises(ValueError, match="README needs the lines"):
-        ledger.in_readme("# Nothing", {})
+        readme.filled(text, {"y": "new"})
+
+
+def test_the_readme_is_short():
+    assert len(README.splitlines()) < 110
 
 
 def test_every_file_and_method_the_readme_names_exists():
     for link in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (paths.ROOT / link).exists(), link
-    for module in re.findall(r"mixlib/[a-z_]+(?:\.py|/)", README):
-        assert (paths.ROOT / module).exists(), module
-    for name in methods.names():
-        assert f"`{name}`" in README
-
-
-def test_the_commands_it_lists_are_the_commands_there_are():
-    assert set(re.findall(r"^python -m mixlib ([a-z-]+) ", README, re.MULTILINE)) == set(main.commands)
+    for path in paths.NOTEBOOKS.rglob("*.md"):
+        for link in re.findall(r"\]\((\.\./[^)#:]+)\)", path.read_text()):
+            assert (path.parent / link).exists(), f"{path.name}: {link}"
 
 
 @pytest.mark.parametrize("line", COMMANDS)

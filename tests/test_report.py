@@ -8,22 +8,26 @@ from click.testing import CliRunner
 
 from mixlib import models, paths, protocols, report
 from mixlib.__main__ import main
+from mixlib.book import site
 from mixlib.store import Store
 
 
-def test_smoke_trains_from_an_empty_store_and_stands_beside_the_committed_result(tmp_path):
-    index = report.reproduce("smoke", ["calibration-table5"], seeds=[0, 1], output=tmp_path / "report")
-    page = index.parent / "25_calibration_table5.html"
-    assert page.name in index.read_text()
-    text = page.read_text()
-    assert "SYNTHETIC" in text
-    assert "MEASURED" in text
-    fresh = (index.parent / "cells" / "25_calibration_table5.smoke.html").read_text()
-    assert "SYNTHETIC DATA, not a result" in fresh
-    committed = (index.parent / "cells" / "25_calibration_table5.committed.html").read_text()
-    assert "SYNTHETIC DATA" not in committed
-    assert "all-MiniLM-L6-v2" in committed
-    records, left_out = Store(tmp_path / "report-records").scan()
+def test_smoke_trains_from_an_empty_store_and_the_site_is_made_of_what_ran(tmp_path, monkeypatch):
+    made = {}
+
+    def build(output, executed, banner):  # Sphinx itself: tests/test_browser.py
+        made.update(output=output, executed=executed, banner=banner)
+        return output / "index.html"
+
+    monkeypatch.setattr(site, "build", build)
+    index = report.reproduce("smoke", ["calibration-table5"], seeds=[0, 1], output=tmp_path / "site")
+    assert index == made["output"] / "index.html" == tmp_path / "site" / "index.html"
+    assert made["banner"].startswith("Chapters 25: profile smoke, SYNTHETIC, not a result, trained just now")
+    ((name, path),) = made["executed"].items()
+    assert name == "25_calibration_table5"
+    assert "SYNTHETIC DATA, not a result" in path.read_text()
+    assert "SYNTHETIC DATA" not in (paths.NOTEBOOKS / path.name).read_text()
+    records, left_out = Store(tmp_path / "site-records").scan()
     assert len(records) == 16
     assert left_out == {}
     assert all(record.spec.synthetic for record in records)
@@ -74,6 +78,13 @@ print(json.dumps({name: str(path) for name, path in seen.items()}))
         notebook.cells[1].metadata["tags"] = ["parameters"]
         notebook.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
         nbformat.write(notebook, folder / f"{name}.ipynb")
+
+    def build(output, executed, banner):  # Sphinx itself: tests/test_browser.py
+        site.clear(output)
+        (output / "index.html").write_text(banner)
+        return output / "index.html"
+
+    monkeypatch.setattr(site, "build", build)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -87,28 +98,29 @@ def test_relative_folders_mean_the_same_in_notebooks(notebooks, monkeypatch):
     monkeypatch.setenv("MIXLIB_RESULTS", "records")
     index = report.reproduce("mini", ["01"], model="mine", output=report.Path("out"))
     assert index == notebooks / "out" / "index.html"
-    (cell,) = nbformat.read(notebooks / "out" / "notebooks" / "01_a.ipynb", as_version=4).cells[-1:]
+    (cell,) = nbformat.read(notebooks / "out-notebooks" / "01_a.ipynb", as_version=4).cells[-1:]
     assert json.loads(cell.outputs[0].text) == {
         "results": str(notebooks / "records"), "data": str(notebooks / "data"), "model": str(notebooks / "mine")
     }  # fmt: skip
     assert {path.name for path in (notebooks / "notebooks").iterdir()} == {"01_a.ipynb", "02_b.ipynb"}
     report.reproduce("smoke", ["01"], output=report.Path("fresh"))
-    (cell,) = nbformat.read(notebooks / "fresh" / "notebooks" / "01_a.ipynb", as_version=4).cells[-1:]
+    (cell,) = nbformat.read(notebooks / "fresh-notebooks" / "01_a.ipynb", as_version=4).cells[-1:]
     assert json.loads(cell.outputs[0].text)["results"] == str(notebooks / "fresh-records")
 
 
-def test_a_failing_notebook_is_one_message_and_the_others_are_in_the_report(notebooks):
+def test_a_failing_notebook_is_one_message_and_the_others_are_in_the_site(notebooks):
     result = CliRunner().invoke(main, ["reproduce", "--seeds", "0", "--output", "out", "--resume"])
     assert result.exit_code == 1
-    assert "1 of 2 notebooks failed; the report is in" in result.output
+    assert "1 of 2 notebooks failed; the site is in" in result.output
     assert "02_b: cell 3 failed with AssertionError: too few seeds" in result.output
     assert "Traceback" not in result.output
-    assert (notebooks / "out" / "01_a.html").exists()
-    assert "too few seeds" in (notebooks / "out" / "cells" / "02_b.smoke.html").read_text()
+    assert (notebooks / "out" / "index.html").exists()
+    assert (notebooks / "out-notebooks" / "01_a.ipynb").exists()
+    assert "too few seeds" in (notebooks / "out-notebooks" / "02_b.ipynb").read_text()
     assert CliRunner().invoke(main, ["reproduce", "--seeds", "0,1", "--output", "out", "--resume"]).exit_code == 0
 
 
-def test_two_reproduce_do_not_write_one_report(notebooks):
+def test_two_reproduce_do_not_write_one_site(notebooks):
     folder = notebooks / "out"
     report.reproduce("smoke", ["01"], output=folder)
     kept = (folder / "index.html").read_text()
@@ -129,27 +141,27 @@ with report._alone(Path({str(folder)!r})):
     report.reproduce("smoke", ["01"], output=folder)
 
 
-def test_a_stopped_clearing_leaves_a_folder_that_is_known_as_a_report(tmp_path, monkeypatch):
-    folder = tmp_path / "report"
-    report.clear(folder)
+def test_a_stopped_clearing_leaves_a_folder_that_is_known_as_a_site(tmp_path, monkeypatch):
+    folder = tmp_path / "site"
+    site.clear(folder)
     for name in ("a.html", "b.html", "c.html"):
         (folder / name).write_text("old")
-    unlink = report.Path.unlink
+    unlink = site.Path.unlink
 
     def interrupted(path, **options):
         unlink(path, **options)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(report.Path, "unlink", interrupted)
+        patch.setattr(site.Path, "unlink", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            report.clear(folder)
+            site.clear(folder)
     assert len(list(folder.glob("*.html"))) == 2
-    report.clear(folder)
+    site.clear(folder)
     assert not list(folder.glob("*.html"))
 
 
-def test_the_old_report_stays_until_its_runs_are_done(notebooks, monkeypatch):
+def test_the_old_site_stays_until_its_runs_are_done(notebooks, monkeypatch):
     folder = notebooks / "out"
     report.reproduce("smoke", ["01"], output=folder)
     monkeypatch.setattr(report.engines, "run_all", lambda *a: (_ for _ in ()).throw(OSError("no data")))
@@ -187,18 +199,18 @@ def test_choosing_notebooks(monkeypatch):
         report.choose(["tables"])
 
 
-def test_unknown_profile_leaves_the_old_report_alone(tmp_path):
-    report.clear(tmp_path / "report")
-    (tmp_path / "report" / "index.html").write_text("old")
+def test_unknown_profile_leaves_the_old_site_alone(tmp_path):
+    site.clear(tmp_path / "site")
+    (tmp_path / "site" / "index.html").write_text("old")
     with pytest.raises(ValueError, match="unknown profile 'smok'; did you mean smoke"):
-        report.reproduce("smok", output=tmp_path / "report")
-    assert (tmp_path / "report" / "index.html").exists()
-    report.clear(tmp_path / "report")
-    assert not (tmp_path / "report" / "index.html").exists()
+        report.reproduce("smok", output=tmp_path / "site")
+    assert (tmp_path / "site" / "index.html").exists()
+    site.clear(tmp_path / "site")
+    assert not (tmp_path / "site" / "index.html").exists()
 
 
-def test_a_folder_that_is_no_report_is_never_deleted(tmp_path):
+def test_a_folder_that_is_no_site_is_never_deleted(tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
-    with pytest.raises(ValueError, match="not an earlier report"):
+    with pytest.raises(ValueError, match="not an earlier site"):
         report.reproduce("smoke", ["21"], output=tmp_path)
     assert (tmp_path / "thesis.tex").exists()

@@ -35,7 +35,6 @@ CHAPTERS: dict[str, tuple[str, tuple[int, ...]]] = {
     "46_amplify_figures4_5_6": ("amplify", (13, 14)),
     "47_amplify_figure7": ("amplify", (14,)),
 }
-MARKS = ("<!-- verdicts, written by `python -m mixlib refresh` -->", "<!-- end of the verdicts -->")
 ORDER = (  # of the groups: what was found first
     statistics.SUPPORTED, statistics.CONTRADICTED, statistics.NO_EFFECT, statistics.SMALLER, statistics.UNDECIDED,
     statistics.NOT_JUDGEABLE, WAITING,
@@ -82,15 +81,6 @@ def as_markdown(verdicts: Mapping[str, Verdict]) -> str:
         [str(name), *(str(value) for value in row)] for name, row in zip(table.index, table.to_numpy(), strict=True)
     ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def in_readme(text: str, verdicts: Mapping[str, Verdict]) -> str:
-    """README with its table of verdicts made anew. ``ValueError`` if its two marks are not there."""
-    if text.count(MARKS[0]) != 1 or text.count(MARKS[1]) != 1:
-        raise ValueError(f"README needs the lines {MARKS[0]!r} and {MARKS[1]!r} once each around its table of verdicts")
-    before, _, rest = text.partition(MARKS[0])
-    after = rest.partition(MARKS[1])[2]
-    return f"{before}{MARKS[0]}\n{as_markdown(verdicts)}\n{MARKS[1]}{after}"
 
 
 def by_margin(verdicts: Mapping[str, Verdict], records: Records) -> pd.DataFrame:

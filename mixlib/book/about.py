@@ -1,0 +1,233 @@
+"""What is said of each method in words and formulas; everything else on its page is read from its class and records.
+
+Notation, as in the glossary: texts i and j, their labels y, lam the weight of a text itself, f the classifier,
+h a hidden state, v the sentence vector, CE the cross-entropy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SITES = ("words", "embeddings", "attention", "block", "sentence", "label")  # in the order in which a model meets them
+SITE_WORDS = {
+    "words": "the words themselves", "embeddings": "token embeddings", "attention": "the output of attention",
+    "block": "the output of a block", "sentence": "the sentence vector", "label": "the label",
+}  # fmt: skip
+SSMIX_CODE = "https://github.com/clovaai/ssmix/tree/127e7963"
+AMPLIFY_CODE = "https://github.com/kiwi-lilo/AMPLIFY/tree/606d924e"
+BATCHMIXUP_CODE = "https://github.com/wyin-Salesforce/Mixup_for_FewShot_NLP"
+TWO_TERMS = r"\mathcal L=\lambda\,\mathrm{CE}(f(\tilde x),y_i)+(1-\lambda)\,\mathrm{CE}(f(\tilde x),y_j)"
+FOLDED = r"\lambda=\max(\lambda_0,1-\lambda_0),\quad\lambda_0\sim\mathrm{Beta}(\alpha,\alpha)"
+
+
+@dataclass(frozen=True)
+class About:
+    """What is said of a method.
+
+    Attributes:
+        idea: one sentence.
+        formula: lines of TeX.
+        where: what it changes, keys of :data:`SITES`.
+        drawn: of several places it changes one, drawn anew for each batch.
+        paper: how ours differs from what the paper says, or what the paper leaves open.
+        code: how ours differs from the published code.
+        sources: where that code is; none where none was found or there is none.
+    """
+
+    idea: str
+    formula: tuple[str, ...]
+    where: tuple[str, ...] = ()
+    drawn: bool = False
+    paper: tuple[str, ...] = ()
+    code: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+
+
+_CALIBRATION_OPEN = (
+    "The paper does not name optimizer, schedule or which epoch is reported; ours are on the paper's page.",
+)
+_SSMIX_FRAME = (
+    "The published code trains on a random 75% of each training set; we use all of it.",
+    "There, an evaluation in mid-epoch leaves dropout off until the epoch ends, except for SSMix. Ours leaves it on; "
+    "`MixupTrainer(dropout_leak=True)` repeats the fault, and chapter 36 measures it.",
+    "There, gradients are clipped before they are computed, so never.",
+)
+_AMPLIFY_LABELS = (
+    "The published AMPLIFY code draws a second permutation for the labels, so mixed labels do not belong to mixed "
+    'inputs. Ours is one permutation; `label_perm="independent"` repeats the fault.',
+)
+_PAIRWISE_CODE = ("The author's code makes 15 optimizer updates of each batch, one a draw. That is our default too.",)
+
+ABOUT: dict[str, About] = {
+    "none": About("Plain fine-tuning: what every method is compared with.", (r"\mathcal L=\mathrm{CE}(f(x_i),y_i)",)),
+    "none_long": About(
+        "Plain fine-tuning with several updates of each batch: the control of methods that make several.",
+        (r"\mathcal L=\mathrm{CE}(f(x_i),y_i),\quad\text{each batch }u\text{ times}",),
+        paper=("No paper has this control: the methods that make more updates are compared with fewer.",),
+    ),
+    "label_smoothing": About(
+        "Every label gives up a small part to all classes; no text is mixed.",
+        (r"\mathcal L=(1-\varepsilon)\,\mathrm{CE}(f(x_i),y_i)+\frac{\varepsilon}{C}\sum_{c}\mathrm{CE}(f(x_i),c)",),
+        where=("label",),
+        paper=("A baseline of ours: what softer labels do without mixing.",),
+    ),
+    "eda": About(
+        "Words are deleted or change places, the label stays; no text is mixed.",
+        (r"\mathcal L=\mathrm{CE}(f(\mathrm{change}(x_i)),y_i)",),
+        where=("words",),
+        paper=(
+            "Synonyms (two of the four operations of EDA) need a thesaurus and are left out.",
+            "Changed copies take the place of texts instead of standing beside them, so that a step costs a plain one.",
+        ),
+    ),
+    "cls_mixup": About(
+        "The pooled sentence vectors of two texts are mixed before the class layer.",
+        (r"\tilde v=\lambda v_i+(1-\lambda)v_j,\quad\lambda\sim\mathrm{Beta}(\alpha,\alpha)", TWO_TERMS),
+        where=("sentence", "label"), paper=_CALIBRATION_OPEN,
+    ),
+    "cls_mixup_late": About(
+        "CLS MixUp in the last part of the training, plain fine-tuning before.",
+        (r"\tilde v=\lambda v_i+(1-\lambda)v_j\quad\text{after half of the training}", TWO_TERMS),
+        where=("sentence", "label"),
+        paper=("The paper only argues with it (section 4); it prints no number for it.",),
+    ),
+    "input_mixup": About(
+        "Token embeddings of two texts are mixed position by position.",
+        (r"\tilde e_t=\lambda e_{i,t}+(1-\lambda)e_{j,t},\quad\lambda\sim\mathrm{Beta}(\alpha,\alpha)", TWO_TERMS),
+        where=("embeddings", "label"),
+        paper=(
+            *_CALIBRATION_OPEN,
+            "How pairs of unequal length are mixed without padding is not described; positions beyond the shorter "
+            "text keep the longer text's vector.",
+        ),
+    ),
+    "manifold_mixup": About(
+        "Hidden states are mixed at a layer that is drawn anew for each batch.",
+        (r"\tilde h^{(k)}=\lambda h^{(k)}_i+(1-\lambda)h^{(k)}_j,\quad k\text{ drawn from }0,\dots,n+1", TWO_TERMS),
+        where=("embeddings", "block", "sentence", "label"), drawn=True,
+        paper=(*_CALIBRATION_OPEN, "The paper does not state which layers are drawn from; ours are all of them."),
+    ),
+    "embedmix": About(
+        "Token embeddings are mixed, with weights that favour the text itself.",
+        (r"\tilde e=\lambda e_i+(1-\lambda)e_j", FOLDED, TWO_TERMS),
+        where=("embeddings", "label"), code=(*_AMPLIFY_LABELS, *_SSMIX_FRAME), sources=(SSMIX_CODE, AMPLIFY_CODE),
+    ),
+    "tmix": About(
+        "The outputs of a block that is drawn anew for each batch are mixed.",
+        (r"\tilde h^{(k)}=\lambda h^{(k)}_i+(1-\lambda)h^{(k)}_j,\quad k\text{ drawn from }7,9,12\text{ of }12", FOLDED,
+         TWO_TERMS),
+        where=("block", "label"), drawn=True,
+        code=(
+            *_AMPLIFY_LABELS,
+            "On a model with fewer blocks the published code mixes labels but never a layer. Ours scales the blocks "
+            "to the model.",
+            *_SSMIX_FRAME,
+        ),
+        sources=(SSMIX_CODE, AMPLIFY_CODE),
+    ),
+    "sentencemix": About(
+        "Sentence vectors are mixed before the class layer, with weights that favour the text itself.",
+        (r"\tilde v=\lambda v_i+(1-\lambda)v_j", FOLDED, TWO_TERMS),
+        where=("sentence", "label"),
+        code=(
+            *_AMPLIFY_LABELS,
+            "The published code mixes the logits of two forward passes. With a linear class layer that is the same but "
+            "for dropout, at twice the cost.",
+        ),
+        sources=(AMPLIFY_CODE,),
+    ),
+    "ssmix": About(
+        "The least salient span of a text is overwritten by the most salient span of its partner.",
+        (
+            r"k=\max(\min(\lfloor\lambda_0|a|\rfloor,|b|),1),\quad s_t=\|\partial\mathcal L/\partial e_t\|_2",
+            r"\mathcal L=(1-\tfrac{k}{|a|})\,\mathrm{CE}(f(\tilde a),y_a)+\tfrac{k}{|a|}\,\mathrm{CE}(f(\tilde a),y_b)",
+        ),
+        where=("words", "label"),
+        paper=(
+            "Algorithm 1 weighs label A with the share of text B. We follow the formula of section 2, as the authors' "
+            "code does.",
+        ),
+        code=(
+            "The saliency is read off the backward pass over the originals, so it costs no pass of its own; in the "
+            "published code it does.",
+            "Of two sentences the published code finds the saliency of each alone, with the label of the pair; "
+            '`saliency="split"` does so too.',
+            "Where the partner is shorter than the span, the published code skips mixing; "
+            '`short_partner="skip"` does so too.',
+            *_SSMIX_FRAME,
+        ),
+        sources=(SSMIX_CODE,),
+    ),
+    "ssmix_nosal": About(
+        "SSMix with two spans at random places.",
+        (r"\mathcal L=(1-\tfrac{k}{|a|})\,\mathrm{CE}(f(\tilde a),y_a)+\tfrac{k}{|a|}\,\mathrm{CE}(f(\tilde a),y_b)",),
+        where=("words", "label"),
+        code=(
+            "The published code uses one start for both texts and lets special tokens move. Ours draws two places "
+            "among the words, as the paper says.",
+            *_SSMIX_FRAME,
+        ),
+        sources=(SSMIX_CODE,),
+    ),
+    "ssmix_nosal_nospan": About(
+        "Single tokens at random places are taken from the same places of the partner.",
+        (r"\mathcal L=(1-\tfrac{k}{|a|})\,\mathrm{CE}(f(\tilde a),y_a)+\tfrac{k}{|a|}\,\mathrm{CE}(f(\tilde a),y_b)",),
+        where=("words", "label"), code=_SSMIX_FRAME, sources=(SSMIX_CODE,),
+    ),
+    "unk": About(
+        "Random words become the unknown token, the label stays; no text is mixed.",
+        (r"\mathcal L=\mathrm{CE}(f(\tilde a),y_a)",),
+        where=("words",), code=_SSMIX_FRAME, sources=(SSMIX_CODE,),
+    ),
+    "amplify": About(
+        "In every block the outputs of attention of two texts are mixed with one and the same weight.",
+        (
+            r"\tilde h^{(k)}=\lambda h^{(k)}_i+(1-\lambda)h^{(k)}_j\quad\text{after the attention of every block }k",
+            r"\lambda=\max(\lambda_1,\dots,\lambda_n),\quad\lambda_m\sim\mathrm{Beta}(\alpha,\alpha)", TWO_TERMS,
+        ),
+        where=("attention", "label"),
+        code=(
+            "The published code reads AMPLIFY out by the mean over all positions, padding included, and its "
+            "baselines by the pooler. Ours gives all methods one head; chapter 52 measures the difference.",
+            "There, a single block other than the last also switches on all later blocks; `and_later=True` does so "
+            "too.",
+        ),
+        sources=(AMPLIFY_CODE,),
+    ),
+    "mixup": About(
+        "Sentence vectors of all pairs of a batch are mixed, with several draws of the weight.",
+        (r"\hat x_{ij}=\beta v_i+(1-\beta)v_j,\quad\beta\sim\mathrm{Beta}(\alpha,\alpha)",
+         r"\mathcal L=\frac1{b^2}\sum_{i,j}\beta\,\mathrm{CE}(\hat x_{ij},y_i)"
+         r"+(1-\beta)\,\mathrm{CE}(\hat x_{ij},y_j)"),
+        where=("sentence", "label"),
+        paper=("The weights' distribution is not stated; ours is the author's code's.",),
+        code=_PAIRWISE_CODE, sources=(BATCHMIXUP_CODE,),
+    ),
+    "nonlinear_mixup": About(
+        "Sentence vectors of all pairs are mixed with a weight of its own for each dimension, class vectors alike.",
+        (r"\hat x_{ij}=\beta\odot v_i+(1-\beta)\odot v_j,\quad\hat y_{ij}=\beta\odot w_{y_i}+(1-\beta)\odot w_{y_j}",
+         r"\mathcal L=\frac1{b^2}\sum_{i,j}-\hat x_{ij}\cdot\hat y_{ij}+\log\sum_c e^{\hat x_{ij}\cdot w_c}"),
+        where=("sentence", "label"),
+        paper=("How the word-level method of Guo (2020) was moved to hidden states is not described.",),
+    ),
+    "batchmixup": About(
+        "Every mixed point is a weighted sum of the whole batch, many points at once.",
+        (r"x'=\sum_j\mathrm{softmax}_j(M)\odot v_j,\quad y'=\sum_j\mathrm{softmax}_j(M)\odot w_{y_j}",
+         r"\mathcal L=-x'\cdot y'+\log\sum_c e^{x'\cdot w_c}"),
+        where=("sentence", "label"),
+        paper=(
+            "The printed loss is −x′·y′ alone. It has no lower bound and does not train a classifier (chapter 10); our "
+            'default adds the other classes, `objective="dot"` is the printed one.',
+            "The distribution of the policy and the number of points are not stated; ours are the author's code's.",
+            "A softmax over numbers between 0 and 1 keeps all weights alike, so points crowd at the mean of the batch "
+            "(chapter 13); `temperature` spreads them.",
+        ),
+        code=(
+            "The author's code has one weight a text and mixes labels, not class vectors; "
+            '`policy="sample"` does so too.',
+            "There, one of the scripts trains with pairwise mixup after BatchMixup; which one made Table 1 is not "
+            "said.",
+        ),
+        sources=(BATCHMIXUP_CODE,),
+    ),
+}  # fmt: skip

@@ -1,0 +1,96 @@
+"""A Sphinx extension: equations as MathML, which needs no script, tables that scroll in their column, commands."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from typing import Any, ClassVar
+
+import click
+import latex2mathml.converter
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+from sphinx.writers.html5 import HTML5Translator
+
+_LENGTH = re.compile(r"\|(\w+)\|")
+_CHAPTER = re.compile(r'href="(\d\d_\w+)\.ipynb(#[^"]*)?"')
+_TABLE = re.compile(r"<table\b.*?</table>", re.DOTALL)
+
+
+def mathml(tex: str, display: str = "inline") -> str:
+    """An equation as MathML. ``ValueError`` names the equation if it cannot be read."""
+    try:
+        return latex2mathml.converter.convert(tex, display=display)
+    except Exception as error:  # the converter raises many kinds
+        raise ValueError(f"cannot read the equation {tex!r}: {type(error).__name__} {error}") from error
+
+
+def inline(translator: HTML5Translator, node: nodes.math) -> None:
+    translator.body.append(mathml(node.astext()))
+    raise nodes.SkipNode
+
+
+def block(translator: HTML5Translator, node: nodes.math_block) -> None:
+    translator.body.append(f'<div class="math" tabindex="0">{mathml(node.astext(), "block")}</div>')
+    raise nodes.SkipNode
+
+
+def scrolling(html: str) -> str:
+    """Each table of a piece of HTML in a box of its own that scrolls, by keyboard too, where the page is too narrow."""
+    return _TABLE.sub(lambda found: f'<div class="wide" tabindex="0" role="region">{found[0]}</div>', html)
+
+
+def to_pages(html: str) -> str:
+    """Links that a notebook's own HTML has to other notebooks, turned to their pages."""
+    return _CHAPTER.sub(r'href="\1.html\2"', html)
+
+
+def finish(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
+    if "body" in context:
+        context["body"] = to_pages(scrolling(context["body"]))
+
+
+def escape_bars(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """``|a|`` in a docstring is a length, and no substitution."""
+    lines[:] = [_LENGTH.sub(r"\\|\1\\|", line) for line in lines]
+
+
+def skip_fields(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
+    """Fields of named tuples have no words of their own."""
+    return True if (getattr(obj, "__doc__", None) or "").startswith("Alias for field number") else None
+
+
+def commands(name: str) -> dict[str, str]:
+    """By command of a click group ``module:group``, its help."""
+    module, _, group = name.partition(":")
+    found = {}
+    for command_name, command in sorted(getattr(importlib.import_module(module), group).commands.items()):
+        line = f"python -m {module.removesuffix('.__main__')} {command_name}"
+        with click.Context(command, info_name=line, terminal_width=100) as context:
+            found[command_name] = command.get_help(context)
+    return found
+
+
+class Commands(SphinxDirective):
+    """``{commands} module:group``: a section for each command."""
+
+    required_arguments: ClassVar[int] = 1
+
+    def run(self) -> list[nodes.Node]:
+        sections = []
+        for name, text in commands(self.arguments[0]).items():
+            section = nodes.section("", nodes.title(name, name), nodes.literal_block(text, text, language="text"))
+            section["names"].append(name)
+            self.state.document.note_implicit_target(section)
+            sections.append(section)
+        return sections
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.add_html_math_renderer("mathml", (inline, None), (block, None))
+    app.add_directive("commands", Commands)
+    app.connect("autodoc-process-docstring", escape_bars)
+    app.connect("autodoc-skip-member", skip_fields)
+    app.connect("html-page-context", finish)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,561 @@
+"""Pages that are written by no one: the gallery, methods, papers, claims and API, from records, classes and recipes.
+
+Every function returns Markdown as MyST reads it, without reading a clock or a network.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import pkgutil
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property, lru_cache
+from typing import Any
+
+import nbformat
+import pandas as pd
+
+import mixlib
+from mixlib import costs, methods, paths, published
+from mixlib.book import captions
+from mixlib.book.about import ABOUT, SITE_WORDS
+from mixlib.evidence import comparison, ledger, statistics, verdicts
+from mixlib.evidence.verdicts import Claim, Records
+from mixlib.methods.base import Method
+from mixlib.protocols import RECIPES, artefact_runs, artefacts, plan, pool
+from mixlib.protocols.cells import FIRST, Cell
+from mixlib.runs import RunRecord
+from mixlib.store import usable
+from mixlib.tables import LABELS
+
+MINUS = "−"
+SHORT = ledger.PAPERS
+COLUMNS = {  # what a method is asked for: a score, whether after temperature scaling, and the words
+    "accuracy": ("accuracy", False, "a higher accuracy"),
+    "loss": ("nll", False, "a lower test loss"),
+    "loss, scaled": ("nll", True, "a lower test loss, all models with a fitted temperature"),
+    "ECE": ("ece", False, "better calibration"),
+    "ECE, scaled": ("ece", True, "better calibration, all models with a fitted temperature"),
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture of a chapter: its PNG (base64), the chapter's title, the heading above it, and words for who does not
+    see it."""
+
+    image: str
+    chapter: str
+    heading: str
+    words: str
+
+    @property
+    def title(self) -> str:
+        """What it shows, also without the chapter around it."""
+        return f"{self.chapter}{' ' if self.chapter.endswith('?') else ': '}{self.heading}".rstrip(": ")
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A notebook as a reader meets it: name without suffix, title, and its figures."""
+
+    name: str
+    title: str
+    figures: tuple[Figure, ...]
+
+    @classmethod
+    def of(cls, name: str, notebook: nbformat.NotebookNode) -> Chapter:
+        """The chapter of an executed notebook; the nearest heading above a figure is its title."""
+        title, heading, found = name, "", []
+        for cell in notebook.cells:
+            headings = re.findall(r"^(#+) +(.+)$", cell.source, re.MULTILINE) if cell.cell_type == "markdown" else ()
+            for level, words in headings:
+                title, heading = (words, "") if level == "#" else (title, words)
+            for output in cell.get("outputs", ()):
+                if "image/png" in output.get("data", {}):
+                    said = captions.of_code(cell.source) or heading or title
+                    found.append(Figure(output["data"]["image/png"], title, heading, said))
+        return cls(name, title, tuple(found))
+
+
+# --- Markdown ---------------------------------------------------------------------------------------------------------
+
+
+def plain(text: object) -> str:
+    """Text that Markdown leaves as it is, on one line."""
+    return re.sub(r"([\\*_`|<>\[\]$])", r"\\\1", " ".join(str(text).split()))
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; cells are Markdown already."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell or " " for cell in line) + " |" for line in lines) + "\n"
+
+
+def bullets(lines: Iterable[str]) -> str:
+    return "".join(f"* {line}\n" for line in lines)
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """``+1.2`` or ``−0.4``."""
+    return f"{value:+.{digits}f}".replace("-", MINUS)
+
+
+def verdict_of(category: str, label: str | None = None) -> str:
+    """A verdict with its colour, as CSS knows it."""
+    return f"[{label or category}]{{.verdict .{'-'.join(category.split())}}}"
+
+
+# --- What pages are made of -------------------------------------------------------------------------------------------
+
+
+def subjects(claim: Claim) -> list[str]:
+    """The keys of the methods whose runs a claim compares, in its order; without plain fine-tuning."""
+    found: dict[str, None] = {}
+    for term in (term for part in claim.parts for terms in part.units.values() for term in terms):
+        cell = plan.get(term.cell)
+        if isinstance(cell, Cell):
+            key = "none" if term.label == FIRST else cell.methods[term.label][0]
+        else:
+            key = cell.varied.get(term.label, {}).get("method") or term.label.partition(" ")[0]
+        if key in methods.base.REGISTRY:
+            found[key] = None
+    return [key for key in found if key not in ("none", "none_long")]
+
+
+def parameters(cls: type[Method]) -> dict[str, tuple[str, str]]:
+    """By parameter of a method, its default and its meaning, from the fields and the docstrings of its classes."""
+    said: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        doc = inspect.cleandoc(base.__dict__.get("__doc__") or "") if issubclass(base, Method) else ""
+        block = re.search(r"(?ms)^Args:\n(.*?)(?=^\S|\Z)", doc)
+        for names, words in re.findall(r"(?ms)^    ([\w, ]+): (.*?)(?=^    \w|\Z)", block[1] if block else ""):
+            for name in names.split(", "):
+                if name not in said or not words.startswith("as in"):
+                    said[name] = " ".join(words.split())
+    return {f.name: (repr(f.default), said.get(f.name, "")) for f in fields(cls) if f.init}
+
+
+def from_rst(text: str) -> str:
+    """A docstring's inline marks as Markdown: double backticks and roles become code."""
+    text = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", text)
+    return re.sub(r"``([^`]+)``", r"`\1`", text)
+
+
+@dataclass
+class Book:
+    """All that the generated pages say, read once.
+
+    Attributes:
+        chapters: in reading order.
+        records: from which verdicts, effects and costs come; by default the committed ones.
+        repository: ``owner/name`` on GitHub, for links that open a notebook elsewhere; ``None``: none are made.
+    """
+
+    chapters: Sequence[Chapter]
+    records: Records
+    repository: str | None = None
+
+    @cached_property
+    def verdicts(self) -> dict[str, verdicts.Verdict]:
+        return verdicts.verdicts(records=self.records)
+
+    @cached_property
+    def claims(self) -> dict[str, str]:
+        return published.claims().set_index("id")["claim"].to_dict()
+
+    @cached_property
+    def pool(self) -> dict[tuple[str, str], list[RunRecord]]:
+        """The runs of all methods under one recipe, as chapter 51 shows them; empty while one is missing."""
+        found = [usable(self.records.store, spec) for spec in pool.methods_on_all("mini")]
+        return comparison.labelled(found) if found and None not in found else {}
+
+    @cached_property
+    def costs(self) -> dict[str, float]:
+        """Training time in plain runs, by method of the pool."""
+        return comparison.training_time(self.pool).to_dict() if self.pool else {}
+
+    @cached_property
+    def gains(self) -> dict[str, pd.DataFrame]:
+        """By column of :data:`COLUMNS`, what each method of the pool gains over the plain model."""
+        if not self.pool:
+            return {}
+        scores, keys = comparison.scores(self.pool), [key for key in pool.METHODS if key != "none"]
+        return {
+            title: comparison.in_percent(scores, keys, score, scaled) for title, (score, scaled, _) in COLUMNS.items()
+        }
+
+    @cached_property
+    def references(self) -> dict[str, dict[str, Any]]:
+        """By paper, its entry in CITATION.cff."""
+        import yaml  # of the extra
+
+        cited = yaml.safe_load((paths.ROOT / "CITATION.cff").read_text())["references"]
+        return {key: next(r for r in cited if title.startswith(r["title"])) for key, title in published.PAPERS.items()}
+
+    def made_of(self, name: str) -> str:
+        """How many committed records a chapter shows, and how long making them took; empty where it has none."""
+        ids = [id_ for id_, recipe in RECIPES.items() if recipe.notebook == name]
+        specs = dict.fromkeys(spec for id_ in ids for spec in artefact_runs(id_, "mini"))
+        found = [record for record in map(self.records.get, specs) if record is not None]
+        if not found:
+            return ""
+        seconds = sum(record.timing["total_seconds"] for record in found)
+        return f"Made of {len(found):,} records, whose runs took {costs.as_text(seconds)} in all, one after the other."
+
+    def chapter(self, name: str) -> str:
+        """A link to a chapter, from the top of the book."""
+        return next((f"[{plain(c.title)}](/{name}.ipynb)" for c in self.chapters if c.name == name), f"`{name}`")
+
+    # --- fragments of the landing page --------------------------------------------------------------------------------
+
+    def counts(self) -> str:
+        """How many claims got which verdict."""
+        found = Counter(v.category for v in self.verdicts.values())
+        return ", ".join(f"**{found[name]}** {name}" for name in ledger.ORDER if found[name])
+
+    def forest(self) -> str:
+        alt = f"Forest plot of the {len(self.verdicts)} claims: estimate, interval, printed size and verdict of each"
+        return (
+            f"Of the {len(self.verdicts)} claims: {self.counts()}. The [ledger](/claims.md) has every one.\n\n"
+            f"```{{image}} /fragments/forest.svg\n:alt: {alt}\n```\n"
+        )
+
+    def where(self) -> str:
+        named = [LABELS[key] for key, about in ABOUT.items() if "attention" in about.where or "words" in about.where]
+        alt = f"Where each method mixes in a model of twelve blocks; {', '.join(named)} change words or attention"
+        return f"```{{image}} /fragments/where.svg\n:alt: {alt}\n```\n"
+
+    def cost(self, key: str) -> str:
+        """What training costs beside plain fine-tuning: measured where the pool has it, else counted."""
+        if key == "none":
+            return "1"
+        if key in self.costs:
+            return f"{self.costs[key]:.1f}"
+        method = methods.get(key)
+        return f"{method.passes * method.updates_per_batch} (counted)"
+
+    def _gain(self, key: str, column: str) -> str:
+        if not self.gains:
+            return "not decided yet"
+        row = self.gains[column].loc[key]
+        text = f"{signed(row['estimate'])} [{signed(row['low'])}, {signed(row['high'])}]"
+        return f"**{text}**" if row["category"] == "better" else text
+
+    def _named(self, keys: Iterable[str], column: str) -> str:
+        found, names = self.gains[column], []
+        for key in keys:
+            little = ", too little to matter" if found.loc[key, "high"] < found.attrs["margin"] else ""
+            names.append(f"[{LABELS[key]}](/methods/{key}.md) (cost {self.cost(key)}{little})")
+        return ", ".join(names)
+
+    def findings(self) -> list[str]:
+        """What was found, a sentence or two each, from the verdicts and the pool; plain words without links."""
+        lines = [
+            f"**Claims.** Of {len(self.verdicts)}: {self.counts()}. Among so many, one or two wrong decisions of each "
+            "kind are to be expected."
+        ]
+        for category, title in ((statistics.SUPPORTED, "Held up"), (statistics.CONTRADICTED, "Contradicted")):
+            found = [id_ for id_, verdict in self.verdicts.items() if verdict.category == category]
+            said = "; ".join(f"{plain(self.claims[id_]).rstrip('.')} ({id_})" for id_ in found)
+            lines += [f"**{title}.** {said}."] if said else []
+        if not self.gains:
+            return lines
+        mixing = [key for key in pool.METHODS if methods.base.REGISTRY[key].paper]
+        accuracy, loss, ece = (self.gains[title] for title in ("accuracy", "loss", "ECE"))
+        ranked = accuracy.loc[mixing].sort_values("estimate", ascending=False)
+        clear = [key for key in ranked.index if _better(accuracy, key) and ranked.loc[key, "estimate"] >= 1]
+        first, last = ranked.index[0], ranked.index[-1]
+        lines.append(
+            f"**Accuracy.** Under one recipe on {len(pool.POOL)} data sets {_names(clear) or 'no mixup method'} beats "
+            f"plain fine-tuning by a point or more. The best is {LABELS[first]} ({self._gain(first, 'accuracy')}), the "
+            f"worst {LABELS[last]} ({self._gain(last, 'accuracy')}); label smoothing, which mixes nothing, has "
+            f"{self._gain('label_smoothing', 'accuracy')}."
+        )
+        lower, sharper = ([key for key in mixing if _better(found, key)] for found in (loss, ece))
+        best = loss.loc[mixing, "estimate"].idxmax()
+        lines.append(
+            f"**Loss and calibration.** {len(lower)} of {len(mixing)} mixup methods lower the test loss, "
+            f"{len(sharper)} the calibration error. Label smoothing saves {self._gain('label_smoothing', 'loss')} "
+            f"percent of the loss, the best of them ({LABELS[best]}) {self._gain(best, 'loss')}."
+        )
+        scaled = self.gains["loss, scaled"]
+        still = [key for key in mixing if _better(scaled, key)]
+        worse = [key for key in mixing if scaled.loc[key, "category"] == "worse"]
+        lines.append(
+            "**After temperature scaling** of every model, one number fitted on development rows, "
+            f"{_names(still) or 'no mixup method'} still {'lower' if still[1:] else 'lowers'} the loss, and "
+            f"{len(worse)} raise it."
+        )
+        costs = pd.Series({key: self.costs[key] for key in mixing})
+        lines.append(
+            f"**Cost.** Training takes {costs.median():.1f} times a plain run in the median and "
+            f"{costs.max():.1f} with {LABELS[costs.idxmax()]}."
+        )
+        return lines
+
+    def readme(self) -> dict[str, str]:
+        """The generated parts of README, by name."""
+        keys = [key for key in pool.METHODS if key != "none"]
+        header = ["method", "cost, in plain runs", *COLUMNS]
+        rows = [[f"{LABELS[key]} (`{key}`)", self.cost(key), *(self._gain(key, c) for c in COLUMNS)] for key in keys]
+        return {
+            "verdicts": ledger.as_markdown(self.verdicts), "findings": bullets(self.findings()[1:]),
+            "methods": table(header, rows),
+        }  # fmt: skip
+
+    def which(self) -> str:
+        """Which method for what, at what cost: every method of the pool under one recipe."""
+        keys, lines = [key for key in pool.METHODS if key != "none"], []
+        for title, (_, _, words) in COLUMNS.items():
+            if not self.gains:
+                lines.append(f"For {words}: not decided yet, runs are missing.")
+                continue
+            found, accuracy = self.gains[title], self.gains["accuracy"]
+            better = found[found["category"] == "better"].sort_values("estimate", ascending=False).index
+            at_a_loss = [key for key in better if accuracy.loc[key, "category"] == "worse"]
+            good = [key for key in better if key not in at_a_loss]
+            line = f"For {words}: {self._named(good, title) or 'no method is clearly better than plain fine-tuning'}."
+            lines.append(line + (f" At a loss of accuracy: {self._named(at_a_loss, title)}." if at_a_loss else ""))
+        header = ["method", "cost", *COLUMNS]
+        rows = [
+            [f"[{LABELS[key]}](/methods/{key}.md)", self.cost(key), *(self._gain(key, c) for c in COLUMNS)]
+            for key in keys
+        ]
+        note = (
+            f"What each method gains over plain fine-tuning on {len(pool.POOL)} data sets under one recipe; positive "
+            "is better: points of accuracy, percent of the test loss, points of ECE; 95% intervals, bold where the "
+            "interval is above zero. *Scaled*: all models, the plain one included, with a temperature fitted on "
+            f"development rows. Cost is training time in plain runs. {self.chapter('51_common_protocol')} has more."
+        )
+        return bullets(lines) + "\n" + table(header, rows) + "\n" + note + "\n"
+
+    def margins(self) -> str:
+        """How many verdicts hang on the margins."""
+        moved = ledger.by_margin(self.verdicts, self.records).loc["differ from the verdict"]
+        return (
+            f"Of the {len(self.verdicts)} verdicts {moved['half the margins']} would be others at half the margins, "
+            f"and {moved['twice the margins']} at twice the margins.\n"
+        )
+
+    # --- pages --------------------------------------------------------------------------------------------------------
+
+    def gallery(self) -> str:
+        """Every figure as a card that leads to its chapter, paper by paper, from the recipes of the artefacts."""
+        paper_of = {RECIPES[a.id].notebook: a.paper for a in artefacts() if a.id in RECIPES}
+        made = {c.name: [a.artefact for a in artefacts() if a.id in RECIPES and RECIPES[a.id].notebook == c.name]
+                for c in self.chapters}  # fmt: skip
+        text = "# Gallery\n\nEvery figure of the book; each leads to its chapter.\n"
+        for paper in [*published.PAPERS, None]:
+            shown = [c for c in self.chapters if paper_of.get(c.name) == paper and c.figures]
+            if not shown:
+                continue
+            text += f"\n## {SHORT[paper] if paper else 'All papers'}\n\n"
+            text += "::::{grid} 1 2 2 3\n:gutter: 2\n"
+            for chapter in shown:
+                for number, figure in enumerate(chapter.figures):
+                    text += (
+                        f":::{{grid-item-card}} {plain(figure.title)}\n:link: /{chapter.name}\n:link-type: doc\n"
+                        f":img-top: /fragments/{chapter.name}-{number}.png\n:img-alt: {figure.words}\n"
+                        f"{', '.join(made[chapter.name])}\n:::\n"
+                    )
+            text += "::::\n"
+        return text
+
+    def methods_index(self) -> str:
+        rows = [
+            [f"[{LABELS[key]}]({key}.md)", f"`{key}`", plain(about.idea),
+             ", ".join(SITE_WORDS[site] for site in about.where) or "nothing", self.cost(key)]
+            for key, about in ABOUT.items()
+        ]  # fmt: skip
+        toc = "\n".join(ABOUT)
+        return (
+            f"# Methods\n\n{self.where()}\nFilled marks: in every batch. Hollow marks: in one of these places, drawn "
+            f"anew for each batch. Marks between blocks: the attention of the next block.\n\n"
+            f"{table(['method', 'name in code', 'idea', 'changes', 'cost'], rows)}\n"
+            f"```{{toctree}}\n:hidden:\n\n{toc}\n```\n"
+        )
+
+    def method(self, key: str) -> str:
+        """The page of a method."""
+        cls, about = methods.base.REGISTRY[key], ABOUT[key]
+        text = f'# {LABELS[key]}\n\n{about.idea} In code: `MixupTrainer(..., method="{key}")`.\n\n'
+        text += "".join(f"$$\n{line}\n$$\n\n" for line in about.formula)
+        where = ", ".join(SITE_WORDS[site] for site in about.where if site != "label")
+        soft = {"label_smoothing": "smoothed"}.get(key, "mixed" if "label" in about.where else "kept")
+        place = f"{where or 'nothing'}{' (one of these places, drawn anew for each batch)' if about.drawn else ''}"
+        of = f"[{SHORT[cls.paper]}](/papers/{cls.paper}.md)" if cls.paper else "none, a control"
+        text += bullets([
+            f"Changes: {place}", f"Labels are: {soft}", f"Paper: {of}",
+            f"Class: [`{cls.__module__}.{cls.__name__}`](/api/{cls.__module__}.md)",
+        ]) + "\n"  # fmt: skip
+        text += "## Parameters\n\n"
+        rows = [
+            [f"`{name}`", f"`{default}`", plain_code(from_rst(words))]
+            for name, (default, words) in parameters(cls).items()
+        ]
+        text += table(["name", "default", "meaning"], rows) if rows else "None.\n"
+        text += f"\n## What it costs\n\n{self._cost_words(key)}\n"
+        if key in pool.METHODS and key != "none":
+            text += (
+                f"\n## Beside plain fine-tuning\n\nGains under one recipe ({self.chapter('51_common_protocol')}):\n\n"
+            )
+            text += table(list(COLUMNS), [[self._gain(key, column) for column in COLUMNS]])
+        if about.paper:
+            text += f"\n## Beside the paper\n\n{bullets(about.paper)}"
+        if about.code:
+            links = ", ".join(f"[{_repository(url)}]({url})" for url in about.sources)
+            text += f"\n## Beside the published code\n\n{f'Code: {links}.' if links else ''}\n\n{bullets(about.code)}"
+        about_it = [id_ for id_, verdict in self.verdicts.items() if key in subjects(verdict.claim)]
+        if about_it:
+            text += f"\n## Claims about it\n\n{self._claim_table(about_it)}"
+        return text
+
+    def _cost_words(self, key: str) -> str:
+        method = methods.get(key)
+        passes, updates = method.passes, method.updates_per_batch
+        counted = f"A step takes {passes} pass{'es' if passes > 1 else ''} over its rows"
+        counted += f", and a batch gets {updates} updates. " if updates > 1 else ". "
+        if key in self.costs and key != "none":
+            counted += (
+                f"Measured: **{self.costs[key]:.2f}** times the training time of plain fine-tuning (the mean over data "
+                "sets of the ratio of medians; many of these runs ran side by side)."
+            )
+        return counted
+
+    def _claim_table(self, ids: Iterable[str]) -> str:
+        rows = []
+        for id_ in ids:
+            verdict = self.verdicts[id_]
+            rows.append([f"[{id_}](#claim-{id_})", plain(self.claims[id_]),
+                         verdict_of(verdict.category, verdict.label), estimate(verdict)])  # fmt: skip
+        return table(["claim", "says", "verdict", "estimate"], rows)
+
+    def ledger(self) -> str:
+        """All claims with their verdicts."""
+        text = (
+            f"# Claims\n\nWhat the papers say, and what came of it: {self.counts()}. How claims are judged: "
+            "[Statistics](/statistics.md). Estimates are positive as claimed, with 95% intervals. Verdicts speak of "
+            "the scale measured here (all-MiniLM-L6-v2, few examples), not of the papers'.\n"
+        )
+        for paper, title in SHORT.items():
+            text += f"\n## {title}\n\n"
+            text += self._claim_table(id_ for id_, v in self.verdicts.items() if v.claim.paper == paper)
+        return text
+
+    def paper(self, key: str, inconsistencies: Mapping[str, str]) -> str:
+        """The page of a paper."""
+        cited = self.references[key]
+        who = ", ".join(f"{a['given-names']} {a['family-names']}" for a in cited["authors"])
+        where = f"{cited.get('collection-title', 'preprint')}, {cited['year']}"
+        link = f"[{plain(cited['title'])}]({cited['url']})" if "url" in cited else plain(cited["title"])
+        text = f"# {SHORT[key]}\n\n{link}. {who}. {where}.\n\n## Chapters\n\n"
+        of_paper = [a for a in artefacts() if a.paper == key]
+        rows = []
+        for a in of_paper:
+            chapter = self.chapter(RECIPES[a.id].notebook) if a.id in RECIPES else "not built"
+            rows.append([plain(a.artefact), plain(a.shows), chapter])
+        text += table(["of the paper", "shows", "chapter"], rows)
+        own = [k for k in ABOUT if methods.base.REGISTRY[k].paper == key]
+        text += "\n## Methods\n\n" + bullets(f"[{LABELS[k]}](/methods/{k}.md): {ABOUT[k].idea}" for k in own)
+        text += "\n## Claims\n"
+        for id_, verdict in self.verdicts.items():
+            if verdict.claim.paper == key:
+                text += self._claim(id_, verdict)
+        settings = published.hyperparameters(key)
+        text += "\n## Settings as the paper states them\n\n" + table(
+            ["data set", "setting", "value", "note"],
+            [[plain(r[name]) for name in ("dataset", "name", "value", "note")] for r in settings.to_dict("records")],
+        )
+        text += f"\n## Errata: where the paper contradicts itself, its data or its code\n\n{inconsistencies[key]}\n"
+        return text
+
+    def _claim(self, id_: str, verdict: verdicts.Verdict) -> str:
+        judgement = verdict.judgement
+        text = f"\n(claim-{id_})=\n### {id_}\n\n{plain(self.claims[id_])}\n\n"
+        text += f"{verdict_of(verdict.category, verdict.label)} {estimate(verdict)}\n\n"
+        text += bullets([
+            f"Rule: {plain(verdict.claim.rule)}", f"Found: {plain(judgement.words)}",
+            f"Shown in: {self.chapter(ledger.chapters()[id_])}",
+        ])  # fmt: skip
+        sets = {name: seeds for part in verdict.cells for name, seeds in part.items()}
+        if sets:
+            text += bullets(["On " + ", ".join(f"{plain(name)} ({len(seeds)} seeds)" for name, seeds in sets.items())])
+        left_out = {f"{name}: {why}" for part in verdict.dead for name, why in part.items()} if sets else ()
+        if left_out:
+            text += bullets(["Not counted: " + "; ".join(plain(line) for line in sorted(left_out))])
+        return text
+
+    def papers_index(self) -> str:
+        lines = [f"[{title}]({key}.md)" for key, title in published.PAPERS.items()]
+        toc = "\n".join(published.PAPERS)
+        return f"# Papers\n\n{bullets(lines)}\n```{{toctree}}\n:hidden:\n\n{toc}\n```\n"
+
+
+def _better(gains: pd.DataFrame, key: str) -> bool:
+    return gains.loc[key, "category"] == "better"
+
+
+def _names(keys: Iterable[str]) -> str:
+    """``A, B and C``."""
+    *others, last = [LABELS[key] for key in keys] or [""]
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def plain_code(text: str) -> str:
+    """As :func:`plain`, with code in backticks left as it is."""
+    parts = re.split(r"(`[^`]+`)", text)
+    return "".join(part.replace("|", r"\|") if part.startswith("`") else plain_ends(part) for part in parts)
+
+
+def plain_ends(text: str) -> str:
+    """As :func:`plain`, with the blanks at both ends kept."""
+    return re.sub(r"([\\*_`|<>\[\]$])", r"\\\1", re.sub(r"\s+", " ", text))
+
+
+def numbers(judgement: statistics.Judgement) -> str:
+    """Estimate, interval, unit and printed size; empty where there is none."""
+    if not math.isfinite(judgement.estimate):
+        return ""
+    digits = 2 if judgement.unit == "log ratio" else 1
+    text = signed(judgement.estimate, digits)
+    if math.isfinite(judgement.low):
+        text += f" [{signed(judgement.low, digits)}, {signed(judgement.high, digits)}]"
+    text += f" {judgement.unit}"
+    return text if judgement.printed is None else f"{text}; printed {signed(judgement.printed, digits)}"
+
+
+def estimate(verdict: verdicts.Verdict) -> str:
+    """:func:`numbers` of a claim; empty while its runs are not finished."""
+    return "" if verdict.waits else numbers(verdict.judgement)
+
+
+def _repository(url: str) -> str:
+    owner, name, *rest = url.removeprefix("https://github.com/").split("/")
+    return f"{owner}/{name}" + (f" at {rest[-1]}" if rest else "")
+
+
+def inconsistencies() -> dict[str, str]:
+    """``data/published/inconsistencies.md`` section by section, by heading: papers by key."""
+    text = (paths.PUBLISHED / "inconsistencies.md").read_text()
+    parts = re.split(r"^## (.+)\n", text, flags=re.MULTILINE)[1:]
+    return {name: body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)}
+
+
+@lru_cache(maxsize=1)
+def modules() -> list[str]:
+    """Every module of the library, parents before children, without the command line."""
+    found = [m.name for m in pkgutil.walk_packages(mixlib.__path__, "mixlib.") if not m.name.endswith("__main__")]
+    return ["mixlib", *sorted(found)]
+
+
+def api_index() -> str:
+    lines = "\n".join(modules())
+    return f"# API\n\nEvery module with its docstrings.\n\n```{{toctree}}\n:maxdepth: 1\n\n{lines}\n```\n"
+
+
+def api(module: str) -> str:
+    return f"# {module}\n\n```{{eval-rst}}\n.. automodule:: {module}\n   :members:\n   :show-inheritance:\n```\n"

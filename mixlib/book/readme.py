@@ -1,0 +1,30 @@
+"""README's generated parts: between two marks each, written by ``python -m mixlib refresh``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+def filled(text: str, parts: Mapping[str, str]) -> str:
+    """README with its parts made anew.
+
+    Args:
+        text: README, with the two marks of every part once.
+        parts: Markdown by name.
+
+    Raises:
+        ValueError: marks are missing or doubled; they are named.
+    """
+    for name, part in parts.items():
+        first, last = marks(name)
+        if text.count(first) != 1 or text.count(last) != 1:
+            raise ValueError(f"README needs the lines {first!r} and {last!r} once each")
+        before, _, rest = text.partition(first)
+        after = rest.partition(last)[2]
+        text = f"{before}{first}\n{part.strip()}\n{last}{after}"
+    return text
+
+
+def marks(name: str) -> tuple[str, str]:
+    """The lines before and after a part."""
+    return f"<!-- {name}, written by `python -m mixlib refresh` -->", f"<!-- end of the {name} -->"

@@ -1,0 +1,256 @@
+"""The whole book as one folder of HTML that opens without a network: notebooks, pages, and pages made of records.
+
+Pages that people write stand in ``notebooks/``. This copies them and the notebooks to a scratch folder, writes the
+generated pages beside them (:mod:`mixlib.book.pages`), and lets Sphinx make the site; warnings are errors.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import matplotlib.pyplot as plt
+import nbformat
+from nbformat import NotebookNode
+
+from mixlib import figures, machine, paths, published
+from mixlib.book import drawing, pages
+from mixlib.book.about import ABOUT
+from mixlib.evidence.verdicts import Records
+from mixlib.garbage import cheap_collections
+
+MARKER, LOCK = ".mixlib-site", ".lock"
+EXTRA = "the site needs the extra 'site': pip install -e '.[site]' -c requirements.lock"
+
+
+def clear(folder: Path) -> None:
+    """Empty the folder of an earlier site; ``ValueError`` if it holds anything that is not one."""
+    check_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    mark(folder)  # first: whatever is left of it when this is stopped is still known as a site
+    for path in folder.iterdir():
+        if path.name not in (MARKER, LOCK):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def mark(folder: Path) -> None:
+    """Let :func:`clear` empty this folder."""
+    (folder / MARKER).write_text("made by python -m mixlib, which may empty this folder\n")
+
+
+def check_folder(folder: Path) -> None:
+    """Raise ``ValueError`` if a folder holds anything that is not an earlier site."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file: choose another --output")
+    if folder.exists() and not (folder / MARKER).exists() and {path.name for path in folder.iterdir()} - {LOCK}:
+        raise ValueError(f"{folder} is not empty and not an earlier site: choose another --output, or empty it")
+
+
+def check() -> None:
+    """Raise ``ValueError`` if what makes the site is not installed: before a sweep, rather than after it."""
+    try:
+        import furo  # noqa: F401
+        import myst_nb  # noqa: F401
+        import sphinx_copybutton  # noqa: F401
+        import sphinx_design  # noqa: F401
+    except ImportError as error:
+        raise ValueError(f"{error.name} is not installed; {EXTRA}") from error
+
+
+def repository() -> str | None:
+    """``owner/name`` on GitHub: ``GITHUB_REPOSITORY``, as its workflows set it, else the remote ``origin``."""
+    if named := os.environ.get("GITHUB_REPOSITORY"):
+        return named
+    command = ["git", "-C", str(paths.ROOT), "remote", "get-url", "origin"]
+    try:
+        url = subprocess.run(command, capture_output=True, text=True, timeout=20).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    found = re.search(r"github\.com[:/]([\w.-]+/[\w.-]+?)(\.git)?$", url)
+    return found[1] if found else None
+
+
+def version() -> str:
+    """The version of the code, with the commit where git knows it."""
+    commit = machine.git_state().get("commit", "")
+    return machine.code_version() + (f", commit {commit[:10]}" if commit else "")
+
+
+def banner(profile: str, fresh: bool, names: Sequence[str] = (), made_anew: str | None = None) -> str:
+    """What stands on top of every page of a site that ``reproduce`` made.
+
+    Args:
+        profile: of the notebooks that were run.
+        fresh: whether their runs were trained just now.
+        names: the notebooks that were run, where not all were.
+        made_anew: what a live check of committed records found, such as ``3 of 3 records made anew on this machine``.
+    """
+    which = f"Chapters {', '.join(name[:2] for name in names)}" if names else "Chapters"
+    kind = "SYNTHETIC, not a result" if profile == "smoke" else "measured"
+    how = "trained just now" if fresh else "from the records of this repository"
+    when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    parts = [f"{which}: profile {profile}, {kind}, {how}", "everything else: as committed", made_anew,
+             f"code {version()}", when]  # fmt: skip
+    return " · ".join(filter(None, parts))
+
+
+def build(
+    output: Path | None = None, executed: Mapping[str, Path] | None = None, announcement: str | None = None
+) -> Path:
+    """Make the site; returns its first page.
+
+    Args:
+        output: folder, by default ``build/site``; what an earlier site left there is deleted.
+        executed: by chapter, the notebook that was run in place of the committed one.
+        announcement: stands on top of every page, see :func:`banner`.
+
+    Raises:
+        ValueError: the extra is not installed, the folder is no site, or Sphinx warned of anything (which it printed).
+    """
+    check()
+    from sphinx.cmd.build import build_main
+
+    output = (output or paths.BUILD / "site").resolve()
+    clear(output)
+    with TemporaryDirectory(prefix="mixlib-book-") as scratch:
+        source, doctrees = Path(scratch) / "book", Path(scratch) / "doctrees"
+        with cheap_collections():
+            assemble(source, executed or {})
+        arguments = ["-b", "html", "--fail-on-warning", "--keep-going", "--quiet", "--jobs", "auto"]
+        arguments += ["--conf-dir", str(paths.NOTEBOOKS), "--doctree-dir", str(doctrees)]
+        if announcement:
+            arguments += ["--define", f"html_theme_options.announcement={html.escape(announcement)}"]
+        code = build_main([*arguments, str(source), str(output)])
+    if code:
+        raise ValueError(f"the site in {output} is not sound: Sphinx ended with {code}, its warnings are above")
+    return output / "index.html"
+
+
+def assemble(folder: Path, executed: Mapping[str, Path]) -> None:
+    """Write all that Sphinx reads into a new folder: chapters, written pages, and generated ones."""
+    shutil.copytree(paths.NOTEBOOKS, folder, ignore=shutil.ignore_patterns("*.ipynb", ".*", "__pycache__", "conf.py"))
+    notebooks = {
+        path.stem: nbformat.read(executed.get(path.stem, path), as_version=4)
+        for path in sorted(paths.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+    }
+    book = pages.Book([pages.Chapter.of(*item) for item in notebooks.items()], Records(), repository())
+    for chapter, notebook in zip(book.chapters, notebooks.values(), strict=True):
+        if chapter.name in executed:
+            note = "Run just now, see the banner."
+        else:
+            note = f"{'As committed, at profile mini. ' if executed else ''}{book.made_of(chapter.name)}"
+        prepare(notebook, chapter, note, book.repository)
+        nbformat.write(notebook, folder / f"{chapter.name}.ipynb")
+    draw(book, folder / "fragments")
+    for name, text in written(book).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    for page in [path for path in folder.rglob("*.md") if "fragments" not in path.parts]:
+        page.write_text(relink(page.read_text(), repository()))
+
+
+def prepare(notebook: NotebookNode, chapter: pages.Chapter, note: str, repository: str | None) -> None:
+    """A notebook as the site shows it: links, captions, words for its pictures, and where else it can be opened."""
+    from nbconvert.preprocessors import CoalesceStreamsPreprocessor  # of the extra
+
+    figures, number = iter(chapter.figures), 0
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = relink(cell.source, repository)
+        if cell.cell_type != "code":
+            continue
+        CoalesceStreamsPreprocessor().preprocess_cell(cell, {}, 0)  # of a progress bar only its last state
+        shown = [next(figures) for output in cell.outputs if "image/png" in output.get("data", {})]
+        if shown:
+            numbers = [f"{chapter.name[:2]}.{number + n}" for n in range(1, len(shown) + 1)]
+            number += len(shown)
+            caption = f"Figure{'s' if shown[1:] else ''} {' and '.join(numbers)}. {pages.plain(shown[0].heading)}"
+            cell.metadata["mystnb"] = {"image": {"alt": shown[0].words}, "figure": {"caption": caption.rstrip(". ")}}
+    places = [f"{{download}}`notebook <{chapter.name}.ipynb>`"]
+    if repository:
+        places += [f"[{site}]({url})" for site, url in elsewhere(repository, f"notebooks/{chapter.name}.ipynb").items()]
+    lines = [f"{note} " if note else "", "Open it yourself: ", " · ".join(places)]
+    notebook.cells.insert(1, nbformat.v4.new_markdown_cell("".join(lines), id="where-else"))
+
+
+def elsewhere(repository: str, path: str) -> dict[str, str]:
+    """Where a notebook of the repository can be opened."""
+    return {
+        "Binder": f"https://mybinder.org/v2/gh/{repository}/HEAD?labpath={path}",
+        "Colab": f"https://colab.research.google.com/github/{repository}/blob/main/{path}",
+        "GitHub": f"https://github.com/{repository}/blob/main/{path}",
+    }
+
+
+_OUT = re.compile(r"\]\((?:\.\./)+([\w./-]+)(#[\w-]+)?\)")
+
+
+def relink(text: str, repository: str | None) -> str:
+    """Links that leave the book for files of the repository, turned to what the site has of them.
+
+    Modules become their API pages, the changelog its page; anything else is a link to GitHub, or plain words where
+    the repository has no place there.
+    """
+
+    def turned(match: re.Match) -> str:
+        path, anchor = match[1].rstrip("/"), match[2] or ""
+        module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        if module in pages.modules():
+            return f"](/api/{module}.md)"
+        if path == "CHANGELOG.md":
+            return "](/changelog.md)"
+        if (paths.NOTEBOOKS / path).exists():  # from a page in a folder of the book to one above
+            return match[0]
+        return f"](https://github.com/{repository}/blob/main/{path}{anchor})" if repository else f"]({NOWHERE})"
+
+    text = _OUT.sub(turned, text)
+    return re.sub(rf"\[([^\]]+)\]\({re.escape(NOWHERE)}\)", r"\1", text)
+
+
+NOWHERE = "nowhere:"
+
+
+def draw(book: pages.Book, folder: Path) -> None:
+    """The pictures of generated pages, and those of all chapters for the gallery."""
+    folder.mkdir(exist_ok=True)
+    figures.theme()
+    for name, figure in {
+        "forest": figures.forest(book.verdicts, pages.SHORT),
+        "where": drawing.where_it_mixes(),
+    }.items():
+        figure.savefig(folder / f"{name}.svg", metadata={"Date": None}, bbox_inches="tight")
+        plt.close(figure)
+    for chapter in book.chapters:
+        for number, figure in enumerate(chapter.figures):
+            (folder / f"{chapter.name}-{number}.png").write_bytes(base64.b64decode(figure.image))
+
+
+def written(book: pages.Book) -> dict[str, str]:
+    """The generated pages by file name."""
+    errata = pages.inconsistencies()
+    others = {name: text for name, text in errata.items() if name not in published.PAPERS}
+    return {
+        "fragments/forest.md": book.forest(),
+        "fragments/findings.md": pages.bullets(book.findings()[1:]),
+        "fragments/which.md": book.which(),
+        "fragments/where.md": book.where(),
+        "fragments/margins.md": book.margins(),
+        "fragments/errata.md": "\n\n".join(f"### {name}\n\n{text}" for name, text in others.items()),
+        "gallery.md": book.gallery(),
+        "claims.md": book.ledger(),
+        "changelog.md": (paths.ROOT / "CHANGELOG.md").read_text(),
+        "methods/index.md": book.methods_index(),
+        **{f"methods/{key}.md": book.method(key) for key in ABOUT},
+        "papers/index.md": book.papers_index(),
+        **{f"papers/{key}.md": book.paper(key, errata) for key in published.PAPERS},
+        "api/index.md": pages.api_index(),
+        **{f"api/{module}.md": pages.api(module) for module in pages.modules()},
+    }

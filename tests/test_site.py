@@ -1,0 +1,279 @@
+"""Generated pages of the site, on chosen verdicts and small notebooks; test_browser.py looks at the whole site."""
+
+import re
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from mixlib import methods, models, paths, protocols, published, report
+from mixlib.__main__ import main
+from mixlib.book import captions, drawing, pages, site
+from mixlib.book.about import ABOUT, SITES
+from mixlib.book.extension import commands, mathml, scrolling, to_pages
+from mixlib.evidence import comparison, statistics, verdicts
+from mixlib.evidence.verdicts import Records
+from mixlib.figures import MARKERS, PALETTE
+from mixlib.protocols import plan, pool
+from mixlib.store import Store
+from mixlib.tables import LABELS
+from tests.fabricate import records
+
+
+def test_every_method_has_a_page_and_what_is_said_of_it_is_about_a_method():
+    assert set(ABOUT) == set(methods.names())
+    for about in ABOUT.values():
+        assert set(about.where) <= set(SITES)
+        for line in about.formula:
+            assert mathml(line).startswith("<math")
+
+
+def test_an_equation_that_cannot_be_read_is_named():
+    with pytest.raises(ValueError, match=r"cannot read the equation .*left"):
+        mathml(r"\left(x")
+
+
+def test_parameters_are_the_fields_with_the_words_of_the_nearest_docstring():
+    found = pages.parameters(methods.base.REGISTRY["tmix"])
+    assert list(found) == ["alpha", "originals", "label_perm", "blocks"]
+    assert found["alpha"][0] == "0.2"
+    assert "both papers: 0.2" in found["alpha"][1]  # of the parent, where its own class says "as in"
+    for key in methods.names():
+        assert all(words for _, words in pages.parameters(methods.base.REGISTRY[key]).values()), key
+
+
+def test_a_claim_concerns_the_methods_it_compares():
+    claims = verdicts.claims()
+    assert pages.subjects(claims["mixup_calibration-10"]) == ["cls_mixup"]
+    assert {"ssmix", "embedmix", "tmix"} <= set(pages.subjects(claims["ssmix-2"]))
+    assert pages.subjects(claims["ssmix-4"]) == []  # not judgeable here: no runs
+
+
+def test_text_of_records_is_no_markdown():
+    assert pages.plain("a|b *c* <d>\n [e]_f_ $g$") == r"a\|b \*c\* \<d\> \[e\]\_f\_ \$g\$"
+    assert pages.plain_code("`a|b` and *c*") == r"`a\|b` and \*c\*"
+
+
+@pytest.fixture
+def book():
+    """Runs of the pool: cls_mixup is 3 points better and at half of the loss, label_smoothing loses 5 points."""
+    effect = {
+        "cls_mixup": {"accuracy": 0.03, "nll": -0.3},
+        "label_smoothing": {"accuracy": -0.05, "nll": -0.3, "ece": -0.1},
+    }
+    specs = [spec for cell in pool.POOL for spec in cell.specs(range(100, 104))]
+    book = pages.Book([], Records())
+    book.pool = comparison.labelled(records(specs, lambda spec: effect.get(spec.method, {})))
+    return book
+
+
+def test_which_method_for_what_follows_from_the_records(book, monkeypatch):
+    monkeypatch.setattr(pages, "COLUMNS", {k: v for k, v in pages.COLUMNS.items() if not v[1]})  # nothing is scaled
+    text = book.which()
+    accuracy, loss, ece = text.splitlines()[:3]
+    assert "[CLS MixUp](/methods/cls_mixup.md) (cost 1.0)" in accuracy
+    assert "label smoothing" not in accuracy
+    assert re.search(r"lower test loss: \[CLS MixUp\].*At a loss of accuracy: \[label smoothing\]", loss)
+    assert re.search(r"For better calibration: .*At a loss of accuracy: \[label smoothing\]", ece)
+    row = next(line for line in text.splitlines() if line.startswith("| [CLS MixUp]"))
+    assert re.search(r"\| 1\.0 \| \*\*\+[23]\.\d \[\+\d\.\d, \+\d\.\d\]\*\*", row)
+
+
+def test_findings_follow_from_the_records(book):
+    scores, keys = comparison.scores(book.pool), [key for key in pool.METHODS if key != "none"]
+    book.gains = {title: comparison.in_percent(scores, keys, score) for title, (score, *_) in pages.COLUMNS.items()}
+    book.verdicts = {}
+    claims, accuracy, loss, scaled, cost = book.findings()
+    assert claims.startswith("**Claims.** Of 0:")
+    assert "CLS MixUp beats plain fine-tuning by a point or more. The best is CLS MixUp (**+" in accuracy
+    assert re.search(r"label smoothing, which mixes nothing, has −[45]\.\d", accuracy)
+    assert loss.startswith(
+        "**Loss and calibration.** 1 of 9 mixup methods lower the test loss, 0 the calibration error."
+    )
+    assert "CLS MixUp still lowers the loss, and 0 raise it." in scaled
+    assert cost.startswith("**Cost.** Training takes 1.0 times a plain run in the median and 1.0 with")
+
+
+def test_nothing_is_said_of_runs_that_are_missing(tmp_path):
+    book = pages.Book([], Records(Store(tmp_path), plan.Decided({}, {}, {})))
+    assert "not decided yet" in book.which()
+    assert len(book.findings()) == 1
+    waiting = sum(verdict.waits for verdict in book.verdicts.values())
+    never = len(verdicts.claims()) - waiting
+    assert waiting > never > 0
+    assert book.counts() == f"**{never}** {statistics.NOT_JUDGEABLE}, **{waiting}** {verdicts.WAITING}"
+    assert {pages.estimate(verdict) for verdict in book.verdicts.values()} == {""}
+    assert book.made_of("22_calibration_table2") == ""
+    assert book.costs == {}
+    assert book.cost("ssmix") == "2 (counted)"
+    assert book.cost("mixup") == "15 (counted)"
+
+
+def test_pages_of_papers_and_methods_name_every_claim_and_its_verdict(tmp_path):
+    book = pages.Book([], Records(Store(tmp_path), plan.Decided({}, {}, {})))
+    written = site.written(book)
+    for id_, verdict in book.verdicts.items():
+        paper = written[f"papers/{verdict.claim.paper}.md"]
+        assert f"(claim-{id_})=\n### {id_}\n" in paper
+        assert f"[{id_}](#claim-{id_})" in written["claims.md"]
+        for key in pages.subjects(verdict.claim):
+            assert f"[{id_}](#claim-{id_})" in written[f"methods/{key}.md"]
+    for key in published.PAPERS:
+        assert book.references[key]["url"] in written[f"papers/{key}.md"]
+
+
+def test_marks_of_the_drawing_have_the_colours_and_markers_of_all_figures():
+    figure = drawing.where_it_mixes()
+    axis = figure.axes[0]
+    rows = [label.get_text() for label in axis.get_yticklabels()]
+    shown = [key for key, about in ABOUT.items() if about.where]
+    assert rows == [LABELS[key] for key in shown]
+    marks = [line for line in axis.lines if line.get_linestyle() == "None"]
+    for row, key in enumerate(shown):
+        here = [line for line in marks if line.get_ydata()[0] == row]
+        assert {line.get_marker() for line in here} == {MARKERS[key]}
+        assert {str(line.get_color()) for line in here} == {str(PALETTE[key])}
+        assert sorted(line.get_xdata()[0] for line in here) == sorted(drawing.columns(key, ABOUT[key]))
+    assert drawing.columns("amplify", ABOUT["amplify"]) == [k - 0.5 for k in range(1, 13)] + [14.0]
+    assert drawing.columns("tmix", ABOUT["tmix"]) == [7.0, 9.0, 12.0, 14.0]
+
+
+def notebook(*cells):
+    made = nbformat.v4.new_notebook()
+    made.cells = list(cells)
+    return made
+
+
+def picture():
+    output = nbformat.v4.new_output("display_data", {"image/png": "aGk="})
+    return nbformat.v4.new_code_cell("plot()", outputs=[output])
+
+
+def test_a_chapter_knows_its_title_and_says_what_its_figures_show():
+    made = notebook(
+        nbformat.v4.new_markdown_cell("# Table 9: all\n\ntext"),
+        picture(),
+        nbformat.v4.new_markdown_cell("## Why?"),
+        picture(),
+    )
+    chapter = pages.Chapter.of("90_x", made)
+    assert chapter.title == "Table 9: all"
+    assert [figure.title for figure in chapter.figures] == ["Table 9: all", "Table 9: all: Why?"]
+    assert [figure.words for figure in chapter.figures] == ["Table 9: all", "Why?"]
+    site.prepare(made, chapter, "", None)
+    shown = [cell.metadata["mystnb"] for cell in made.cells if cell.cell_type == "code"]
+    assert [cell["image"]["alt"] for cell in shown] == ["Table 9: all", "Why?"]
+    assert [cell["figure"]["caption"] for cell in shown] == ["Figure 90.1", "Figure 90.2. Why?"]
+
+
+def test_figures_of_one_cell_share_a_caption_and_go_on_being_counted():
+    both = picture()
+    both.outputs *= 2
+    made = notebook(nbformat.v4.new_markdown_cell("# T\n## H"), both, picture())
+    site.prepare(made, pages.Chapter.of("90_x", made), "", None)
+    captions_ = [cell.metadata["mystnb"]["figure"]["caption"] for cell in made.cells if cell.cell_type == "code"]
+    assert captions_ == ["Figures 90.1 and 90.2. H", "Figure 90.3. H"]
+
+
+def test_every_committed_figure_has_words():
+    found = {}
+    for path in sorted(paths.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")):
+        for cell in nbformat.read(path, as_version=4).cells:
+            if any("image/png" in output.get("data", {}) for output in cell.get("outputs", ())):
+                found[f"{path.stem}, {cell.id}"] = captions.of_code(cell.source)
+    assert [place for place, said in found.items() if not said] == []
+    assert len(found) > 30
+
+
+def test_links_that_leave_the_book_lead_to_what_the_site_has():
+    text = (
+        "[a](../mixlib/methods/ssmix.py) [b](../data/README.md) [c](../CHANGELOG.md) [d](11_x.ipynb) [e](../index.md)"
+    )
+    assert (
+        site.relink(text, None)
+        == "[a](/api/mixlib.methods.ssmix.md) b [c](/changelog.md) [d](11_x.ipynb) [e](../index.md)"
+    )
+    assert "[b](https://github.com/me/it/blob/main/data/README.md)" in site.relink(text, "me/it")
+
+
+def test_notebooks_can_be_opened_elsewhere_once_the_repository_has_a_place(monkeypatch):
+    monkeypatch.setenv("GITHUB_REPOSITORY", "me/it")
+    made = notebook(nbformat.v4.new_markdown_cell("# T"))
+    site.prepare(made, pages.Chapter.of("90_x", made), "Run just now.", site.repository())
+    text = made.cells[1].source
+    assert text.startswith("Run just now.")
+    assert "mybinder.org/v2/gh/me/it/HEAD?labpath=notebooks/90_x.ipynb" in text
+    assert "colab.research.google.com/github/me/it/blob/main/notebooks/90_x.ipynb" in text
+
+
+def test_every_table_scrolls_in_a_box_that_the_keyboard_reaches():
+    assert scrolling("<p><table><tr></tr></table></p>") == (
+        '<p><div class="wide" tabindex="0" role="region"><table><tr></tr></table></div></p>'
+    )
+
+
+def test_links_in_the_html_of_an_output_lead_to_pages():
+    assert to_pages('<a href="10_x.ipynb#a"> <a href="_downloads/1/10_x.ipynb">') == (
+        '<a href="10_x.html#a"> <a href="_downloads/1/10_x.ipynb">'
+    )
+
+
+def test_a_folder_that_is_no_site_is_never_deleted(tmp_path):
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(ValueError, match="not an earlier site"):
+        site.build(tmp_path)
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_without_its_extra_the_site_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "furo", None)
+    with pytest.raises(ValueError, match=r"furo is not installed; the site needs the extra 'site'"):
+        report.reproduce("smoke", ["21"])
+
+
+def test_the_banner_says_what_was_run_and_never_calls_synthetic_runs_a_result():
+    assert "profile smoke, SYNTHETIC, not a result, trained just now" in site.banner("smoke", True)
+    assert site.banner("mini", False, ["22_a", "31_b"]).startswith("Chapters 22, 31: profile mini, measured, from the")
+    assert "3 of 3 records" in site.banner("mini", False, made_anew="3 of 3 records made anew on this machine")
+
+
+def test_a_chapter_says_how_many_records_it_shows_and_what_they_took(tmp_path):
+    specs = protocols.artefact_runs("calibration-table5", "mini")[:3]
+    store = Store(tmp_path)
+    for record in records(specs, lambda spec: {}):
+        store.put(record)
+    book = pages.Book([], Records(store, plan.Decided({}, {}, {})))
+    said = "Made of 3 records, whose runs took 6 s in all, one after the other."
+    assert book.made_of("25_calibration_table5") == said
+
+
+def test_every_command_stands_on_the_page_of_commands():
+    (name,) = re.findall(r"```{commands} (\S+)", (paths.NOTEBOOKS / "commands.md").read_text())
+    found = commands(name)
+    assert list(found) == sorted(main.commands)
+    assert found["claims"].startswith("Usage: python -m mixlib claims [OPTIONS] [PAPER]")
+
+
+def test_figures_of_numbers_read_as_people_write_them():
+    part = statistics.Part("x", {"a": pd.Series(np.array([-1.0, -1.2, -0.9, -1.1]))}, 1.0)
+    assert pages.numbers(statistics.judge(part)).startswith("−1.1 [−1.3, −0.8] points")
+
+
+def test_the_method_of_the_how_to_trains(monkeypatch):
+    monkeypatch.setattr(methods.base, "REGISTRY", dict(methods.base.REGISTRY))
+    text = (paths.NOTEBOOKS / "howto" / "add_a_method.md").read_text()
+    namespace = {"__name__": "how_to"}
+    exec(re.search(r"```python\n(.*?)```", text, re.DOTALL)[1], namespace)
+    model, tokenizer = models.load("tiny", num_labels=2)
+    batch = dict(tokenizer(["good", "a bad one", "fine"], padding=True, return_tensors="pt"))
+    batch["labels"] = torch.tensor([1, 0, 1])
+    method = methods.get("half_way", alpha=0.4)
+    method.seed_step(0, 0)
+    (loss,) = method.losses(model, batch)
+    assert torch.isfinite(loss)
+    plain = methods.get("none").plain_loss(model.eval(), batch)
+    method.seed_step(0, 0)
+    (mixed,) = method.losses(model, batch)
+    assert mixed.item() != pytest.approx(plain.item())
