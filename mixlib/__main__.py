@@ -191,7 +191,7 @@ def list_(as_json: bool) -> None:
 
 
 @main.command()
-@option_profile("smoke")
+@option_profile("mini")
 @option_only
 @options_engine
 @option_model
@@ -200,7 +200,11 @@ def list_(as_json: bool) -> None:
 @click.option("--fresh/--resume", default=None, help="empty record store (default at smoke), or the repository's")
 @click.option("--output", type=FilePath(), help="folder of the site [default: build/reproduce/PROFILE]")
 def reproduce(profile, only, model, seeds, fresh, output, **engine) -> None:
-    """Run the notebooks headless and make a site of them: first all runs they need, in one sweep."""
+    """Run the notebooks headless and make a site of them.
+
+    At mini, as committed, from the records of the repository, a few of which are then made anew on this machine (see
+    verify). Elsewhere all runs that the notebooks need are done first, in one sweep.
+    """
     from mixlib import engines, report
 
     engine = engines.describe(**engine)
