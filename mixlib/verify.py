@@ -8,8 +8,8 @@ is left out.
 On the same kind of machine a run in fp32 comes out the same bit for bit: every training loss, and what the model says
 of each development and test example. Elsewhere it does not: another CPU rounds otherwise, which training amplifies, and
 a GPU, where the records in tf32 were made, draws other numbers for dropout. There accuracy and loss may differ by
-:data:`SPREADS` standard deviations of the same run over its committed seeds, which draw examples and heads anew as
-well. That tells a wrong method or recipe, not a tenth of a point.
+:data:`SPREADS` standard deviations of the same run over its other committed seeds, which draw examples and heads anew
+as well. That tells a wrong method or recipe, not a tenth of a point.
 
 Left out are runs in two stages, and records that do not name the instructions of their CPU: those are older than the
 last change that moved numbers on purpose (evaluations no longer move the random stream of dropout).
@@ -19,10 +19,11 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import stdev
@@ -37,7 +38,7 @@ from mixlib.store import DamagedRecord, Store, read, text_of
 
 LONGEST, USUAL = 120.0, 75.0  # seconds of a core
 CORE_FLOPS = 100e9  # a second of a core, measured with all-MiniLM-L6-v2 on texts of 20 tokens
-SPREADS, FEWEST_SEEDS = 5, 4
+SPREADS, FEWEST_OTHERS = 5, 4
 COMPARED = ("accuracy", "nll")  # within a tolerance; bit for bit everything is
 SAME = ("device", "cpu", "instructions", "torch", "transformers")  # what a run's bits depend on, beside the code
 EQUAL, WITHIN, OUTSIDE = "equal to the bit", "within tolerance", "outside"
@@ -62,7 +63,7 @@ class Candidate:
         """Of the method; ``None`` for the plain model and the baselines of no paper."""
         return methods.REGISTRY[self.record.spec.method].paper
 
-    @property
+    @cached_property
     def seconds(self) -> float:
         """What it takes, see :func:`seconds`."""
         return seconds(self.record.spec)
@@ -160,12 +161,17 @@ def candidates(store: Store, dataset: str | None = None) -> list[Candidate]:
                 record = read(text_of(path))
                 if isinstance(record, RunRecord) and _can_be_made(record):
                     records[path] = record
-    spreads = _spreads(records.values())
-    return [
-        Candidate(path, record, None if _alike(record) else spreads[record.spec.cell])
-        for path, record in records.items()
-        if _alike(record) or record.spec.cell in spreads
-    ]
+    cells: dict[RunSpec, list[RunRecord]] = {}
+    for record in records.values():
+        cells.setdefault(record.spec.cell, []).append(record)
+    found = []
+    for path, record in records.items():
+        others = [other for other in cells[record.spec.cell] if other is not record]
+        if _alike(record):
+            found.append(Candidate(path, record, None))
+        elif len(others) >= FEWEST_OTHERS:
+            found.append(Candidate(path, record, _tolerance(others)))
+    return found
 
 
 def _can_be_made(record: RunRecord) -> bool:
@@ -186,21 +192,21 @@ def _alike(record: RunRecord) -> bool:
     return record.precision == "fp32" and all(record.environment.get(name) == here[name] for name in SAME)
 
 
-def _spreads(records: Iterable[RunRecord]) -> dict[RunSpec, dict[str, float]]:
-    """By cell, the tolerances that its committed seeds give."""
-    cells: dict[RunSpec, list[RunRecord]] = {}
-    for record in records:
-        cells.setdefault(record.spec.cell, []).append(record)
-    return {
-        cell: {name: SPREADS * stdev(record.last[name] for record in found) for name in COMPARED}
-        for cell, found in cells.items()
-        if len(found) >= FEWEST_SEEDS
-    }
+def _tolerance(others: Sequence[RunRecord]) -> dict[str, float]:
+    """What the other seeds of a run allow it; not itself, for a wrong record would allow itself anything."""
+    return {name: SPREADS * stdev(other.last[name] for other in others) for name in COMPARED}
 
 
 def draw(found: Sequence[Candidate], count: int, seed: int) -> list[Candidate]:
     """A few of them at random: first one that has to be equal to the bit, then methods of papers not drawn yet, as long
     as there are some. One that takes long leaves time for short ones only."""
+
+    def leaves_another(one: Candidate) -> bool:
+        """Whether there is time for a method of one more paper behind it."""
+        papers = {candidate.paper for candidate in [*drawn, one]} | {None}
+        rest = [other.seconds for other in left if other.paper not in papers]
+        return len(drawn) + 1 == count or min(rest, default=0) <= budget - one.seconds
+
     chance, drawn, left, budget = random.Random(seed), [], list(found), count * USUAL
     while left and len(drawn) < count:
         reserved = (count - len(drawn) - 1) * min(candidate.seconds for candidate in left)
@@ -209,7 +215,7 @@ def draw(found: Sequence[Candidate], count: int, seed: int) -> list[Candidate]:
         exact = [candidate for candidate in short if not drawn and candidate.tolerance is None]
         other = [candidate for candidate in short if drawn and candidate.paper not in papers]
         quick = [candidate for candidate in exact if candidate.seconds <= USUAL]
-        drawn.append(chance.choice(quick or exact or other or short))
+        drawn.append(chance.choice(quick or exact or list(filter(leaves_another, other)) or other or short))
         left.remove(drawn[-1])
         budget -= drawn[-1].seconds
     return drawn
