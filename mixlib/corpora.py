@@ -17,14 +17,16 @@ from functools import lru_cache
 from hashlib import blake2b, sha256
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from datasets import Dataset, load_dataset
 from tqdm import tqdm
 
 from mixlib import paths, synthetic
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 IN_REPOSITORY = "repository"  # the source of what is read from its data folder
 NARROW = {"input_ids": np.int32, "attention_mask": np.int8, "token_type_ids": np.int8}  # as datasets stores them
@@ -295,6 +297,13 @@ def _from_file(corpus: Corpus, path: Path, manifest: Path) -> pd.DataFrame:
     if missing := [column for column in corpus.required if column not in rows]:
         raise DataDiffers(f"{path}: columns {missing} are missing; it has {list(rows.columns)}")
     return _checked(rows, str(path))
+
+
+def load_dataset(*arguments: Any, **options: Any) -> Dataset:
+    """That of ``datasets``, which takes a second to import: who reads records, or files, does not wait for it."""
+    from datasets import load_dataset
+
+    return load_dataset(*arguments, **options)
 
 
 def _commit(data: Dataset, repo: str) -> str:
@@ -573,6 +582,8 @@ def encode(
         columns = tokenizer(*map(list, zip(*new, strict=True)), truncation=True, max_length=max_length)
         for i, key in enumerate(new):
             known[key] = {name: np.asarray(values[i], NARROW[name]) for name, values in columns.items()}
+    from datasets import Dataset
+
     names = known[keys[0]] if keys else ()
     columns = {name: [known[key][name] for key in keys] for name in names}
     return Dataset.from_dict({**columns, "labels": rows["label"].tolist(), "row": list(range(len(rows)))})
@@ -597,6 +608,8 @@ def _encode_entities(rows: pd.DataFrame, tokenizer: Any, max_length: int, skip_c
             f"max_length={max_length} cuts an entity off in {cut} of {len(rows)} rows, first in row "
             f"{spans.index(None)}; raise max_length or leave those rows out (skip_cut=True)"
         )
+    from datasets import Dataset
+
     labels = rows["label"].tolist()
     data = Dataset.from_dict({**columns, "entity_spans": spans, "labels": labels, "row": list(range(len(labels)))})
     return data.select([i for i, span in enumerate(spans) if span is not None])
