@@ -16,6 +16,8 @@ from sphinx.writers.html5 import HTML5Translator
 _LENGTH = re.compile(r"\|(\w+)\|")
 _CHAPTER = re.compile(r'href="(\d\d_\w+)\.ipynb(#[^"]*)?"')
 _TABLE = re.compile(r"<table\b.*?</table>", re.DOTALL)
+_INTERVAL = re.compile(r"(\[[+−-]?[\d.]+,) (?=[+−-]?[\d.]+\])")
+_SPREAD = re.compile(r"(?<=\d) ± (?=\d)")
 
 
 def mathml(tex: str, display: str = "inline") -> str:
@@ -37,8 +39,16 @@ def block(translator: HTML5Translator, node: nodes.math_block) -> None:
 
 
 def scrolling(html: str) -> str:
-    """Each table of a piece of HTML in a box of its own that scrolls, by keyboard too, where the page is too narrow."""
-    return _TABLE.sub(lambda found: f'<div class="wide" tabindex="0" role="region">{found[0]}</div>', html)
+    """Each table of a piece of HTML in a box of its own that scrolls, by keyboard too, where the page is too narrow.
+
+    Intervals and spreads in it stay on one line.
+    """
+
+    def boxed(found: re.Match) -> str:
+        table = _SPREAD.sub("\u00a0±\u00a0", _INTERVAL.sub("\\1\u00a0", found[0]))
+        return f'<div class="wide" tabindex="0" role="group" aria-label="table">{table}</div>'
+
+    return _TABLE.sub(boxed, html)
 
 
 def to_pages(html: str) -> str:

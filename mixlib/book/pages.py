@@ -242,7 +242,7 @@ class Book:
         if not self.gains:
             return "not decided yet"
         row = self.gains[column].loc[key]
-        text = f"{signed(row['estimate'])} [{signed(row['low'])}, {signed(row['high'])}]"
+        text = f"{signed(row['estimate'])} [{signed(row['low'])},\u00a0{signed(row['high'])}]"
         return f"**{text}**" if row["category"] == "better" else text
 
     def _named(self, keys: Iterable[str], column: str) -> str:
@@ -288,7 +288,7 @@ class Book:
         lines.append(
             "**After temperature scaling** of every model, one number fitted on development rows, "
             f"{_names(still) or 'no mixup method'} still {'lower' if still[1:] else 'lowers'} the loss, and "
-            f"{len(worse)} raise it."
+            f"{len(worse)} {'raises' if len(worse) == 1 else 'raise'} it."
         )
         costs = pd.Series({key: self.costs[key] for key in mixing})
         lines.append(
