@@ -1,6 +1,6 @@
 # make reproduce | site | test | test-site | test-install | lab | notebooks | lint | lock | clean
 PYTHON ?= python3
-PROFILE ?= smoke
+PROFILE ?= mini
 ENGINE ?= local
 ONLY ?=
 FRESH ?=
@@ -20,7 +20,7 @@ export MIXLIB_RESULTS := $(call here,MIXLIB_RESULTS)
 
 .PHONY: reproduce site test test-site test-install lab notebooks lint lock clean
 
-reproduce: $(READY)  ## run the notebooks headless and make the site of them
+reproduce: $(READY)  ## run the notebooks headless from the committed records, make a few of these anew, and the site
 	$(PY) -m mixlib reproduce --profile "$(PROFILE)" --engine "$(ENGINE)" $(if $(ONLY),--only "$(ONLY)") \
 	  $(if $(filter 1,$(FRESH)),--fresh) $(if $(filter 0,$(FRESH)),--resume)
 

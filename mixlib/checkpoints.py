@@ -138,6 +138,14 @@ def find(name: str) -> str:
     return str(name)
 
 
+def is_here(name: str) -> bool:
+    """Whether the weights of a model, or of the one that it keeps blocks of, are on this machine, in a folder."""
+    try:
+        return base_name(name) == TINY or os.path.isdir(find(base_name(name)))
+    except ModelUnavailable:
+        return False
+
+
 def _with_content(name: str, own_name: str, wanted: str) -> str:
     shelf = paths.named("MIXLIB_MODELS")
     places = [FOLDERS.get(name), str(shelf / own_name) if shelf else None, os.path.abspath(own_name)]

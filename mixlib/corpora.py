@@ -1,8 +1,8 @@
 """The data sets of the four papers: where they come from, how splits are made, how examples are drawn and checked.
 
-A data set is read from ``$MIXLIB_DATA/NAME/SPLIT.parquet``, else from the Hugging Face hub; its synthetic twin is
-used only when asked for. Examples are drawn by a hash of their content and the seed, so every source of the same
-data gives the same draw.
+A data set is read from ``$MIXLIB_DATA/NAME/SPLIT.parquet``, else from the repository (``data/banking77`` alone), else
+from the Hugging Face hub; its synthetic twin is used only when asked for. Examples are drawn by a hash of their content
+and the seed, so every source of the same data gives the same draw.
 
 A data set of a user's own (:mod:`mixlib.own_data`) is known by a name that says its classes and the digest of its
 content, and never by its path; its examples are drawn class by class.
@@ -21,15 +21,18 @@ from functools import lru_cache
 from hashlib import blake2b, sha256
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from datasets import Dataset, load_dataset
 from tqdm import tqdm
 
 from mixlib import paths, synthetic
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+IN_REPOSITORY = "repository"  # the source of what is read from its data folder
 NARROW = {"input_ids": np.int32, "attention_mask": np.int8, "token_type_ids": np.int8}  # as datasets stores them
 ENTITY_COLUMNS = ("head", "tail", "head_start", "head_end", "tail_start", "tail_end")
 
@@ -193,6 +196,20 @@ def data_folder() -> Path | None:
     return paths.named("MIXLIB_DATA")
 
 
+def at_hand(name: str) -> bool:
+    """Whether a data set can be read without a network, and is real: from ``MIXLIB_DATA`` or the repository."""
+    corpus = get(name)
+    parts = {part for split in splits_of(name) for part in split.split("+")}
+    name = corpus.merged or name
+    return all(any(path.exists() for _, path in _files(name, part, data_folder())) for part in parts)
+
+
+def _files(name: str, split: str, folder: Path | None) -> list[tuple[str, Path]]:
+    """Where the file of a split is looked for: the name of each source, and the path."""
+    places = {"MIXLIB_DATA": folder, IN_REPOSITORY: paths.DATA}
+    return [(source, Path(place) / name / f"{split}.parquet") for source, place in places.items() if place]
+
+
 @dataclass(frozen=True)
 class Split:
     """The rows of a split, the digest of each row's content, and where they were read.
@@ -289,18 +306,11 @@ def _read(
 ) -> tuple[pd.DataFrame, str] | DataUnavailable:
     if synthetic_twin:
         return synthetic.twin(corpus.name, split, corpus.task, corpus.num_labels), "synthetic twin"
-    path = Path(folder or ".") / corpus.name / f"{split}.parquet"
-    if folder and path.exists():
-        _check_file(path, Path(folder) / "manifest.json")
-        try:
-            rows = pd.read_parquet(path)
-        except (ValueError, OSError) as error:
-            raise DataDiffers(f"{path}: cannot be read as a parquet file ({_first_line(error)})") from error
-        if missing := [column for column in corpus.required if column not in rows]:
-            raise DataDiffers(f"{path}: columns {missing} are missing; it has {list(rows.columns)}")
-        return _checked(rows, str(path)), "MIXLIB_DATA"
+    for source, path in _files(corpus.name, split, folder and Path(folder)):
+        if path.exists():
+            return _from_file(corpus, path, path.parent.parent / "manifest.json"), source
     place = next(((r, c, s) for ours, r, c, s in corpus.hub if ours == split), None)
-    looked = f"MIXLIB_DATA ({path if folder else 'not set'})"
+    looked = f"MIXLIB_DATA ({Path(folder) / corpus.name / f'{split}.parquet' if folder else 'not set'})"
     if place is None:
         return DataUnavailable(
             f"data set {corpus.name!r}, split {split!r}, is not to be had: looked for {looked}; it is not read from "
@@ -323,6 +333,25 @@ def _read(
     if missing := [column for column in renamed.values() if column not in rows]:
         raise DataDiffers(f"{repo} on the hub: columns {missing} are missing; it has {data.column_names}")
     return _checked(rows[list(renamed.values())], f"{repo} on the hub, {theirs}"), f"{repo}@{_commit(data, repo)}"
+
+
+def _from_file(corpus: Corpus, path: Path, manifest: Path) -> pd.DataFrame:
+    """The rows of a parquet file whose checksum is the manifest's, where it has one."""
+    _check_file(path, manifest)
+    try:
+        rows = pd.read_parquet(path)
+    except (ValueError, OSError) as error:
+        raise DataDiffers(f"{path}: cannot be read as a parquet file ({_first_line(error)})") from error
+    if missing := [column for column in corpus.required if column not in rows]:
+        raise DataDiffers(f"{path}: columns {missing} are missing; it has {list(rows.columns)}")
+    return _checked(rows, str(path))
+
+
+def load_dataset(*arguments: Any, **options: Any) -> Dataset:
+    """That of ``datasets``, which takes a second to import: who reads records, or files, does not wait for it."""
+    from datasets import load_dataset
+
+    return load_dataset(*arguments, **options)
 
 
 def _commit(data: Dataset, repo: str) -> str:
@@ -671,6 +700,8 @@ def encode(
         columns = tokenizer(*map(list, zip(*new, strict=True)), truncation=True, max_length=max_length)
         for i, key in enumerate(new):
             known[key] = {name: np.asarray(values[i], NARROW[name]) for name, values in columns.items()}
+    from datasets import Dataset
+
     names = known[keys[0]] if keys else ()
     columns = {name: [known[key][name] for key in keys] for name in names}
     return Dataset.from_dict({**columns, "labels": rows["label"].tolist(), "row": list(range(len(rows)))})
@@ -695,6 +726,8 @@ def _encode_entities(rows: pd.DataFrame, tokenizer: Any, max_length: int, skip_c
             f"max_length={max_length} cuts an entity off in {cut} of {len(rows)} rows, first in row "
             f"{spans.index(None)}; raise max_length or leave those rows out (skip_cut=True)"
         )
+    from datasets import Dataset
+
     labels = rows["label"].tolist()
     data = Dataset.from_dict({**columns, "entity_spans": spans, "labels": labels, "row": list(range(len(labels)))})
     return data.select([i for i, span in enumerate(spans) if span is not None])

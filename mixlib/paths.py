@@ -10,10 +10,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 FIGURES = ROOT / "figures"
-PUBLISHED = ROOT / "data" / "published"
-CORPORA_CARDS = ROOT / "data" / "corpora.json"
-MESSAGES = ROOT / "data" / "own" / "messages.csv"
-EVIDENCE = ROOT / "data" / "evidence.json"
+DATA = ROOT / "data"
+PUBLISHED = DATA / "published"
+CORPORA_CARDS = DATA / "corpora.json"
+MESSAGES = DATA / "own" / "messages.csv"
+EVIDENCE = DATA / "evidence.json"
 BUILD = ROOT / "build"
 
 FOLDERS = ("MIXLIB_DATA", "MIXLIB_MODELS", "MIXLIB_RESULTS")  # variables that name a folder
@@ -47,7 +48,7 @@ def named(variable: str) -> Path | None:
 
 def results() -> Path:
     """The folder of run records of real data: ``MIXLIB_RESULTS``, by default ``data/results``."""
-    return named("MIXLIB_RESULTS") or of_checkout(ROOT / "data" / "results")
+    return named("MIXLIB_RESULTS") or of_checkout(DATA / "results")
 
 
 def synthetic_results() -> Path:

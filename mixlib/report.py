@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 
+import joblib
 import nbformat
 import papermill as pm
 from tqdm import tqdm
 
-from mixlib import checkpoints, engines, paths, protocols
+from mixlib import checkpoints, engines, paths, protocols, verify
 from mixlib.book import site
 from mixlib.protocols import RECIPES
 from mixlib.store import Store, holder, take, write
 
+MOST_AT_ONCE = 4  # notebooks: each kernel takes more than half a gigabyte
+
 
 class NotebookFailed(RuntimeError):
     """A notebook one of whose cells raised an error."""
+
+
+class NotMadeAnew(RuntimeError):
+    """Committed records that came out otherwise on this machine."""
 
 
 def available() -> list[str]:
@@ -87,11 +96,63 @@ def execute(
         ValueError: a parameter that the notebook does not have.
         NotebookFailed: a cell failed; the notebook up to there is in ``output``.
     """
+    with environment(**_variables(store, progress, refreshing)):
+        return _execute(name, output, parameters)
+
+
+def execute_all(
+    outputs: Mapping[str, Path], parameters: dict[str, object], store: Path | None = None
+) -> dict[str, str]:
+    """Run notebooks, several at once; for each that failed, what happened. The others are run all the same.
+
+    Each has a kernel, a process, of its own; what waits for them are threads of this one, so the environment is set
+    once for all. Ctrl-C begins no further notebook.
+
+    Args:
+        outputs: by notebook, where it is written.
+        parameters, store: see :func:`execute`.
+    """
+    failed: dict[str, str] = {}
+    bar = tqdm(desc="notebooks", unit="notebook", total=len(outputs))
+    with (
+        bar,
+        environment(**_variables(store)),
+        ThreadPoolExecutor(max(1, min(joblib.cpu_count(), MOST_AT_ONCE))) as pool,
+    ):
+        running = {pool.submit(_execute, name, path, parameters): name for name, path in outputs.items()}
+        try:
+            for done in as_completed(running):
+                try:
+                    done.result()
+                except NotebookFailed as error:
+                    failed[running[done]] = str(error)
+                bar.set_postfix_str(running[done], refresh=False)
+                bar.update()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return {name: failed[name] for name in outputs if name in failed}
+
+
+def _execute(name: str, output: Path, parameters: dict[str, object]) -> nbformat.NotebookNode:
     source = paths.NOTEBOOKS / f"{name}.ipynb"
     known = pm.inspect_notebook(str(source))
     if unknown := sorted(set(parameters) - set(known)):
         raise ValueError(f"{name} has no parameter {', '.join(unknown)}; it has {', '.join(known) or 'none'}")
     output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return pm.execute_notebook(
+            str(source), str(output), parameters=parameters, cwd=str(paths.NOTEBOOKS), progress_bar=False,
+            kernel_name="python3", extra_arguments=["--IPKernelApp.log_level=40"],
+        )  # fmt: skip
+    except pm.PapermillExecutionError as error:
+        raise NotebookFailed(
+            f"{name}: cell {error.exec_count} failed with {error.ename}: {error.evalue}; up to there it is in {output}"
+        ) from error
+
+
+def _variables(store: Path | None = None, progress: bool = True, refreshing: bool = False) -> dict[str, str]:
+    """What the environment of a kernel says beside what it says here."""
     variables = {"PYTHONPATH": os.pathsep.join([str(paths.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])}
     variables |= {variable: str(folder) for variable in paths.FOLDERS if (folder := paths.named(variable))}
     if store:
@@ -100,16 +161,7 @@ def execute(
         variables["TQDM_DISABLE"] = "1"
     if refreshing:
         variables[paths.REFRESHING] = "1"
-    try:
-        with environment(**variables):
-            return pm.execute_notebook(
-                str(source), str(output), parameters=parameters, cwd=str(paths.NOTEBOOKS), progress_bar=False,
-                kernel_name="python3", extra_arguments=["--IPKernelApp.log_level=40"],
-            )  # fmt: skip
-    except pm.PapermillExecutionError as error:
-        raise NotebookFailed(
-            f"{name}: cell {error.exec_count} failed with {error.ename}: {error.evalue}; up to there it is in {output}"
-        ) from error
+    return variables
 
 
 def reproduce(
@@ -126,6 +178,10 @@ def reproduce(
     All runs that the notebooks need are done first, in one sweep: they share workers, data and models, and one
     progress bar. The notebooks then find their records. An earlier site stays until they are done.
 
+    As committed (``mini`` without other models or seeds, not fresh) nothing is run: a record that is missing is an
+    error. After all notebooks a few records are made anew (:mod:`mixlib.verify`); the site says what came of it, and
+    ``verify.json`` in it.
+
     Args:
         profile: ``smoke``, ``mini`` or ``full``.
         only: artefact ids or notebooks, all by default.
@@ -137,9 +193,11 @@ def reproduce(
 
     Raises:
         RunFailed: some runs failed; the others are done, and the notebooks were not begun.
+        NothingToRead: as committed, a record is missing.
         NotebookFailed: some notebooks failed; the site has the others, and those up to where they failed.
-        ValueError: unknown names, what makes the site is not installed, the site is not sound, or a folder that holds
-            something else or that another ``reproduce`` is writing.
+        NotMadeAnew: a committed record came out otherwise; the site is made all the same.
+        ValueError: unknown names, no record that can be made anew, what makes the site is not installed, the site is
+            not sound, or a folder that holds something else or that another ``reproduce`` is writing.
     """
     protocols.check_profile(profile)
     names = choose(only)
@@ -156,7 +214,7 @@ def reproduce(
     store = folder.with_name(f"{folder.name}-records") if fresh else None
     parameters = {"profile": profile, "engine": engine} | overrides
     executed = {name: notebooks / f"{name}.ipynb" for name in names}
-    failed = {}
+    as_committed = protocols.committed(profile, model, seeds) and not fresh
     with _alone(folder):
         site.check_folder(notebooks)
         if store:
@@ -164,21 +222,24 @@ def reproduce(
             tqdm.write(f"Records go to {store}; if stopped, go on with MIXLIB_RESULTS={store} and --resume", sys.stderr)
         executor = engines.get(engine)
         try:
-            engines.run_all(dict.fromkeys(specs), executor, Store(store))
+            engines.run_all(dict.fromkeys(specs), executor, Store(store), read_only=as_committed)
         finally:
             executor.close()
         site.clear(notebooks)
-        bar = tqdm(executed.items(), desc="notebooks", unit="notebook")
-        for name, path in bar:
-            bar.set_postfix_str(name)
-            try:
-                execute(name, path, parameters, store)
-            except NotebookFailed as error:
-                failed[name] = str(error)
-        index = site.build(folder, executed, site.banner(profile, fresh, names if only else ()))
+        failed = execute_all(executed, parameters, store)
+        found = verify.verify() if as_committed and not only else None
+        if found:
+            tqdm.write(str(found), sys.stderr)
+        said = site.banner(profile, fresh, names if only else (), found and found.sentence)
+        index = site.build(folder, executed, said)
+        if found:
+            text = json.dumps(found.as_json(), indent=1) + "\n"
+            write(folder / "verify.json", lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
     if failed:
         lines = [f"{len(failed)} of {len(names)} notebooks failed; the site is in {index}", *failed.values()]
         raise NotebookFailed("\n  ".join(lines))
+    if found and not found.ok:
+        raise NotMadeAnew(f"{found.sentence}; the table is above, the site in {index}")
     return index
 
 

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from datasets import Dataset
 
-from mixlib import corpora, models
+from mixlib import corpora, models, paths
+from mixlib.store import read
 
 
 @pytest.fixture
@@ -144,6 +145,36 @@ def test_missing_data_say_where_they_were_looked_for_and_how_to_get_them(folder,
     monkeypatch.delenv("MIXLIB_DATA")
     with pytest.raises(corpora.DataUnavailable, match="MIXLIB_DATA \\(not set\\)"):
         corpora.load_split("fewrel", "train")
+
+
+def test_banking77_is_read_from_the_repository_before_the_hub(no_data, monkeypatch):
+    """It is what the committed records were made from: the digests of rows are those on the committed card."""
+    monkeypatch.setattr(corpora, "load_dataset", lambda *a, **k: pytest.fail("the hub was asked"))
+    corpora._load_split.cache_clear()
+    known, found = corpora.cards()["banking77"]["splits"], corpora.card("banking77")["splits"]
+    assert {part: split["source"] for part, split in found.items()} == {"train": "repository", "test": "repository"}
+    assert [split["rows"] for split in found.values()] == [10003, 3080]
+    for part, split in found.items():
+        assert split | {"source": ""} == known[part] | {"source": ""}
+    corpora._load_split.cache_clear()
+
+
+def test_banking77_of_ones_own_comes_before_that_of_the_repository(folder):
+    (folder / "banking77").mkdir()
+    frame(8, "mine").drop(columns="text_b").to_parquet(folder / "banking77" / "train.parquet")
+    corpora._load_split.cache_clear()
+    assert corpora.load_split("banking77", "train").source == "MIXLIB_DATA"
+    assert corpora.load_split("banking77", "test").source == "repository"
+    assert corpora.load_split("banking77", "train").rows["text"][0] == "mine 0"
+
+
+def test_examples_drawn_from_the_repository_are_those_of_the_committed_records(no_data):
+    corpora._load_split.cache_clear()
+    (path, *_) = sorted((paths.DATA / "results" / "common").glob("banking77-none-100-*.json"))
+    record = read(path.read_text())
+    sizes = {name: getattr(record.spec, name) for name in ("train_size", "dev_size", "test_size", "train_per_class")}
+    drawn = corpora.sample("banking77", record.spec.seed, **sizes)
+    assert drawn.checksums == {role: record.data[role] for role in ("train", "dev", "test")}
 
 
 def test_another_checksum_is_refused(folder):

@@ -89,10 +89,21 @@ def tracked():
     return [paths.ROOT / name for name in out.stdout.splitlines() if (paths.ROOT / name).exists()]
 
 
-def test_no_weights_no_data_sets_no_large_files():
+def test_no_weights_one_data_set_no_large_files():
+    """BANKING77 may be copied (CC BY 4.0); it is small, and its licence and authors stand beside it."""
+    banking = [path for path in tracked() if path.suffix == ".parquet"]
+    assert {path.relative_to(paths.ROOT).as_posix() for path in banking} == {
+        "data/banking77/test.parquet", "data/banking77/train.parquet"
+    }  # fmt: skip
+    assert sum(path.stat().st_size for path in banking) < 400_000
     for path in tracked():
-        assert path.suffix not in {".parquet", ".safetensors", ".bin", ".pt"}, path
+        assert path.suffix not in {".safetensors", ".bin", ".pt"}, path
         assert path.stat().st_size < 3_000_000, path
+    folder = paths.DATA / "banking77"
+    assert (folder / "LICENSE").read_text().startswith("Attribution 4.0 International")
+    said = (folder / "README.md").read_text()
+    for word in ("Casanueva", "arxiv.org/abs/2003.04807", "https://creativecommons.org/licenses/by/4.0/", "Changes:"):
+        assert word in said
 
 
 def test_citation_names_the_four_papers():

@@ -6,7 +6,7 @@ import nbformat
 import pytest
 from click.testing import CliRunner
 
-from mixlib import models, paths, protocols, report
+from mixlib import models, paths, protocols, report, verify
 from mixlib.__main__ import main
 from mixlib.book import site
 from mixlib.store import Store
@@ -120,6 +120,57 @@ def test_a_failing_notebook_is_one_message_and_the_others_are_in_the_site(notebo
     assert CliRunner().invoke(main, ["reproduce", "--seeds", "0,1", "--output", "out", "--resume"]).exit_code == 0
 
 
+def result(*verdicts):
+    rows = [verify.Row("banking77-none-100-0", "none", None, "banking77", {"nll": 1.0}, {"nll": 1.0}, None, v)
+            for v in verdicts]  # fmt: skip
+    return verify.Result(7, rows)
+
+
+def test_as_committed_a_few_records_are_made_anew_and_the_site_says_so(notebooks, monkeypatch, capsys):
+    monkeypatch.setattr(report, "RECIPES", {"a": protocols.Recipe("01_a")})
+    (notebooks / "notebooks" / "02_b.ipynb").unlink()
+    monkeypatch.setattr(verify, "verify", lambda: result(verify.EQUAL, verify.EQUAL))
+    index = report.reproduce("mini", output=report.Path("out"))
+    assert "2 of 2 records made anew on this machine" in index.read_text()
+    assert json.loads((index.parent / "verify.json").read_text())["sentence"] in index.read_text()
+    assert "equal to the bit" in capsys.readouterr().err
+    monkeypatch.setattr(verify, "verify", lambda: result(verify.EQUAL, verify.OUTSIDE))
+    with pytest.raises(report.NotMadeAnew, match="1 of 2 records made anew on this machine; the table is above"):
+        report.reproduce("mini", output=report.Path("out"))
+    assert json.loads((index.parent / "verify.json").read_text())["ok"] is False
+    for options in ({"only": ["01"]}, {"seeds": [0]}, {"fresh": True}):  # parts, and what was trained just now
+        assert "made anew" not in report.reproduce("mini", **options, output=report.Path("other")).read_text()
+
+
+def test_as_committed_a_missing_record_is_an_error_and_nothing_is_trained(notebooks, monkeypatch, store_folder, spec):
+    monkeypatch.setattr(report, "RECIPES", {"a": protocols.Recipe("01_a", lambda profile, **overrides: [spec])})
+    monkeypatch.setattr(protocols, "artefact_runs", lambda *arguments, **overrides: [spec])
+    with pytest.raises(report.engines.sweep.NothingToRead, match="1 of 1 runs have no record"):
+        report.reproduce("mini", ["01"], output=report.Path("out"))
+    assert not store_folder.exists()
+    assert not (notebooks / "out").exists()
+
+
+def test_notebooks_are_run_several_at_once(notebooks, monkeypatch):
+    """Each waits for the other to have begun."""
+    monkeypatch.setattr(report.joblib, "cpu_count", lambda: 2)
+    for own, other in (("01_a", "02_b"), ("02_b", "01_a")):
+        path = notebooks / "notebooks" / f"{own}.ipynb"
+        notebook = nbformat.read(path, as_version=4)
+        notebook.cells[-1].source = f"""
+import pathlib, time
+pathlib.Path("{own}.begun").touch()
+deadline = time.monotonic() + 120
+while not pathlib.Path("{other}.begun").exists():
+    assert time.monotonic() < deadline, "alone"
+    time.sleep(0.05)
+"""
+        nbformat.write(notebook, path)
+    outputs = {name: notebooks / f"{name}.ipynb" for name in ("01_a", "02_b")}
+    assert report.execute_all(outputs, {}) == {}
+    assert all(path.exists() for path in outputs.values())
+
+
 def test_two_reproduce_do_not_write_one_site(notebooks):
     folder = notebooks / "out"
     report.reproduce("smoke", ["01"], output=folder)
@@ -164,7 +215,7 @@ def test_a_stopped_clearing_leaves_a_folder_that_is_known_as_a_site(tmp_path, mo
 def test_the_old_site_stays_until_its_runs_are_done(notebooks, monkeypatch):
     folder = notebooks / "out"
     report.reproduce("smoke", ["01"], output=folder)
-    monkeypatch.setattr(report.engines, "run_all", lambda *a: (_ for _ in ()).throw(OSError("no data")))
+    monkeypatch.setattr(report.engines, "run_all", lambda *a, **k: (_ for _ in ()).throw(OSError("no data")))
     with pytest.raises(OSError, match="no data"):
         report.reproduce("smoke", ["01"], output=folder)
     assert (folder / "index.html").exists()

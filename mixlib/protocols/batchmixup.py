@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
+from mixlib.checkpoints import MINILM, TINY
 from mixlib.machine import default_precision
-from mixlib.models import MINILM, TINY
 from mixlib.protocols import pool
 from mixlib.protocols.cells import RECIPE, Cell, StudyCell, cell, table_runs
 from mixlib.protocols.common import Named, Seeds, check_profile, method_runs, seeds_or, study_of

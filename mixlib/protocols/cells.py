@@ -17,8 +17,8 @@ from functools import lru_cache
 from typing import Any
 
 from mixlib import paths
+from mixlib.checkpoints import MINILM, TINY
 from mixlib.machine import default_precision
-from mixlib.models import MINILM, TINY
 from mixlib.protocols.common import Seeds, check_profile, seeds_or, study_of
 from mixlib.runs import RunSpec
 from mixlib.studies import StudySpec

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from mixlib.checkpoints import MINILM, TINY
 from mixlib.machine import default_precision
-from mixlib.models import MINILM, TINY
 from mixlib.protocols.cells import FIRST, RECIPE, Cell, StudyCell, cell, table_runs
 from mixlib.protocols.common import Named, Seeds, check_profile, method_runs, seeds_or, study_of
 from mixlib.runs import RunSpec

@@ -14,8 +14,6 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any, ClassVar
 
-import transformers
-
 from mixlib import machine
 from mixlib.records import Record, Spec, number
 
@@ -100,6 +98,8 @@ def execute(spec: StudySpec) -> StudyRecord:
     Raises:
         ValueError: unknown study (with the nearest names), and what the study itself refuses.
     """
+    import transformers  # who reads records does not wait for it
+
     studies = every()
     if spec.study not in studies:
         near = get_close_matches(spec.study, studies, n=3, cutoff=0.4) or sorted(studies)

@@ -1,0 +1,273 @@
+"""Committed records made anew: a few, drawn at random, are trained on this machine and set beside what they say.
+
+Drawn are runs on real data whose data set and weights are here, and which take a core no more than about
+:data:`LONGEST` seconds, :data:`USUAL` in the mean of all that are drawn. What is compared are the scores after the last
+update, which tables and verdicts read. How often a run is scored on the way has no influence on its training, so that
+is left out.
+
+On the same kind of machine a run in fp32 comes out the same bit for bit: every training loss, and what the model says
+of each development and test example. Elsewhere it does not: another CPU rounds otherwise, which training amplifies, and
+a GPU, where the records in tf32 were made, draws other numbers for dropout. There accuracy and loss may differ by
+:data:`SPREADS` standard deviations of the same run over its other committed seeds, which draw examples and heads anew
+as well. That tells a wrong method or recipe, not a tenth of a point.
+
+Left out are runs in two stages, and records that do not name the instructions of their CPU: those are older than the
+last change that moved numbers on purpose (evaluations no longer move the random stream of dropout).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import stdev
+from typing import Any
+
+import joblib
+from tqdm import tqdm
+
+from mixlib import checkpoints, corpora, costs, machine, methods
+from mixlib.runs import RunRecord, RunSpec
+from mixlib.store import DamagedRecord, Store, read, text_of
+
+LONGEST, USUAL = 120.0, 75.0  # seconds of a core
+CORE_FLOPS = 100e9  # a second of a core, measured with all-MiniLM-L6-v2 on texts of 20 tokens
+SPREADS, FEWEST_OTHERS = 5, 4
+COMPARED = ("accuracy", "nll")  # within a tolerance; bit for bit everything is
+SAME = ("device", "cpu", "instructions", "torch", "transformers")  # what a run's bits depend on, beside the code
+EQUAL, WITHIN, OUTSIDE = "equal to the bit", "within tolerance", "outside"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A committed record that can be made anew here.
+
+    Attributes:
+        path: of its file.
+        record: what it says.
+        tolerance: of each of :data:`COMPARED`; ``None`` where it has to be equal to the bit.
+    """
+
+    path: Path
+    record: RunRecord
+    tolerance: dict[str, float] | None
+
+    @property
+    def paper(self) -> str | None:
+        """Of the method; ``None`` for the plain model and the baselines of no paper."""
+        return methods.REGISTRY[self.record.spec.method].paper
+
+    @cached_property
+    def seconds(self) -> float:
+        """What it takes, see :func:`seconds`."""
+        return seconds(self.record.spec)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of one record. ``measured`` is empty where the run failed; ``verdict`` says why."""
+
+    record: str
+    method: str
+    paper: str | None
+    dataset: str
+    committed: dict[str, float]
+    measured: dict[str, float]
+    tolerance: dict[str, float] | None
+    verdict: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether the record was made anew."""
+        return self.verdict in (EQUAL, WITHIN)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of all of them. ``seed`` draws the same ones again."""
+
+    seed: int
+    rows: list[Row]
+
+    @property
+    def ok(self) -> bool:
+        """Whether all were made anew."""
+        return all(row.ok for row in self.rows)
+
+    @property
+    def sentence(self) -> str:
+        """``3 of 3 records made anew on this machine``."""
+        return f"{sum(row.ok for row in self.rows)} of {len(self.rows)} records made anew on this machine"
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs: ``sentence``, ``ok``, ``seed`` and ``rows``."""
+        rows = [{**vars(row), "ok": row.ok} for row in self.rows]
+        return {"sentence": self.sentence, "ok": self.ok, "seed": self.seed, "rows": rows}
+
+    def __str__(self) -> str:
+        head = ("record", "method", "paper", "data set", "committed", "measured", "tolerance", "verdict")
+        lines = [head]
+        for row in self.rows:
+            tolerance = "bit for bit" if row.tolerance is None else _numbers(row.tolerance, "±")
+            lines.append((row.record, row.method, row.paper or "none", row.dataset, _numbers(row.committed),
+                          _numbers(row.measured), tolerance, row.verdict))  # fmt: skip
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        table = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+        return "\n".join([*table, f"--seed {self.seed} draws the same records again", self.sentence])
+
+
+def _numbers(values: dict[str, float], sign: str = "") -> str:
+    return ", ".join(f"{name} {sign}{value:.4f}" for name, value in values.items() if name in COMPARED) or "-"
+
+
+def verify(count: int = 3, dataset: str | None = None, seed: int | None = None, store: Store | None = None) -> Result:
+    """Make a few committed records anew.
+
+    Args:
+        count: how many, fewer where there are fewer.
+        dataset: only records of this one, by default of all that are here.
+        seed: of the draw, by default another one each time.
+        store: of the records, by default the repository's. Nothing is written.
+
+    Raises:
+        ValueError: unknown data set (with the nearest names), or no record that can be made anew here.
+    """
+    seed = random.SystemRandom().randrange(10**6) if seed is None else seed
+    store = store or Store()
+    drawn = draw(candidates(store, dataset), count, seed)
+    if not drawn:
+        place = f" of {dataset}" if dataset else ""
+        raise ValueError(
+            f"no record{place} in {store.folder} can be made anew here: its data set has to be in MIXLIB_DATA or the "
+            f"repository, its weights on this machine (extra offline), and it has to take less than {LONGEST:.0f} s"
+        )
+    return Result(seed, [_row(candidate, made) for candidate, made in zip(drawn, _made(drawn), strict=True)])
+
+
+def candidates(store: Store, dataset: str | None = None) -> list[Candidate]:
+    """The records of the folder that can be made anew here, see above; in the order of their files."""
+    wanted = [corpora.get(dataset).name] if dataset else list(corpora.CORPORA)
+    here = tuple(f"{name}-" for name in wanted if corpora.at_hand(name))
+    records: dict[Path, RunRecord] = {}
+    for path in sorted(store.folder.rglob("*.json")):
+        if path.name.startswith(here):
+            with suppress(DamagedRecord):
+                record = read(text_of(path))
+                if isinstance(record, RunRecord) and _can_be_made(record):
+                    records[path] = record
+    cells: dict[RunSpec, list[RunRecord]] = {}
+    for record in records.values():
+        cells.setdefault(record.spec.cell, []).append(record)
+    found = []
+    for path, record in records.items():
+        others = [other for other in cells[record.spec.cell] if other is not record]
+        if _alike(record):
+            found.append(Candidate(path, record, None))
+        elif len(others) >= FEWEST_OTHERS:
+            found.append(Candidate(path, record, _tolerance(others)))
+    return found
+
+
+def _can_be_made(record: RunRecord) -> bool:
+    spec = record.spec
+    whole = not (spec.synthetic or spec.first_stage or spec.keep_state or spec.early_stopping_patience)
+    named = "instructions" in record.environment and spec.precision in ("fp32", "tf32")
+    return whole and named and seconds(spec) <= LONGEST and checkpoints.is_here(spec.model)
+
+
+def seconds(spec: RunSpec) -> float:
+    """What a run takes a core that does nothing else beside another such core, by counting: scored once, at its end."""
+    return costs.RUN_SECONDS + costs.work(replace(spec, eval_epochs=spec.num_train_epochs)).flops / CORE_FLOPS
+
+
+def _alike(record: RunRecord) -> bool:
+    """Whether this is the kind of machine that the record was made on."""
+    here = machine.environment("fp32")
+    return record.precision == "fp32" and all(record.environment.get(name) == here[name] for name in SAME)
+
+
+def _tolerance(others: Sequence[RunRecord]) -> dict[str, float]:
+    """What the other seeds of a run allow it; not itself, for a wrong record would allow itself anything."""
+    return {name: SPREADS * stdev(other.last[name] for other in others) for name in COMPARED}
+
+
+def draw(found: Sequence[Candidate], count: int, seed: int) -> list[Candidate]:
+    """A few of them at random: first one that has to be equal to the bit, then methods of papers not drawn yet, as long
+    as there are some. One that takes long leaves time for short ones only."""
+
+    def leaves_another(one: Candidate) -> bool:
+        """Whether there is time for a method of one more paper behind it."""
+        papers = {candidate.paper for candidate in [*drawn, one]} | {None}
+        rest = [other.seconds for other in left if other.paper not in papers]
+        return len(drawn) + 1 == count or min(rest, default=0) <= budget - one.seconds
+
+    chance, drawn, left, budget = random.Random(seed), [], list(found), count * USUAL
+    while left and len(drawn) < count:
+        reserved = (count - len(drawn) - 1) * min(candidate.seconds for candidate in left)
+        short = [candidate for candidate in left if candidate.seconds <= budget - reserved] or left
+        papers = {candidate.paper for candidate in drawn} | {None}
+        exact = [candidate for candidate in short if not drawn and candidate.tolerance is None]
+        other = [candidate for candidate in short if drawn and candidate.paper not in papers]
+        quick = [candidate for candidate in exact if candidate.seconds <= USUAL]
+        drawn.append(chance.choice(quick or exact or list(filter(leaves_another, other)) or other or short))
+        left.remove(drawn[-1])
+        budget -= drawn[-1].seconds
+    return drawn
+
+
+def _made(drawn: Sequence[Candidate]) -> list[RunRecord | str]:
+    """The records of today, or why there is none; as many at once as there are cores."""
+    context = get_context("spawn")  # a fork of a process that has used its threads may hang
+    with ProcessPoolExecutor(min(len(drawn), joblib.cpu_count()), mp_context=context) as pool:
+        tasks = [pool.submit(_make, candidate.record) for candidate in drawn]
+        for _ in tqdm(as_completed(tasks), desc="records made anew", total=len(tasks), unit="record"):
+            pass
+    return [task.result() for task in tasks]
+
+
+def _make(record: RunRecord) -> RunRecord | str:
+    """Train it in fp32, with as many threads as it was made with, scored once at the end."""
+    import torch
+
+    from mixlib import training
+
+    torch.set_num_threads(record.environment["threads"])
+    spec = replace(record.spec, precision="fp32", metric_for_best_model=None, curve_size=0)
+    try:
+        return training.execute(spec)
+    except Exception as error:
+        return f"failed: {type(error).__name__}: {error}"
+
+
+def _row(candidate: Candidate, made: RunRecord | str) -> Row:
+    old = candidate.record
+    measured, verdict = ({}, made) if isinstance(made, str) else (made.last, _verdict(candidate, made))
+    return Row(
+        candidate.path.stem, old.spec.method, candidate.paper, old.spec.dataset, old.last, measured,
+        candidate.tolerance, verdict,
+    )  # fmt: skip
+
+
+def _verdict(candidate: Candidate, new: RunRecord) -> str:
+    old = candidate.record
+    for name in ("train", "dev", "test", "model"):
+        if name in old.data and old.data[name] != new.data[name]:
+            return f"other {'weights' if name == 'model' else f'{name} examples'}"
+    if new.train_losses == old.train_losses and _said(new) == _said(old):
+        return EQUAL
+    if candidate.tolerance is None:
+        return OUTSIDE
+    differences = {name: abs(new.last[name] - old.last[name]) for name in COMPARED}
+    within = all(difference <= candidate.tolerance[name] for name, difference in differences.items())
+    return WITHIN if within and all(map(math.isfinite, differences.values())) else OUTSIDE
+
+
+def _said(record: RunRecord) -> Any:
+    """What the model said at the last update: of each example where that was kept, else its scores."""
+    return record.data.get("predictions") or record.last
