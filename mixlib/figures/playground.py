@@ -229,7 +229,7 @@ def _means(bins: Mapping[str, Any], key: str) -> list[float]:
 def _widget(kind: str, data: Mapping[str, Any]) -> HTML:
     """A place for the script, its data, and the script. ``<`` is escaped, so that no text can end the data early."""
     numbers = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-    here = files("mixlib.figures")
+    here = files(__package__)
     style, script = (here.joinpath(f"playground.{ending}").read_text(encoding="utf-8") for ending in ("css", "js"))
     return HTML(
         f"<style>{style}</style>"

@@ -33,11 +33,7 @@ class Look(NamedTuple):
     dashes: Any
 
 
-SPARE = (
-    ("#17becf", "8", (0, (2, 2))),
-    ("#bcbd22", "H", (0, (5, 3))),
-    ("#e377c2", "X", (0, (1, 3))),
-)  # for methods without
+SPARE = ("#17becf", "8", "--"), ("#bcbd22", "H", ":"), ("#e377c2", "X", "-.")  # for methods without one
 
 
 class Draw(NamedTuple):
