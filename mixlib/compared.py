@@ -65,7 +65,7 @@ class Number:
         return max(map(abs, ends))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """What a comparison found.
 
@@ -321,6 +321,9 @@ class Comparison:
         shown = [tables.show(self.table(), self.sentence, "compared").data,
                  tables.show(self.table(scaled=True), "After temperature scaling", "compared_scaled").data]  # fmt: skip
         return "".join(shown) + "".join(f"<p>{html.escape(note)}.</p>" for note in self.notes)
+
+    def __repr__(self) -> str:
+        return f"<Comparison of {len(self.labels)} methods on {self.data.title}, {len(self.plan.seeds)} seeds>"
 
     def __str__(self) -> str:
         parts = [self.table().to_string(), "After temperature scaling:", self.table(scaled=True).to_string()]

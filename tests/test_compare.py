@@ -144,6 +144,12 @@ def test_finished_runs_are_kept_and_only_what_is_new_is_run(found, settings):
     assert more.cost()["done"] == 8
 
 
+def test_in_a_notebook_it_is_its_tables_and_elsewhere_a_line(found):
+    assert repr(found) == "<Comparison of 2 methods on mine.csv, 4 seeds>"
+    assert found._repr_html_().count("<table") == 2
+    assert "label smoothing" in str(found)
+
+
 def test_with_read_only_a_missing_run_is_an_error(settings):
     with pytest.raises(RuntimeError, match="have no record"):
         mixlib.compare(**settings | {"seeds": 5, "read_only": True})
