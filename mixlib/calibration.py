@@ -259,6 +259,26 @@ def bins(records: Sequence[RunRecord], store: Store | None = None) -> dict[str, 
     return found
 
 
+def at_temperatures(
+    records: Sequence[RunRecord], temperatures: Iterable[float], store: Store | None = None
+) -> dict[float, dict[str, np.ndarray | float]]:
+    """The reliability bins of some runs at their last update, as in :func:`bins`, at each of these temperatures; with
+    ``ece`` and ``nll`` (nats), the means of the runs' own.
+
+    Args:
+        records: of one method in one cell, their predictions kept.
+        temperatures: that the logits of all runs are divided by.
+        store: where the predictions are, by default the repository's.
+    """
+    store, found = store or Store(), {}
+    kept = [store.predictions(record)["test"] for record in records]
+    for temperature in temperatures:
+        each = [split.metrics(temperature) for split in kept]
+        pooled = _summed([one["reliability"] for one in each], [one["ece"] for one in each])
+        found[temperature] = pooled | {"nll": float(np.mean([one["nll"] for one in each]))}
+    return found
+
+
 def _bins(split: SplitPredictions, temperature: float) -> dict[str, list[float]]:
     import torch
 

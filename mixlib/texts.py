@@ -76,21 +76,9 @@ def mix_pair(
     if not isinstance(chosen, InputMixing):
         known = [name for name in methods.names() if issubclass(methods.REGISTRY[name], InputMixing)]
         raise ValueError(f"{method} mixes no texts; choose one of {', '.join(known)}")
-    if isinstance(a, str) != isinstance(b, str):
-        raise ValueError(f"give both texts one sentence (a string) or both two (a tuple), got {a!r} and {b!r}")
-    classes = model.config.num_labels
-    if len(labels) != 2 or any(fault(label, classes) for label in labels):
-        raise ValueError(
-            f"labels are the class numbers of both texts, 0 to {classes - 1}, got {labels!r}; what they are called is "
-            "said by names"
-        )
+    batch = pair_batch(model, tokenizer, a, b, labels)
     chosen.prepare(model, tokenizer)
     chosen.generator.manual_seed(seed)
-    texts = [(text,) if isinstance(text, str) else text for text in (a, b)]
-    encoded = tokenizer(*map(list, zip(*texts, strict=True)), padding=True, truncation=True, return_tensors="pt")
-    device = next(model.parameters()).device
-    batch = {name: tensor.to(device) for name, tensor in encoded.items()}
-    batch["labels"] = torch.tensor(labels, device=device)
     was_training = model.training
     model.eval()
     try:
@@ -122,6 +110,27 @@ def mix_pair(
         labels=names or tuple(model.config.id2label[label] for label in labels),
         **_moved(method, mixed),
     )
+
+
+def pair_batch(model: nn.Module, tokenizer: Any, a: Text, b: Text, labels: tuple[int, int]) -> dict[str, torch.Tensor]:
+    """Two texts as a batch of two rows, ``a`` first, on the device of the model; arguments as in :func:`mix_pair`.
+
+    Raises:
+        ValueError: labels that are no class numbers, or only one text with a second sentence.
+    """
+    if isinstance(a, str) != isinstance(b, str):
+        raise ValueError(f"give both texts one sentence (a string) or both two (a tuple), got {a!r} and {b!r}")
+    classes = model.config.num_labels
+    if len(labels) != 2 or any(fault(label, classes) for label in labels):
+        raise ValueError(
+            f"labels are the class numbers of both texts, 0 to {classes - 1}, got {labels!r}; what they are called is "
+            "said by names"
+        )
+    texts = [(text,) if isinstance(text, str) else text for text in (a, b)]
+    encoded = tokenizer(*map(list, zip(*texts, strict=True)), padding=True, truncation=True, return_tensors="pt")
+    batch = {**encoded, "labels": torch.tensor(labels)}
+    device = next(model.parameters()).device
+    return {name: tensor.to(device) for name, tensor in batch.items()}
 
 
 def redraw(pair: MixedPair, seed: int, unknown: str = "[UNK]", **params: Any) -> MixedPair:

@@ -150,6 +150,12 @@ def test_bins_are_those_of_the_kept_predictions_at_the_last_update(tmp_path):
     assert found[RAW]["ece"] == pytest.approx(0.1)  # of the record
     assert found[SCALED]["rows"][11] == 8  # 0.75
     assert found[SCALED]["confidence"][11] == pytest.approx(8 * 0.75, abs=1e-2)
+    at = calibration.at_temperatures([made, made], [1.0, 2.0], Store(tmp_path))
+    for temperature, version in ((1.0, RAW), (2.0, SCALED)):
+        for name in ("rows", "confidence", "correct"):
+            assert at[temperature][name].tolist() == found[version][name].tolist()
+    assert [at[t]["ece"] for t in at] == pytest.approx([0.15, 0.0], abs=2e-3)
+    assert at[2.0]["nll"] == pytest.approx((3 * np.log(4 / 3) + np.log(4)) / 4, abs=1e-3)
 
 
 def test_runs_without_predictions_have_their_bins_as_trained_alone():

@@ -180,7 +180,7 @@ def test_artefacts_of_our_own_stand_after_their_papers():
     assert [a for a in ids if a.startswith("batchmixup")] == [
         "batchmixup-table1", "batchmixup-figure1", "batchmixup-epoch-time", "batchmixup-geometry",
     ]  # fmt: skip
-    assert len(set(ids)) == len(ids) == 44
+    assert len(set(ids)) == len(ids) == 45
     assert {a.id for a in published.artefacts()} <= set(ids)
 
 

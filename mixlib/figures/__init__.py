@@ -29,6 +29,17 @@ from mixlib.figures.batchmixup import (
 from mixlib.figures.common import DASHES, MARKERS, PALETTE, differences, save, theme
 from mixlib.figures.evidence import against_plain, forest, gain_against_cost
 from mixlib.figures.mixup_calibration import loss_curves, manifold_schematic, paddings, reliability, scaled_differences
+from mixlib.figures.playground import (
+    drawn,
+    fitted_table,
+    mixed_texts,
+    mixing_sliders,
+    mixture_table,
+    mixtures,
+    pair_list,
+    pairs_table,
+    temperature_slider,
+)
 from mixlib.figures.ssmix import (
     by_ratio,
     leak,
@@ -43,10 +54,11 @@ from mixlib.figures.ssmix import (
 
 __all__ = [
     "DASHES", "MARKERS", "PALETTE", "against_plain", "attention_lines", "attention_summary",
-    "block_schematic", "by_fraction", "by_noise", "by_ratio", "by_setting", "curves_of", "differences",
-    "epoch_times", "factor_leads", "forest", "gain_against_cost", "lam_distributions", "leak", "learning_curves",
-    "loss_by_update", "loss_curves", "manifold_schematic", "mixed_points", "neuron_view", "objective_curves",
-    "off_the_segment", "paddings", "policy_geometry", "reliability", "save", "scaled_differences", "show_draws",
-    "show_mix", "show_pair", "stage_differences", "step_times", "theme", "toy_accuracies", "toy_panels",
-    "word_graph",
+    "block_schematic", "by_fraction", "by_noise", "by_ratio", "by_setting", "curves_of", "differences", "drawn",
+    "epoch_times", "factor_leads", "fitted_table", "forest", "gain_against_cost", "lam_distributions", "leak",
+    "learning_curves", "loss_by_update", "loss_curves", "manifold_schematic", "mixed_points", "mixed_texts",
+    "mixing_sliders", "mixture_table", "mixtures", "neuron_view", "objective_curves", "off_the_segment",
+    "paddings", "pair_list", "pairs_table", "policy_geometry", "reliability", "save", "scaled_differences",
+    "show_draws", "show_mix", "show_pair", "stage_differences", "step_times", "temperature_slider", "theme",
+    "toy_accuracies", "toy_panels", "word_graph",
 ]  # fmt: skip

@@ -63,16 +63,18 @@ def show_pair(pair: MixedPair, title: str = "") -> HTML:
     return _texts(title or f"{LABELS.get(pair.method, pair.method)}: words of B put into A", rows)
 
 
-def show_draws(pairs: Sequence[MixedPair], title: str) -> HTML:
+def show_draws(pairs: Sequence[MixedPair], title: str, names: Sequence[str] | None = None) -> HTML:
     """The mixed texts of several draws below each other, words that came in underlined.
 
     Args:
         pairs: of the same two texts.
         title: above them.
+        names: of the draws; by default they are numbered.
     """
+    names = [f"draw {i}" for i in range(1, len(pairs) + 1)] if names is None else names
     rows = [
-        (f"draw {i}", _label(pair), pair.tokens_mixed, [None] * len(pair.tokens_mixed), pair.replaced, "ins")
-        for i, pair in enumerate(pairs, start=1)
+        (name, _label(pair), pair.tokens_mixed, [None] * len(pair.tokens_mixed), pair.replaced, "ins")
+        for name, pair in zip(names, pairs, strict=True)
     ]
     return _texts(title, rows)
 

@@ -13,6 +13,7 @@ from mixlib.protocols import amplify as amplify
 from mixlib.protocols import batchmixup as batchmixup
 from mixlib.protocols import mixup_calibration as mixup_calibration
 from mixlib.protocols import plan as plan
+from mixlib.protocols import playground as playground
 from mixlib.protocols import pool as pool
 from mixlib.protocols import ssmix as ssmix
 from mixlib.protocols.common import PROFILES as PROFILES
@@ -56,6 +57,7 @@ EXTRAS = (
     ),
     Artefact("common-protocol", "common", "Common protocol", "measurement", "every method under one recipe a data set"),
     Artefact("common-learning-rate", "common", "Learning rate", "measurement", "the same at half and twice the rate"),
+    Artefact("common-playground", "common", "Playground", "measurement", "what each method makes of a pair of texts"),
 )
 
 RECIPES: dict[str, Recipe] = {
@@ -103,6 +105,7 @@ RECIPES: dict[str, Recipe] = {
     "amplify-fairness": Recipe("52_amplify_fairness", amplify.fairness),
     "common-protocol": Recipe("51_common_protocol", pool.methods_on_all),
     "common-learning-rate": Recipe("51_common_protocol", pool.sensitivity),
+    "common-playground": Recipe("54_playground", playground.runs),
 }
 
 
@@ -150,7 +153,7 @@ def _claims_of(paper: str) -> Iterable[Claim]:
 
 def load_studies() -> None:
     """Register the papers' studies."""
-    from mixlib.studies import amplify, batchmixup, ssmix  # noqa: F401 (their functions register themselves)
+    from mixlib.studies import amplify, batchmixup, common, ssmix  # noqa: F401 (their functions register themselves)
 
 
 studies.hand_in(load_studies)
