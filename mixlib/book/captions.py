@@ -172,6 +172,10 @@ WORDS = {
     "53_your_own_data/differences": (
         "Panels with a row a method: what it gains over plain fine-tuning on the file, with 95% intervals over seeds."
     ),
+    "54_playground/temperatures": (
+        "Reliability diagrams, a column for no mixup and one for Manifold MixUp, a row a temperature: accuracy of the "
+        "test rows by confidence beside the diagonal of a calibrated model; small bars say how many rows each bin has."
+    ),
 }
 
 _SAVED = re.compile(r'figures\.save\(\s*\w+,\s*f?"([^"]+)"')
