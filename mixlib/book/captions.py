@@ -173,6 +173,10 @@ WORDS = {
         "Panels with a row a method: its difference to plain fine-tuning on the file in accuracy, loss, calibration "
         "error and Brier score, as trained and after temperature scaling, with 95% intervals over seeds."
     ),
+    "54_playground/temperatures": (
+        "Reliability diagrams, a column for no mixup and one for Manifold MixUp, a row a temperature: accuracy of the "
+        "test rows by confidence beside the diagonal of a calibrated model; small bars say how many rows each bin has."
+    ),
 }
 
 _SAVED = re.compile(r'figures\.save\(\s*\w+,\s*f?"([^"]+)"')

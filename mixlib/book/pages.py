@@ -89,6 +89,11 @@ def plain(text: object) -> str:
     return re.sub(r"([\\*_`|<>\[\]$])", r"\\\1", " ".join(str(text).split()))
 
 
+def roomy(text: object) -> str:
+    """:func:`plain` text in a cell of a table, which keeps some width on a narrow screen."""
+    return f"[{plain(text)}]{{.roomy}}"
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table; cells are Markdown already."""
     lines = [header, ["---"] * len(header), *rows]
@@ -367,7 +372,7 @@ class Book:
 
     def methods_index(self) -> str:
         rows = [
-            [f"[{LABELS[key]}]({key}.md)", f"`{key}`", plain(about.idea),
+            [f"[{LABELS[key]}]({key}.md)", f"`{key}`", roomy(about.idea),
              ", ".join(SITE_WORDS[site] for site in about.where) or "nothing", self.cost(key)]
             for key, about in ABOUT.items()
         ]  # fmt: skip
@@ -430,7 +435,7 @@ class Book:
         rows = []
         for id_ in ids:
             verdict = self.verdicts[id_]
-            rows.append([f"[{id_}](#claim-{id_})", plain(self.claims[id_]),
+            rows.append([f"[{id_}](#claim-{id_})", roomy(self.claims[id_]),
                          verdict_of(verdict.category, verdict.label), estimate(verdict)])  # fmt: skip
         return table(["claim", "says", "verdict", "estimate"], rows)
 
@@ -457,7 +462,7 @@ class Book:
         rows = []
         for a in of_paper:
             chapter = self.chapter(RECIPES[a.id].notebook) if a.id in RECIPES else "not built"
-            rows.append([plain(a.artefact), plain(a.shows), chapter])
+            rows.append([plain(a.artefact), roomy(a.shows), chapter])
         text += table(["of the paper", "shows", "chapter"], rows)
         own = [k for k in ABOUT if methods.base.REGISTRY[k].paper == key]
         text += "\n## Methods\n\n" + bullets(f"[{LABELS[k]}](/methods/{k}.md): {ABOUT[k].idea}" for k in own)
