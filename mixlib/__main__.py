@@ -18,8 +18,8 @@ except ModuleNotFoundError:  # installed for MixupTrainer alone
     sys.exit("Error: the command line needs more than MixupTrainer does: pip install 'mixlib[reproduce]'")
 
 if TYPE_CHECKING:
-    from mixlib.published import Artefact
-    from mixlib.store import Spec
+    from mixlib.evidence.published import Artefact
+    from mixlib.runs.records import Spec
 
 MANY = 10**9  # more than anything here is counted to
 
@@ -30,7 +30,7 @@ class Numbers(click.ParamType):
     name = "numbers"
 
     def convert(self, value, param, ctx):
-        from mixlib.protocols import numbers
+        from mixlib.runs.profiles import numbers
 
         try:
             return value if isinstance(value, list) else numbers(value)
@@ -156,12 +156,12 @@ def main() -> None:
 
 
 def _overview(artefact: Artefact, store) -> dict:
-    from mixlib import protocols
+    from mixlib.papers import registry
 
-    recipe = protocols.RECIPES.get(artefact.id)
+    recipe = registry.RECIPES.get(artefact.id)
     runs, done = {}, {}
-    for profile in protocols.PROFILES:
-        specs = set(protocols.artefact_runs(artefact.id, profile))
+    for profile in registry.PROFILES:
+        specs = set(registry.artefact_runs(artefact.id, profile))
         runs[profile] = len(specs)
         done[profile] = len(specs) - len(store.missing(specs))
     return {
@@ -178,10 +178,10 @@ def _overview(artefact: Artefact, store) -> dict:
 @click.option("--json", "as_json", is_flag=True, help="an array of objects on standard output, nothing else")
 def list_(as_json: bool) -> None:
     """Every table, figure and algorithm of the papers: its notebook, its runs and how many are done."""
-    from mixlib import protocols
-    from mixlib.store import Store
+    from mixlib.papers import registry
+    from mixlib.runs.store import Store
 
-    rows = [_overview(artefact, Store()) for artefact in protocols.artefacts()]
+    rows = [_overview(artefact, Store()) for artefact in registry.artefacts()]
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return
@@ -205,11 +205,12 @@ def reproduce(profile, only, model, seeds, fresh, output, **engine) -> None:
     At mini, as committed, from the records of the repository, a few of which are then made anew on this machine (see
     verify). Elsewhere all runs that the notebooks need are done first, in one sweep.
     """
-    from mixlib import engines, report
+    from mixlib.book import notebooks
+    from mixlib.runs import engines
 
     engine = engines.describe(**engine)
     engines.get(engine)
-    index = report.reproduce(profile, _names(only), engine, model, seeds, fresh, output)
+    index = notebooks.reproduce(profile, _names(only), engine, model, seeds, fresh, output)
     click.echo(f"Site: {index}")
 
 
@@ -227,18 +228,18 @@ def site(output) -> None:
 @click.option("--raise-seeds", is_flag=True, help="first let them and the verdicts read every whole seed there is")
 def refresh(only, raise_seeds) -> None:
     """Execute the notebooks at profile mini in place, as they are committed, and write README's findings and tables."""
-    from mixlib import paths, report
-    from mixlib.book import pages, readme
+    from mixlib.book import notebooks, pages, readme
     from mixlib.evidence.verdicts import Records
+    from mixlib.runs import paths
 
-    names = report.choose(_names(only))
+    names = notebooks.choose(_names(only))
     if raise_seeds:
-        import mixlib.protocols  # noqa: F401 (hands in the cells)
+        import mixlib.papers.registry  # noqa: F401 (hands in the cells)
         from mixlib.evidence import gate
 
         for cell, seeds in gate.raise_seeds().items():
             click.echo(f"{cell}: {len(seeds)} seeds, to {seeds[-1]}")
-    for path in report.refresh(names):
+    for path in notebooks.refresh(names):
         click.echo(path)
     file = paths.ROOT / "README.md"
     file.write_text(readme.filled(file.read_text(), pages.Book([], Records()).readme()))
@@ -285,12 +286,13 @@ def run(artefacts, profile, model, seeds, datasets, methods, max_steps, limit, s
     A run that starts from another one brings that with it. Exit code 1 if a run failed; the others are done then, and
     the next start tries the failed ones again.
     """
-    from mixlib import engines, protocols
-    from mixlib.runs import RunSpec
-    from mixlib.store import Store
+    from mixlib.papers import registry
+    from mixlib.runs import engines
+    from mixlib.runs.spec import RunSpec
+    from mixlib.runs.store import Store
 
-    ids = [a.id for a in protocols.artefacts()] if "all" in artefacts else artefacts
-    specs = [spec for id_ in ids for spec in protocols.artefact_runs(id_, profile, model=model, seeds=seeds)]
+    ids = [a.id for a in registry.artefacts()] if "all" in artefacts else artefacts
+    specs = [spec for id_ in ids for spec in registry.artefact_runs(id_, profile, model=model, seeds=seeds)]
     specs = _only("dataset", datasets, _only("method", methods, specs))
     if max_steps:
         specs = [spec.trial(max_steps) for spec in specs if isinstance(spec, RunSpec)]
@@ -332,17 +334,18 @@ def status(artefacts, profiles, model, seeds, as_json) -> None:
 
     A failed run is a missing one whose last try ended in an error.
     """
-    from mixlib import costs, machine, protocols
-    from mixlib.store import Store
+    from mixlib.papers import registry
+    from mixlib.runs import costs, machine
+    from mixlib.runs.store import Store
 
     store = Store()
     records, left_out = store.scan()
     known, rows = costs.Costs(records, machine.machine_class()), []
-    for profile in profiles or protocols.PROFILES:
-        protocols.check_profile(profile)
+    for profile in profiles or registry.PROFILES:
+        registry.check_profile(profile)
         everything: dict = {}
-        for id_ in artefacts or [a.id for a in protocols.artefacts()]:
-            specs = dict.fromkeys(protocols.artefact_runs(id_, profile, model=model, seeds=seeds))
+        for id_ in artefacts or [a.id for a in registry.artefacts()]:
+            specs = dict.fromkeys(registry.artefact_runs(id_, profile, model=model, seeds=seeds))
             everything |= specs
             if specs:
                 rows.append(_state(profile, id_, list(specs), store, known))
@@ -368,7 +371,7 @@ def status(artefacts, profiles, model, seeds, as_json) -> None:
 @click.option("--json", "as_json", is_flag=True, help="an array of objects on standard output, nothing else")
 def claims(paper, only, as_json) -> None:
     """The papers' claims and the verdict on each (of PAPER), from the records and the seeds that are read."""
-    import mixlib.protocols  # noqa: F401 (hands them in)
+    import mixlib.papers.registry  # noqa: F401 (hands them in)
     from mixlib.evidence import verdicts
 
     ids = _names(only) or None
@@ -420,8 +423,8 @@ def compare(data, only, page, estimate, as_json, engine, address, workers, cpus_
     With --json: sentence, cost, data, and methods: for each its seeds and for accuracy, nll, ece and brier (fractions
     and nats) mean, difference to no mixup, low and high (95% interval), raw and scaled (after temperature scaling).
     """
-    from mixlib import compare as comparing
-    from mixlib import engines
+    from mixlib.comparing import compare as comparing
+    from mixlib.runs import engines
 
     described = engines.describe(engine, address=address, workers=workers, cpus_per_run=cpus_per_run,
                                  gpus_per_run=gpus_per_run, retries=retries, time_limit=time_limit)  # fmt: skip
@@ -452,7 +455,7 @@ def compare(data, only, page, estimate, as_json, engine, address, workers, cpus_
 @click.option("--output", type=FilePath(), help="all rates, as .csv")
 def error_rates(experiments, output) -> None:
     """How often the rule of the verdicts would err, by simulation of every claim's design (seconds)."""
-    import mixlib.protocols  # noqa: F401 (hands them in)
+    import mixlib.papers.registry  # noqa: F401 (hands them in)
     from mixlib.evidence import designs
     from mixlib.evidence import error_rates as simulation
 
@@ -467,9 +470,8 @@ def error_rates(experiments, output) -> None:
 @main.command()
 def gate() -> None:
     """Decide which newly screened cells are alive, once for all, and write data/evidence.json."""
-    import mixlib.protocols  # noqa: F401 (hands them in)
-    from mixlib.evidence import gate
-    from mixlib.protocols import plan
+    import mixlib.papers.registry  # noqa: F401 (hands them in)
+    from mixlib.evidence import gate, plan
 
     for name in gate.decide():
         found = plan.decided().screened[name]
@@ -496,13 +498,14 @@ def bench(as_json, lengths, only, sweep, runs, tokens, rounds, profile, model, *
     after the other with one thread, and a run beside the same one by transformers' own Trainer, which scores everything
     at each epoch.
     """
-    from mixlib import bench as benchmark
-    from mixlib import engines, protocols, throughput
-    from mixlib.protocols.cells import RECIPE
+    from mixlib.evidence.cells import RECIPE
+    from mixlib.papers import registry
+    from mixlib.runs import bench as benchmark
+    from mixlib.runs import engines, throughput
 
     if sweep:
-        whose, ids = protocols.check_profile(profile or "smoke"), [a.id for a in protocols.artefacts()]
-        specs = [spec for id_ in ids for spec in protocols.artefact_runs(id_, whose, model=model)]
+        whose, ids = registry.check_profile(profile or "smoke"), [a.id for a in registry.artefacts()]
+        specs = [spec for id_ in ids for spec in registry.artefact_runs(id_, whose, model=model)]
         result = {"profile": whose, **throughput.measure(specs, engines.describe(**engine), runs)}
         result["trainer"] = throughput.beside_trainer(RECIPE, tokens, rounds, profile and profile == "smoke")
         lines = [f"{result['machine']}, {result['runs']} runs of profile {result['profile']}"]
@@ -537,7 +540,7 @@ def check_records(folder) -> None:
     Each record says what its run measured, nothing stands twice or at a wrong place, runs that are compared saw the
     same rows, second stages started from the weights of their first stage, and no cell mixes precisions.
     """
-    from mixlib import check
+    from mixlib.runs import check
 
     found = check.check(folder)
     for path, fault in found.faults:
@@ -559,7 +562,7 @@ def verify(count, dataset, seed, as_json) -> None:
 
     Bit for bit on the kind of machine they were made on, else within a tolerance. Exit code 1 if one is outside.
     """
-    from mixlib import verify as check
+    from mixlib.runs import verify as check
 
     result = check.verify(count, dataset, seed)
     click.echo(json.dumps(result.as_json(), indent=1) if as_json else str(result))
@@ -572,7 +575,7 @@ def verify(count, dataset, seed, as_json) -> None:
 @click.option("--synthetic", is_flag=True, help="also runs on synthetic twins, which are no results")
 def export(path, synthetic) -> None:
     """Write all runs as one table to PATH (.parquet or .csv): a row a run, metrics as fractions and nats."""
-    from mixlib import export as tables
+    from mixlib.runs import export as tables
 
     count, left_out = tables.export(path, synthetic=synthetic)
     for file, reason in left_out.items():
@@ -585,7 +588,7 @@ def export(path, synthetic) -> None:
 @click.argument("b", type=FilePath())
 def diff_records(a, b) -> None:
     """Which test metrics moved from A to B, two folders of records or exported tables. Exit code 1 if any did."""
-    from mixlib import export as tables
+    from mixlib.runs import export as tables
 
     found = tables.difference(tables.load(a), tables.load(b))
     for row in found.cells.to_dict("records"):
@@ -604,8 +607,8 @@ def cards() -> None:
 
     Data sets that are not to be had keep what it says of them.
     """
-    from mixlib import corpora, paths
-    from mixlib.store import write
+    from mixlib.runs import corpora, paths
+    from mixlib.runs.store import write
 
     found = {}
     for name in corpora.CORPORA:
@@ -624,8 +627,9 @@ def doctor() -> None:
     """What this machine has: packages, GPU, data, models, records. Exit code 1 if something needed is broken."""
     import torch
 
-    from mixlib import corpora, machine, models, paths, protocols
-    from mixlib.store import Store
+    from mixlib.papers import registry
+    from mixlib.runs import corpora, machine, models, paths
+    from mixlib.runs.store import Store
 
     broken = []
     click.echo(f"python      {platform.python_version()}")
@@ -642,7 +646,7 @@ def doctor() -> None:
             click.echo(f"{name:11} not installed; {use}")
     click.echo(f"device      {machine.machine_class()}, {torch.get_num_threads()} threads")
     fast = "has instructions for bfloat16" if machine.bf16_is_fast() else "would emulate bfloat16"
-    at = ", ".join(f"{machine.default_precision(profile)} at {profile}" for profile in protocols.PROFILES)
+    at = ", ".join(f"{machine.default_precision(profile)} at {profile}" for profile in registry.PROFILES)
     click.echo(f"precision   {at}; this machine {fast}")
     folder = corpora.data_folder()
     click.echo(f"data        MIXLIB_DATA {folder or 'is not set: banking77 is here, the rest comes from the hub'}")

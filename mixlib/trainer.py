@@ -23,7 +23,7 @@ from transformers.trainer_utils import seed_worker
 
 from mixlib import labels, methods
 from mixlib.methods import Method
-from mixlib.mixing import Criterion
+from mixlib.methods.mixing import Criterion
 
 SAVED = "mixup.json"  # what a saved model was trained with, beside its weights
 
@@ -37,7 +37,7 @@ class MixupTrainer(Trainer):
     the seed and the epoch alone, with ``train_sampling_strategy="group_by_length"`` too: all methods see the same.
 
     ``args.label_smoothing_factor`` smooths the labels of every method before they are mixed; the methods that mix class
-    vectors smooth those. The loss is that of :func:`mixlib.mixing.mixed_cross_entropy`.
+    vectors smooth those. The loss is that of :func:`mixlib.methods.mixing.mixed_cross_entropy`.
 
     :meth:`save_model` and every checkpoint write ``mixup.json`` beside the weights, which holds ``method``,
     ``method_params``, ``class_weights`` and ``dropout_leak`` as they are given here: ``MixupTrainer(model, args,

@@ -9,9 +9,9 @@ os.environ.setdefault("TQDM_DISABLE", "1")
 import pytest
 import torch
 
-import mixlib.protocols  # noqa: F401 (cells, claims and studies are there in every test)
-from mixlib import models
-from mixlib.runs import RunSpec
+import mixlib.papers.registry  # noqa: F401 (cells, claims and studies are there in every test)
+from mixlib.runs import models
+from mixlib.runs.spec import RunSpec
 
 
 def pytest_collection_finish():

@@ -7,14 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from mixlib.evidence import statistics
+from mixlib.evidence import plan, statistics
+from mixlib.evidence.cells import FIRST_SEED
 from mixlib.evidence.verdicts import EARLY, ECE_POINTS, Claim, Contrast, Records, Term
-from mixlib.protocols import plan
-from mixlib.protocols.batchmixup import policy_label
-from mixlib.protocols.cells import FIRST_SEED
-from mixlib.runs import RunRecord, RunSpec
-from mixlib.store import Record, Spec
-from mixlib.studies import StudyRecord, StudySpec
+from mixlib.papers.batchmixup.protocol import policy_label
+from mixlib.runs.records import Record, Spec
+from mixlib.runs.spec import RunRecord, RunSpec
+from mixlib.runs.studies import StudyRecord, StudySpec
 from tests.fabricate import record, study
 
 BASE = {"loss": 0.0, "rise": 0.7, "training loss": 0.0, "unsteadiness": -4.0, "seconds": 0.0, "deviation": 5.0,

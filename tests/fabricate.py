@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mixlib import costs
-from mixlib.runs import RunRecord, RunSpec
-from mixlib.studies import StudyRecord, StudySpec
+from mixlib.runs import costs
+from mixlib.runs.spec import RunRecord, RunSpec
+from mixlib.runs.studies import StudyRecord, StudySpec
 
 
 def record(

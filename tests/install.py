@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from mixlib import paths
+from mixlib.runs import paths
 
 BESIDE = (
     ("torch==2.8.0", "pandas==2.2.3"),

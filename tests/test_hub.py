@@ -11,7 +11,7 @@ import torch
 import transformers
 from datasets import ClassLabel, Dataset, Features, Value
 
-from mixlib import corpora, models, paths
+from mixlib.runs import corpora, models, paths
 from tests.hub import commit_of, serving
 
 # what the documentation of each repository says: configuration, files, columns
@@ -37,9 +37,10 @@ COARSE, FINE = tuple(f"c{i}" for i in range(6)), tuple(f"f{i}" for i in range(50
 DRIVER = """
 import json, sys
 from dataclasses import replace
-from mixlib import corpora, models
-from mixlib.protocols import mixup_calibration
-from mixlib.training import execute
+from mixlib.runs import corpora
+from mixlib.runs import models
+from mixlib.papers.mixup_calibration import protocol as mixup_calibration
+from mixlib.runs.training import execute
 
 def rows(name, split):
     found = corpora.load_split(name, split)

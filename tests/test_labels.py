@@ -7,7 +7,8 @@ import torch
 from datasets import ClassLabel, Dataset, Features, IterableDataset, Value
 from transformers import DataCollatorWithPadding, default_data_collator
 
-from mixlib import labels, methods, models
+from mixlib import labels, methods
+from mixlib.runs import models
 from mixlib.trainer import MixupTrainer
 from tests.test_trainer import SHORT, arguments
 

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from mixlib import corpora, engines, machine, paths, protocols
 from mixlib.__main__ import main
-from mixlib.store import Store
+from mixlib.papers import registry
+from mixlib.runs import corpora, engines, machine, paths
+from mixlib.runs.store import Store
 
 
 def run(*arguments):
@@ -21,7 +22,7 @@ def test_list_json_is_the_only_thing_on_standard_output():
     command = [sys.executable, "-m", "mixlib", "list", "--json"]
     out = subprocess.run(command, capture_output=True, text=True, check=True)
     rows = json.loads(out.stdout)
-    assert [row["id"] for row in rows] == [a.id for a in protocols.artefacts()]
+    assert [row["id"] for row in rows] == [a.id for a in registry.artefacts()]
     for row in rows:
         assert set(row) == {"id", "paper", "artefact", "notebook", "runs", "done"}
         assert set(row["runs"]) == set(row["done"]) == {"smoke", "mini", "full"}
@@ -35,11 +36,14 @@ def test_list_json_is_the_only_thing_on_standard_output():
 def test_who_reads_records_does_not_wait_for_what_trains():
     code = """
 import sys
-from mixlib import calibration, figures, protocols, published, tables
+from mixlib.papers.mixup_calibration import frames as calibration
+from mixlib.papers import registry
+from mixlib.evidence import published
+from mixlib.evidence import tables
 from mixlib.evidence import verdicts
-from mixlib.engines import run_all
-from mixlib.store import Store
-slow = {"mixlib.training", "mixlib.trainer", "mixlib.bench", "torchmetrics", "ray", "transformers", "datasets"}
+from mixlib.runs.engines import run_all
+from mixlib.runs.store import Store
+slow = {"mixlib.runs.training", "mixlib.trainer", "mixlib.runs.bench", "torchmetrics", "ray", "transformers", "datasets"}
 print(*sorted(slow & set(sys.modules)))
 """
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -68,7 +72,7 @@ def test_status_counts_done_failed_and_missing(store_folder):
     (before,) = json.loads(run(*arguments).stdout)
     assert (before["done"], before["failed"], before["missing"]) == (0, 0, 16)
     assert run("run", "calibration-table5", "--profile", "smoke", "--limit", "3").exit_code == 0
-    store, specs = Store(store_folder), protocols.artefact_runs("calibration-table5", "smoke")
+    store, specs = Store(store_folder), registry.artefact_runs("calibration-table5", "smoke")
     store.put_failure(store.missing(specs)[0], "the loss became nan at step 3")
     (after,) = json.loads(run(*arguments).stdout)
     assert (after["done"], after["failed"], after["missing"]) == (3, 1, 13)
@@ -78,9 +82,9 @@ def test_status_counts_done_failed_and_missing(store_folder):
 
 
 def test_a_sweep_with_a_failed_run_exits_with_1_and_does_the_rest(store_folder, monkeypatch):
-    specs = protocols.artefact_runs("calibration-table5", "smoke")[:3]
+    specs = registry.artefact_runs("calibration-table5", "smoke")[:3]
     grid = [specs[0], replace(specs[1], learning_rate=1e30), specs[2]]
-    monkeypatch.setattr(protocols, "artefact_runs", lambda *a, **k: grid)
+    monkeypatch.setattr(registry, "artefact_runs", lambda *a, **k: grid)
     result = run("run", "calibration-table5", "--profile", "smoke")
     assert result.exit_code == 1
     assert "1 of 3 runs failed, the others are done" in result.output

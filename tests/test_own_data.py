@@ -8,7 +8,8 @@ import torch
 from datasets import load_dataset
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, TrainingArguments, pipeline
 
-from mixlib import methods, models
+from mixlib import methods
+from mixlib.runs import models
 from mixlib.trainer import MixupTrainer
 
 SHORT = {"mixup": {"n": 2}, "nonlinear_mixup": {"n": 2}, "none_long": {"updates": 2}, "batchmixup": {"n": 20}}

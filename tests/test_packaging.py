@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 
-from mixlib import paths
+from mixlib.runs import paths
 
 PROJECT = tomllib.loads((paths.ROOT / "pyproject.toml").read_text())["project"]
 LOCK = (paths.ROOT / "requirements.lock").read_text()

@@ -6,9 +6,11 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from mixlib import methods, models, sites
-from mixlib.mixing import mix
-from tests.test_sites import CONFIGS, PERM
+from mixlib import methods
+from mixlib.methods import sites
+from mixlib.methods.mixing import mix
+from mixlib.runs import models
+from tests.methods.test_sites import CONFIGS, PERM
 
 SHORT = {"mixup": {"n": 2}, "nonlinear_mixup": {"n": 2}, "none_long": {"updates": 2}, "batchmixup": {"n": 20}}
 VIRTUAL = {

@@ -8,11 +8,11 @@ import sys
 import nbformat
 import pytest
 
-from mixlib import engines, paths
 from mixlib.__main__ import main
 from mixlib.book import pages, readme
 from mixlib.evidence.verdicts import Records
-from mixlib.store import Store
+from mixlib.runs import engines, paths
+from mixlib.runs.store import Store
 
 README = (paths.ROOT / "README.md").read_text()
 HOW_TO = "\n".join(path.read_text() for path in sorted((paths.NOTEBOOKS / "howto").glob("*.md")))

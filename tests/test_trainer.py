@@ -11,9 +11,10 @@ from transformers import EarlyStoppingCallback, Trainer, TrainingArguments, defa
 from transformers.models.bert.modeling_bert import BertAttention
 
 import mixlib.trainer
-from mixlib import methods, models
+from mixlib import methods
 from mixlib.methods.amplify import Amplify
 from mixlib.methods.mixup_calibration import ClsMixup, ManifoldMixup
+from mixlib.runs import models
 from mixlib.trainer import MixupTrainer
 
 

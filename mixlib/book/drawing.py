@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from mixlib.book.about import ABOUT, About
-from mixlib.figures import MARKERS, PALETTE
-from mixlib.tables import LABELS
+from mixlib.evidence.plots import MARKERS, PALETTE
+from mixlib.evidence.tables import LABELS
 
 BLOCKS = 12
 SHOWN = {"tmix": (7, 9, 12)}  # blocks that are drawn from, of twelve; all of them where nothing is said

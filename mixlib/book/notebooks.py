@@ -17,10 +17,11 @@ import nbformat
 import papermill as pm
 from tqdm import tqdm
 
-from mixlib import checkpoints, engines, paths, protocols, verify
 from mixlib.book import site
-from mixlib.protocols import RECIPES
-from mixlib.store import Store, holder, take, write
+from mixlib.papers import registry
+from mixlib.papers.registry import RECIPES
+from mixlib.runs import checkpoints, engines, paths, verify
+from mixlib.runs.store import Store, holder, take, write
 
 MOST_AT_ONCE = 4  # notebooks: each kernel takes more than half a gigabyte
 
@@ -53,7 +54,7 @@ def choose(only: Sequence[str] = ()) -> list[str]:
         elif by_number:
             chosen += by_number
         else:
-            protocols.artefact_runs(wanted, "smoke") if "-" in wanted else None  # unknown ids are refused there
+            registry.artefact_runs(wanted, "smoke") if "-" in wanted else None  # unknown ids are refused there
             if "-" in wanted:
                 raise ValueError(f"{wanted} has no notebook yet; those that have: {', '.join(RECIPES)}")
             near = get_close_matches(wanted, [*names, *RECIPES], n=3, cutoff=0.3)
@@ -179,13 +180,13 @@ def reproduce(
     progress bar. The notebooks then find their records. An earlier site stays until they are done.
 
     As committed (``mini`` without other models or seeds, not fresh) nothing is run: a record that is missing is an
-    error. After all notebooks a few records are made anew (:mod:`mixlib.verify`); the site says what came of it, and
-    ``verify.json`` in it.
+    error. After all notebooks a few records are made anew (:mod:`mixlib.runs.verify`); the site says what came of it,
+    and ``verify.json`` in it.
 
     Args:
         profile: ``smoke``, ``mini`` or ``full``.
         only: artefact ids or notebooks, all by default.
-        engine: see :func:`mixlib.engines.get`.
+        engine: see :func:`mixlib.runs.engines.get`.
         model, seeds: in place of the profile's.
         fresh: train from an empty record store (beside the site) instead of resuming from the repository's; by
             default only ``smoke`` does.
@@ -199,14 +200,14 @@ def reproduce(
         ValueError: unknown names, no record that can be made anew, what makes the site is not installed, the site is
             not sound, or a folder that holds something else or that another ``reproduce`` is writing.
     """
-    protocols.check_profile(profile)
+    registry.check_profile(profile)
     names = choose(only)
     site.check()
     overrides: dict[str, object] = {} if model is None else {"model": checkpoints.absolute(model)}
     if seeds is not None:
         overrides["seeds"] = list(seeds)
     made_here = [id_ for id_, recipe in RECIPES.items() if recipe.notebook in names]
-    specs = [spec for id_ in made_here for spec in protocols.artefact_runs(id_, profile, **overrides)]
+    specs = [spec for id_ in made_here for spec in registry.artefact_runs(id_, profile, **overrides)]
     folder = output or paths.BUILD / "reproduce" / profile
     folder = Path(os.path.abspath(folder.expanduser()))
     fresh = profile == "smoke" if fresh is None else fresh
@@ -214,7 +215,7 @@ def reproduce(
     store = folder.with_name(f"{folder.name}-records") if fresh else None
     parameters = {"profile": profile, "engine": engine} | overrides
     executed = {name: notebooks / f"{name}.ipynb" for name in names}
-    as_committed = protocols.committed(profile, model, seeds) and not fresh
+    as_committed = registry.committed(profile, model, seeds) and not fresh
     with _alone(folder):
         site.check_folder(notebooks)
         if store:

@@ -19,17 +19,19 @@ import nbformat
 import pandas as pd
 
 import mixlib
-from mixlib import costs, methods, paths, published
+from mixlib import methods
 from mixlib.book import captions
 from mixlib.book.about import ABOUT, SITE_WORDS
-from mixlib.evidence import comparison, ledger, statistics, verdicts
+from mixlib.evidence import comparison, ledger, plan, published, statistics, verdicts
+from mixlib.evidence.cells import FIRST, Cell
+from mixlib.evidence.tables import LABELS
 from mixlib.evidence.verdicts import Claim, Records
 from mixlib.methods.base import Method
-from mixlib.protocols import RECIPES, artefact_runs, artefacts, plan, pool
-from mixlib.protocols.cells import FIRST, Cell
-from mixlib.runs import RunRecord
-from mixlib.store import usable
-from mixlib.tables import LABELS
+from mixlib.papers.common import pool
+from mixlib.papers.registry import RECIPES, artefact_runs, artefacts
+from mixlib.runs import costs, paths
+from mixlib.runs.spec import RunRecord
+from mixlib.runs.store import usable
 
 MINUS = "−"
 SHORT = ledger.PAPERS

@@ -21,11 +21,12 @@ import matplotlib.pyplot as plt
 import nbformat
 from nbformat import NotebookNode
 
-from mixlib import figures, machine, paths, published
 from mixlib.book import drawing, pages
 from mixlib.book.about import ABOUT
+from mixlib.evidence import overview, plots, published
 from mixlib.evidence.verdicts import Records
-from mixlib.garbage import cheap_collections
+from mixlib.runs import machine, paths
+from mixlib.runs.garbage import cheap_collections
 
 MARKER, LOCK = ".mixlib-site", ".lock"
 EXTRA = "the site needs the extra 'site': pip install -e '.[site]' -c requirements.lock"
@@ -221,9 +222,9 @@ NOWHERE = "nowhere:"
 def draw(book: pages.Book, folder: Path) -> None:
     """The pictures of generated pages, and those of all chapters for the gallery."""
     folder.mkdir(exist_ok=True)
-    figures.theme()
+    plots.theme()
     for name, figure in {
-        "forest": figures.forest(book.verdicts, pages.SHORT),
+        "forest": overview.forest(book.verdicts, pages.SHORT),
         "where": drawing.where_it_mixes(),
     }.items():
         figure.savefig(folder / f"{name}.svg", metadata={"Date": None}, bbox_inches="tight")

@@ -1,4 +1,4 @@
-"""Methods on data of your own: ``mixlib.compare("mine.csv", text="text", label="label")``.
+"""Methods on data of your own: ``mixlib.comparing.compare("mine.csv", text="text", label="label")``.
 
 Every method is trained with every seed by one recipe. A seed draws the training, development and (without a test file)
 test rows, class by class, the new head, the order of the batches and the mixing; all methods of a seed see the same.
@@ -31,18 +31,21 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from mixlib import corpora, costs, methods, models, own_data, tables
-from mixlib.checkpoints import MINILM, TINY, base_name
-from mixlib.compared import Comparison
-from mixlib.engines import Engine, run_all
-from mixlib.machine import default_precision, machine_class
+from mixlib import methods
+from mixlib.comparing import own_data
+from mixlib.comparing.compared import Comparison
+from mixlib.comparing.own_data import OwnData, Source
+from mixlib.evidence import tables
+from mixlib.evidence.cells import RECIPE
 from mixlib.methods import Method
-from mixlib.own_data import OwnData, Source
-from mixlib.protocols.cells import RECIPE
-from mixlib.protocols.common import Seeds, seeds_or
-from mixlib.protocols.pool import METHODS
-from mixlib.runs import RunRecord, RunSpec
-from mixlib.store import Store
+from mixlib.papers.common.pool import METHODS
+from mixlib.runs import corpora, costs, models
+from mixlib.runs.checkpoints import MINILM, TINY, base_name
+from mixlib.runs.engines import Engine, run_all
+from mixlib.runs.machine import default_precision, machine_class
+from mixlib.runs.profiles import Seeds, seeds_or
+from mixlib.runs.spec import RunRecord, RunSpec
+from mixlib.runs.store import Store
 
 PAPER = "own"  # the folder of the records
 DEFAULT = ("none", "label_smoothing", "cls_mixup", "input_mixup", "manifold_mixup", "amplify")
@@ -265,15 +268,15 @@ def compare(
     read_only: bool = False,
     progress: bool = True,
 ) -> Comparison:
-    """Compare methods on data of your own, by one recipe (see :mod:`mixlib.compare`). Only runs that have no record are
-    done.
+    """Compare methods on data of your own, by one recipe (see :mod:`mixlib.comparing.compare`). Only runs that have no
+    record are done.
 
     Args:
-        data, text, label, text_b, test: the data and its columns, see :func:`mixlib.own_data.read`.
+        data, text, label, text_b, test: the data and its columns, see :func:`mixlib.comparing.own_data.read`.
         methods: see :func:`choose`; no mixup is always among them.
         seeds: how many (a number), or which (a list, or text such as ``0,2-4``).
-        model: see :func:`mixlib.models.classifier`.
-        engine: where runs are done, see :func:`mixlib.engines.get`. A method of your own needs ``local``.
+        model: see :func:`mixlib.runs.models.classifier`.
+        engine: where runs are done, see :func:`mixlib.runs.engines.get`. A method of your own needs ``local``.
         results: folder of records and page, by default ``mixlib-results`` beside the data.
         learning_rate, epochs, batch_size, max_length, train_size: in place of the recipe's, for every method.
         read_only: run nothing.
@@ -285,7 +288,7 @@ def compare(
     Raises:
         ValueError, OSError: data, methods or model that cannot be had or used; nothing is written then.
         RunFailed: some runs failed; the others are done and kept.
-        mixlib.engines.sweep.NothingToRead: with ``read_only``, a run has no record.
+        mixlib.runs.engines.sweep.NothingToRead: with ``read_only``, a run has no record.
     """
     planned = plan(
         data, text, label, text_b=text_b, test=test, methods=methods, seeds=seeds, model=model, results=results,
@@ -428,7 +431,7 @@ def _seconds(specs: Sequence[RunSpec], store: Store) -> tuple[float, str]:
 
 def _some_of_ours() -> list[Any]:
     """Some records of this repository, where it is here: of all kinds, read in a second."""
-    from mixlib import store
+    from mixlib.runs import store
 
     ours, found = Store(), []
     files = sorted(ours.folder.rglob("*.json"))
@@ -441,8 +444,8 @@ def _some_of_ours() -> list[Any]:
 
 
 class _Callable(ModuleType):
-    """This module can be called like its function, so that ``mixlib.compare(...)`` means that function, although a
-    package's module and its attribute of the same name are one thing in Python."""
+    """This module can be called like its function, so that ``mixlib.comparing.compare(...)`` means that function,
+    although a package's module and its attribute of the same name are one thing in Python."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Comparison:
         return self.compare(*args, **kwargs)

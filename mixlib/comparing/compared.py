@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from mixlib import costs, tables
-from mixlib.evidence import statistics
-from mixlib.own_data import OwnData
-from mixlib.runs import RunRecord
-from mixlib.store import write
+from mixlib.comparing.own_data import OwnData
+from mixlib.evidence import statistics, tables
+from mixlib.runs import costs
+from mixlib.runs.spec import RunRecord
+from mixlib.runs.store import write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from mixlib.compare import Plan
+    from mixlib.comparing.compare import Plan
 
 METRICS = ("accuracy", "nll", "ece", "brier")
 TITLES = {"accuracy": "accuracy %", "nll": "NLL", "ece": "ECE %", "brier": "Brier"}
@@ -284,7 +284,7 @@ class Comparison:
 
     def figure(self) -> Figure:
         """The differences to no mixup with their intervals, raw and after temperature scaling."""
-        from mixlib.figures import compared
+        from mixlib.comparing import figures as compared
 
         return compared.differences(self)
 

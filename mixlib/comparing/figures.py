@@ -9,7 +9,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
-    from mixlib.compared import Comparison
+    from mixlib.comparing.compared import Comparison
 
 PANELS = {"accuracy": ("accuracy, points", 100), "nll": ("NLL, nats", 1), "ece": ("ECE, points", 100),
           "brier": ("Brier score", 1)}  # fmt: skip
@@ -21,7 +21,7 @@ def differences(comparison: Comparison) -> Figure:
     after temperature scaling.
 
     Args:
-        comparison: from :func:`mixlib.compare.compare`.
+        comparison: from :func:`mixlib.comparing.compare.compare`.
     """
     labels = comparison.labels[1:]
     colours = sns.color_palette("colorblind")

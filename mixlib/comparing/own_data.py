@@ -1,8 +1,8 @@
 """A user's own texts and labels, from a file, a folder, a data frame or the hub, read strictly.
 
 What cannot be used is refused with its file, row and column before anything is written. What is read becomes a data
-set of its own, whose name holds the digest of its content (:func:`mixlib.corpora.own_name`): the same rows are the same
-data set, whatever their order and the format of the file.
+set of its own, whose name holds the digest of its content (:func:`mixlib.runs.corpora.own_name`): the same rows are the
+same data set, whatever their order and the format of the file.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ import numpy as np
 import pandas as pd
 from datasets import ClassLabel, Dataset, DatasetDict, load_dataset
 
-from mixlib import corpora
-from mixlib.corpora import DataDiffers, DataUnavailable
+from mixlib.runs import corpora
+from mixlib.runs.corpora import DataDiffers, DataUnavailable
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".json")
 DELIMITERS = {".csv": ",;\t|", ".tsv": "\t"}

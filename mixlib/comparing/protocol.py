@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from mixlib import paths
-from mixlib.checkpoints import MINILM, TINY
-from mixlib.compare import Plan, plan
-from mixlib.own_data import Source
-from mixlib.protocols.common import Seeds, check_profile, seeds_or
+from mixlib.comparing.compare import Plan, plan
+from mixlib.comparing.own_data import Source
+from mixlib.runs import paths
+from mixlib.runs.checkpoints import MINILM, TINY
+from mixlib.runs.profiles import Seeds, check_profile, seeds_or
 
 MODELS = {"smoke": TINY, "mini": MINILM, "full": "bert-base-uncased"}
 # On the repository's file, so that smoke takes a minute and the committed records took minutes on a core or two; a

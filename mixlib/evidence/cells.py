@@ -16,12 +16,12 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
-from mixlib import paths
-from mixlib.checkpoints import MINILM, TINY
-from mixlib.machine import default_precision
-from mixlib.protocols.common import Seeds, check_profile, seeds_or, study_of
-from mixlib.runs import RunSpec
-from mixlib.studies import StudySpec
+from mixlib.runs import paths
+from mixlib.runs.checkpoints import MINILM, TINY
+from mixlib.runs.machine import default_precision
+from mixlib.runs.profiles import Seeds, check_profile, seeds_or, study_of
+from mixlib.runs.spec import RunSpec
+from mixlib.runs.studies import StudySpec
 
 FIRST = "first stage"  # of cells in two stages: what every second stage starts from
 SCREENING_SEEDS = range(1000, 1004)  # of no table; the plain model alone
@@ -50,7 +50,7 @@ class Cell:
         name: such as ``common/sst2``.
         paper: whose runs they are, ``common`` for those of the pool. Cells that share paper, recipe and a method share
             its runs.
-        dataset: see :data:`mixlib.corpora.CORPORA`.
+        dataset: see :data:`mixlib.runs.corpora.CORPORA`.
         recipe: fields of ``RunSpec`` that all its runs share.
         methods: by label: a method's key and its parameters. ``none`` is the plain model.
         first: fields in which the first stage differs, for cells in two stages; ``none`` is then a second stage without
@@ -115,7 +115,7 @@ class StudyCell:
 
     Attributes:
         name: such as ``batchmixup/epoch time``.
-        study: see :func:`mixlib.studies.every`.
+        study: see :func:`mixlib.runs.studies.every`.
         dataset: of the run that is studied; ``None`` where no run is.
         recipe: fields of that ``RunSpec``; without a run only the number of rows, for readers.
         params: of the study.

@@ -17,9 +17,9 @@ from scipy.stats import rankdata
 from mixlib.evidence import statistics
 from mixlib.evidence.statistics import Part
 from mixlib.evidence.verdicts import ECE_POINTS, ECE_SHARE, FACTOR, POINT
-from mixlib.metrics import ECE_BINS
-from mixlib.predictions import ROWS_IN_COMMON, Predictions, in_common
-from mixlib.runs import RunRecord
+from mixlib.runs.metrics import ECE_BINS
+from mixlib.runs.predictions import ROWS_IN_COMMON, Predictions, in_common
+from mixlib.runs.spec import RunRecord
 
 PLAIN = "none"
 
@@ -136,7 +136,7 @@ def training_time(records: Mapping[tuple[str, str], Sequence[RunRecord]]) -> pd.
     """Training time of each method in plain runs: the mean over data sets of the ratio of median times.
 
     Of the very runs that are compared, many of which ran side by side, so it says what they cost, not how fast a step
-    can be (:mod:`mixlib.bench`).
+    can be (:mod:`mixlib.runs.bench`).
     """
     medians = pd.Series({key: np.median([r.timing["train_seconds"] for r in found]) for key, found in records.items()})
     wide = medians.unstack()
@@ -203,7 +203,7 @@ RAW, SCALED = "raw", "after temperature scaling"
 
 
 def panels(table: pd.DataFrame, methods: Sequence[str]) -> dict[str, dict[str, pd.DataFrame]]:
-    """Every score raw and after temperature scaling, as :func:`mixlib.figures.against_plain` draws them."""
+    """Every score raw and after temperature scaling, as :func:`mixlib.evidence.overview.against_plain` draws them."""
     return {
         title: {RAW: in_percent(table, methods, score)}
         | ({SCALED: in_percent(table, methods, score, True)} if score != "accuracy" else {})

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from mixlib import paths
-from mixlib.machine import PRECISIONS
-from mixlib.protocols import plan
-from mixlib.protocols.cells import SCREENING_SEEDS, AnyCell
-from mixlib.runs import RunRecord
-from mixlib.store import Store, write
+from mixlib.evidence import plan
+from mixlib.evidence.cells import SCREENING_SEEDS, AnyCell
+from mixlib.runs import paths
+from mixlib.runs.machine import PRECISIONS
+from mixlib.runs.spec import RunRecord
+from mixlib.runs.store import Store, write
 
 ALPHA = 0.05  # one-sided
 
@@ -48,7 +48,7 @@ def beats(excesses: Mapping[str, np.ndarray]) -> dict[str, float]:
 
 
 def screened(records: Mapping[str, list[RunRecord]]) -> tuple[dict[str, list[str]], dict[str, dict[str, float]]]:
-    """What is alive in each cell, and the numbers it was decided by; see :class:`mixlib.protocols.plan.Decided`.
+    """What is alive in each cell, and the numbers it was decided by; see :class:`mixlib.evidence.plan.Decided`.
 
     Accuracy is alive where the plain model beats the larger class of its test rows, loss where its Matthews correlation
     is above zero.

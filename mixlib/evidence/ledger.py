@@ -8,8 +8,7 @@ from functools import lru_cache
 
 import pandas as pd
 
-from mixlib import published
-from mixlib.evidence import statistics
+from mixlib.evidence import published, statistics
 from mixlib.evidence.verdicts import WAITING, Records, Verdict, claims, judge
 
 # The chapter that shows what a claim rests on: notebook -> numbers of its paper's claims. Of two the first is linked

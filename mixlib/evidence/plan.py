@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from mixlib.protocols.cells import FIRST_SEED, SCREENING_SEEDS, AnyCell, Cell, StudyCell
-from mixlib.protocols.cells import Decided as Decided
-from mixlib.protocols.cells import decided as decided
-from mixlib.protocols.common import Seeds, seeds_or
-from mixlib.runs import RunSpec
-from mixlib.store import Spec, Store
-from mixlib.studies import TIMED
+from mixlib.evidence.cells import FIRST_SEED, SCREENING_SEEDS, AnyCell, Cell, StudyCell
+from mixlib.evidence.cells import Decided as Decided
+from mixlib.evidence.cells import decided as decided
+from mixlib.runs.profiles import Seeds, seeds_or
+from mixlib.runs.records import Spec
+from mixlib.runs.spec import RunSpec
+from mixlib.runs.store import Store
+from mixlib.runs.studies import TIMED
 
 SENSITIVITY_SEEDS, MOST_SEEDS = 3, 12
 
@@ -57,7 +58,7 @@ def hand_in(what: Handed) -> None:
 def handed() -> Handed:
     """What papers handed in; ``RuntimeError`` as long as nobody has imported them."""
     if not _HANDED:
-        raise RuntimeError("there are no cells and claims yet: import mixlib.protocols, which hands them in")
+        raise RuntimeError("there are no cells and claims yet: import mixlib.papers.registry, which hands them in")
     return _HANDED["in"]
 
 

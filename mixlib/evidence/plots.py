@@ -12,9 +12,9 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from mixlib import paths
-from mixlib.store import write
-from mixlib.tables import CONFIDENCE, LABELS, TITLES, OfMethods
+from mixlib.evidence.tables import CONFIDENCE, LABELS, TITLES, OfMethods
+from mixlib.runs import paths
+from mixlib.runs.store import write
 
 PALETTE = OfMethods("colour", {
     "amplify_block4": "#de8f05", "amplify_block8": "#c9a400", "amplify_block12": "#606060",
@@ -61,7 +61,7 @@ def differences(data: pd.DataFrame, metrics: Sequence[str]) -> Figure:
     """Paired difference to no mixup of every cell with its 95% interval, and the paper's beside it.
 
     Args:
-        data: from :func:`mixlib.tables.differences`.
+        data: from :func:`mixlib.evidence.tables.differences`.
         metrics: one panel each.
     """
     data = data.assign(cell=(data["dataset"] + ", " + data["train_size"]).str.removesuffix(", "))

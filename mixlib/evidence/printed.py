@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mixlib import published
+from mixlib.evidence import published
 from mixlib.evidence.statistics import Printed
 
 Numbers = Sequence[tuple[float, Mapping[str, str]]]  # of one data set: the weight of a printed number, and where it is

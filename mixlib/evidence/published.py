@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import pandas as pd
 
-from mixlib import paths
+from mixlib.runs import paths
 
 PAPERS = {
     "batchmixup": "BatchMixup: Improving Training by Interpolating Hidden States of the Entire Mini-batch (2021)",

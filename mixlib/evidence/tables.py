@@ -20,9 +20,9 @@ from statsmodels.stats.multitest import multipletests
 
 from mixlib import methods
 from mixlib.evidence.statistics import MIN_SEEDS, no_spread
-from mixlib.garbage import cheap_collections
-from mixlib.runs import RunRecord, RunSpec
-from mixlib.store import Record
+from mixlib.runs.garbage import cheap_collections
+from mixlib.runs.records import Record
+from mixlib.runs.spec import RunRecord, RunSpec
 
 METRICS = {"accuracy": "accuracy", "mcc": "mcc", "loss": "nll", "ece": "ece"}  # the papers' names: ours
 TITLES = {"accuracy": "Accuracy %", "mcc": "MCC x100", "loss": "Loss x100", "ece": "ECE %"}
@@ -310,7 +310,7 @@ def beside(
     """The paper's table with measured columns beside the printed ones.
 
     Args:
-        printed: from :func:`mixlib.published.table`.
+        printed: from :func:`mixlib.evidence.published.table`.
         data: from :func:`frame`.
         metrics: of the table, in its order; ``"score"`` stands for each data set's own (accuracy or MCC).
         baseline: the method every other is compared with, by seed.
@@ -379,7 +379,7 @@ def as_printed(printed: pd.DataFrame, rows: str | list[str] = "method", columns:
     """A published table as it is printed, ``value ± spread``, in the paper's order.
 
     Args:
-        printed: from :func:`mixlib.published.table`, of one metric.
+        printed: from :func:`mixlib.evidence.published.table`, of one metric.
         rows, columns: of ``printed`` that become the rows and the columns.
     """
     spread = printed["spread_printed"].map(lambda value: f" ± {value}" if value else "")

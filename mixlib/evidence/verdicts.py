@@ -2,7 +2,7 @@
 
 A claim has parts, a part is a contrast of runs on some data sets, and every part is judged by
 :func:`mixlib.evidence.statistics.judge`. Nothing here or in the claims decides by itself. Verdicts read the committed
-seeds of each cell and the committed gate (:func:`mixlib.protocols.plan.decided`); nothing is run.
+seeds of each cell and the committed gate (:func:`mixlib.evidence.plan.decided`); nothing is run.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixlib import published
-from mixlib.evidence import statistics
+from mixlib.evidence import plan, published, statistics
 from mixlib.evidence.statistics import Judgement, Part, Printed
-from mixlib.protocols import plan
-from mixlib.runs import RunRecord, RunSpec
-from mixlib.store import Record, Spec, Store
-from mixlib.studies import StudyRecord
+from mixlib.runs.records import Record, Spec
+from mixlib.runs.spec import RunRecord, RunSpec
+from mixlib.runs.store import Store
+from mixlib.runs.studies import StudyRecord
 
 POINT, FACTOR = 1.0, math.log(1.1)  # margins: of accuracy and MCC in points, of losses and times as a factor
 ECE_POINTS, ECE_SHARE = 2.0, 0.25  # the smaller of 2 points and a quarter of the plain model's
@@ -449,7 +448,10 @@ def over_rows(contrast: Contrast, live: Mapping[str, Sequence[int]], records: Re
     Returns:
         ``None`` where a data set's seeds share no or too few rows, or nothing was kept of a run.
     """
-    from mixlib.predictions import ROWS_IN_COMMON, in_common  # computes metrics: seconds to import
+    from mixlib.runs.predictions import (
+        ROWS_IN_COMMON,  # computes metrics: seconds to import
+        in_common,  # computes metrics: seconds to import
+    )
 
     if contrast.measure not in BY_ROW:
         return None

@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from mixlib import sites
+from mixlib.methods import sites
 from mixlib.methods.base import Batch, Draw, Look, check_count, inputs_of
+from mixlib.methods.mixing import mix, random_others, sample_lam
 from mixlib.methods.mixup_calibration import MixedRows
-from mixlib.mixing import mix, random_others, sample_lam
 
 
 @dataclass(kw_only=True)
@@ -30,7 +30,8 @@ class Amplify(MixedRows):
     Args:
         alpha: of Beta(alpha, alpha), positive (section 3: 0.1).
         n: draws of which the largest is lam, at least 1 (Table 1: 5).
-        blocks: to mix in, as in :func:`mixlib.sites.chosen_blocks`; ``None``: all (Table 4: one of 4, 8 and 12).
+        blocks: to mix in, as in :func:`mixlib.methods.sites.chosen_blocks`; ``None``: all (Table 4: one of 4, 8 and
+            12).
         and_later: mix in the first of ``blocks`` and all after it, as the published code of Table 4 does.
 
     Raises:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mixlib.mixing import Criterion, mixed_cross_entropy
+from mixlib.methods.mixing import Criterion, mixed_cross_entropy
 
 Batch = dict[str, Tensor]
 
@@ -137,7 +137,8 @@ class Method(ABC):
     ) -> Tensor:
         """The loss of logits under their labels, mixed where there is a ``perm``: a scalar that all losses are made of.
 
-        It is :func:`mixlib.mixing.mixed_cross_entropy` with the label smoothing and class weights of the training.
+        It is :func:`mixlib.methods.mixing.mixed_cross_entropy` with the label smoothing and class weights of the
+        training.
         """
         return mixed_cross_entropy(logits, labels, perm, lam, **self.criterion._asdict())
 
@@ -236,7 +237,7 @@ def one_of(name: str, value: str, known: Sequence[str]) -> None:
 
 
 def names() -> list[str]:
-    """All method names, without those of a user's own (``NAME@DIGEST``, see :mod:`mixlib.compare`)."""
+    """All method names, without those of a user's own (``NAME@DIGEST``, see :mod:`mixlib.comparing.compare`)."""
     return sorted(name for name in REGISTRY if "@" not in name)
 
 

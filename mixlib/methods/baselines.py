@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from mixlib import eda, spans
+from mixlib.methods import eda, spans
 from mixlib.methods.base import Batch, Look, Method, check_count, inputs_of
-from mixlib.mixing import mixed_cross_entropy
-from mixlib.spans import SpecialTokens
+from mixlib.methods.mixing import mixed_cross_entropy
+from mixlib.methods.spans import SpecialTokens
 
 
 @dataclass(kw_only=True)

@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mixlib import sites
+from mixlib.methods import sites
 from mixlib.methods.base import Batch, Look, Method, check_count, inputs_of, one_of
-from mixlib.mixing import check_alpha, mixed_cross_entropy, sample_beta, sample_lam
+from mixlib.methods.mixing import check_alpha, mixed_cross_entropy, sample_beta, sample_lam
 
 OBJECTIVES = ("softmax", "dot")
 POLICIES = ("elementwise", "sample")

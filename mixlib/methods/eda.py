@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from mixlib import spans
+from mixlib.methods import spans
 
 PIECE, BEGINNINGS = "##", ("Ġ", "▁")  # of WordPiece: goes on with a word; of BPE and SentencePiece: begins one
 
@@ -46,7 +46,7 @@ def units(ids: Tensor, sentence: Tensor, continues: Tensor) -> Units:
 
     Args:
         ids: (rows, tokens).
-        sentence: (rows, tokens), of :func:`mixlib.spans.sentence_of`.
+        sentence: (rows, tokens), of :func:`mixlib.methods.spans.sentence_of`.
         continues: of :func:`continuing`, on the device of ``ids``.
     """
     goes_on = continues[ids.clamp_max(len(continues) - 1)] & (sentence > 0)

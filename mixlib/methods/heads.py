@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from mixlib import sites
+from mixlib.methods import sites
 
 HEADS = ("own", "tanh", "entities", "mean", "untyped")
 
@@ -102,7 +102,7 @@ class EntityClassifier(nn.Module):
         Args:
             input_ids, attention_mask, token_type_ids: (rows, tokens), padded on the right.
             entity_spans: (rows, 2, 2) first token and token after the last, of head and tail
-                (:func:`mixlib.corpora.encode` makes them).
+                (:func:`mixlib.runs.corpora.encode` makes them).
             labels: (rows,) for the loss.
         """
         hidden = _last_hidden(self.base_model, input_ids, attention_mask, token_type_ids)

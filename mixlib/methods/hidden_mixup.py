@@ -15,10 +15,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from mixlib import sites
+from mixlib.methods import sites
 from mixlib.methods.base import Batch, Draw, Look, attention_mask, inputs_of, one_of, swapped_halves
+from mixlib.methods.mixing import mix, random_others, sample_lam
 from mixlib.methods.mixup_calibration import MixedRows
-from mixlib.mixing import mix, random_others, sample_lam
 
 TMIX_BLOCKS = ("7/12", "9/12", "12/12")  # blocks that both papers draw from
 LABEL_PERMS = ("same", "independent")
@@ -107,7 +107,7 @@ class TMix(HiddenMixup):
 
     Args:
         alpha, originals, label_perm: as in :class:`HiddenMixup`.
-        blocks: to draw from, as in :func:`mixlib.sites.chosen_blocks`; ``None``: blocks 7, 9 and 12 of twelve.
+        blocks: to draw from, as in :func:`mixlib.methods.sites.chosen_blocks`; ``None``: blocks 7, 9 and 12 of twelve.
     """
 
     key: ClassVar[str] = "tmix"

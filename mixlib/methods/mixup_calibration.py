@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mixlib import sites
+from mixlib.methods import sites
 from mixlib.methods.base import Batch, Draw, Look, Method, attention_mask, inputs_of, moved
-from mixlib.mixing import check_alpha, mix, random_others, random_pairs, sample_lam
+from mixlib.methods.mixing import check_alpha, mix, random_others, random_pairs, sample_lam
 
 PADDINGS = ("no_pad", "unused_pair", "sep_pair", "pad_pair", "unused_max", "sep_max", "pad_max")
 

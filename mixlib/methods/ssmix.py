@@ -17,10 +17,10 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mixlib import sites, spans
+from mixlib.methods import sites, spans
 from mixlib.methods.base import Batch, Look, Method, inputs_of, one_of, swapped_halves
-from mixlib.mixing import mixed_cross_entropy
-from mixlib.spans import SpecialTokens, Words
+from mixlib.methods.mixing import mixed_cross_entropy
+from mixlib.methods.spans import SpecialTokens, Words
 
 SALIENCIES = ("joint", "split")
 SHORT_PARTNERS = ("shorten", "skip")

@@ -8,20 +8,21 @@ from difflib import get_close_matches
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mixlib import published, studies
-from mixlib.protocols import amplify as amplify
-from mixlib.protocols import batchmixup as batchmixup
-from mixlib.protocols import mixup_calibration as mixup_calibration
-from mixlib.protocols import plan as plan
-from mixlib.protocols import playground as playground
-from mixlib.protocols import pool as pool
-from mixlib.protocols import ssmix as ssmix
-from mixlib.protocols.common import PROFILES as PROFILES
-from mixlib.protocols.common import check_profile
-from mixlib.protocols.common import committed as committed
-from mixlib.protocols.common import numbers as numbers
-from mixlib.published import Artefact
-from mixlib.store import Spec
+from mixlib.evidence import plan as plan
+from mixlib.evidence import published
+from mixlib.evidence.published import Artefact
+from mixlib.papers.amplify import protocol as amplify
+from mixlib.papers.batchmixup import protocol as batchmixup
+from mixlib.papers.common import pool as pool
+from mixlib.papers.mixup_calibration import protocol as mixup_calibration
+from mixlib.papers.playground import protocol as playground
+from mixlib.papers.ssmix import protocol as ssmix
+from mixlib.runs import studies
+from mixlib.runs.profiles import PROFILES as PROFILES
+from mixlib.runs.profiles import check_profile
+from mixlib.runs.profiles import committed as committed
+from mixlib.runs.profiles import numbers as numbers
+from mixlib.runs.records import Spec
 
 if TYPE_CHECKING:
     from mixlib.evidence.verdicts import Claim
@@ -122,7 +123,8 @@ def artefacts() -> list[Artefact]:
 def artefact_runs(artefact_id: str, profile: str, **overrides: object) -> list[Spec]:
     """The runs an artefact needs at a profile, ``[]`` if it needs none or is not built yet.
 
-    In place of an artefact: a cell of the evidence, a wave of them, or ``evidence`` for all (:mod:`.plan`); of these
+    In place of an artefact: a cell of the evidence, a wave of them, or ``evidence`` for all
+        (:mod:`mixlib.evidence.plan`); of these
     only ``seeds`` can be overridden.
 
     Raises:
@@ -143,7 +145,10 @@ def artefact_runs(artefact_id: str, profile: str, **overrides: object) -> list[S
 
 
 def _claims_of(paper: str) -> Iterable[Claim]:
-    from mixlib.evidence import amplify, batchmixup, mixup_calibration, ssmix
+    from mixlib.papers.amplify import claims as amplify
+    from mixlib.papers.batchmixup import claims as batchmixup
+    from mixlib.papers.mixup_calibration import claims as mixup_calibration
+    from mixlib.papers.ssmix import claims as ssmix
 
     return {
         "batchmixup": batchmixup.CLAIMS, "mixup_calibration": mixup_calibration.CLAIMS, "ssmix": ssmix.CLAIMS,
@@ -153,7 +158,10 @@ def _claims_of(paper: str) -> Iterable[Claim]:
 
 def load_studies() -> None:
     """Register the papers' studies."""
-    from mixlib.studies import amplify, batchmixup, common, ssmix  # noqa: F401 (their functions register themselves)
+    from mixlib.papers.amplify import studies as amplify  # noqa: F401 (their functions register themselves)
+    from mixlib.papers.batchmixup import studies as batchmixup  # noqa: F401 (their functions register themselves)
+    from mixlib.papers.playground import studies as common  # noqa: F401 (their functions register themselves)
+    from mixlib.papers.ssmix import studies as ssmix  # noqa: F401 (their functions register themselves)
 
 
 studies.hand_in(load_studies)

@@ -14,8 +14,8 @@ from torch import nn
 from transformers import BertConfig, BertForSequenceClassification
 
 from mixlib import methods
-from mixlib.machine import default_precision
 from mixlib.methods import Method
+from mixlib.runs.machine import default_precision
 
 # token counts, special tokens included, of 32 training texts drawn at random with the MiniLM tokenizer
 LENGTHS: dict[str, tuple[int, ...]] = {

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixlib import paths
-from mixlib.checkpoints import base_name
-from mixlib.runs import RunRecord, RunSpec
-from mixlib.store import DamagedRecord, Record, Spec, Store
+from mixlib.runs import paths
+from mixlib.runs.checkpoints import base_name
+from mixlib.runs.records import DamagedRecord, Record, Spec
+from mixlib.runs.spec import RunRecord, RunSpec
+from mixlib.runs.store import Store
 
 BESIDE = (".failed", ".damaged", ".lock", ".tmp", ".safetensors")  # what a store keeps beside records, uncommitted
 NAMED = 5  # of a kind, before they are only counted

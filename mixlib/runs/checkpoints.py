@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from mixlib import paths
+from mixlib.runs import paths
 
 TINY = "tiny"
 MINILM = "all-MiniLM-L6-v2"

@@ -4,8 +4,8 @@ A data set is read from ``$MIXLIB_DATA/NAME/SPLIT.parquet``, else from the repos
 from the Hugging Face hub; its synthetic twin is used only when asked for. Examples are drawn by a hash of their content
 and the seed, so every source of the same data gives the same draw.
 
-A data set of a user's own (:mod:`mixlib.own_data`) is known by a name that says its classes and the digest of its
-content, and never by its path; its examples are drawn class by class.
+A data set of a user's own (:mod:`mixlib.comparing.own_data`) is known by a name that says its classes and the digest of
+its content, and never by its path; its examples are drawn class by class.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from mixlib import paths, synthetic
+from mixlib.runs import paths, synthetic
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -266,7 +266,7 @@ def load_split(name: str, split: str, synthetic_twin: bool = False) -> Split:
         if (name, split) not in OWN:
             raise DataUnavailable(
                 f"data set {name!r}, split {split!r}, is a file that was not read in this process: name it again, with "
-                "python -m mixlib compare FILE or mixlib.compare(FILE)"
+                "python -m mixlib compare FILE or mixlib.comparing.compare(FILE)"
             )
         return OWN[name, split]
     folder = None if synthetic_twin else data_folder()

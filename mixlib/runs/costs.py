@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from scipy.optimize import nnls
 
-from mixlib import corpora, methods
-from mixlib.runs import RunSpec
-from mixlib.store import Record, Spec
+from mixlib import methods
+from mixlib.runs import corpora
+from mixlib.runs.records import Record, Spec
+from mixlib.runs.spec import RunSpec
 
 # parameters outside the embeddings: every one of them takes part in one multiply-add a token
 ENCODER_PARAMETERS = {"bert-base-uncased": 85e6, "distilbert-base-uncased": 43e6, "roberta-large": 303e6,
@@ -135,7 +136,7 @@ class Costs:
 
     Args:
         records: of any machine.
-        machine: this one, as :func:`mixlib.machine.machine_class` names it.
+        machine: this one, as :func:`mixlib.runs.machine.machine_class` names it.
     """
 
     def __init__(self, records: Iterable[Record], machine: str) -> None:

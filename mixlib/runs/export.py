@@ -11,8 +11,9 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from mixlib.runs import RANGES, RunRecord
-from mixlib.store import Record, Store, write
+from mixlib.runs.records import Record
+from mixlib.runs.spec import RANGES, RunRecord
+from mixlib.runs.store import Store, write
 
 SUFFIXES = (".parquet", ".csv")
 SIZES = ("train_size", "train_per_class", "train_fraction", "dev_size", "test_size")

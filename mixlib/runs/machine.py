@@ -18,7 +18,8 @@ from typing import Any
 
 import torch
 
-from mixlib import __version__, paths
+from mixlib import __version__
+from mixlib.runs import paths
 
 PRECISIONS = ("fp32", "bf16", "tf32")  # tf32: float32 with the matrix products of NVIDIA's tensor cores
 LIBRARIES = ("torch", "transformers", "accelerate", "datasets", "tokenizers", "torchmetrics", "scikit-learn", "numpy")
@@ -58,8 +59,8 @@ def machine_class() -> str:
 
 # The source that a run's numbers depend on, from the folder of the package on
 NUMBERS = (
-    "methods/*.py", "mixing.py", "sites.py", "spans.py", "heads.py", "eda.py", "trainer.py", "corpora.py",
-    "synthetic.py", "models.py", "metrics.py", "trimming.py", "training.py",
+    "methods/*.py", "trainer.py", "runs/corpora.py", "runs/synthetic.py", "runs/models.py", "runs/metrics.py",
+    "runs/trimming.py", "runs/training.py",
 )  # fmt: skip
 
 

@@ -20,8 +20,9 @@ from transformers.models.auto.tokenization_auto import get_tokenizer_config, tok
 from transformers.utils import cached_file
 from transformers.utils import logging as hf_logging
 
-from mixlib import checkpoints, heads, paths, sites, synthetic
-from mixlib.checkpoints import MINILM, TINY, ModelUnavailable, base_name, find
+from mixlib.methods import heads, sites
+from mixlib.runs import checkpoints, paths, synthetic
+from mixlib.runs.checkpoints import MINILM, TINY, ModelUnavailable, base_name, find
 
 
 class ModelRefused(ModelUnavailable):
@@ -69,7 +70,7 @@ def classifier(name: str, num_labels: int, dropout: float | None = None, head: s
         dropout: dropout of the encoder and the head; ``None`` keeps the model's own.
         head: ``"own"``: the model's; ``"tanh"``: two tanh layers without dropout before its class layer;
             ``"entities"``: a relation classifier on two entity spans; ``"mean"``: the mean over all positions in place
-            of the model's head (all: :mod:`mixlib.heads`); ``"untyped"``: the model's, meant for rows without
+            of the model's head (all: :mod:`mixlib.methods.heads`); ``"untyped"``: the model's, meant for rows without
             ``token_type_ids``.
 
     Raises:
@@ -109,8 +110,8 @@ class Pretrained:
         config: of the checkpoint; copied before it is changed.
         weights: its tensors by name, without those it lacks; ``None`` for a model that begins at random.
         tokenizer: shared by all runs, which do not change it.
-        encoded: what it made of texts, for each ``max_length`` (see :func:`mixlib.corpora.encode`): runs of other seeds
-            and methods meet the same ones.
+        encoded: what it made of texts, for each ``max_length`` (see :func:`mixlib.runs.corpora.encode`): runs of other
+            seeds and methods meet the same ones.
         digest: see :func:`weights_digest`.
     """
 
@@ -149,8 +150,8 @@ def version(name: str) -> tuple[str, checkpoints.Stamps]:
 def weights_digest(name: str) -> str:
     """Sixteen hexadecimal digits of what numbers depend on: a model's weights, configuration and tokenizer.
 
-    See :func:`mixlib.checkpoints.digest`; of ``tiny``, which begins at random, of its configuration and vocabulary.
-    Slices have the digest of the whole.
+    See :func:`mixlib.runs.checkpoints.digest`; of ``tiny``, which begins at random, of its configuration and
+    vocabulary. Slices have the digest of the whole.
 
     Raises what :func:`pretrained` raises where the model is not a folder here.
     """

@@ -7,7 +7,7 @@ What a user names may: relative paths are as seen from where the program was sta
 import os
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
 FIGURES = ROOT / "figures"
 DATA = ROOT / "data"

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from scipy.special import logsumexp
 
-from mixlib import metrics
+from mixlib.runs import metrics
 
 FORMAT = 1
 ALL_UP_TO = 10  # classes that are kept, each with its own log-probability
@@ -49,7 +49,7 @@ class SplitPredictions:
             below their mean probability, on average over the rows. Their sum alone would not tell what a temperature
             makes of them.
         total: number of rows they were drawn from.
-        among: checksum of those, as in :func:`mixlib.corpora.card`.
+        among: checksum of those, as in :func:`mixlib.runs.corpora.card`.
     """
 
     num_labels: int
@@ -152,7 +152,7 @@ class SplitPredictions:
         return metrics.scaled(-below, 1.0).numpy()
 
     def metrics(self, temperature: float = 1.0) -> dict[str, Any]:
-        """Of the rows together, as in :func:`mixlib.metrics.evaluate`."""
+        """Of the rows together, as in :func:`mixlib.runs.metrics.evaluate`."""
         return metrics.evaluate(metrics.scaled(self.log_probs, temperature), self.labels)
 
     def per_row(self, metric: str, temperature: float = 1.0) -> np.ndarray:
@@ -201,7 +201,7 @@ class Predictions:
 
         Args:
             splits: for each split the logits (rows, num_labels), the labels (rows,), and the content digest of each row
-                (:attr:`mixlib.corpora.Split.digests`), all in one order.
+                (:attr:`mixlib.runs.corpora.Split.digests`), all in one order.
             drawn_from: for a split the digests of all rows that its own were drawn from, so that rows are known again
                 in another draw. Without it two draws can be compared only where they are the same rows.
 
@@ -212,7 +212,7 @@ class Predictions:
         return cls({name: SplitPredictions.from_logits(*split, whole.get(name)) for name, split in splits.items()})
 
     def metrics(self, split: str = "test", temperature: float = 1.0) -> dict[str, Any]:
-        """Of the rows of a split together, as in :func:`mixlib.metrics.evaluate`."""
+        """Of the rows of a split together, as in :func:`mixlib.runs.metrics.evaluate`."""
         return self[split].metrics(temperature)
 
     def per_row(self, metric: str, split: str = "test", temperature: float = 1.0) -> np.ndarray:
@@ -221,7 +221,7 @@ class Predictions:
 
     @cached_property
     def temperature(self) -> float:
-        """Fitted on the development rows (:func:`mixlib.metrics.fit_temperature`)."""
+        """Fitted on the development rows (:func:`mixlib.runs.metrics.fit_temperature`)."""
         return metrics.fit_temperature(self["dev"].log_probs, self["dev"].labels)
 
     def scaled_metrics(self, split: str = "test") -> dict[str, float]:
@@ -324,7 +324,8 @@ def ensemble(predictions: Sequence[Predictions], split: str = "test") -> tuple[n
     """The mean of the probabilities of several runs (Lakshminarayanan et al. 2017), on the rows that all of them have.
 
     Returns:
-        Probabilities (rows, num_labels) and labels (rows,); their logarithms can go to :func:`mixlib.metrics.evaluate`.
+        Probabilities (rows, num_labels) and labels (rows,); their logarithms can go to
+        :func:`mixlib.runs.metrics.evaluate`.
 
     Raises what :func:`in_common` raises.
     """

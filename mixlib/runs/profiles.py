@@ -8,8 +8,8 @@ from difflib import get_close_matches
 from numbers import Integral
 from typing import Any
 
-from mixlib.runs import RunSpec
-from mixlib.studies import StudySpec
+from mixlib.runs.spec import RunSpec
+from mixlib.runs.studies import StudySpec
 
 PROFILES = ("smoke", "mini", "full")
 MOST_NUMBERS = 10_000  # a longer list is a slip of the keyboard

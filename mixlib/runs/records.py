@@ -1,6 +1,7 @@
 """What a run or a study is, and what is written of it: the parents of all specs and records.
 
-Their kinds are :mod:`mixlib.runs` and :mod:`mixlib.studies`; where records are kept is :mod:`mixlib.store`.
+Their kinds are :mod:`mixlib.runs.spec` and :mod:`mixlib.runs.studies`; where records are kept is
+:mod:`mixlib.runs.store`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One fine-tuning run: what it is (:class:`RunSpec`) and what came out (:class:`RunRecord`).
 
-Nothing here trains, so that whoever reads records does not wait for what trains; that is :mod:`mixlib.training`.
+Nothing here trains, so that whoever reads records does not wait for what trains; that is :mod:`mixlib.runs.training`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from mixlib.checkpoints import ModelName, settled
-from mixlib.machine import PRECISIONS
-from mixlib.records import BESIDE, Record, Spec, number
+from mixlib.runs.checkpoints import ModelName, settled
+from mixlib.runs.machine import PRECISIONS
+from mixlib.runs.records import BESIDE, Record, Spec, number
 
 if TYPE_CHECKING:
-    from mixlib.predictions import Predictions
+    from mixlib.runs.predictions import Predictions
 
 SCHEDULES = ("stated", "published")
 LOSSES_KEPT = 400  # in a record
@@ -42,14 +42,16 @@ class RunSpec(Spec):
     """Everything a run's numbers depend on, except the machine. Equal specs are the same run.
 
     Attributes:
-        dataset: see :data:`mixlib.corpora.CORPORA`.
+        dataset: see :data:`mixlib.runs.corpora.CORPORA`.
         train_size, dev_size, test_size: examples drawn for this seed; ``None`` all. Without development examples the
             epoch is selected on the test split.
         train_per_class, train_fraction: training examples of each class, and the share kept of each class (see
-            :func:`mixlib.corpora.sample`), in place of ``train_size``.
-        model: see :func:`mixlib.models.load`. A folder is held as ``NAME@DIGEST``, see :mod:`mixlib.checkpoints`.
-        head: see :func:`mixlib.models.load`. Rows for ``head="mean"`` are padded to ``max_length``.
-            ``head="published"`` is the one that AMPLIFY's code gives the method (:func:`mixlib.heads.of_method`).
+            :func:`mixlib.runs.corpora.sample`), in place of ``train_size``.
+        model: see :func:`mixlib.runs.models.load`. A folder is held as ``NAME@DIGEST``, see
+            :mod:`mixlib.runs.checkpoints`.
+        head: see :func:`mixlib.runs.models.load`. Rows for ``head="mean"`` are padded to ``max_length``.
+            ``head="published"`` is the one that AMPLIFY's code gives the method
+            (:func:`mixlib.methods.heads.of_method`).
         method, method_params: see :mod:`mixlib.methods`.
         max_length: tokens, longer texts are cut.
         batch_size, learning_rate, num_train_epochs, warmup_ratio, weight_decay, lr_scheduler_type: of AdamW training.
@@ -57,7 +59,7 @@ class RunSpec(Spec):
             length is the batches of an epoch *divided* by the epochs, and which goes on past its end, so that the
             learning rate swings between its full value and 0.
         early_stopping_patience: stop after so many evaluations without a better ``metric_for_best_model``.
-        label_noise: share of the training labels replaced by other ones (:func:`mixlib.corpora.with_label_noise`).
+        label_noise: share of the training labels replaced by other ones (:func:`mixlib.runs.corpora.with_label_noise`).
         dropout: of encoder and head; ``None`` keeps the model's own.
         eval_epochs: epochs from one evaluation to the next.
         eval_steps: updates from one evaluation to the next where that is sooner.
@@ -75,7 +77,7 @@ class RunSpec(Spec):
         dropout_leak: see :class:`mixlib.trainer.MixupTrainer`.
         max_steps: stop after so many optimizer updates (a trial, not the protocol).
         seed: (of the draw of examples, the new head, dropout, batch order and mixing), paper, synthetic: see
-            :class:`mixlib.records.Spec`.
+            :class:`mixlib.runs.records.Spec`.
     """
 
     dataset: str
@@ -190,9 +192,9 @@ class RunRecord(Record):
 
     Attributes:
         evaluations: one entry an evaluation: ``epoch``, ``step``, and for ``dev`` and ``test`` the metrics of
-            :func:`mixlib.metrics.evaluate`; ``train_loss`` is the mean training loss since the evaluation before. With
-            ``curve_size`` an entry has ``curve``, the metrics of those examples, and only the last and the selected one
-            have ``test``.
+            :func:`mixlib.runs.metrics.evaluate`; ``train_loss`` is the mean training loss since the evaluation before.
+            With ``curve_size`` an entry has ``curve``, the metrics of those examples, and only the last and the
+            selected one have ``test``.
         selected: index of the evaluation that the selection rule chose.
         selected_on: ``dev`` or ``test``, the split the choice was made on; ``last`` where none was made.
         scaled: of the test examples at the last update after temperature scaling: ``temperature`` (fitted on the
@@ -208,8 +210,8 @@ class RunRecord(Record):
             from; ``predictions``, the digest of the file beside the record; where entities were cut off by
             ``max_length``, the rows left out of each split.
         predictions: what the model said of each example at the last update, where ``curve_size`` is given or the last
-            evaluation counts; ``None`` in a record that was read (see :meth:`mixlib.store.Store.predictions`).
-        spec, environment, origin, started: see :class:`mixlib.records.Record`.
+            evaluation counts; ``None`` in a record that was read (see :meth:`mixlib.runs.store.Store.predictions`).
+        spec, environment, origin, started: see :class:`mixlib.runs.records.Record`.
     """
 
     spec_type: ClassVar[type[RunSpec]] = RunSpec
@@ -225,7 +227,8 @@ class RunRecord(Record):
     predictions: Predictions | None = field(default=None, compare=False, repr=False, metadata=BESIDE)
 
     def check(self) -> None:
-        from mixlib import corpora, methods
+        from mixlib import methods
+        from mixlib.runs import corpora
 
         corpora.get(self.spec.dataset)
         methods.get(self.spec.method, **self.spec.method_params)

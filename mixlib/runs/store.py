@@ -26,13 +26,13 @@ from safetensors import SafetensorError
 from torch import nn
 from tqdm import tqdm
 
-from mixlib import paths, records
-from mixlib.records import DamagedRecord, NewerRecord, Record, Spec, VoidRecord
-from mixlib.runs import RunRecord
-from mixlib.studies import StudyRecord
+from mixlib.runs import paths, records
+from mixlib.runs.records import DamagedRecord, NewerRecord, Record, Spec, VoidRecord
+from mixlib.runs.spec import RunRecord
+from mixlib.runs.studies import StudyRecord
 
 if TYPE_CHECKING:
-    from mixlib.predictions import Predictions
+    from mixlib.runs.predictions import Predictions
 
 TEMPORARY_KEPT = 24 * 3600  # seconds after which the temporary file of a write counts as that of a killed one
 
@@ -240,7 +240,10 @@ class Store:
             FileNotFoundError: none were kept with this record.
             DamagedRecord: they cannot be read, or are not those that the record names.
         """
-        from mixlib.predictions import DamagedPredictions, Predictions  # computes metrics: seconds to import
+        from mixlib.runs.predictions import (
+            DamagedPredictions,  # computes metrics: seconds to import
+            Predictions,  # computes metrics: seconds to import
+        )
 
         path = self.path(record.spec).with_suffix(".npz")
         try:

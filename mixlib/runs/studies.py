@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any, ClassVar
 
-from mixlib import machine
-from mixlib.records import Record, Spec, number
+from mixlib.runs import machine
+from mixlib.runs.records import Record, Spec, number
 
 STUDIES: dict[str, Callable[..., dict[str, Any]]] = {}
 LOADERS: list[Callable[[], object]] = []  # each registers studies: handed in from above, as nothing here knows a paper
@@ -74,7 +74,7 @@ class StudyRecord(Record):
     Attributes:
         values: what the study's function returned.
         timing: ``total_seconds``.
-        spec, environment, origin, started: see :class:`mixlib.records.Record`.
+        spec, environment, origin, started: see :class:`mixlib.runs.records.Record`.
     """
 
     spec_type: ClassVar[type[StudySpec]] = StudySpec

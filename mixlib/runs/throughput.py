@@ -22,13 +22,14 @@ from transformers import (
 )
 from transformers.trainer_callback import PrinterCallback
 
-from mixlib import corpora, engines, metrics, models, training
-from mixlib.engines import Engine
-from mixlib.engines.sweep import Progress, sweep
-from mixlib.garbage import cheap_collections
-from mixlib.machine import machine_class
-from mixlib.runs import RunFailed, RunSpec
-from mixlib.store import Spec, Store
+from mixlib.runs import corpora, engines, metrics, models, training
+from mixlib.runs.engines import Engine
+from mixlib.runs.engines.sweep import Progress, sweep
+from mixlib.runs.garbage import cheap_collections
+from mixlib.runs.machine import machine_class
+from mixlib.runs.records import Spec
+from mixlib.runs.spec import RunFailed, RunSpec
+from mixlib.runs.store import Store
 
 ONE_BY_ONE = "local cpus_per_run=1"
 TOKENS = (12, 16, 32, 64)

@@ -1,4 +1,5 @@
-"""How a run is done: a :class:`mixlib.runs.RunSpec` in, a trained model and a :class:`mixlib.runs.RunRecord` out."""
+"""How a run is done: a :class:`mixlib.runs.spec.RunSpec` in, a trained model and a :class:`mixlib.runs.spec.RunRecord`
+out."""
 
 from __future__ import annotations
 
@@ -25,11 +26,13 @@ from transformers import (
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils import is_torch_tf32_available
 
-from mixlib import corpora, heads, methods, metrics, models, scratch, trimming
-from mixlib.machine import environment, machine_class
-from mixlib.predictions import Predictions
-from mixlib.runs import LOSSES_KEPT, RunFailed, RunRecord, RunSpec
-from mixlib.store import Store
+from mixlib import methods
+from mixlib.methods import heads
+from mixlib.runs import corpora, metrics, models, scratch, trimming
+from mixlib.runs.machine import environment, machine_class
+from mixlib.runs.predictions import Predictions
+from mixlib.runs.spec import LOSSES_KEPT, RunFailed, RunRecord, RunSpec
+from mixlib.runs.store import Store
 from mixlib.trainer import MixupTrainer
 
 TOKEN_TYPES = {"token_type_ids"}
@@ -108,7 +111,7 @@ class Fitted:
         train: the encoded training examples.
         evaluated: the encoded ``dev`` (where there is one) and ``test`` examples, longest first.
         rows: for ``dev`` and ``test`` the digests of those examples, in the same order.
-        drawn_from: see :class:`mixlib.corpora.Sample`.
+        drawn_from: see :class:`mixlib.runs.corpora.Sample`.
         best: the weights of the evaluation to be selected, where they may be needed after the last step.
         data: source and checksums of the examples, rows trained on and left out.
         seconds: training took, evaluation included.
@@ -437,7 +440,7 @@ def _rounded(found: dict[str, float]) -> dict[str, float]:
 
 
 def _metrics(log: dict[str, Any], prefix: str) -> dict[str, Any]:
-    """What :func:`mixlib.metrics.evaluate` found, out of a Trainer's log."""
+    """What :func:`mixlib.runs.metrics.evaluate` found, out of a Trainer's log."""
     found = {name: round(log[f"{prefix}_{name}"], 6) for name in SCALARS if f"{prefix}_{name}" in log}
     return found | {"reliability": log[f"{prefix}_reliability"]}
 

@@ -72,7 +72,7 @@ def occurring(tokenizer: Any, datasets: Iterable[Dataset], method: Method) -> Te
 
     Args:
         tokenizer: of the run.
-        datasets: its encoded rows (:func:`mixlib.corpora.encode`), training and evaluation.
+        datasets: its encoded rows (:func:`mixlib.runs.corpora.encode`), training and evaluation.
         method: after :meth:`~mixlib.methods.Method.prepare`.
     """
     columns = [rows.with_format("arrow")[:]["input_ids"].combine_chunks().flatten() for rows in datasets]
@@ -95,7 +95,7 @@ def trimmed(model: nn.Module, ids: Tensor) -> Iterator[bool]:
     another order, so that a clipped run may differ in the last digits; without clipping it does not.
 
     Args:
-        model: a Hugging Face sequence classifier, or one of :mod:`mixlib.heads`.
+        model: a Hugging Face sequence classifier, or one of :mod:`mixlib.methods.heads`.
         ids: see :func:`occurring`.
 
     Yields:

@@ -32,9 +32,11 @@ from typing import Any
 import joblib
 from tqdm import tqdm
 
-from mixlib import checkpoints, corpora, costs, machine, methods
-from mixlib.runs import RunRecord, RunSpec
-from mixlib.store import DamagedRecord, Store, read, text_of
+from mixlib import methods
+from mixlib.runs import checkpoints, corpora, costs, machine
+from mixlib.runs.records import DamagedRecord
+from mixlib.runs.spec import RunRecord, RunSpec
+from mixlib.runs.store import Store, read, text_of
 
 LONGEST, USUAL = 120.0, 75.0  # seconds of a core
 CORE_FLOPS = 100e9  # a second of a core, measured with all-MiniLM-L6-v2 on texts of 20 tokens
@@ -235,7 +237,7 @@ def _make(record: RunRecord) -> RunRecord | str:
     """Train it in fp32, with as many threads as it was made with, scored once at the end."""
     import torch
 
-    from mixlib import training
+    from mixlib.runs import training
 
     torch.set_num_threads(record.environment["threads"])
     spec = replace(record.spec, precision="fp32", metric_for_best_model=None, curve_size=0)

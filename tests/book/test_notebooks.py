@@ -6,9 +6,11 @@ import re
 import nbformat
 import pytest
 
-from mixlib import paths, protocols, report
+from mixlib.book import notebooks
+from mixlib.papers import registry
+from mixlib.runs import paths
 
-NOTEBOOKS = report.available()
+NOTEBOOKS = notebooks.available()
 
 
 @pytest.fixture(params=NOTEBOOKS)
@@ -65,4 +67,4 @@ def test_says_what_we_see(notebook):
 
 
 def test_every_recipe_has_its_notebook():
-    assert {recipe.notebook for recipe in protocols.RECIPES.values()} <= set(NOTEBOOKS)
+    assert {recipe.notebook for recipe in registry.RECIPES.values()} <= set(NOTEBOOKS)

@@ -6,16 +6,18 @@ import nbformat
 import pytest
 from click.testing import CliRunner
 
-from mixlib import models, paths, protocols, report, verify
 from mixlib.__main__ import main
+from mixlib.book import notebooks as report
 from mixlib.book import site
-from mixlib.store import Store
+from mixlib.papers import registry
+from mixlib.runs import models, paths, verify
+from mixlib.runs.store import Store
 
 
 def test_smoke_trains_from_an_empty_store_and_the_site_is_made_of_what_ran(tmp_path, monkeypatch):
     made = {}
 
-    def build(output, executed, banner):  # Sphinx itself: tests/test_browser.py
+    def build(output, executed, banner):  # Sphinx itself: tests/book/test_browser.py
         made.update(output=output, executed=executed, banner=banner)
         return output / "index.html"
 
@@ -62,12 +64,14 @@ def notebooks(tmp_path, monkeypatch):
     folder = tmp_path / "notebooks"
     folder.mkdir()
     monkeypatch.setattr(paths, "NOTEBOOKS", folder)
-    monkeypatch.setattr(report, "RECIPES", {"a": protocols.Recipe("01_a"), "b": protocols.Recipe("02_b")})
-    monkeypatch.setattr(protocols, "artefact_runs", lambda *arguments, **overrides: [])
+    monkeypatch.setattr(report, "RECIPES", {"a": registry.Recipe("01_a"), "b": registry.Recipe("02_b")})
+    monkeypatch.setattr(registry, "artefact_runs", lambda *arguments, **overrides: [])
     parameters = "profile: str = 'mini'\nmodel: str = None\nseeds: list = None\nengine: str = 'local'"
     sees = """
 import json, os
-from mixlib import checkpoints, corpora, paths
+from mixlib.runs import checkpoints
+from mixlib.runs import corpora
+from mixlib.runs import paths
 seen = {"results": paths.results(), "data": corpora.data_folder(), "model": model and checkpoints.find(model)}
 print(json.dumps({name: str(path) for name, path in seen.items()}))
 """
@@ -79,7 +83,7 @@ print(json.dumps({name: str(path) for name, path in seen.items()}))
         notebook.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
         nbformat.write(notebook, folder / f"{name}.ipynb")
 
-    def build(output, executed, banner):  # Sphinx itself: tests/test_browser.py
+    def build(output, executed, banner):  # Sphinx itself: tests/book/test_browser.py
         site.clear(output)
         (output / "index.html").write_text(banner)
         return output / "index.html"
@@ -127,7 +131,7 @@ def result(*verdicts):
 
 
 def test_as_committed_a_few_records_are_made_anew_and_the_site_says_so(notebooks, monkeypatch, capsys):
-    monkeypatch.setattr(report, "RECIPES", {"a": protocols.Recipe("01_a")})
+    monkeypatch.setattr(report, "RECIPES", {"a": registry.Recipe("01_a")})
     (notebooks / "notebooks" / "02_b.ipynb").unlink()
     monkeypatch.setattr(verify, "verify", lambda: result(verify.EQUAL, verify.EQUAL))
     index = report.reproduce("mini", output=report.Path("out"))
@@ -143,8 +147,8 @@ def test_as_committed_a_few_records_are_made_anew_and_the_site_says_so(notebooks
 
 
 def test_as_committed_a_missing_record_is_an_error_and_nothing_is_trained(notebooks, monkeypatch, store_folder, spec):
-    monkeypatch.setattr(report, "RECIPES", {"a": protocols.Recipe("01_a", lambda profile, **overrides: [spec])})
-    monkeypatch.setattr(protocols, "artefact_runs", lambda *arguments, **overrides: [spec])
+    monkeypatch.setattr(report, "RECIPES", {"a": registry.Recipe("01_a", lambda profile, **overrides: [spec])})
+    monkeypatch.setattr(registry, "artefact_runs", lambda *arguments, **overrides: [spec])
     with pytest.raises(report.engines.sweep.NothingToRead, match="1 of 1 runs have no record"):
         report.reproduce("mini", ["01"], output=report.Path("out"))
     assert not store_folder.exists()
@@ -178,7 +182,7 @@ def test_two_reproduce_do_not_write_one_site(notebooks):
     code = f"""
 import sys, time
 from pathlib import Path
-from mixlib import report
+from mixlib.book import notebooks as report
 with report._alone(Path({str(folder)!r})):
     print("in", flush=True)
     time.sleep(600)
@@ -225,23 +229,24 @@ def test_the_old_site_stays_until_its_runs_are_done(notebooks, monkeypatch):
 
 
 def test_committed_figures_are_written_by_refresh_alone(tmp_path, monkeypatch):
-    from mixlib import figures
+    from mixlib.evidence import plots
+    from mixlib.papers.mixup_calibration import figures
 
     monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
     monkeypatch.setattr(paths, "BUILD", tmp_path / "build")
     drawn = figures.manifold_schematic()
-    assert figures.save(drawn, "x/y", "mini") == tmp_path / "build" / "figures" / "mini" / "x" / "y.svg"
+    assert plots.save(drawn, "x/y", "mini") == tmp_path / "build" / "figures" / "mini" / "x" / "y.svg"
     assert not (tmp_path / "figures").exists()
     monkeypatch.setenv(paths.REFRESHING, "1")
-    assert figures.save(drawn, "x/y", "mini") == tmp_path / "figures" / "x" / "y.svg"
-    assert figures.save(drawn, "x/y", "smoke").is_relative_to(tmp_path / "build")
+    assert plots.save(drawn, "x/y", "mini") == tmp_path / "figures" / "x" / "y.svg"
+    assert plots.save(drawn, "x/y", "smoke").is_relative_to(tmp_path / "build")
 
 
 def test_choosing_notebooks(monkeypatch):
     assert report.choose(["calibration-table6"]) == ["20_calibration_tables1_6"]
     assert report.choose(["22", "calibration-table2"]) == ["22_calibration_table2"]
     assert report.choose() == report.available()
-    monkeypatch.delitem(protocols.RECIPES, "amplify-table2")
+    monkeypatch.delitem(registry.RECIPES, "amplify-table2")
     with pytest.raises(ValueError, match="amplify-table2 has no notebook yet"):
         report.choose(["amplify-table2"])
     with pytest.raises(ValueError, match="did you mean calibration-table"):

@@ -8,17 +8,19 @@ import pandas as pd
 import pytest
 import torch
 
-from mixlib import methods, models, paths, protocols, published, report
+from mixlib import methods
 from mixlib.__main__ import main
-from mixlib.book import captions, drawing, pages, site
+from mixlib.book import captions, drawing, notebooks, pages, site
 from mixlib.book.about import ABOUT, SITES
 from mixlib.book.extension import commands, mathml, scrolling, to_pages
-from mixlib.evidence import comparison, statistics, verdicts
+from mixlib.evidence import comparison, plan, published, statistics, verdicts
+from mixlib.evidence.plots import MARKERS, PALETTE
+from mixlib.evidence.tables import LABELS
 from mixlib.evidence.verdicts import Records
-from mixlib.figures import MARKERS, PALETTE
-from mixlib.protocols import plan, pool
-from mixlib.store import Store
-from mixlib.tables import LABELS
+from mixlib.papers import registry
+from mixlib.papers.common import pool
+from mixlib.runs import models, paths
+from mixlib.runs.store import Store
 from tests.fabricate import records
 
 
@@ -232,7 +234,7 @@ def test_a_folder_that_is_no_site_is_never_deleted(tmp_path):
 def test_without_its_extra_the_site_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "furo", None)
     with pytest.raises(ValueError, match=r"furo is not installed; the site needs the extra 'site'"):
-        report.reproduce("smoke", ["21"])
+        notebooks.reproduce("smoke", ["21"])
 
 
 def test_the_banner_says_what_was_run_and_never_calls_synthetic_runs_a_result():
@@ -242,7 +244,7 @@ def test_the_banner_says_what_was_run_and_never_calls_synthetic_runs_a_result():
 
 
 def test_a_chapter_says_how_many_records_it_shows_and_what_they_took(tmp_path):
-    specs = protocols.artefact_runs("calibration-table5", "mini")[:3]
+    specs = registry.artefact_runs("calibration-table5", "mini")[:3]
     store = Store(tmp_path)
     for record in records(specs, lambda spec: {}):
         store.put(record)

@@ -6,13 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mixlib import corpora, paths, protocols
-from mixlib.engines import run_all
-from mixlib.engines.sweep import NothingToRead
-from mixlib.evidence import gate
-from mixlib.protocols import plan, pool
-from mixlib.protocols.cells import FIRST, SCREENING_SEEDS, table_runs
-from mixlib.store import Store
+from mixlib.evidence import gate, plan
+from mixlib.evidence.cells import FIRST, SCREENING_SEEDS, table_runs
+from mixlib.papers import registry
+from mixlib.papers.common import pool
+from mixlib.runs import corpora, paths
+from mixlib.runs.engines import run_all
+from mixlib.runs.engines.sweep import NothingToRead
+from mixlib.runs.store import Store
 from tests import fabricate
 
 
@@ -71,10 +72,10 @@ def test_unknown_cells_methods_and_profiles_are_named():
         plan.get("common/sst2").spec("mixip", 100)
     with pytest.raises(ValueError, match="no profile full"):
         plan.get("common/sst2").spec("none", 100, "full")
-    assert protocols.artefact_runs("pool", "full") == []
-    assert protocols.artefact_runs("pool", "mini") == plan.runs("pool")
+    assert registry.artefact_runs("pool", "full") == []
+    assert registry.artefact_runs("pool", "mini") == plan.runs("pool")
     with pytest.raises(ValueError, match="did you mean screening"):
-        protocols.artefact_runs("screnning", "mini")
+        registry.artefact_runs("screnning", "mini")
 
 
 def test_a_cell_runs_at_smoke(tmp_path):
@@ -168,8 +169,8 @@ def test_no_batch_of_a_cell_has_a_single_row():
 
 
 def test_with_the_committed_settings_nothing_is_trained(tmp_path, spec):
-    assert protocols.committed("mini", None, None)
-    assert not any(protocols.committed(*given) for given in (("smoke", None, None), ("mini", "tiny", None),
+    assert registry.committed("mini", None, None)
+    assert not any(registry.committed(*given) for given in (("smoke", None, None), ("mini", "tiny", None),
                                                              ("mini", None, [0])))  # fmt: skip
     with pytest.raises(NothingToRead, match=r"1 of 1 runs have no record in .*python -m mixlib run"):
         run_all([spec], store=Store(tmp_path), read_only=True)

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from mixlib import studies
-from mixlib.protocols import plan
+from mixlib.evidence import plan
+from mixlib.runs import studies
 
 
 def test_without_papers_the_error_says_what_to_import(monkeypatch):
@@ -27,7 +27,7 @@ def test_cells_that_are_handed_in_take_the_place_of_others(monkeypatch):
 
 
 def test_every_study_is_there_as_soon_as_the_papers_are():
-    code = "import mixlib.protocols; from mixlib import studies; print(len(studies.every()))"
+    code = "import mixlib.papers.registry; from mixlib.runs import studies; print(len(studies.every()))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(out.stdout) == len(studies.every()) > 5
 

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mixlib import paths
 from mixlib.evidence import comparison, ledger, statistics, verdicts
-from mixlib.predictions import Predictions
+from mixlib.runs import paths
+from mixlib.runs.predictions import Predictions
 from tests.experiments import experiment
 
 CLAIMS = verdicts.claims()

@@ -1,6 +1,6 @@
 import pytest
 
-from mixlib import published
+from mixlib.evidence import published
 
 
 def test_58_claims_and_their_papers():

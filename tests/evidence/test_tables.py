@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from mixlib import published, tables
-from mixlib.protocols import amplify
-from mixlib.protocols import mixup_calibration as protocol
-from mixlib.tables import Comparison, beside, cell, compare, frame, holm
+from mixlib.evidence import published, tables
+from mixlib.evidence.tables import Comparison, beside, cell, compare, frame, holm
+from mixlib.papers.amplify import protocol as amplify
+from mixlib.papers.mixup_calibration import protocol
 from tests.fabricate import records
 
 

@@ -6,12 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mixlib import published
-from mixlib.evidence import statistics, verdicts
-from mixlib.predictions import Predictions
-from mixlib.protocols import plan
-from mixlib.protocols.cells import FIRST_SEED
-from mixlib.studies import TIMED, StudySpec
+from mixlib.evidence import plan, published, statistics, verdicts
+from mixlib.evidence.cells import FIRST_SEED
+from mixlib.runs.predictions import Predictions
+from mixlib.runs.studies import TIMED, StudySpec
 from tests.experiments import experiment, terms_of
 
 CLAIMS = verdicts.claims()

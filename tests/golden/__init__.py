@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
-from mixlib import heads, methods, metrics, sites, spans
-from mixlib.methods import Draw, batchmixup
+from mixlib import methods
+from mixlib.methods import Draw, batchmixup, heads, sites, spans
 from mixlib.methods.base import plain_loss, swapped_halves
-from mixlib.mixing import mixed_cross_entropy
+from mixlib.methods.mixing import mixed_cross_entropy
+from mixlib.runs import metrics
 
 HERE = Path(__file__).parent
 ATOL = 1e-6

@@ -5,12 +5,12 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForSequenceClassification, FNetConfig, TrainingArguments
 
-from mixlib import methods, sites
-from mixlib.methods import Draw
+from mixlib import methods
+from mixlib.methods import Draw, sites
 from mixlib.methods.base import inputs_of, plain_loss
-from mixlib.mixing import mix, mixed_cross_entropy
+from mixlib.methods.mixing import mix, mixed_cross_entropy
 from mixlib.trainer import MixupTrainer
-from tests.test_sites import CONFIGS, PERM
+from tests.methods.test_sites import CONFIGS, PERM
 
 HIDDEN = ("embedmix", "tmix", "sentencemix")
 

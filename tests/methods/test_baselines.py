@@ -7,10 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.trainer_pt_utils import LabelSmoother
 
-from mixlib import eda, methods, models, spans
+from mixlib import methods
+from mixlib.methods import eda, spans
 from mixlib.methods.base import inputs_of, plain_loss
-from mixlib.mixing import Criterion
-from tests.test_spans import SPECIAL
+from mixlib.methods.mixing import Criterion
+from mixlib.runs import models
+from tests.methods.test_spans import SPECIAL
 
 SEP, PIECES = 2, range(50, 80)  # ids of SPECIAL's vocabulary: words from 5 on, of which these go on with a word
 
@@ -259,7 +261,7 @@ def test_words_of_a_real_tokenizer_stay_whole():
 
 
 def test_changing_texts_needs_no_number_from_the_device():
-    from tests.test_ssmix import NoCopies
+    from tests.methods.test_ssmix import NoCopies
 
     method, inputs = prepared(), texts()
     with NoCopies():

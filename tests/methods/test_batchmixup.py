@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mixlib import methods, sites
-from mixlib.methods import batchmixup
+from mixlib import methods
+from mixlib.methods import batchmixup, sites
 from mixlib.methods.batchmixup import all_pairs_loss, batchmixup_loss, mixed_points, nonlinear_loss, shares_of
 
 NAMES = ("mixup", "nonlinear_mixup", "batchmixup")

@@ -10,7 +10,9 @@ from transformers import (
     RobertaConfig,
 )
 
-from mixlib import corpora, heads, methods, models, sites
+from mixlib import methods
+from mixlib.methods import heads, sites
+from mixlib.runs import corpora, models
 from mixlib.trainer import MixupTrainer
 from tests.test_trainer import arguments
 

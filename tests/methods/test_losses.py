@@ -10,7 +10,7 @@ from transformers.trainer_pt_utils import LabelSmoother
 
 from mixlib import methods
 from mixlib.methods.batchmixup import batchmixup_loss, nonlinear_loss, shares_of
-from mixlib.mixing import Criterion, mix, mixed_cross_entropy, random_others
+from mixlib.methods.mixing import Criterion, mix, mixed_cross_entropy, random_others
 
 PLAIN = Criterion()
 seeds = st.integers(0, 2**31 - 1)

@@ -6,11 +6,12 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixlib import methods, models
+from mixlib import methods
 from mixlib.methods import Draw
 from mixlib.methods.base import plain_loss
+from mixlib.methods.mixing import mix
 from mixlib.methods.mixup_calibration import PADDINGS, pad_together
-from mixlib.mixing import mix
+from mixlib.runs import models
 from tests import golden
 
 CASES = list(golden.cases(golden.HERE))
@@ -291,8 +292,8 @@ def test_each_method_looks_like_no_other():
 
 
 def test_a_method_of_ones_own_is_in_every_list_at_once():
-    from mixlib.figures import DASHES, MARKERS, PALETTE
-    from mixlib.tables import LABELS
+    from mixlib.evidence.plots import DASHES, MARKERS, PALETTE
+    from mixlib.evidence.tables import LABELS
 
     made = {}
     try:

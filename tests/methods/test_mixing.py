@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from mixlib import mixing
-from mixlib.mixing import mix, mixed_cross_entropy, random_others, random_pairs, sample_beta, sample_lam
+from mixlib.methods import mixing
+from mixlib.methods.mixing import mix, mixed_cross_entropy, random_others, random_pairs, sample_beta, sample_lam
 
 seeds = st.integers(0, 2**31 - 1)
 lams = st.floats(0, 1)

@@ -16,8 +16,8 @@ from transformers import (
     RobertaConfig,
 )  # fmt: skip
 
-from mixlib import sites
-from mixlib.mixing import mix
+from mixlib.methods import sites
+from mixlib.methods.mixing import mix
 
 COMMON = {"vocab_size": 80, "num_labels": 3, "pad_token_id": 0}
 ENCODER = COMMON | {

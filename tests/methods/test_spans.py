@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixlib import spans
-from mixlib.spans import SpecialTokens, Words
+from mixlib.methods import spans
+from mixlib.methods.spans import SpecialTokens, Words
 
 SPECIAL = SpecialTokens(ids=(0, 1, 2), separator=2, cls=1, unknown=3)
 

@@ -6,12 +6,14 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModelForSequenceClassification, TrainingArguments
 
-from mixlib import methods, models, sites, spans
+from mixlib import methods
+from mixlib.methods import sites, spans
 from mixlib.methods.base import plain_loss
 from mixlib.methods.ssmix import split_saliency
+from mixlib.runs import models
 from mixlib.trainer import MixupTrainer
-from tests.test_sites import CONFIGS
-from tests.test_spans import SPECIAL
+from tests.methods.test_sites import CONFIGS
+from tests.methods.test_spans import SPECIAL
 
 INPUT_METHODS = ("ssmix", "ssmix_nosal", "ssmix_nosal_nospan", "unk")
 HIDDEN_METHODS = ("embedmix", "tmix")

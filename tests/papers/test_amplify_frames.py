@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mixlib import published, tables
-from mixlib.figures import amplify_frames as judge
-from mixlib.protocols import amplify as protocol
+from mixlib.evidence import published, tables
+from mixlib.papers.amplify import frames as judge
+from mixlib.papers.amplify import protocol
 from tests.fabricate import records, study
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 
-from mixlib import published, tables
-from mixlib.figures import batchmixup_frames as judge
-from mixlib.protocols import batchmixup as protocol
+from mixlib.evidence import published, tables
+from mixlib.papers.batchmixup import frames as judge
+from mixlib.papers.batchmixup import protocol
 from tests.fabricate import records, study
 
 PRINTED = published.table("batchmixup_table1")

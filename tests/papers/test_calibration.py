@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mixlib import calibration, published
-from mixlib.calibration import RAW, SCALED
-from mixlib.evidence import statistics
-from mixlib.predictions import Predictions
-from mixlib.protocols import mixup_calibration as protocol
-from mixlib.store import Store
+from mixlib.evidence import published, statistics
+from mixlib.papers.mixup_calibration import frames as calibration
+from mixlib.papers.mixup_calibration import protocol
+from mixlib.papers.mixup_calibration.frames import RAW, SCALED
+from mixlib.runs.predictions import Predictions
+from mixlib.runs.store import Store
 from tests.fabricate import record, records
 
 PRINTED = published.table("mixup_calibration_table2")

@@ -20,11 +20,13 @@ from scipy.special import log_softmax
 from transformers import DataCollatorWithPadding, Trainer, TrainingArguments, set_seed
 
 import mixlib
-from mixlib import compare, methods, models, store, synthetic
+from mixlib import methods
 from mixlib.__main__ import main
+from mixlib.comparing import compare
 from mixlib.methods import Method
 from mixlib.methods.mixup_calibration import ClsMixup
-from mixlib.runs import RunFailed
+from mixlib.runs import models, store, synthetic
+from mixlib.runs.spec import RunFailed
 
 SEEDS, EPOCHS = 4, 5  # so that every seed learns something
 ROWS = synthetic.twin("own", "train", "sentence", 3).assign(label=lambda rows: rows["label_name"])[["text", "label"]]
@@ -46,7 +48,7 @@ def settings(folder):
 
 @pytest.fixture(scope="module")
 def found(settings):
-    return mixlib.compare(**settings)
+    return mixlib.comparing.compare(**settings)
 
 
 def by_hand(plan, seed, smoothing):
@@ -135,7 +137,7 @@ def test_finished_runs_are_kept_and_only_what_is_new_is_run(found, settings):
     assert cost["seconds"] > 0
     assert cost["estimated_by"] == "by runs of this comparison"
     assert "8 runs, 7 of them done; the rest takes about" in compare.cost_as_text(cost)
-    again = mixlib.compare(**settings)
+    again = mixlib.comparing.compare(**settings)
     assert again.scores.equals(found.scores)
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     more = compare.plan(
@@ -152,7 +154,7 @@ def test_in_a_notebook_it_is_its_tables_and_elsewhere_a_line(found):
 
 def test_with_read_only_a_missing_run_is_an_error(settings):
     with pytest.raises(RuntimeError, match="have no record"):
-        mixlib.compare(**settings | {"seeds": 5, "read_only": True})
+        mixlib.comparing.compare(**settings | {"seeds": 5, "read_only": True})
 
 
 def test_an_unknown_model_is_estimated_by_counting(settings, store_folder):
@@ -230,7 +232,7 @@ class Other(ClsMixup):
 
 
 def test_a_method_of_ones_own_is_run_by_class_and_by_object(found, settings):
-    more = mixlib.compare(**settings | {"methods": [Weaker, Weaker(factor=1.0)], "seeds": 1})
+    more = mixlib.comparing.compare(**settings | {"methods": [Weaker, Weaker(factor=1.0)], "seeds": 1})
     assert more.labels == ["no mixup", "Weaker", "Weaker factor=1.0"]
     assert more.of("Weaker")[0].spec.method.startswith("Weaker@")
     values = more.scores.set_index("method")["nll"]
@@ -241,7 +243,7 @@ def test_a_method_of_ones_own_is_run_by_class_and_by_object(found, settings):
     assert "Weaker" in more._repr_html_()
     assert not [name for name in methods.names() if "@" in name]
     with pytest.raises(ValueError, match="Weaker: a method of your own is run by the engine local, not by ray"):
-        mixlib.compare(**settings | {"methods": [Weaker], "engine": "ray"})
+        mixlib.comparing.compare(**settings | {"methods": [Weaker], "engine": "ray"})
 
 
 def test_a_changed_method_is_another_method():
@@ -273,7 +275,7 @@ def test_a_failing_method_leaves_the_others_done(settings, tmp_path):
             yield float("nan") * self.plain_loss(model, batch)
 
     with pytest.raises(RunFailed, match="1 of 2 runs failed, the others are done"):
-        mixlib.compare(**settings | {"methods": [Broken], "seeds": 1, "results": tmp_path / "results"})
+        mixlib.comparing.compare(**settings | {"methods": [Broken], "seeds": 1, "results": tmp_path / "results"})
     assert len(list((tmp_path / "results").rglob("*.json"))) == 1
 
 
@@ -442,13 +444,13 @@ def test_importing_mixlib_is_light_and_compare_can_be_called_whatever_was_import
     code = """
 import sys
 import mixlib
-assert not {"torch", "transformers", "pandas", "mixlib.compare"} & set(sys.modules)
+assert not {"torch", "transformers", "pandas", "mixlib.comparing.compare"} & set(sys.modules)
 for _ in range(2):
     try:
-        mixlib.compare("no-such-file.csv")
+        mixlib.comparing.compare("no-such-file.csv")
     except FileNotFoundError as error:
         print(error)
-    from mixlib.compare import plan
+    from mixlib.comparing.compare import plan
 from mixlib import MixupTrainer
 print(MixupTrainer.__name__)
 """

@@ -5,10 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from mixlib.evidence import statistics, verdicts
-from mixlib.mixing import mean_partner_share
-from mixlib.protocols import amplify as protocol
-from mixlib.protocols import plan
+from mixlib.evidence import plan, statistics, verdicts
+from mixlib.methods.mixing import mean_partner_share
+from mixlib.papers.amplify import protocol
 from tests.experiments import experiment
 
 CLAIMS = {claim.id: claim for claim in verdicts.claims().values() if claim.paper == "amplify"}

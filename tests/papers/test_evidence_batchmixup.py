@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from mixlib.evidence import batchmixup, statistics, verdicts
+from mixlib.evidence import statistics, verdicts
 from mixlib.evidence.printed import printed
 from mixlib.evidence.verdicts import judge
+from mixlib.papers.batchmixup import claims as batchmixup
 from tests.experiments import experiment
 
 CLAIMS = {claim.id.rpartition("-")[2]: claim for claim in batchmixup.CLAIMS}

@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mixlib.evidence import mixup_calibration, statistics
+from mixlib.evidence import statistics
 from mixlib.evidence.verdicts import Records, judge
+from mixlib.papers.mixup_calibration import claims as mixup_calibration
 from tests.experiments import experiment, of_run
 
 CLAIMS = {claim.id.rpartition("-")[2]: claim for claim in mixup_calibration.CLAIMS}

@@ -5,8 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from mixlib.evidence import statistics, verdicts
-from mixlib.protocols import plan
+from mixlib.evidence import plan, statistics, verdicts
 from tests.experiments import experiment
 from tests.fabricate import record
 

@@ -6,18 +6,24 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mixlib import calibration, figures, paths, published, tables
-from mixlib.evidence import statistics
+from mixlib.evidence import overview, plots, published, statistics, tables
 from mixlib.evidence.verdicts import Claim, Verdict
-from mixlib.figures import amplify_frames as judge
-from mixlib.protocols import amplify, batchmixup
-from mixlib.protocols import mixup_calibration as protocol
+from mixlib.papers.amplify import figures as amplify_plots
+from mixlib.papers.amplify import frames as judge
+from mixlib.papers.amplify import protocol as amplify
+from mixlib.papers.batchmixup import figures as batchmixup_plots
+from mixlib.papers.batchmixup import protocol as batchmixup
+from mixlib.papers.mixup_calibration import figures as mixup_calibration_plots
+from mixlib.papers.mixup_calibration import frames as calibration
+from mixlib.papers.mixup_calibration import protocol
+from mixlib.papers.ssmix import figures as ssmix_plots
+from mixlib.runs import paths
 from tests.fabricate import records
 
 
 @pytest.fixture(autouse=True)
 def _look():
-    figures.theme()
+    plots.theme()
     yield
     plt.close("all")
 
@@ -35,20 +41,20 @@ def every_figure(made):
     mixed = five[five["method"] == "input_mixup"]
     curves = records(protocol.figure2("mini"), lambda s: {"losses": [0.7, 0.6, 0.8 + s.seed / 100]})
     return {
-        "reliability": figures.reliability(groups, "IMDb"),
-        "differences": figures.differences(tables.differences(printed, data, ["accuracy", "ece"]), ["accuracy", "ece"]),
-        "scaled_differences": figures.scaled_differences(
+        "reliability": mixup_calibration_plots.reliability(groups, "IMDb"),
+        "differences": plots.differences(tables.differences(printed, data, ["accuracy", "ece"]), ["accuracy", "ece"]),
+        "scaled_differences": mixup_calibration_plots.scaled_differences(
             calibration.differences(printed, data, ["score", "loss"]), ["score", "loss"]
         ),
-        "paddings": figures.paddings(
+        "paddings": mixup_calibration_plots.paddings(
             mixed, published.table("mixup_calibration_table5"), tables.cell(five, "accuracy", method="none")
         ),
-        "loss_curves": figures.loss_curves(calibration.of(curves)),
-        "manifold": figures.manifold_schematic(),
+        "loss_curves": mixup_calibration_plots.loss_curves(calibration.of(curves)),
+        "manifold": mixup_calibration_plots.manifold_schematic(),
         **batchmixup_figures(),
         **ssmix_figures(),
         **amplify_figures(),
-        "forest": figures.forest(some_verdicts()),
+        "forest": overview.forest(some_verdicts()),
     }
 
 
@@ -70,7 +76,7 @@ def some_verdicts():
 def test_the_forest_plot_shows_every_claim_once_in_its_category():
     verdicts = some_verdicts()
     assert {v.judgement.category for v in verdicts.values()} == set(statistics.CATEGORIES)
-    (axis,) = figures.forest(verdicts, {"ssmix": "SSMix"}).axes
+    (axis,) = overview.forest(verdicts, {"ssmix": "SSMix"}).axes
     shown = [text.get_text() for text in axis.texts]
     assert shown == ["batchmixup", "SSMix", "amplify", "not judgeable here"]
     assert [label.get_text() for label in axis.get_yticklabels()] == ["1", "2", "1", "2", "1", "2", "3"]
@@ -97,20 +103,20 @@ def amplify_figures():
                "keys": rng.normal(size=(3, 4)).tolist(), "attention": [0.2, 0.3, 0.5]}  # fmt: skip
     views = {"amplify": view(0), "embedmix": view(1)}
     seen = pd.DataFrame({"method": [m for m in views for _ in range(3)], "crossing": rng.random(6)})
-    curves = figures.curves_of(fair, lambda r: r.spec.method)
+    curves = amplify_plots.curves_of(fair, lambda r: r.spec.method)
     return {
-        "block_schematic": figures.block_schematic(),
-        "lam_distributions": figures.lam_distributions((0.1, 0.5), amplify.DRAWS, 0.1, 0.2),
-        "by_setting": figures.by_setting(
+        "block_schematic": amplify_plots.block_schematic(),
+        "lam_distributions": amplify_plots.lam_distributions((0.1, 0.5), amplify.DRAWS, 0.1, 0.2),
+        "by_setting": amplify_plots.by_setting(
             printed, draws, {("amplify", str(n)): str(n) for n in amplify.DRAWS}, "none", "draws"
         ),
-        "loss_by_update": figures.loss_by_update({"a": curves}, {"amplify": "amplify", "tmix": "tmix"}),
-        "attention_lines": figures.attention_lines(views, "it"),
-        "attention_summary": figures.attention_summary(seen, {"crossing": "crossing"}),
-        "neuron_view": figures.neuron_view({"amplify": neurons, "embedmix": neurons}),
-        "word_graph": figures.word_graph(views, "it", links=4),
-        "factor_leads": figures.factor_leads(judge.factor_effects(fair)),
-        "by_noise": figures.by_noise(noisy),
+        "loss_by_update": amplify_plots.loss_by_update({"a": curves}, {"amplify": "amplify", "tmix": "tmix"}),
+        "attention_lines": amplify_plots.attention_lines(views, "it"),
+        "attention_summary": amplify_plots.attention_summary(seen, {"crossing": "crossing"}),
+        "neuron_view": amplify_plots.neuron_view({"amplify": neurons, "embedmix": neurons}),
+        "word_graph": amplify_plots.word_graph(views, "it", links=4),
+        "factor_leads": amplify_plots.factor_leads(judge.factor_effects(fair)),
+        "by_noise": amplify_plots.by_noise(noisy),
     }
 
 
@@ -145,12 +151,12 @@ def ssmix_figures():
         for m in ("none_long", *hidden) for what in ("change", "lead", "lead with the leak")
     ])  # fmt: skip
     return {
-        "off_the_segment": figures.off_the_segment(picture, distances),
-        "step_times": figures.step_times(times, {m: tables.LABELS[m] for m in hidden}),
-        "stage_differences": figures.stage_differences(gains),
-        "learning_curves": figures.learning_curves(ways),
-        "by_ratio": figures.by_ratio(shares),
-        "leak": figures.leak(effects),
+        "off_the_segment": ssmix_plots.off_the_segment(picture, distances),
+        "step_times": ssmix_plots.step_times(times, {m: tables.LABELS[m] for m in hidden}),
+        "stage_differences": ssmix_plots.stage_differences(gains),
+        "learning_curves": ssmix_plots.learning_curves(ways),
+        "by_ratio": ssmix_plots.by_ratio(shares),
+        "leak": ssmix_plots.leak(effects),
     }
 
 
@@ -176,57 +182,57 @@ def batchmixup_figures():
         for label in "ab" for n in (5, 32) for _ in range(3)
     ])  # fmt: skip
     return {
-        "by_fraction": figures.by_fraction(
+        "by_fraction": batchmixup_plots.by_fraction(
             published.table("batchmixup_table1"),
             data,
             {d: d for d in ("banking77", "fewrel", "rte")},
             list(batchmixup.FRACTIONS),
         ),
-        "toy_panels": figures.toy_panels(toy, toy),
-        "toy_accuracies": figures.toy_accuracies(draws),
-        "objectives": figures.objective_curves({"softmax": curve, "dot": curve}),
-        "epoch_times": figures.epoch_times(times, published=13.3, n=5),
-        "mixed_points": figures.mixed_points(picture, {0: "one", 1: "two"}),
-        "policies": figures.policy_geometry(places),
+        "toy_panels": batchmixup_plots.toy_panels(toy, toy),
+        "toy_accuracies": batchmixup_plots.toy_accuracies(draws),
+        "objectives": batchmixup_plots.objective_curves({"softmax": curve, "dot": curve}),
+        "epoch_times": batchmixup_plots.epoch_times(times, published=13.3, n=5),
+        "mixed_points": batchmixup_plots.mixed_points(picture, {0: "one", 1: "two"}),
+        "policies": batchmixup_plots.policy_geometry(places),
     }
 
 
 def test_every_figure_draws_with_labelled_axes_and_is_the_same_twice(made, tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "FIGURES", tmp_path / "a")
     monkeypatch.setitem(plt.rcParams, "figure.max_open_warning", 0)
-    first = {name: figures.save(f, name, "mini").read_bytes() for name, f in every_figure(made).items()}
+    first = {name: plots.save(f, name, "mini").read_bytes() for name, f in every_figure(made).items()}
     for name, figure in every_figure(made).items():
         if name not in DRAWINGS:
             assert any(axis.get_xlabel() for axis in figure.axes), name
             assert any(axis.get_ylabel() or axis.get_yticklabels() for axis in figure.axes), name
-        assert figures.save(figure, name, "mini").read_bytes() == first[name]
+        assert plots.save(figure, name, "mini").read_bytes() == first[name]
 
 
 def test_other_profiles_do_not_touch_the_committed_figures(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
     monkeypatch.setattr(paths, "BUILD", tmp_path / "build")
-    path = figures.save(figures.manifold_schematic(), "x/y", "smoke")
+    path = plots.save(mixup_calibration_plots.manifold_schematic(), "x/y", "smoke")
     assert path == tmp_path / "build" / "figures" / "smoke" / "x" / "y.svg"
     assert not (tmp_path / "figures").exists()
 
 
 def test_reliability_pools_the_seeds(made):
-    figure = figures.reliability({"none": calibration.bins(made[:3])})
+    figure = mixup_calibration_plots.reliability({"none": calibration.bins(made[:3])})
     assert "pooled 11.5" in figure.axes[0].get_title()  # |12-14| + |13-15| + |14-16| + |15-17.5| + |16-19| of 100
 
 
 def test_methods_are_told_apart_without_colour():
-    assert len(set(figures.MARKERS.values())) == len(figures.PALETTE)
-    assert len({str(d) for d in figures.DASHES.values()}) == len(figures.PALETTE)
+    assert len(set(plots.MARKERS.values())) == len(plots.PALETTE)
+    assert len({str(d) for d in plots.DASHES.values()}) == len(plots.PALETTE)
 
 
 def test_loss_curves_say_at_which_update_a_loss_was():
     (run,) = records(amplify.figure3("mini", seeds=[0])[:1], lambda s: {"train_losses": [0.4, 0.2, 0.1]})
     run.timing["steps"] = 30  # means of ten updates each
-    assert figures.curves_of([run], lambda r: "x")["update"].tolist() == [10, 20, 30]
+    assert amplify_plots.curves_of([run], lambda r: "x")["update"].tolist() == [10, 20, 30]
 
 
 def test_intervals_are_those_of_students_t():
     # mean 2, standard error 1 / sqrt(3), and 4.302653 is the 0.975 quantile of t with 2 degrees of freedom
-    assert figures.common.t_interval([1, 2, 3]) == pytest.approx((2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5))
-    assert figures.common.t_interval([5, 5, 5]) == (5, 5)
+    assert plots.t_interval([1, 2, 3]) == pytest.approx((2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5))
+    assert plots.t_interval([5, 5, 5]) == (5, 5)

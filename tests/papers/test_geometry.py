@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from mixlib import geometry
-from mixlib.studies.batchmixup import draw_points
+from mixlib.papers import geometry
+from mixlib.papers.batchmixup.studies import draw_points
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixlib import corpora, own_data, paths
-from mixlib.corpora import DataDiffers
+from mixlib.comparing import own_data
+from mixlib.runs import corpora, paths
+from mixlib.runs.corpora import DataDiffers
 
 SIZES = {"ham": 36, "spam": 18, "other": 6}
 ROWS = [(f'text {i} of {name}, "quoted"\nin two lines', name) for name, n in SIZES.items() for i in range(n)]

@@ -7,11 +7,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mixlib import figures, methods, models, paths, playground, studies, texts
+from mixlib import methods
 from mixlib.methods import Draw
-from mixlib.playground import METHODS, PER_DIMENSION, PER_ROW, Mixtures, mix, places
-from mixlib.protocols import playground as protocol
-from mixlib.studies.common import trained
+from mixlib.papers.playground import figures, protocol
+from mixlib.papers.playground import mixes as playground
+from mixlib.papers.playground.mixes import METHODS, PER_DIMENSION, PER_ROW, Mixtures, mix, places
+from mixlib.papers.playground.studies import trained
+from mixlib.papers.ssmix import texts
+from mixlib.runs import models, paths, studies
 from tests.fabricate import record, study
 
 A, B = "the plot is dull and the acting is simply awful", "a warm and charming film"
@@ -221,7 +224,7 @@ def test_sliders_carry_what_the_tables_show_and_ask_for_nothing_else(found):
     titles = [method["title"] for method in data["methods"]]
     pair = data["pairs"][1]
     for one in found.mixed:
-        method = titles.index(figures.playground.LABELS[one.method])
+        method = titles.index(figures.LABELS[one.method])
         place = data["methods"][method]["places"].index(one.place)
         for model in pair["models"]:
             shown = model["mixed"][method][place]
@@ -256,7 +259,7 @@ def test_the_temperature_slider_has_means_by_bin():
 
 
 def test_reading_records_does_not_wait_for_the_trainer():
-    code = "import sys; from mixlib import figures, protocols; print('mixlib.training' in sys.modules)"
+    code = "import sys; from mixlib.papers import registry; print('mixlib.runs.training' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], cwd=paths.ROOT, capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"
 

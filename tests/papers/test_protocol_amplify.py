@@ -3,12 +3,13 @@ from dataclasses import replace
 
 import pytest
 
-from mixlib import corpora, costs, methods, protocols, published
-from mixlib.evidence import verdicts
-from mixlib.protocols import amplify as protocol
-from mixlib.protocols import plan
-from mixlib.protocols.cells import Cell
-from mixlib.training import execute
+from mixlib import methods
+from mixlib.evidence import plan, published, verdicts
+from mixlib.evidence.cells import Cell
+from mixlib.papers import registry
+from mixlib.papers.amplify import protocol
+from mixlib.runs import corpora, costs
+from mixlib.runs.training import execute
 
 SAID = published.hyperparameters("amplify").query("dataset == 'all'").set_index("name")["value"]
 BASELINES = "(embedmix, sentencemix, tmix)"
@@ -83,7 +84,7 @@ def test_full_has_every_row_and_column_of_the_tables():
         assert held_out == (corpus.dev == "train"), dataset
 
 
-@pytest.mark.parametrize("profile", protocols.PROFILES)
+@pytest.mark.parametrize("profile", registry.PROFILES)
 @pytest.mark.parametrize("part", ["table1", "table2", "table4", "noise"])
 def test_methods_of_a_table_share_settings_and_seeds(profile, part):
     cells = {}
@@ -130,7 +131,7 @@ def test_a_small_run_of_its_own_says_of_which_data_sets_there_are_some():
         protocol.runs("mini", "imdb", ["none"])
 
 
-@pytest.mark.parametrize("profile", protocols.PROFILES)
+@pytest.mark.parametrize("profile", registry.PROFILES)
 def test_the_factors_of_the_fairness_experiment(profile):
     """One at a time and all together, each factor for every method that has it, nothing else changed."""
     specs = protocol.fairness(profile)

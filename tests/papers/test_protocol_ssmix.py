@@ -2,12 +2,12 @@ from dataclasses import replace
 
 import pytest
 
-from mixlib import corpora, protocols, published
-from mixlib.evidence import verdicts
-from mixlib.protocols import plan
-from mixlib.protocols import ssmix as protocol
-from mixlib.store import Store
-from mixlib.training import execute
+from mixlib.evidence import plan, published, verdicts
+from mixlib.papers import registry
+from mixlib.papers.ssmix import protocol
+from mixlib.runs import corpora
+from mixlib.runs.store import Store
+from mixlib.runs.training import execute
 
 SAID = published.hyperparameters("ssmix").query("dataset == 'all'").set_index("name")["value"]
 
@@ -63,7 +63,7 @@ def test_what_the_paper_leaves_open_is_marked_as_ours():
     assert set(protocol.CHOICES) == {"max_grad_norm", "dropout"}
 
 
-@pytest.mark.parametrize("profile", protocols.PROFILES)
+@pytest.mark.parametrize("profile", registry.PROFILES)
 def test_methods_of_a_table_share_settings_seeds_and_first_stage(profile):
     cells = {}
     for spec in protocol.table2(profile) + protocol.tableB1(profile):
@@ -108,7 +108,7 @@ def test_what_has_no_cell_keeps_its_settings_and_others_are_refused():
         protocol.first_stage("mini", "rte")
 
 
-@pytest.mark.parametrize("profile", protocols.PROFILES)
+@pytest.mark.parametrize("profile", registry.PROFILES)
 def test_the_leak_differs_in_nothing_else_and_is_evaluated_in_mid_epoch(profile):
     specs = protocol.dropout_leak(profile)
     leaky = [s for s in specs if s.dropout_leak]
@@ -134,7 +134,7 @@ def test_full_starts_both_stages_where_the_data_are(tmp_path, monkeypatch):
 
 
 def test_full_costs_are_counted_with_the_official_sizes():
-    from mixlib import costs
+    from mixlib.runs import costs
 
     qqp, rte = (costs.work(protocol.first_stage("full", d, seeds=[0])[0]).flops for d in ("qqp", "rte"))
     assert qqp / rte > 100

@@ -2,11 +2,15 @@ from dataclasses import replace
 
 import pytest
 
-from mixlib import corpora, methods, paths, protocols, published
-from mixlib.evidence import verdicts
-from mixlib.protocols import amplify, batchmixup, plan, ssmix
-from mixlib.protocols import mixup_calibration as calibration
-from mixlib.training import execute
+from mixlib import methods
+from mixlib.evidence import plan, published, verdicts
+from mixlib.papers import registry
+from mixlib.papers.amplify import protocol as amplify
+from mixlib.papers.batchmixup import protocol as batchmixup
+from mixlib.papers.mixup_calibration import protocol as calibration
+from mixlib.papers.ssmix import protocol as ssmix
+from mixlib.runs import corpora, paths
+from mixlib.runs.training import execute
 
 
 def full(dataset, few=False):
@@ -64,7 +68,7 @@ def test_everything_the_paper_leaves_open_is_marked_as_our_choice():
     assert int(said[said["name"] == "ece_bins"]["value"].item()) == 15
 
 
-@pytest.mark.parametrize("profile", protocols.PROFILES)
+@pytest.mark.parametrize("profile", registry.PROFILES)
 def test_all_methods_of_a_cell_get_the_same_settings_and_seeds(profile):
     for table in (calibration.table2, calibration.table3, calibration.table4, calibration.table5):
         cells = {}
@@ -111,43 +115,43 @@ def test_tables_have_the_papers_rows():
             ours = {(s.dataset, calibration.size_label(s), s.method) for s in table(profile)}
             assert {row for row in rows if row[0] not in left_out} <= ours
     printed = published.table("mixup_calibration_table5")
-    for profile in protocols.PROFILES:
+    for profile in registry.PROFILES:
         specs = calibration.table5(profile)
         assert {s.method_params.get("padding") for s in specs} == {None, *printed["param"]}
         assert {calibration.size_label(s) for s in specs} == {"64"}
 
 
 def test_figure_2_shares_its_runs_with_table_4():
-    for profile in protocols.PROFILES:
+    for profile in registry.PROFILES:
         assert set(calibration.figure2(profile)) <= set(calibration.table4(profile))
 
 
 def test_recipes_name_artefacts_and_notebooks_that_exist():
-    from mixlib import report
+    from mixlib.book import notebooks
 
-    assert set(protocols.RECIPES) <= {a.id for a in protocols.artefacts()}
-    assert {r.notebook for r in protocols.RECIPES.values()} <= set(report.available())
+    assert set(registry.RECIPES) <= {a.id for a in registry.artefacts()}
+    assert {r.notebook for r in registry.RECIPES.values()} <= set(notebooks.available())
 
 
 def test_unknown_names_give_the_nearest():
     with pytest.raises(ValueError, match="did you mean mini"):
-        protocols.artefact_runs("calibration-table2", "minni")
+        registry.artefact_runs("calibration-table2", "minni")
     with pytest.raises(ValueError, match="did you mean calibration-table"):
-        protocols.artefact_runs("calibration-tabel2", "mini")
+        registry.artefact_runs("calibration-tabel2", "mini")
     with pytest.raises(ValueError, match="choose one of smoke, mini, full"):
         calibration.table2("huge")
 
 
 def test_overrides(monkeypatch):
-    specs = protocols.artefact_runs("calibration-table2", "full", model="tiny", seeds=[7], max_steps=2)
+    specs = registry.artefact_runs("calibration-table2", "full", model="tiny", seeds=[7], max_steps=2)
     assert {(s.model, s.seed, s.max_steps) for s in specs} == {("tiny", 7, 2)}
-    monkeypatch.delitem(protocols.RECIPES, "amplify-table2")  # an artefact without a notebook has no runs
-    assert protocols.artefact_runs("amplify-table2", "mini") == []
+    monkeypatch.delitem(registry.RECIPES, "amplify-table2")  # an artefact without a notebook has no runs
+    assert registry.artefact_runs("amplify-table2", "mini") == []
 
 
 def test_every_artefact_of_the_papers_has_a_notebook():
-    assert {a.id for a in protocols.artefacts()} == set(protocols.RECIPES)
-    for recipe in protocols.RECIPES.values():
+    assert {a.id for a in registry.artefacts()} == set(registry.RECIPES)
+    for recipe in registry.RECIPES.values():
         assert (paths.NOTEBOOKS / f"{recipe.notebook}.ipynb").exists()
 
 
@@ -176,7 +180,7 @@ def test_full_refuses_a_source_with_fewer_rows(tmp_path, monkeypatch):
 
 
 def test_artefacts_of_our_own_stand_after_their_papers():
-    ids = [a.id for a in protocols.artefacts()]
+    ids = [a.id for a in registry.artefacts()]
     assert [a for a in ids if a.startswith("batchmixup")] == [
         "batchmixup-table1", "batchmixup-figure1", "batchmixup-epoch-time", "batchmixup-geometry",
     ]  # fmt: skip
@@ -225,7 +229,7 @@ def test_batchmixup_takes_what_the_paper_leaves_open_from_its_authors_code_or_ma
     assert params["banking77", "batchmixup"] == {"alpha": 1.0, "n_per_row": 75, **batchmixup.CHOICES}
 
 
-@pytest.mark.parametrize("profile", protocols.PROFILES)
+@pytest.mark.parametrize("profile", registry.PROFILES)
 def test_batchmixup_methods_of_a_cell_get_the_same_settings_and_seeds(profile):
     cells = {}
     for spec in batchmixup.table1(profile):
@@ -287,7 +291,7 @@ def test_batchmixup_full_starts_where_the_data_are(tmp_path, monkeypatch):
 def test_seeds_as_papermill_and_notebooks_give_them(given, seeds):
     for part in (calibration.table5, ssmix.figure2, batchmixup.figure1, amplify.attention):
         assert list(dict.fromkeys(spec.seed for spec in part("smoke", seeds=given))) == seeds
-    assert {spec.seed for spec in protocols.artefact_runs("common/sst2", "smoke", seeds=given)} == set(seeds)
+    assert {spec.seed for spec in registry.artefact_runs("common/sst2", "smoke", seeds=given)} == set(seeds)
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mixlib import published, tables
-from mixlib.engines import run_all
-from mixlib.evidence import verdicts
-from mixlib.evidence.ssmix import OTHER_SETS
-from mixlib.figures import ssmix_frames as frames
-from mixlib.protocols import plan
-from mixlib.protocols import ssmix as protocol
+from mixlib.evidence import plan, published, tables, verdicts
+from mixlib.papers.ssmix import frames, protocol
+from mixlib.papers.ssmix.claims import OTHER_SETS
+from mixlib.runs.engines import run_all
 from tests.fabricate import record, records
 
 TABLE_2, TABLE_B1 = published.table("ssmix_table2"), published.table("ssmix_tableB1")

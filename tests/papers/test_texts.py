@@ -4,8 +4,9 @@ import re
 import pytest
 import torch
 
-from mixlib import figures, models
-from mixlib.texts import MixedPair, mix_pair, redraw
+from mixlib.papers.ssmix import figures
+from mixlib.papers.ssmix.texts import MixedPair, mix_pair, redraw
+from mixlib.runs import models
 
 A, B = "the plot is dull and the acting awful", "a warm and charming film with a wonderful cast"
 

@@ -1,7 +1,9 @@
 import pytest
 import torch
 
-from mixlib import bench, methods, spans
+from mixlib import methods
+from mixlib.methods import spans
+from mixlib.runs import bench
 
 
 def test_every_method_and_the_padded_step_are_timed(monkeypatch):

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
-from mixlib import check, paths
 from mixlib.__main__ import main
-from mixlib.runs import RunRecord, RunSpec
-from mixlib.store import Store
+from mixlib.runs import check, paths
+from mixlib.runs.spec import RunRecord, RunSpec
+from mixlib.runs.store import Store
 from tests import fabricate
 
 SPEC = RunSpec(

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from datasets import Dataset
 
-from mixlib import corpora, models, paths
-from mixlib.store import read
+from mixlib.runs import corpora, models, paths
+from mixlib.runs.store import read
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_every_data_set_has_a_twin_with_its_columns_and_classes(name):
 
 
 def test_all_data_sets_of_the_papers_are_there():
-    from mixlib import published
+    from mixlib.evidence import published
 
     names = {n for paper in published.PAPERS for n in published.dataset_sizes(paper)["dataset"]}
     ours = {"anli": "anli_r1", "yelp5": "yelp_polarity"}
@@ -377,8 +377,8 @@ def test_bad_entities_are_named(relations):
 
 
 def test_rows_with_entities_cut_off_are_counted_in_the_record():
-    from mixlib.runs import RunSpec
-    from mixlib.training import execute
+    from mixlib.runs.spec import RunSpec
+    from mixlib.runs.training import execute
 
     spec = RunSpec(paper="batchmixup", dataset="fewrel80", method="none", seed=0, model="tiny", head="entities",
                    train_size=32, dev_size=8, test_size=32, synthetic=True, max_length=16)  # fmt: skip

@@ -2,10 +2,10 @@ from dataclasses import replace
 
 import pytest
 
-from mixlib import costs
-from mixlib.costs import Costs
-from mixlib.protocols import batchmixup
-from mixlib.protocols import mixup_calibration as protocol
+from mixlib.papers.batchmixup import protocol as batchmixup
+from mixlib.papers.mixup_calibration import protocol
+from mixlib.runs import costs
+from mixlib.runs.costs import Costs
 from tests.fabricate import records
 from tests.fabricate import study as fabricated_study
 

@@ -14,7 +14,7 @@ from transformers import masking_utils
 
 from mixlib import methods
 from mixlib.methods import Method
-from mixlib.mixing import sample_beta
+from mixlib.methods.mixing import sample_beta
 
 META = torch.device("meta")
 VARIANTS = [

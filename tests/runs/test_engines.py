@@ -15,13 +15,13 @@ from threading import Timer
 
 import pytest
 
-from mixlib import engines
-from mixlib.engines import Local, base, run_all, shard
-from mixlib.engines.sweep import Progress
-from mixlib.runs import RunFailed
-from mixlib.store import Store
-from mixlib.studies import StudySpec
-from mixlib.training import execute
+from mixlib.runs import engines
+from mixlib.runs.engines import Local, base, run_all, shard
+from mixlib.runs.engines.sweep import Progress
+from mixlib.runs.spec import RunFailed
+from mixlib.runs.store import Store
+from mixlib.runs.studies import StudySpec
+from mixlib.runs.training import execute
 
 SWEEP = """
 import signal, sys, torch
@@ -29,14 +29,14 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the ba
 torch.set_num_threads(1)
 sys.path.insert(0, {root!r})
 from dataclasses import replace
-from mixlib.engines import run_all
-from mixlib.runs import RunSpec
-from mixlib.store import Store
+from mixlib.runs.engines import run_all
+from mixlib.runs.spec import RunSpec
+from mixlib.runs.store import Store
 base = RunSpec.from_canonical({spec!r})
 run_all([replace(base, seed=s) for s in range(40)], store=Store({folder!r}), progress=False)
 """
 COUNTING = """
-from mixlib.engines import base as engine
+from mixlib.runs.engines import base as engine
 done, execute = [], engine.execute
 def counted(spec, store):
     done.append(spec)
@@ -46,7 +46,7 @@ engine.execute = counted
 # room for three records, then for less than one: what a full disk does to a write
 FULL_DISK = """
 import resource
-from mixlib.engines import sweep
+from mixlib.runs.engines import sweep
 put = Store.put
 def filling(self, record):
     path = put(self, record)
@@ -76,7 +76,7 @@ def test_a_run_is_begun_again_as_often_as_asked_after_its_worker_died(spec, monk
     """What the engine ray makes of a worker's death; there is no Ray and no worker here."""
     import ray
 
-    from mixlib.engines.on_ray import _Place
+    from mixlib.runs.engines.on_ray import _Place
 
     def died(reference):
         raise ray.exceptions.ActorDiedError
@@ -298,8 +298,8 @@ def test_wrong_descriptions_are_refused_with_what_would_be_right(description, me
 
 HOLDING = """
 import sys, time
-from mixlib.runs import RunSpec
-from mixlib.store import Store
+from mixlib.runs.spec import RunSpec
+from mixlib.runs.store import Store
 lock = Store({folder!r}).claim(RunSpec.from_canonical({spec!r}))
 print("taken", flush=True)
 time.sleep(600)
@@ -308,7 +308,7 @@ time.sleep(600)
 
 def test_who_is_waited_for_is_said_after_some_seconds(tmp_path, spec, monkeypatch, capsys):
     """The other one is stopped, not ended: it holds its lock and does nothing."""
-    from mixlib.engines import sweep
+    from mixlib.runs.engines import sweep
 
     monkeypatch.setattr(sweep, "SILENCE", 0.5)
     code = HOLDING.format(folder=str(tmp_path), spec=spec.canonical())

@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mixlib import corpora, models, training
-from mixlib.check import check
-from mixlib.predictions import in_common
-from mixlib.store import DamagedRecord, Store
-from mixlib.training import execute
+from mixlib.runs import corpora, models, training
+from mixlib.runs.check import check
+from mixlib.runs.predictions import in_common
+from mixlib.runs.records import DamagedRecord
+from mixlib.runs.store import Store
+from mixlib.runs.training import execute
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from mixlib import export
 from mixlib.__main__ import main
-from mixlib.runs import RunSpec
-from mixlib.store import Store
-from mixlib.studies import StudySpec
+from mixlib.runs import export
+from mixlib.runs.spec import RunSpec
+from mixlib.runs.store import Store
+from mixlib.runs.studies import StudySpec
 from tests import fabricate
 
 SPEC = RunSpec(

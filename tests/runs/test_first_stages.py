@@ -8,11 +8,12 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from mixlib import engines, models
-from mixlib.engines import base, run_all
-from mixlib.runs import RunSpec
-from mixlib.store import DamagedRecord, Store, VoidRecord
-from mixlib.training import execute
+from mixlib.runs import engines, models
+from mixlib.runs.engines import base, run_all
+from mixlib.runs.records import DamagedRecord, VoidRecord
+from mixlib.runs.spec import RunSpec
+from mixlib.runs.store import Store
+from mixlib.runs.training import execute
 
 FIRST = RunSpec(
     paper="ssmix", dataset="sst2", method="none", seed=1, model="tiny", train_size=16, dev_size=8, test_size=8,
@@ -130,7 +131,7 @@ def test_void_records_are_missing_named_and_left_out(store, capsys):
 
 def test_a_worker_gets_the_weights_with_the_record_that_names_them(store, tmp_path):
     pytest.importorskip("ray")
-    from mixlib.engines.worker import Worker
+    from mixlib.runs.engines.worker import Worker
 
     worker = object.__new__(Worker)
     worker._store, worker._has = Store(tmp_path / "worker"), {}

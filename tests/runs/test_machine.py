@@ -1,6 +1,6 @@
 import pytest
 
-from mixlib import machine, paths
+from mixlib.runs import machine, paths
 
 SOURCE = '''"""A module."""
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
 
-from mixlib import metrics
+from mixlib.runs import metrics
 
 
 def histogram_ece(probabilities, labels, bins=15):

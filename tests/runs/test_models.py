@@ -17,12 +17,12 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from mixlib import checkpoints, models, paths
-from mixlib.engines import run_all
-from mixlib.protocols.common import study_of
-from mixlib.runs import RunSpec
-from mixlib.store import Store
-from mixlib.training import execute
+from mixlib.runs import checkpoints, models, paths
+from mixlib.runs.engines import run_all
+from mixlib.runs.profiles import study_of
+from mixlib.runs.spec import RunSpec
+from mixlib.runs.store import Store
+from mixlib.runs.training import execute
 
 
 def test_tiny_needs_no_file_and_reads_any_text():
@@ -559,7 +559,7 @@ def test_threads_that_read_the_same_model_get_the_same_weights(folder):
 
 
 def test_the_tiny_models_digest_is_the_same_in_every_process():
-    code = "from mixlib import models; print(models.weights_digest('tiny'))"
+    code = "from mixlib.runs import models; print(models.weights_digest('tiny'))"
     found = [
         subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True,
                        text=True, check=True).stdout

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from mixlib import checkpoints, corpora, machine, models, paths
-from mixlib.store import Store
+from mixlib.runs import checkpoints, corpora, machine, models, paths
+from mixlib.runs.store import Store
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_without_a_checkout_it_is_said_what_needs_one(tmp_path):
     code = f"""
 import pathlib, sys
 sys.path.insert(0, {str(site)!r})
-import mixlib.paths as paths
+import mixlib.runs.paths as paths
 root = pathlib.Path({str(site)!r})
 for name in ("ROOT", "NOTEBOOKS", "FIGURES", "PUBLISHED", "CORPORA_CARDS", "EVIDENCE", "BUILD"):
     setattr(paths, name, root / getattr(paths, name).relative_to(paths.ROOT) if name != "ROOT" else paths.ROOT)
@@ -106,8 +106,11 @@ import sys
 for name in ("datasets", "pandas", "click", "seaborn", "matplotlib", "statsmodels", "sklearn", "torchmetrics", "joblib",
              "papermill", "nbformat", "nbconvert", "latex2mathml", "ray", "IPython"):
     sys.modules[name] = None  # as if it were not installed
-import mixlib, mixlib.methods, mixlib.trainer
-from mixlib.methods import get, names
+import mixlib
+import mixlib.methods
+import mixlib.trainer
+from mixlib.methods import get
+from mixlib.methods import names
 for name in names():
     get(name)
 """

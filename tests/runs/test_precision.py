@@ -6,12 +6,14 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from mixlib import corpora, machine, metrics, models, paths, protocols, tables, training
 from mixlib.__main__ import main
-from mixlib.runs import RunFailed, RunSpec
-from mixlib.store import Store
-from mixlib.studies import StudySpec
-from mixlib.training import execute
+from mixlib.evidence import tables
+from mixlib.papers import registry
+from mixlib.runs import corpora, machine, metrics, models, paths, training
+from mixlib.runs.spec import RunFailed, RunSpec
+from mixlib.runs.store import Store
+from mixlib.runs.studies import StudySpec
+from mixlib.runs.training import execute
 from tests import fabricate
 
 
@@ -29,12 +31,12 @@ def test_a_cpu_never_chooses(monkeypatch, instructions, profile):
 
 
 def test_a_gpu_takes_bf16_at_full_only(gpu):
-    assert [machine.default_precision(profile) for profile in protocols.PROFILES] == ["fp32", "fp32", "bf16"]
+    assert [machine.default_precision(profile) for profile in registry.PROFILES] == ["fp32", "fp32", "bf16"]
 
 
 def test_the_variable_asks_for_another(monkeypatch):
     monkeypatch.setenv("MIXLIB_PRECISION", "bf16")
-    assert {machine.default_precision(profile) for profile in protocols.PROFILES} == {"bf16"}
+    assert {machine.default_precision(profile) for profile in registry.PROFILES} == {"bf16"}
     monkeypatch.setenv("MIXLIB_PRECISION", "fp8")
     with pytest.raises(ValueError, match="'fp8'; choose one of fp32, bf16"):
         machine.default_precision("mini")
@@ -49,8 +51,8 @@ def test_fp32_is_left_out_of_the_key(spec):
 
 def test_every_run_of_every_artefact_follows_the_variable(monkeypatch):
     monkeypatch.setenv("MIXLIB_PRECISION", "bf16")
-    for artefact in protocols.artefacts():
-        for spec in protocols.artefact_runs(artefact.id, "mini"):
+    for artefact in registry.artefacts():
+        for spec in registry.artefact_runs(artefact.id, "mini"):
             about = spec if isinstance(spec, RunSpec) or "run" not in spec.params else None
             assert spec.precision == "bf16" or about is None or isinstance(spec, StudySpec), spec
             if isinstance(spec, StudySpec) and "run" in spec.params:
@@ -106,7 +108,7 @@ def test_a_folder_without_git_says_nothing_of_it(monkeypatch, tmp_path):
 
 
 def _mixed():
-    specs = protocols.mixup_calibration.table5("mini", seeds=range(4))
+    specs = registry.mixup_calibration.table5("mini", seeds=range(4))
     specs = [replace(spec, precision="bf16") if spec.seed == 3 else spec for spec in specs]
     return fabricate.records(specs, lambda spec: {})
 

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixlib import corpora, metrics
-from mixlib.predictions import DamagedPredictions, Predictions, ensemble, in_common
+from mixlib.runs import corpora, metrics
+from mixlib.runs.predictions import DamagedPredictions, Predictions, ensemble, in_common
 
 CLOSE = {"nll": 1e-3, "brier": 1e-3, "ece": 2e-3, "ece_mass": 2e-3, "mcc": 1e-12, "accuracy": 0}
 

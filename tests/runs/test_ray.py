@@ -17,21 +17,21 @@ import psutil
 import pytest
 import torch
 
-from mixlib import engines, models, synthetic
-from mixlib.engines import run_all
-from mixlib.protocols import artefact_runs
-from mixlib.runs import RunFailed
-from mixlib.store import Store
-from mixlib.training import execute
+from mixlib.papers.registry import artefact_runs
+from mixlib.runs import engines, models, synthetic
+from mixlib.runs.engines import run_all
+from mixlib.runs.spec import RunFailed
+from mixlib.runs.store import Store
+from mixlib.runs.training import execute
 
 ENGINE = "ray workers=2 time_limit=60"
 SWEEP = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background has it switched off
 from dataclasses import replace
-from mixlib.engines import run_all
-from mixlib.runs import RunSpec
-from mixlib.store import Store
+from mixlib.runs.engines import run_all
+from mixlib.runs.spec import RunSpec
+from mixlib.runs.store import Store
 base = RunSpec.from_canonical({spec!r})
 run_all([replace(base, seed=s) for s in range(300)], "ray workers=2", Store({folder!r}), progress=False)
 """
@@ -234,7 +234,7 @@ def test_what_this_machine_cannot_give_is_said_before_anything_runs(tmp_path, sp
 
 
 def test_a_node_with_other_code_is_refused(tmp_path, spec, monkeypatch):
-    from mixlib import machine
+    from mixlib.runs import machine
 
     monkeypatch.setattr(machine, "code_version", lambda: "0.0.1+other")
     with pytest.raises(RuntimeError, match=r"workers cannot start: .*the same checkout on every node"):
@@ -242,7 +242,7 @@ def test_a_node_with_other_code_is_refused(tmp_path, spec, monkeypatch):
 
 
 def test_a_busy_machine_on_which_ray_does_not_start_at_once(monkeypatch, capsys):
-    from mixlib.engines import on_ray
+    from mixlib.runs.engines import on_ray
 
     fails = [Exception("The current node timed out during startup.\nThis could happen"), RuntimeError("no port"), None]
     tries = iter(fails)
@@ -272,7 +272,7 @@ def test_ray_on_this_machine_listens_on_the_loopback_interface_alone(tmp_path, s
 
 
 def test_a_folder_too_long_for_sockets_is_no_busy_machine(monkeypatch):
-    from mixlib.engines import on_ray
+    from mixlib.runs.engines import on_ray
 
     def start(*arguments, **options):
         raise OSError("validate_socket_filename failed: AF_UNIX path length cannot exceed 107 bytes: /scratch/...")

@@ -7,12 +7,13 @@ import pandas as pd
 import pytest
 import torch
 
-from mixlib import corpora, models
-from mixlib import store as stores
-from mixlib.heads import MeanClassifier
-from mixlib.runs import RunFailed, RunRecord, RunSpec
-from mixlib.store import DamagedRecord, Store
-from mixlib.training import execute, fit, loss_interval
+from mixlib.methods.heads import MeanClassifier
+from mixlib.runs import corpora, models
+from mixlib.runs import store as stores
+from mixlib.runs.records import DamagedRecord
+from mixlib.runs.spec import RunFailed, RunRecord, RunSpec
+from mixlib.runs.store import Store
+from mixlib.runs.training import execute, fit, loss_interval
 
 
 @pytest.fixture(scope="module")

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from mixlib.engines import run_all
-from mixlib.engines.base import Outcome
-from mixlib.engines.local import Local
+from mixlib.evidence import plan
 from mixlib.evidence.verdicts import Claim, Contrast, Records, against, judge
-from mixlib.protocols import plan
-from mixlib.records import DamagedRecord, NewerRecord, content_digest
-from mixlib.runs import RunFailed, RunRecord, RunSpec
-from mixlib.store import Store, read, usable
-from mixlib.studies import StudySpec
+from mixlib.runs.engines import run_all
+from mixlib.runs.engines.base import Outcome
+from mixlib.runs.engines.local import Local
+from mixlib.runs.records import DamagedRecord, NewerRecord, content_digest
+from mixlib.runs.spec import RunFailed, RunRecord, RunSpec
+from mixlib.runs.store import Store, read, usable
+from mixlib.runs.studies import StudySpec
 from tests import fabricate
 
 SPEC = RunSpec(paper="mixup_calibration", dataset="rte", method="none", seed=0, model="tiny", synthetic=True)

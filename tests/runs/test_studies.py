@@ -4,14 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from mixlib import engines, models, protocols, studies
-from mixlib.figures import ssmix_frames as frames
-from mixlib.protocols import amplify, ssmix
-from mixlib.protocols import batchmixup as protocol
-from mixlib.store import DamagedRecord, Store, read
-from mixlib.studies import StudyRecord, StudySpec, execute
-from mixlib.studies.amplify import REFERENCES, ReadText, by_group
-from mixlib.texts import MixedPair
+from mixlib.papers import registry
+from mixlib.papers.amplify import protocol as amplify
+from mixlib.papers.amplify.studies import REFERENCES, ReadText, by_group
+from mixlib.papers.batchmixup import protocol
+from mixlib.papers.ssmix import frames
+from mixlib.papers.ssmix import protocol as ssmix
+from mixlib.papers.ssmix.texts import MixedPair
+from mixlib.runs import engines, models, studies
+from mixlib.runs.records import DamagedRecord
+from mixlib.runs.store import Store, read
+from mixlib.runs.studies import StudyRecord, StudySpec, execute
 
 
 @pytest.fixture
@@ -93,9 +96,9 @@ def test_epoch_time_counts_every_update():
 
 
 def test_every_study_of_the_protocols_is_registered():
-    for artefact in protocols.artefacts():
-        for profile in protocols.PROFILES:
-            for spec in protocols.artefact_runs(artefact.id, profile):
+    for artefact in registry.artefacts():
+        for profile in registry.PROFILES:
+            for spec in registry.artefact_runs(artefact.id, profile):
                 assert not isinstance(spec, StudySpec) or spec.study in studies.every()
 
 

@@ -1,4 +1,4 @@
-from mixlib import synthetic
+from mixlib.runs import synthetic
 
 
 def test_twins_are_the_same_every_time_and_differ_by_name_and_split():

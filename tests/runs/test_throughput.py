@@ -4,9 +4,10 @@ import pytest
 from click.testing import CliRunner
 from transformers import Trainer
 
-from mixlib import protocols, throughput
 from mixlib.__main__ import main
-from mixlib.protocols.cells import RECIPE
+from mixlib.evidence.cells import RECIPE
+from mixlib.papers import registry
+from mixlib.runs import throughput
 from mixlib.trainer import MixupTrainer
 
 
@@ -62,7 +63,7 @@ def test_without_real_data_the_tiny_model_runs(monkeypatch, no_data):
 
 
 def test_the_grid_is_taken_from_all_artefacts():
-    specs = [spec for a in protocols.artefacts() for spec in protocols.artefact_runs(a.id, "smoke")]
+    specs = [spec for a in registry.artefacts() for spec in registry.artefact_runs(a.id, "smoke")]
     grid = throughput._grid(specs, 40)
     assert len(set(grid)) == 40
     assert {spec.paper for spec in grid} == {"batchmixup", "mixup_calibration", "ssmix", "amplify", "common"}

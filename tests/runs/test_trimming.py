@@ -16,10 +16,12 @@ from transformers import (
     TrainingArguments,
 )
 
-from mixlib import heads, methods, metrics, models, training
-from mixlib.store import Store
+from mixlib import methods
+from mixlib.methods import heads
+from mixlib.runs import metrics, models, training
+from mixlib.runs.store import Store
+from mixlib.runs.trimming import TrimmedEmbedding, occurring, trimmed
 from mixlib.trainer import MixupTrainer
-from mixlib.trimming import TrimmedEmbedding, occurring, trimmed
 
 COMMON = {"vocab_size": 2000, "num_labels": 3, "pad_token_id": 0}
 ENCODER = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}

@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from mixlib import models
-from mixlib.engines import run_all
-from mixlib.runs import RunRecord, RunSpec
-from mixlib.store import DamagedRecord, Store
-from mixlib.training import execute
+from mixlib.runs import models
+from mixlib.runs.engines import run_all
+from mixlib.runs.records import DamagedRecord
+from mixlib.runs.spec import RunRecord, RunSpec
+from mixlib.runs.store import Store
+from mixlib.runs.training import execute
 
 FIRST = RunSpec(
     paper="ssmix", dataset="sst2", method="none", seed=1, model="tiny", train_size=48, dev_size=24, test_size=24,
@@ -34,7 +35,7 @@ def test_the_best_weights_are_kept_not_the_last(done):
     model, tokenizer = models.load("tiny", 2)
     assert store.load_state(FIRST, model) == first.data["state"]
     # as many right answers as the record says of its selected evaluation
-    from mixlib import corpora, metrics
+    from mixlib.runs import corpora, metrics
 
     test = corpora.sample("sst2", 1, 48, 24, 24, synthetic_twin=True).test
     rows = tokenizer(test["text"].tolist(), padding=True, truncation=True, max_length=32, return_tensors="pt")

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
-from mixlib import training, verify
 from mixlib.__main__ import main
-from mixlib.runs import RunSpec
-from mixlib.store import Store
+from mixlib.runs import training, verify
+from mixlib.runs.spec import RunSpec
+from mixlib.runs.store import Store
 from tests.fabricate import record as fabricated
 
 

@@ -11,14 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from mixlib import published
-from mixlib.evidence import statistics
+from mixlib.evidence import plan, published, statistics
 from mixlib.evidence.printed import printed
 from mixlib.evidence.statistics import Printed
 from mixlib.evidence.verdicts import BEST, FACTOR, MEASURES, Claim, Contrast, Measure, Term, against
-from mixlib.protocols import amplify as protocol
-from mixlib.protocols import plan
-from mixlib.studies import StudyRecord
+from mixlib.papers.amplify import protocol
+from mixlib.runs.studies import StudyRecord
 
 SEEDS = 3  # of the paper's runs
 POOL = {"SST-2": "common/sst2", "SST-5": "common/sst5", "TREC-coarse": "common/trec_coarse",

@@ -15,9 +15,9 @@ from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
-from mixlib.figures.common import DASHES, MARKERS, PALETTE, t_interval
-from mixlib.mixing import lam_cdf
-from mixlib.tables import LABELS, NAMES, TITLES
+from mixlib.evidence.plots import DASHES, MARKERS, PALETTE, t_interval
+from mixlib.evidence.tables import LABELS, NAMES, TITLES
+from mixlib.methods.mixing import lam_cdf
 
 BLUE, ORANGE, INSIDE, ACROSS = "#0173b2", "#de8f05", "#0173b2", "#b03a00"
 SIGNED = LinearSegmentedColormap.from_list("signed", [ORANGE, "white", BLUE])  # the neuron view's: blue is positive
@@ -94,7 +94,7 @@ def by_setting(
 
     Args:
         printed: the paper's table.
-        data: from :func:`mixlib.tables.frame`; its data sets are the columns.
+        data: from :func:`mixlib.evidence.tables.frame`; its data sets are the columns.
         settings: (method, parameter) -> label on the axis, in order.
         plain: the method whose mean is drawn as a line.
         name: of the axis.
@@ -287,7 +287,7 @@ def attention_summary(data: pd.DataFrame, quantities: Mapping[str, str]) -> Figu
     """Attention quantities by training method: a dot a seed, the mean with its 95% interval; a panel a quantity.
 
     Args:
-        data: from :func:`mixlib.figures.amplify_frames.attention_frame`.
+        data: from :func:`mixlib.papers.amplify.frames.attention_frame`.
         quantities: column -> title, with what is claimed.
     """
     figure, axes = plt.subplots(1, len(quantities), figsize=(3.5 * len(quantities), 3.4), squeeze=False, sharey=True,
@@ -309,7 +309,7 @@ def factor_leads(effects: pd.DataFrame, metric: str = "accuracy") -> Figure:
     """AMPLIFY's lead over each other method, as the paper states its methods and as its code has them.
 
     Args:
-        effects: from :func:`mixlib.figures.amplify_frames.factor_effects`.
+        effects: from :func:`mixlib.papers.amplify.frames.factor_effects`.
         metric: the one they were made with.
     """
     sets = list(dict.fromkeys(effects["dataset"]))
@@ -349,7 +349,7 @@ def by_noise(data: pd.DataFrame) -> Figure:
     """Accuracy by the share of wrong training labels, mean with its 95% interval; a panel a data set.
 
     Args:
-        data: from :func:`mixlib.figures.amplify_frames.conditions`.
+        data: from :func:`mixlib.papers.amplify.frames.conditions`.
     """
     sets = list(dict.fromkeys(data["dataset"]))
     figure, axes = plt.subplots(1, len(sets), figsize=(6.4 * len(sets) + 2, 4), squeeze=False, layout="constrained")

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from mixlib import corpora, published
+from mixlib.evidence import published
+from mixlib.evidence.tables import LABELS, NAMES, cell, compare, frame, holm
 from mixlib.evidence.verdicts import WINDOW
-from mixlib.mixing import mean_partner_share
-from mixlib.protocols import amplify as protocol
-from mixlib.runs import RunRecord
-from mixlib.studies import StudyRecord
-from mixlib.tables import LABELS, NAMES, cell, compare, frame, holm
+from mixlib.methods.mixing import mean_partner_share
+from mixlib.papers.amplify import protocol
+from mixlib.runs import corpora
+from mixlib.runs.spec import RunRecord
+from mixlib.runs.studies import StudyRecord
 
 RIVALS = ("none", *protocol.BASELINES)
 
@@ -38,7 +39,7 @@ def variances(printed: pd.DataFrame, data: pd.DataFrame) -> pd.DataFrame:
 
 
 def conditions(records: Sequence[RunRecord]) -> pd.DataFrame:
-    """:func:`mixlib.tables.frame` with what runs of this paper differ in beside the method.
+    """:func:`mixlib.evidence.tables.frame` with what runs of this paper differ in beside the method.
 
     Columns beside it: ``n`` (draws), ``model``, ``labels`` (``same``, ``independent``), ``head``, ``schedule``,
     ``noise`` (share of wrong training labels), ``grouped`` (batches of similar length), ``train_loss`` (mean over all
@@ -59,7 +60,8 @@ def conditions(records: Sequence[RunRecord]) -> pd.DataFrame:
 
 
 def measured(records: Sequence[RunRecord], **how: str) -> pd.DataFrame:
-    """:func:`mixlib.tables.frame` with the rows and columns of the paper's tables; ``how``: its ``param``, ``at``."""
+    """:func:`mixlib.evidence.tables.frame` with the rows and columns of the paper's tables; ``how``: its ``param``,
+    ``at``."""
     ours = {theirs: name for name, theirs in protocol.FULL_DATA.items()}
     return frame(records, method_of=protocol.method_of, **how).replace({"dataset": ours})
 
@@ -185,7 +187,7 @@ def factor_effects(records: Sequence[RunRecord], metric: str = "accuracy") -> pd
     """AMPLIFY's lead over each other method under the conditions of the paper, and with what its code does otherwise.
 
     Args:
-        records: of :func:`mixlib.protocols.amplify.fairness`.
+        records: of :func:`mixlib.papers.amplify.protocol.fairness`.
         metric: ``accuracy``, ``loss``, ``ece`` or ``train_loss``.
 
     Returns:

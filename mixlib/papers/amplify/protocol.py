@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from mixlib import corpora
-from mixlib.checkpoints import MINILM, TINY
-from mixlib.machine import default_precision
-from mixlib.protocols import pool
-from mixlib.protocols.cells import RECIPE, Cell, StudyCell, cell, table_runs
-from mixlib.protocols.common import Named, Seeds, check_profile, method_runs, seeds_or, study_of
-from mixlib.runs import RunSpec
-from mixlib.studies import StudySpec
+from mixlib.evidence.cells import RECIPE, Cell, StudyCell, cell, table_runs
+from mixlib.papers.common import pool
+from mixlib.runs import corpora
+from mixlib.runs.checkpoints import MINILM, TINY
+from mixlib.runs.machine import default_precision
+from mixlib.runs.profiles import Named, Seeds, check_profile, method_runs, seeds_or, study_of
+from mixlib.runs.spec import RunSpec
+from mixlib.runs.studies import StudySpec
 
 PAPER = "amplify"
 DATASETS = ("mrpc", "sst2", "sst5", "trec_fine", "trec_coarse", "imdb", "yelp5")  # columns of Table 2

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mixlib import sites, training
-from mixlib.runs import RunSpec
-from mixlib.studies import StudySpec, study
+from mixlib.methods import sites
+from mixlib.runs import training
+from mixlib.runs.spec import RunSpec
+from mixlib.runs.studies import StudySpec, study
 
 BATCH = 20  # texts of one forward pass
 

@@ -10,8 +10,8 @@ import numpy as np
 from mixlib.evidence.printed import Numbers, printed
 from mixlib.evidence.statistics import BOUNDS, NON_INFERIORITY, Printed
 from mixlib.evidence.verdicts import BEST, MEASURES, POINT, Claim, Contrast, Measure, Term, against
-from mixlib.protocols.batchmixup import EVIDENCE_N, EVIDENCE_ROWS, FRACTIONS, TOY_RATES, policy_label
-from mixlib.studies import StudyRecord
+from mixlib.papers.batchmixup.protocol import EVIDENCE_N, EVIDENCE_ROWS, FRACTIONS, TOY_RATES, policy_label
+from mixlib.runs.studies import StudyRecord
 
 SEEDS = 3  # the paper's
 A_CLASS = (1, 5, 10, 30)

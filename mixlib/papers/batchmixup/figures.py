@@ -11,8 +11,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from mixlib.figures.common import DASHES, MARKERS, PALETTE, t_interval
-from mixlib.tables import LABELS, NAMES
+from mixlib.evidence.plots import DASHES, MARKERS, PALETTE, t_interval
+from mixlib.evidence.tables import LABELS, NAMES
 
 
 def by_fraction(
@@ -22,7 +22,7 @@ def by_fraction(
 
     Args:
         printed: the paper's table.
-        data: from :func:`mixlib.tables.frame`.
+        data: from :func:`mixlib.evidence.tables.frame`.
         columns: measured data set -> the paper's key of it.
         fractions: labels of the paper's shares, largest first.
     """

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from mixlib import corpora
-from mixlib.protocols import batchmixup as protocol
-from mixlib.runs import RunRecord
-from mixlib.studies import StudyRecord
-from mixlib.tables import LABELS, NAMES, NotMeasured, cell, compare
+from mixlib.evidence.tables import LABELS, NAMES, NotMeasured, cell, compare
+from mixlib.papers.batchmixup import protocol
+from mixlib.runs import corpora
+from mixlib.runs.spec import RunRecord
+from mixlib.runs.studies import StudyRecord
 
 
 def accuracies(printed: pd.DataFrame, data: pd.DataFrame) -> pd.DataFrame:
@@ -19,7 +19,7 @@ def accuracies(printed: pd.DataFrame, data: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         printed: Table 1.
-        data: from :func:`mixlib.tables.frame` with :func:`mixlib.protocols.batchmixup.size_label`.
+        data: from :func:`mixlib.evidence.tables.frame` with :func:`mixlib.papers.batchmixup.protocol.size_label`.
     """
 
     def cells(said: pd.Series | None, here: pd.DataFrame, method: str) -> str:

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
-from mixlib.checkpoints import MINILM, TINY
-from mixlib.machine import default_precision
-from mixlib.protocols import pool
-from mixlib.protocols.cells import RECIPE, Cell, StudyCell, cell, table_runs
-from mixlib.protocols.common import Named, Seeds, check_profile, method_runs, seeds_or, study_of
-from mixlib.runs import RunSpec
-from mixlib.studies import StudySpec
+from mixlib.evidence.cells import RECIPE, Cell, StudyCell, cell, table_runs
+from mixlib.papers.common import pool
+from mixlib.runs.checkpoints import MINILM, TINY
+from mixlib.runs.machine import default_precision
+from mixlib.runs.profiles import Named, Seeds, check_profile, method_runs, seeds_or, study_of
+from mixlib.runs.spec import RunSpec
+from mixlib.runs.studies import StudySpec
 
 PAPER = "batchmixup"
 FRACTIONS = {"full": 1.0, "75%": 0.75, "50%": 0.5, "25%": 0.25, "1%": 0.01}

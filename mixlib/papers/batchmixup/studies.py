@@ -11,11 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from mixlib import bench, geometry, heads, methods, sites, training
+from mixlib import methods
+from mixlib.methods import heads, sites
 from mixlib.methods.batchmixup import mixed_points, shares_of
-from mixlib.mixing import sample_beta
-from mixlib.runs import RunSpec
-from mixlib.studies import StudySpec, study
+from mixlib.methods.mixing import sample_beta
+from mixlib.papers import geometry
+from mixlib.runs import bench, training
+from mixlib.runs.spec import RunSpec
+from mixlib.runs.studies import StudySpec, study
 
 CENTRE, DEVIATION = 2.0, 2.0  # of the two Gaussian clouds at (-2, -2) and (2, 2); ours, as the paper gives none
 POOL = 2000

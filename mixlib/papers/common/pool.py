@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from mixlib.protocols.cells import RECIPE, Cell, cell, table_runs
-from mixlib.protocols.common import check_profile
-from mixlib.runs import RunRecord, RunSpec
+from mixlib.evidence.cells import RECIPE, Cell, cell, table_runs
+from mixlib.runs.profiles import check_profile
+from mixlib.runs.spec import RunRecord, RunSpec
 
 PAPER = "common"
 # Each paper's own parameters; SSMix and the plain model of twice the updates cost two plain steps, all others one

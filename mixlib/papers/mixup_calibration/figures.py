@@ -12,18 +12,18 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from mixlib.calibration import RAW, SCALED, TITLES, curve, padding
-from mixlib.figures.common import DASHES, MARKERS, PALETTE, t_interval
-from mixlib.runs import RunRecord
-from mixlib.tables import LABELS
+from mixlib.evidence.plots import DASHES, MARKERS, PALETTE, t_interval
+from mixlib.evidence.tables import LABELS
+from mixlib.papers.mixup_calibration.frames import RAW, SCALED, TITLES, curve, padding
+from mixlib.runs.spec import RunRecord
 
 
 def scaled_differences(data: pd.DataFrame, metrics: Sequence[str]) -> Figure:
     """Paired difference to no mixup with its 95% interval: filled as trained, hollow after temperature scaling.
 
     Args:
-        data: from :func:`mixlib.calibration.differences`.
-        metrics: one panel each, keys of :data:`mixlib.calibration.TITLES`.
+        data: from :func:`mixlib.papers.mixup_calibration.frames.differences`.
+        metrics: one panel each, keys of :data:`mixlib.papers.mixup_calibration.frames.TITLES`.
     """
     lines: list[tuple[str, str]] = []  # one line a place and method, an empty one between places
     middles: dict[str, float] = {}
@@ -80,7 +80,7 @@ def reliability(groups: Mapping[str, Mapping[str, Mapping[str, Any]]], title: st
     strip below shows where the rows are. A second pair of rows shows the same models after temperature scaling.
 
     Args:
-        groups: by method, what :func:`mixlib.calibration.bins` found.
+        groups: by method, what :func:`mixlib.papers.mixup_calibration.frames.bins` found.
         title: of the whole figure.
     """
     versions = list(next(iter(groups.values())))
@@ -150,7 +150,7 @@ def loss_curves(groups: Mapping[str, Mapping[str, Sequence[RunRecord]]]) -> Figu
     """Test loss over training steps, one panel a data set: mean over the seeds with its 95% t interval.
 
     Args:
-        groups: data set -> method -> records; see :func:`mixlib.calibration.of`.
+        groups: data set -> method -> records; see :func:`mixlib.papers.mixup_calibration.frames.of`.
     """
     figure, axes = plt.subplots(1, len(groups), figsize=(4.3 * len(groups), 3.6), squeeze=False, layout="constrained")
     for axis, (dataset, methods) in zip(axes[0], groups.items(), strict=True):

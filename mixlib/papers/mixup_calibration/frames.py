@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from mixlib import tables
-from mixlib.evidence import statistics
-from mixlib.protocols import mixup_calibration as protocol
-from mixlib.runs import RunRecord, RunSpec
-from mixlib.store import Store
-from mixlib.tables import LABELS, Comparison
+from mixlib.evidence import statistics, tables
+from mixlib.evidence.tables import LABELS, Comparison
+from mixlib.papers.mixup_calibration import protocol
+from mixlib.runs.spec import RunRecord, RunSpec
+from mixlib.runs.store import Store
 
 if TYPE_CHECKING:
-    from mixlib.predictions import SplitPredictions
+    from mixlib.runs.predictions import SplitPredictions
 
 FILLED = {"unused": "[unused0]", "sep": "[SEP]", "pad": "[PAD]"}
 UNTIL = {"pair": "to the longer of the pair", "max": "to the longest text"}
@@ -64,8 +63,8 @@ def row_label(method: str, param: str) -> str:
 
 
 def frame(records: Iterable[RunRecord]) -> pd.DataFrame:
-    """One row a run, as :func:`mixlib.tables.frame` has it, and ``score`` (accuracy, of CoLA MCC), ``selected score``
-    (at the evaluation that was best on development rows, the paper's rule), ``scaled loss``, ``scaled ece`` and
+    """One row a run, as :func:`mixlib.evidence.tables.frame` has it, and ``score`` (accuracy, of CoLA MCC), ``selected
+    score`` (at the evaluation that was best on development rows, the paper's rule), ``scaled loss``, ``scaled ece`` and
     ``temperature`` (nan without development rows)."""
     records = list(records)
     last, selected = (tables.frame(records, protocol.size_label, at=at) for at in ("last", "selected"))
@@ -133,7 +132,7 @@ def table(printed: pd.DataFrame, data: pd.DataFrame, metric: str) -> pd.DataFram
     """One metric of a table: published, as trained, and after temperature scaling where that changes it.
 
     Args:
-        printed: from :func:`mixlib.published.table`.
+        printed: from :func:`mixlib.evidence.published.table`.
         data: from :func:`frame`.
         metric: ``score``, ``loss`` or ``ece``. Beside ``score`` stands that of the epoch the paper would choose.
 
@@ -282,7 +281,7 @@ def at_temperatures(
 def _bins(split: SplitPredictions, temperature: float) -> dict[str, list[float]]:
     import torch
 
-    from mixlib import metrics  # seconds to import
+    from mixlib.runs import metrics  # seconds to import
 
     return metrics.reliability(metrics.scaled(split.log_probs, temperature).exp(), torch.as_tensor(split.labels))
 

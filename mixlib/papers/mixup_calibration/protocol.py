@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from mixlib.machine import default_precision
+from mixlib.evidence.cells import Cell, cell, table_runs
 from mixlib.methods.mixup_calibration import PADDINGS
-from mixlib.protocols import pool
-from mixlib.protocols.cells import Cell, cell, table_runs
-from mixlib.protocols.common import Named, Seeds, check_profile, method_runs, seeds_or
-from mixlib.runs import RunSpec
+from mixlib.papers.common import pool
+from mixlib.runs.machine import default_precision
+from mixlib.runs.profiles import Named, Seeds, check_profile, method_runs, seeds_or
+from mixlib.runs.spec import RunSpec
 
 PAPER = "mixup_calibration"
 FEW = {"imdb": 32, "ag_news": 32, "sst2": 64}  # section 3.3 and appendix B

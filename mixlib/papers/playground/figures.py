@@ -18,12 +18,12 @@ import pandas as pd
 from IPython.display import HTML
 
 from mixlib import methods
-from mixlib.figures.ssmix import show_draws
-from mixlib.mixing import mean_partner_share
-from mixlib.playground import METHODS, PER_DIMENSION, PER_ROW, Mixed, Mixtures
-from mixlib.runs import RunRecord
-from mixlib.studies import StudyRecord
-from mixlib.tables import LABELS
+from mixlib.evidence.tables import LABELS
+from mixlib.methods.mixing import mean_partner_share
+from mixlib.papers.playground.mixes import METHODS, PER_DIMENSION, PER_ROW, Mixed, Mixtures
+from mixlib.papers.ssmix.figures import show_draws
+from mixlib.runs.spec import RunRecord
+from mixlib.runs.studies import StudyRecord
 
 NOTES = {  # by method; of BatchMixup by place
     PER_DIMENSION: "Each dimension draws its own weight; their mean is near 0.5 and cannot be chosen.",
@@ -200,7 +200,7 @@ def temperature_slider(
     """Reliability diagrams, one a method, at a temperature to choose.
 
     Args:
-        found: by method, what :func:`mixlib.calibration.at_temperatures` found.
+        found: by method, what :func:`mixlib.papers.mixup_calibration.frames.at_temperatures` found.
         fitted: by method, the mean of the temperatures that were fitted on the runs' development rows.
         start: the temperature shown first.
     """

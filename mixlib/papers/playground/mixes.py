@@ -14,14 +14,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mixlib import methods, sites
-from mixlib.methods import Draw
+from mixlib import methods
+from mixlib.methods import Draw, sites
 from mixlib.methods.base import inputs_of
 from mixlib.methods.batchmixup import BatchMixup, class_vectors, mixed_points, shares_of
 from mixlib.methods.hidden_mixup import TMIX_BLOCKS, TMix
 from mixlib.methods.mixup_calibration import ManifoldMixup
 from mixlib.methods.ssmix import SSMix
-from mixlib.texts import MixedPair, Text, mix_pair, pair_batch
+from mixlib.papers.ssmix.texts import MixedPair, Text, mix_pair, pair_batch
 
 METHODS = (
     "cls_mixup", "sentencemix", "batchmixup", "input_mixup", "embedmix", "manifold_mixup", "tmix", "amplify", "ssmix",
@@ -62,8 +62,8 @@ class Mixtures:
         names: of all classes.
         lams: the weights asked for.
         alone: probabilities of the classes for each text unmixed.
-        pair: the unmixed pair as :class:`mixlib.texts.MixedPair` has it (tokens, saliency); the ``texts`` of a method
-            are what differs from it.
+        pair: the unmixed pair as :class:`mixlib.papers.ssmix.texts.MixedPair` has it (tokens, saliency); the ``texts``
+            of a method are what differs from it.
         mixed: one a method and place.
     """
 
@@ -101,7 +101,7 @@ class Mixtures:
 
 
 class Place(NamedTuple):
-    """A layer as :mod:`mixlib.sites` counts them, or ``None``; and what it is called."""
+    """A layer as :mod:`mixlib.methods.sites` counts them, or ``None``; and what it is called."""
 
     layer: int | None
     name: str
@@ -155,7 +155,7 @@ def mix(
         seed: of BatchMixup's draw.
 
     Raises:
-        ValueError: weights outside [0, 1], too few names, and what :func:`mixlib.texts.pair_batch` raises.
+        ValueError: weights outside [0, 1], too few names, and what :func:`mixlib.papers.ssmix.texts.pair_batch` raises.
         sites.UnsupportedArchitecture: a model that one of the methods cannot mix in.
     """
     lams = [float(lam) for lam in lams]

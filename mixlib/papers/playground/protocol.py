@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from mixlib.playground import LAMS
-from mixlib.protocols import pool
-from mixlib.protocols.cells import FIRST_SEED, STUDIED, Cell, table_runs
-from mixlib.protocols.common import Seeds, check_profile, seeds_or, study_of
-from mixlib.protocols.ssmix import REVIEWS
-from mixlib.runs import RunSpec
-from mixlib.store import Spec
-from mixlib.studies import StudySpec
+from mixlib.evidence.cells import FIRST_SEED, STUDIED, Cell, table_runs
+from mixlib.papers.common import pool
+from mixlib.papers.playground.mixes import LAMS
+from mixlib.papers.ssmix.protocol import REVIEWS
+from mixlib.runs.profiles import Seeds, check_profile, seeds_or, study_of
+from mixlib.runs.records import Spec
+from mixlib.runs.spec import RunSpec
+from mixlib.runs.studies import StudySpec
 
 TRAINED = ("none", "manifold_mixup")  # how the models are trained that read the mixes
 SMOKE_LAMS = LAMS[::5]

@@ -6,10 +6,10 @@ from typing import Any
 
 from torch import nn
 
-from mixlib import training
-from mixlib.playground import mix
-from mixlib.runs import RunSpec
-from mixlib.studies import StudySpec, study
+from mixlib.papers.playground.mixes import mix
+from mixlib.runs import training
+from mixlib.runs.spec import RunSpec
+from mixlib.runs.studies import StudySpec, study
 
 
 @study
@@ -18,7 +18,7 @@ def mixed_pairs(spec: StudySpec) -> dict[str, Any]:
 
     Params: ``run`` (canonical spec of a run), ``names`` (of its classes), ``pairs`` (list of ``{"texts", "labels"}``),
     ``lams`` (weights of the first text). Values: ``accuracy`` of the model, ``pairs``: one
-    :class:`mixlib.playground.Mixtures` each.
+    :class:`mixlib.papers.playground.mixes.Mixtures` each.
     """
     p = spec.params
     model, tokenizer, accuracy = trained(spec)

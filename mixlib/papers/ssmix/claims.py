@@ -13,13 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from mixlib.evidence import statistics
+from mixlib.evidence import plan, statistics
+from mixlib.evidence.cells import FIRST
 from mixlib.evidence.printed import printed
 from mixlib.evidence.verdicts import FACTOR, MEASURES, Claim, Contrast, Measure, Term, against
-from mixlib.protocols import plan
-from mixlib.protocols.cells import FIRST
-from mixlib.protocols.ssmix import RATIOS_DRAWN
-from mixlib.studies import StudyRecord
+from mixlib.papers.ssmix.protocol import RATIOS_DRAWN
+from mixlib.runs.studies import StudyRecord
 
 SEEDS = 5  # of the paper's runs
 CELLS = {"SST-2": "ssmix/sst2", "TREC-coarse": "ssmix/trec_coarse", "TREC-fine": "ssmix/trec_fine",

@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import nn
 
-from mixlib.figures.common import DASHES, MARKERS, PALETTE, t_interval
-from mixlib.tables import LABELS, TITLES
-from mixlib.texts import MixedPair, Text, mix_pair
+from mixlib.evidence.plots import DASHES, MARKERS, PALETTE, t_interval
+from mixlib.evidence.tables import LABELS, TITLES
+from mixlib.papers.ssmix.texts import MixedPair, Text, mix_pair
 
 CELL = "display: inline-block; text-align: center; margin: 2px 1px; padding: 1px 4px; border-radius: 3px; "
 ORANGE, BLUE = "222, 143, 5", "1, 115, 178"  # with an alpha they read on white and on black
@@ -39,10 +39,11 @@ def show_mix(
         a: text that is changed, a sentence or a tuple of two; b: text that words are taken from, alike.
         labels: class numbers of ``a`` and ``b``.
         method: ``ssmix``, ``ssmix_nosal``, ``ssmix_nosal_nospan`` or ``unk``.
-        **params: of :func:`mixlib.texts.mix_pair` (``names`` of the labels, ``seed``) and of the method (``lam0``).
+        **params: of :func:`mixlib.papers.ssmix.texts.mix_pair` (``names`` of the labels, ``seed``) and of the method
+            (``lam0``).
 
     Raises:
-        ValueError: see :func:`mixlib.texts.mix_pair`.
+        ValueError: see :func:`mixlib.papers.ssmix.texts.mix_pair`.
     """
     return show_pair(mix_pair(model, tokenizer, a, b, labels, method, **params))
 
@@ -190,7 +191,7 @@ def stage_differences(data: pd.DataFrame) -> Figure:
     """Each method's second stage minus one without mixup: a panel a data set, the mean of all last.
 
     Args:
-        data: from :func:`mixlib.figures.ssmix_frames.differences`.
+        data: from :func:`mixlib.papers.ssmix.frames.differences`.
     """
     sets, methods = (list(dict.fromkeys(data[column])) for column in ("dataset", "method"))
     figure, axes = plt.subplots(1, len(sets), figsize=(2.1 * len(sets) + 2, 0.36 * len(methods) + 1.7), sharey=True,
@@ -221,7 +222,7 @@ def learning_curves(data: pd.DataFrame) -> Figure:
     The right panel of each data set begins where the first stage ends.
 
     Args:
-        data: from :func:`mixlib.figures.ssmix_frames.curves`.
+        data: from :func:`mixlib.papers.ssmix.frames.curves`.
     """
     sets = list(dict.fromkeys(data["dataset"]))
     figure, axes = plt.subplots(len(sets), 2, figsize=(10.4, 3.7 * len(sets) + 0.7), squeeze=False,
@@ -257,7 +258,7 @@ def by_ratio(data: pd.DataFrame, paper: float = 0.1) -> Figure:
     """SSMix's accuracy and loss by the share of tokens that is replaced, a column a data set: grey lines are seeds.
 
     Args:
-        data: from :func:`mixlib.figures.ssmix_frames.ratio_frame`.
+        data: from :func:`mixlib.papers.ssmix.frames.ratio_frame`.
         paper: the share the paper calls best.
     """
     sets = list(dict.fromkeys(data["dataset"]))
@@ -289,7 +290,7 @@ def leak(data: pd.DataFrame) -> Figure:
     """What the dropout leak does: each method's change by it, and SSMix's lead over each method without and with it.
 
     Args:
-        data: from :func:`mixlib.figures.ssmix_frames.leak_effects`.
+        data: from :func:`mixlib.papers.ssmix.frames.leak_effects`.
     """
     sets = list(dict.fromkeys(data["dataset"]))
     methods = [m for m in LABELS if m in set(data["method"])]

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 
 from mixlib.evidence import statistics
-from mixlib.protocols import ssmix as protocol
-from mixlib.runs import RunRecord
-from mixlib.store import Record
-from mixlib.studies import StudyRecord
-from mixlib.tables import LABELS, NAMES, Comparison, by_split, cell, compare, holm, two_stages
+from mixlib.evidence.tables import LABELS, NAMES, Comparison, by_split, cell, compare, holm, two_stages
+from mixlib.papers.ssmix import protocol
+from mixlib.runs.records import Record
+from mixlib.runs.spec import RunRecord
+from mixlib.runs.studies import StudyRecord
 
 PLAIN = "none_long"  # a second stage without mixup
 TITLES = LABELS | {"none": "no mixup, stage 1", PLAIN: "no mixup, stage 2"}
@@ -79,7 +79,7 @@ def beside(printed: pd.DataFrame, records: Sequence[RunRecord]) -> pd.DataFrame:
     """The columns of a table that were measured, printed numbers beside measured ones, one row a method.
 
     Args:
-        printed: Table 2 or B.1, from :func:`mixlib.published.table`.
+        printed: Table 2 or B.1, from :func:`mixlib.evidence.published.table`.
         records: of both stages.
 
     Returns:
@@ -126,7 +126,7 @@ def not_measured(printed: pd.DataFrame, records: Sequence[RunRecord], reasons: M
     """One line on the printed columns that were not measured.
 
     Args:
-        printed: from :func:`mixlib.published.table`.
+        printed: from :func:`mixlib.evidence.published.table`.
         records: of the table.
         reasons: by data set as readers call it.
     """
@@ -178,7 +178,7 @@ def contrasts(printed: pd.DataFrame, records: Sequence[RunRecord], pairs: Sequen
     """One method against another: columns won, tied and lost, and the mean difference.
 
     Args:
-        printed: Table 2 or B.1, from :func:`mixlib.published.table`.
+        printed: Table 2 or B.1, from :func:`mixlib.evidence.published.table`.
         records: of both stages.
         pairs: first and second method; ``none`` is measured as a second stage without mixup.
 
@@ -208,7 +208,7 @@ def variances(printed: pd.DataFrame, records: Sequence[RunRecord]) -> pd.DataFra
     """Table A.1 beside the measured variance over seeds, in squared points: the columns that were measured.
 
     Args:
-        printed: Table A.1, from :func:`mixlib.published.table`; its values are the printed spreads.
+        printed: Table A.1, from :func:`mixlib.evidence.published.table`; its values are the printed spreads.
         records: of both stages.
 
     Returns:

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from mixlib.checkpoints import MINILM, TINY
-from mixlib.machine import default_precision
-from mixlib.protocols.cells import FIRST, RECIPE, Cell, StudyCell, cell, table_runs
-from mixlib.protocols.common import Named, Seeds, check_profile, method_runs, seeds_or, study_of
-from mixlib.runs import RunSpec
-from mixlib.studies import StudySpec
+from mixlib.evidence.cells import FIRST, RECIPE, Cell, StudyCell, cell, table_runs
+from mixlib.runs.checkpoints import MINILM, TINY
+from mixlib.runs.machine import default_precision
+from mixlib.runs.profiles import Named, Seeds, check_profile, method_runs, seeds_or, study_of
+from mixlib.runs.spec import RunSpec
+from mixlib.runs.studies import StudySpec
 
 PAPER = "ssmix"
 DATASETS = ("sst2", "qqp", "mnli", "qnli", "rte", "mrpc", "trec_coarse", "trec_fine", "anli_r1", "anli_r2", "anli_r3")

@@ -7,11 +7,14 @@ from typing import Any
 
 import torch
 
-from mixlib import bench, geometry, methods, sites, texts, training
-from mixlib.methods import Draw
+from mixlib import methods
+from mixlib.methods import Draw, sites
 from mixlib.methods.base import inputs_of, plain_loss, swapped_halves
-from mixlib.runs import RunSpec
-from mixlib.studies import StudySpec, study
+from mixlib.papers import geometry
+from mixlib.papers.ssmix import texts
+from mixlib.runs import bench, training
+from mixlib.runs.spec import RunSpec
+from mixlib.runs.studies import StudySpec, study
 
 PLAIN_TURNS = 2  # the plain step is what all others are divided by: it is timed more often than they are
 
@@ -67,7 +70,7 @@ def mixed_texts(spec: StudySpec) -> dict[str, Any]:
 
     Params: ``run`` (canonical spec of a plain run), ``texts`` (two, each a sentence or a list of two), ``labels``
     (class numbers), ``names`` (of the labels), ``methods`` (list of ``{"method", "params"}``). Values: ``accuracy``
-    of the model, ``mixed``: one :class:`mixlib.texts.MixedPair` a method.
+    of the model, ``mixed``: one :class:`mixlib.papers.ssmix.texts.MixedPair` a method.
     """
     p = spec.params
     fitted = training.fit(RunSpec.from_canonical(p["run"] | {"seed": spec.seed}))

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from mixlib import methods, sites, spans
+from mixlib import methods
 from mixlib.labels import fault
+from mixlib.methods import sites, spans
 from mixlib.methods.base import plain_loss
 from mixlib.methods.ssmix import InputMixing, MixedTexts, SSMix, split_saliency
 

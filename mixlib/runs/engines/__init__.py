@@ -8,13 +8,13 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
-from mixlib.engines.base import Engine as Engine
-from mixlib.engines.local import Local as Local
-from mixlib.engines.on_ray import Ray as Ray
-from mixlib.engines.sweep import limited as limited
-from mixlib.engines.sweep import missing as missing
-from mixlib.engines.sweep import run_all as run_all
-from mixlib.engines.sweep import shard as shard
+from mixlib.runs.engines.base import Engine as Engine
+from mixlib.runs.engines.local import Local as Local
+from mixlib.runs.engines.on_ray import Ray as Ray
+from mixlib.runs.engines.sweep import limited as limited
+from mixlib.runs.engines.sweep import missing as missing
+from mixlib.runs.engines.sweep import run_all as run_all
+from mixlib.runs.engines.sweep import shard as shard
 
 ENGINES: dict[str, type[Engine]] = {kind.name: kind for kind in (Local, Ray)}
 

@@ -9,10 +9,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from mixlib import studies
-from mixlib.runs import RunFailed
-from mixlib.store import Record, Spec, Store, disk_is_full
-from mixlib.studies import StudySpec
+from mixlib.runs import studies
+from mixlib.runs.records import Record, Spec
+from mixlib.runs.spec import RunFailed
+from mixlib.runs.store import Store, disk_is_full
+from mixlib.runs.studies import StudySpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +34,7 @@ class Outcome:
 
 def load_training() -> ModuleType:
     """Import what does runs: that takes seconds, and who only reads records does not need it."""
-    from mixlib import training
+    from mixlib.runs import training
 
     return training
 

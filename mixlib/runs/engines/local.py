@@ -12,9 +12,10 @@ from typing import Any, ClassVar
 
 import torch
 
-from mixlib.engines.base import Engine, Outcome, attempt, load_training, too_long
-from mixlib.garbage import cheap_collections
-from mixlib.store import Spec, Store
+from mixlib.runs.engines.base import Engine, Outcome, attempt, load_training, too_long
+from mixlib.runs.garbage import cheap_collections
+from mixlib.runs.records import Spec
+from mixlib.runs.store import Store
 
 
 @dataclass(kw_only=True)

@@ -24,9 +24,10 @@ import psutil
 from safetensors import SafetensorError
 from tqdm import tqdm
 
-from mixlib import machine, scratch, studies
-from mixlib.engines.base import Engine, Outcome, failed, too_long
-from mixlib.store import Spec, Store
+from mixlib.runs import machine, scratch, studies
+from mixlib.runs.engines.base import Engine, Outcome, failed, too_long
+from mixlib.runs.records import Spec
+from mixlib.runs.store import Store
 
 QUIET = {"log_to_driver": False, "logging_level": "error"}
 STARTS = 3  # tries to start Ray on this machine
@@ -225,7 +226,7 @@ class Ray(Engine):
     def expect(self, count: int) -> None:
         import ray
 
-        from mixlib.engines.worker import Worker
+        from mixlib.runs.engines.worker import Worker
 
         wanted = min(count, self.workers or max(1, self._fitting()))
         for _ in range(wanted - len(self._places)):
@@ -251,7 +252,7 @@ class Ray(Engine):
         return sum(place.pending is None for place in self._places)
 
     def start(self, spec: Spec, store: Store) -> None:
-        from mixlib.engines.worker import inputs
+        from mixlib.runs.engines.worker import inputs
 
         sent = {wanted: self._send(wanted, origin) for wanted, origin in inputs(spec).items()}
         first = getattr(spec, "first_stage", None)
@@ -309,8 +310,8 @@ class Ray(Engine):
         """The origin of an input and where workers can fetch it; ``None`` if it is not to be had here."""
         import ray
 
-        from mixlib.engines.worker import load
-        from mixlib.models import ModelRefused
+        from mixlib.runs.engines.worker import load
+        from mixlib.runs.models import ModelRefused
 
         if wanted not in self._sent or self._sent[wanted][0] != origin:
             try:

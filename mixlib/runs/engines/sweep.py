@@ -12,12 +12,12 @@ from typing import Any
 from filelock import FileLock
 from tqdm import tqdm
 
-from mixlib import costs, scratch, studies
-from mixlib.engines.base import Engine, Outcome, why
-from mixlib.records import DamagedRecord, NewerRecord, Record, Spec
-from mixlib.runs import RunFailed
-from mixlib.store import Store
-from mixlib.studies import StudySpec
+from mixlib.runs import costs, scratch, studies
+from mixlib.runs.engines.base import Engine, Outcome, why
+from mixlib.runs.records import DamagedRecord, NewerRecord, Record, Spec
+from mixlib.runs.spec import RunFailed
+from mixlib.runs.store import Store
+from mixlib.runs.studies import StudySpec
 
 PATIENCE = 0.5  # seconds between two looks at what other sweeps have under way
 SILENCE = 5.0  # seconds of waiting for them after which it is said
@@ -275,7 +275,7 @@ def run_all(
     Args:
         specs: runs, in the order the records are returned in.
         engine: ``"local"``, ``"ray"``, one of them with options (``"ray gpus_per_run=0.25"``), or an
-            :class:`~mixlib.engines.base.Engine`.
+            :class:`~mixlib.runs.engines.base.Engine`.
         store: where records are kept, by default the repository's.
         progress: show a progress bar while something runs.
         read_only: run nothing.
@@ -286,7 +286,7 @@ def run_all(
         RunFailed: some runs failed; the others are done and their records kept.
         OSError: a record could not be written; those before it are kept, and the sweep was stopped.
     """
-    from mixlib import engines
+    from mixlib.runs import engines
 
     engine = engines.get(engine)
     specs, store = list(specs), store or Store()

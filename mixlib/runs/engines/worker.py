@@ -15,10 +15,11 @@ import numpy as np
 import ray
 import torch
 
-from mixlib import corpora, machine, models, studies
-from mixlib.engines.base import Outcome, attempt, load_training
-from mixlib.runs import RunSpec
-from mixlib.store import Record, Spec, Store
+from mixlib.runs import corpora, machine, models, studies
+from mixlib.runs.engines.base import Outcome, attempt, load_training
+from mixlib.runs.records import Record, Spec
+from mixlib.runs.spec import RunSpec
+from mixlib.runs.store import Store
 
 Input = tuple[Any, ...]  # ("split", data set, split, synthetic) or ("model", name)
 
@@ -49,11 +50,11 @@ class Worker:
     """Lives in a process of its own, on any node. It needs no file of the driver's, and no network.
 
     Args:
-        code: :func:`mixlib.machine.code_version` of the driver.
+        code: :func:`mixlib.runs.machine.code_version` of the driver.
         threads: of PyTorch.
         gpu_share: share of a GPU's memory that this process may take, where it is below 1.
         scratch: folder for temporary files; the driver removes it where they share a disk.
-        loaders: :data:`mixlib.studies.LOADERS` of the driver.
+        loaders: :data:`mixlib.runs.studies.LOADERS` of the driver.
 
     Raises:
         RuntimeError: this node has another version of mixlib.

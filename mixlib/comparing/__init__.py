@@ -1,0 +1,1 @@
+"""Methods compared on data of a user's own."""

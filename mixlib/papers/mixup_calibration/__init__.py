@@ -1,0 +1,1 @@
+"""MixUp training and the calibration of transformers."""

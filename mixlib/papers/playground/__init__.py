@@ -1,0 +1,1 @@
+"""The playground: what every method makes of a pair of texts."""
