@@ -1,6 +1,6 @@
 """Mixup for text classification: the methods of four papers, and what it takes to reproduce them.
 
-``mixlib.comparing.compare`` compares methods on data of your own, ``mixlib.MixupTrainer`` trains with one of them. Both
+``mixlib.compare`` compares methods on data of your own, ``mixlib.MixupTrainer`` trains with one of them. Both
 are imported when they are first asked for.
 """
 
@@ -18,7 +18,7 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:
     if name == "compare":
-        return import_module("mixlib.comparing.compare")  # a module that can be called
+        return import_module("mixlib.comparing.compare").compare
     if name == "MixupTrainer":
         return import_module("mixlib.trainer").MixupTrainer
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

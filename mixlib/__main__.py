@@ -440,7 +440,7 @@ def compare(data, only, page, estimate, as_json, engine, address, workers, cpus_
             else "\n".join(lines)
         )
         return
-    found = plan.run(described)
+    found = comparing.run(plan, described)
     path = found.page(page)
     if as_json:
         click.echo(json.dumps(found.as_json() | {"page": str(path)}, indent=1, ensure_ascii=False))

@@ -11,7 +11,15 @@ import pytest
 from mixlib.runs import paths
 
 FOLDER = paths.ROOT / "mixlib"
-STOREYS = (("methods",), ("trainer",), ("runs",), ("evidence",), ("compare", "comparison", "papers"), ("book",), ("__main__",))
+STOREYS = (
+    ("methods",),
+    ("labels", "trainer"),
+    ("runs",),
+    ("evidence",),
+    ("comparing", "papers"),
+    ("book",),
+    ("__main__",),
+)
 RANK = {name: rank for rank, names in enumerate(STOREYS) for name in names}
 THIN = 3000  # lines of methods and trainer together
 

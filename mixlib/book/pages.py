@@ -18,7 +18,6 @@ from typing import Any
 import nbformat
 import pandas as pd
 
-import mixlib
 from mixlib import methods
 from mixlib.book import captions
 from mixlib.book.about import ABOUT, SITE_WORDS
@@ -555,8 +554,8 @@ def inconsistencies() -> dict[str, str]:
 @lru_cache(maxsize=1)
 def modules() -> list[str]:
     """Every module of the library, parents before children, without the command line."""
-    found = [m.name for m in pkgutil.walk_packages(mixlib.__path__, "mixlib.") if not m.name.endswith("__main__")]
-    return ["mixlib", *sorted(found)]
+    found = (module.name for module in pkgutil.walk_packages([str(paths.ROOT / "mixlib")], "mixlib."))
+    return ["mixlib", *sorted(name for name in found if not name.endswith("__main__"))]
 
 
 def api_index() -> str:

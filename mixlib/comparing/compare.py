@@ -1,14 +1,4 @@
-"""Methods on data of your own: ``mixlib.comparing.compare("mine.csv", text="text", label="label")``.
-
-Every method is trained with every seed by one recipe. A seed draws the training, development and (without a test file)
-test rows, class by class, the new head, the order of the batches and the mixing; all methods of a seed see the same.
-Differences to no mixup are taken seed by seed. The recipe was fixed on other data by the plain model alone:
-
-- AdamW in batches of 16 with a linear schedule, warmup over a tenth of the updates, weight decay 0.01, gradients
-  clipped at 1, the model's own dropout, texts cut at 128 tokens;
-- a learning rate of 1e-4 for all-MiniLM-L6-v2 and 3e-5 for other models, twice that with more than five classes;
-- as many epochs as make 300 updates, at least 3 and at most 10; the last update counts, nothing is selected;
-- a fifth of the rows for testing where there is no test file, and 15% for fitting one temperature, never trained on.
+"""Methods on data of your own: ``mixlib.compare("mine.csv", text="text", label="label")``.
 
 Runs are records in a store of their own, ``mixlib-results/records`` beside the file, so that a comparison that was
 stopped goes on, and one with another method or more seeds runs only what is new.
@@ -16,236 +6,20 @@ stopped goes on, and one with another method or more seeds runs only what is new
 
 from __future__ import annotations
 
-import inspect
-import json
-import math
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields
-from functools import cached_property
-from hashlib import sha256
+from collections.abc import Iterable
 from pathlib import Path
-from types import CodeType, FunctionType, ModuleType
-from typing import Any
 
-import torch
 from tqdm import tqdm
 
-from mixlib import methods
-from mixlib.comparing import own_data
+from mixlib.comparing.choices import MethodLike
 from mixlib.comparing.compared import Comparison
-from mixlib.comparing.own_data import OwnData, Source
-from mixlib.evidence import tables
-from mixlib.evidence.cells import RECIPE
-from mixlib.methods import Method
-from mixlib.papers.common.pool import METHODS
-from mixlib.runs import corpora, costs, models
-from mixlib.runs.checkpoints import MINILM, TINY, base_name
+from mixlib.comparing.own_data import Source
+from mixlib.comparing.plan import DEFAULT, SEEDS, Plan, cost_as_text, plan
+from mixlib.runs import models
+from mixlib.runs.checkpoints import MINILM, base_name
 from mixlib.runs.engines import Engine, run_all
-from mixlib.runs.machine import default_precision, machine_class
-from mixlib.runs.profiles import Seeds, seeds_or
-from mixlib.runs.spec import RunRecord, RunSpec
-from mixlib.runs.store import Store
-
-PAPER = "own"  # the folder of the records
-DEFAULT = ("none", "label_smoothing", "cls_mixup", "input_mixup", "manifold_mixup", "amplify")
-SEEDS = 5
-SHARED = {name: RECIPE[name] for name in
-          ("batch_size", "lr_scheduler_type", "warmup_ratio", "weight_decay", "max_grad_norm", "dropout")}  # fmt: skip
-RATES = {MINILM: RECIPE["learning_rate"], TINY: 5e-3}
-RATE = 3e-5  # of other models
-MANY_CLASSES = 5  # beyond these the learning rate is twice as high
-UPDATES, EPOCHS = 300, (3, 10)
-MAX_LENGTH = 128
-LEARNED_FROM = 300  # records of this repository that a first estimate is made of
-
-MethodLike = str | Method | type[Method] | tuple[str, dict[str, Any]]
-
-
-# --- What is run ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One of the methods compared.
-
-    Attributes:
-        key, params: as specs have them.
-        name: as it is named to be compared, such as ``tmix:alpha=0.4``.
-        label: what readers call it.
-    """
-
-    key: str
-    params: dict[str, Any] = field(hash=False)
-    name: str
-    label: str
-
-
-PLAIN = Choice("none", {}, "none", tables.LABELS["none"])
-
-
-def choose(method: MethodLike) -> Choice:
-    """The method that is meant.
-
-    Args:
-        method: a name, with the papers' own parameters; a name with others, as ``("tmix", {"alpha": 0.4})`` or
-            ``"tmix:alpha=0.4"``; a :class:`~mixlib.methods.Method` of one's own, as a class or as an object.
-
-    Raises:
-        ValueError: unknown names, or parameters that no record can hold.
-    """
-    if isinstance(method, type) and issubclass(method, Method):
-        method = method()
-    if isinstance(method, Method):
-        return _of_object(method)
-    name, given = method if isinstance(method, tuple) else (str(method), {})
-    name, *options = name.split(":")
-    for option in options:
-        key, _, value = option.partition("=")
-        if not value:
-            raise ValueError(f"{option!r} of {method!r} is no parameter; they are written as tmix:alpha=0.4")
-        given = given | {key: _value(value)}
-    usual = METHODS[name][1] if name in METHODS else {}
-    found = methods.get(name, **(usual | given))  # refuses what is unknown
-    changed = {key: value for key, value in given.items() if usual.get(key, _defaults(found).get(key)) != value}
-    return _choice(name, usual | given, name, tables.LABELS.get(name, name), changed)
-
-
-def _choice(key: str, params: dict[str, Any], name: str, label: str, changed: dict[str, Any]) -> Choice:
-    said = [f"{parameter}={value}" for parameter, value in changed.items()]
-    return Choice(key, params, ":".join([name, *said]), " ".join([label, *said]))
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def _defaults(method: Method) -> dict[str, Any]:
-    return {item.name: item.default for item in fields(method) if item.init}
-
-
-def _of_object(method: Method) -> Choice:
-    kind = type(method)
-    params = {item.name: getattr(method, item.name) for item in fields(method) if item.init}
-    try:
-        json.dumps(params, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"{kind.__name__} has parameters that no record can hold ({error}): its fields have to be numbers, texts, "
-            "true or false, or lists of them"
-        ) from error
-    changed = {name: value for name, value in params.items() if _defaults(method).get(name) != value}
-    if kind.__module__.startswith("mixlib."):
-        return _choice(kind.key, params, kind.key, tables.LABELS.get(kind.key, kind.key), changed)
-    key = f"{kind.__name__}@{code_digest(kind)}"
-    methods.REGISTRY[key] = kind
-    return _choice(key, params, kind.__name__, kind.__name__, changed)
-
-
-def code_digest(kind: type) -> str:
-    """Sixteen hexadecimal digits of what a class does: the code of its methods, of those it inherits from outside
-    mixlib, and of the functions beside it that they call; not its comments. The same for one version of Python."""
-    parts: list[str] = []
-    seen: set[int] = set()
-
-    def of_code(code: CodeType) -> None:
-        parts.append(f"{code.co_code.hex()} {code.co_names} {code.co_varnames}")
-        for value in code.co_consts:
-            of_code(value) if isinstance(value, CodeType) else parts.append(_said(value))
-
-    def of_value(name: str, value: Any) -> None:
-        value = inspect.unwrap(value) if callable(value) else value
-        for inner in (getattr(value, "__func__", None), *(getattr(value, of, None) for of in ("fget", "fset"))):
-            if isinstance(inner, FunctionType):
-                of_value(name, inner)
-        if isinstance(value, FunctionType):
-            if id(value) in seen:
-                return
-            seen.add(id(value))
-            parts.append(f"{name} {_said(value.__defaults__)} {_said(value.__kwdefaults__)}")
-            of_code(value.__code__)
-            for called in value.__code__.co_names:
-                other = value.__globals__.get(called)
-                if isinstance(other, FunctionType) and other.__module__ == value.__module__:
-                    of_value(called, other)
-        elif isinstance(value, (bool, int, float, str, tuple)) and not name.startswith("__"):
-            parts.append(f"{name}={value!r}")
-
-    for base in kind.__mro__:
-        if base.__module__.partition(".")[0] not in ("mixlib", "builtins", "abc"):
-            parts.append(base.__qualname__)
-            for name in sorted(vars(base)):
-                of_value(name, vars(base)[name])
-    return sha256("\n".join(parts).encode()).hexdigest()[:16]
-
-
-def _said(value: Any) -> str:
-    """A value as a text that is the same in every process; objects by their kind alone."""
-    if isinstance(value, (frozenset, set)):
-        return f"{{{', '.join(sorted(map(_said, value)))}}}"
-    if isinstance(value, (tuple, list)):
-        return f"({', '.join(map(_said, value))})"
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{_said(key)}: {_said(of)}' for key, of in value.items())}}}"
-    simple = value is None or isinstance(value, (bool, int, float, complex, str, bytes))
-    return repr(value) if simple else type(value).__qualname__
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """How every method is trained; see the head of this module."""
-
-    learning_rate: float
-    num_train_epochs: int
-    batch_size: int
-    max_length: int
-    sizes: dict[str, int | None]
-    model: str
-
-    def spec(self, data: OwnData, choice: Choice, seed: int) -> RunSpec:
-        """One run of it."""
-        own = {"learning_rate": self.learning_rate, "num_train_epochs": self.num_train_epochs,
-               "batch_size": self.batch_size, "max_length": self.max_length}  # fmt: skip
-        return RunSpec(
-            paper=PAPER, dataset=data.name, model=self.model, method=choice.key, method_params=choice.params, seed=seed,
-            precision=default_precision("mini"), metric_for_best_model=None, eval_epochs=self.num_train_epochs,
-            **SHARED | self.sizes | own,
-        )  # fmt: skip
-
-
-def recipe(
-    data: OwnData,
-    model: str = MINILM,
-    learning_rate: float | None = None,
-    epochs: int | None = None,
-    batch_size: int | None = None,
-    max_length: int | None = None,
-    train_size: int | None = None,
-) -> Recipe:
-    """The recipe of a data set, the same for every method; what is given takes the place of the usual.
-
-    Raises:
-        ValueError: values that make no sense.
-    """
-    for name, value in (("learning_rate", learning_rate), ("epochs", epochs), ("batch_size", batch_size)):
-        if value is not None and not value > 0:
-            raise ValueError(f"{name} must be above 0, got {value}")
-    batch_size = batch_size or SHARED["batch_size"]
-    sizes = data.sizes(train_size, batch_size=batch_size)
-    usual = RATES.get(str(model), RATE) * (2 if len(data.labels) > MANY_CLASSES else 1)
-    low, high = EPOCHS
-    needed = round(UPDATES * batch_size / sizes["train_size"])
-    return Recipe(
-        learning_rate=learning_rate or usual,
-        num_train_epochs=epochs or min(max(needed, low), high),
-        batch_size=batch_size,
-        max_length=max_length or MAX_LENGTH,
-        sizes=sizes,
-        model=model,
-    )
+from mixlib.runs.profiles import Seeds
 
 
 def compare(
@@ -268,7 +42,7 @@ def compare(
     read_only: bool = False,
     progress: bool = True,
 ) -> Comparison:
-    """Compare methods on data of your own, by one recipe (see :mod:`mixlib.comparing.compare`). Only runs that have no
+    """Compare methods on data of your own, by one recipe (see :mod:`mixlib.comparing.plan`). Only runs that have no
     record are done.
 
     Args:
@@ -294,162 +68,20 @@ def compare(
         data, text, label, text_b=text_b, test=test, methods=methods, seeds=seeds, model=model, results=results,
         learning_rate=learning_rate, epochs=epochs, batch_size=batch_size, max_length=max_length, train_size=train_size,
     )  # fmt: skip
-    return planned.run(engine, read_only, progress)
+    return run(planned, engine, read_only, progress)
 
 
-def plan(
-    data: Source,
-    text: str = "text",
-    label: str = "label",
-    *,
-    text_b: str | None = None,
-    test: Source | None = None,
-    methods: Iterable[MethodLike] = DEFAULT,
-    seeds: Seeds = SEEDS,
-    model: str = MINILM,
-    results: str | Path | None = None,
-    **recipe_of: Any,
-) -> Plan:
-    """What :func:`compare` with the same arguments would do; nothing is run or written."""
-    chosen = list(dict.fromkeys([PLAIN, *map(choose, [methods] if isinstance(methods, str) else methods)]))
-    labels = [choice.label for choice in chosen]
-    if twice := [name for name in labels if labels.count(name) > 1]:
-        raise ValueError(f"two of the methods are called {twice[0]!r}: give them other names or parameters")
-    wanted = list(range(seeds)) if isinstance(seeds, int) else seeds_or(seeds, ())
-    if not wanted:
-        raise ValueError("no seeds: give how many, such as 5, or a list of them")
-    if len(chosen) < 2:
-        raise ValueError("nothing to compare: name a method beside 'none'")
-    found = own_data.read(data, text, label, text_b, test)
-    made = recipe(found, model, **recipe_of)
-    folder = Path(results).expanduser() if results else found.folder / "mixlib-results"
-    return Plan(found, tuple(chosen), tuple(wanted), made, folder)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A comparison that can be run.
-
-    Attributes:
-        data: what it is on.
-        choices: the methods, no mixup first.
-        seeds: of each.
-        recipe: of all.
-        folder: of records and page.
-    """
-
-    data: OwnData
-    choices: tuple[Choice, ...]
-    seeds: tuple[int, ...]
-    recipe: Recipe
-    folder: Path
-
-    @cached_property
-    def specs(self) -> list[RunSpec]:
-        """All its runs, seed by seed, so that a part of them is a comparison already."""
-        return [self.recipe.spec(self.data, choice, seed) for seed in self.seeds for choice in self.choices]
-
-    @property
-    def store(self) -> Store:
-        """Where its records are."""
-        return Store(self.folder / "records")
-
-    def cost(self) -> dict[str, Any]:
-        """What it takes: ``runs``, how many are ``done``, ``seconds`` that the others will take one after the other,
-        and what that is ``estimated_by``."""
-        store = self.store
-        missing = store.missing(self.specs)
-        seconds, by = _seconds(missing, store) if missing else (0.0, "nothing is left to run")
-        return {"runs": len(self.specs), "done": len(self.specs) - len(missing), "seconds": round(seconds, 1),
-                "estimated_by": by}  # fmt: skip
-
-    def describe(self) -> list[str]:
-        """The data, the methods and the recipe, a line each."""
-        data, made = self.data, self.recipe
-        test = made.sizes["test_size"] or int(data.counts["test"].sum())
-        updates = math.ceil(made.sizes["train_size"] / made.batch_size) * made.num_train_epochs
-        long = _too_long(data, made.max_length)
-        return [
-            f"{data.title}: {'. '.join(data.remarks)}.",
-            f"Each seed trains on {made.sizes['train_size']} rows, fits a temperature on {made.sizes['dev_size']} and "
-            f"tests on {test}{' (the test file)' if data.has_test else ''}; rows are drawn class by class.",
-            f"{len(self.choices)} methods ({', '.join(choice.label for choice in self.choices)}), {len(self.seeds)} "
-            f"seeds; {made.model}, {made.num_train_epochs} epochs ({updates} updates of {made.batch_size} rows), "
-            f"learning rate {made.learning_rate:g}, texts cut at {made.max_length} tokens{long}.",
-        ]
-
-    def run(self, engine: str | Engine = "local", read_only: bool = False, progress: bool = True) -> Comparison:
-        """Do the runs that have no record, and compare; see :func:`compare`."""
-        name = engine.name if isinstance(engine, Engine) else str(engine).split()[0]
-        if name != "local" and (own_ones := [choice.label for choice in self.choices if "@" in choice.key]):
-            raise ValueError(f"{', '.join(own_ones)}: a method of your own is run by the engine local, not by {name}")
-        cost = {"runs": len(self.specs), "done": len(self.specs), "seconds": 0.0,
-                "estimated_by": "nothing is left to run"} if read_only else self.cost()  # fmt: skip
-        if cost["done"] < cost["runs"]:
-            if progress:
-                for line in [*self.describe(), cost_as_text(cost)]:
-                    tqdm.write(line, sys.stderr)
-            models.pretrained(base_name(self.recipe.model))  # a model that cannot be had is refused here, once
-        found = run_all(self.specs, engine, self.store, progress=progress, read_only=read_only)
-        return Comparison(self, found, cost)
-
-
-def cost_as_text(cost: dict[str, Any]) -> str:
-    """The cost in a line."""
-    if cost["done"] == cost["runs"]:
-        return f"{cost['runs']} runs, all of them done."
-    done = f", {cost['done']} of them done; the rest takes" if cost["done"] else ":"
-    seconds = costs.as_text(cost["seconds"])
-    return f"{cost['runs']} runs{done} about {seconds} one after the other (estimated {cost['estimated_by']})."
-
-
-def _too_long(data: OwnData, max_length: int) -> str:
-    rows = corpora.OWN[data.name, "train"].rows
-    words = sum(rows[column].str.split().str.len() for column in ("text", "text_b") if column in rows)
-    longer = int((words * costs.TOKENS_A_WORD > max_length).sum())
-    return f" (about {longer} of the texts are longer)" if longer else ""
-
-
-def _seconds(specs: Sequence[RunSpec], store: Store) -> tuple[float, str]:
-    """What runs take one after the other, and what that was estimated by."""
-    here, gpu = machine_class(), torch.cuda.is_available()
-    for found, whose in ((store.scan()[0], "runs of this comparison"), (_some_of_ours(), "records of a")):
-        fit = [record for record in found if isinstance(record, RunRecord) and record.spec.model == specs[0].model]
-        of_here = [record for record in fit if record.origin == here]
-        if not of_here and not gpu:
-            of_here = [record for record in fit if record.origin.endswith(" CPU")]
-        if of_here:
-            known = costs.Costs(of_here, here)
-            name = whose if whose.endswith("comparison") else f"{whose} {known.machine}"
-            return known.estimate(specs).seconds, f"by {name}"
-    if gpu:
-        return costs.Costs([], here).estimate(specs).gpu_seconds, "by counting operations on a data-centre GPU"
-    flops = costs.CPU_FLOPS * torch.get_num_threads()
-    seconds = sum(costs.RUN_SECONDS + costs.work(spec).flops / flops for spec in specs)
-    return seconds, f"by counting operations, {costs.CPU_FLOPS / 1e9:.0f} GFLOP/s a core"
-
-
-def _some_of_ours() -> list[Any]:
-    """Some records of this repository, where it is here: of all kinds, read in a second."""
-    from mixlib.runs import store
-
-    ours, found = Store(), []
-    files = sorted(ours.folder.rglob("*.json"))
-    for path in files[:: max(1, len(files) // LEARNED_FROM)]:
-        try:
-            found.append(store.read(store.text_of(path)))
-        except (ValueError, OSError):
-            continue
-    return found
-
-
-class _Callable(ModuleType):
-    """This module can be called like its function, so that ``mixlib.comparing.compare(...)`` means that function,
-    although a package's module and its attribute of the same name are one thing in Python."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Comparison:
-        return self.compare(*args, **kwargs)
-
-
-sys.modules[__name__].__class__ = _Callable
-sys.modules[__name__].__signature__ = inspect.signature(compare)
+def run(plan: Plan, engine: str | Engine = "local", read_only: bool = False, progress: bool = True) -> Comparison:
+    """Do the runs that have no record, and compare; see :func:`compare`."""
+    name = engine.name if isinstance(engine, Engine) else str(engine).split()[0]
+    if name != "local" and (own_ones := [choice.label for choice in plan.choices if "@" in choice.key]):
+        raise ValueError(f"{', '.join(own_ones)}: a method of your own is run by the engine local, not by {name}")
+    cost = {"runs": len(plan.specs), "done": len(plan.specs), "seconds": 0.0,
+            "estimated_by": "nothing is left to run"} if read_only else plan.cost()  # fmt: skip
+    if cost["done"] < cost["runs"]:
+        if progress:
+            for line in [*plan.describe(), cost_as_text(cost)]:
+                tqdm.write(line, sys.stderr)
+        models.pretrained(base_name(plan.recipe.model))  # a model that cannot be had is refused here, once
+    found = run_all(plan.specs, engine, plan.store, progress=progress, read_only=read_only)
+    return Comparison(plan, found, cost)

@@ -24,7 +24,7 @@ from mixlib.runs.store import write
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from mixlib.comparing.compare import Plan
+    from mixlib.comparing.plan import Plan
 
 METRICS = ("accuracy", "nll", "ece", "brier")
 TITLES = {"accuracy": "accuracy %", "nll": "NLL", "ece": "ECE %", "brier": "Brier"}
@@ -284,9 +284,9 @@ class Comparison:
 
     def figure(self) -> Figure:
         """The differences to no mixup with their intervals, raw and after temperature scaling."""
-        from mixlib.comparing import figures as compared
+        from mixlib.comparing import figures
 
-        return compared.differences(self)
+        return figures.differences(self.labels[1:], self.numbers)
 
     def page(self, path: str | Path | None = None) -> Path:
         """Write the comparison as one HTML file that needs no other; by default ``NAME.html`` beside the records."""

@@ -2,42 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.figure import Figure
-
-if TYPE_CHECKING:
-    from mixlib.comparing.compared import Comparison
 
 PANELS = {"accuracy": ("accuracy, points", 100), "nll": ("NLL, nats", 1), "ece": ("ECE, points", 100),
           "brier": ("Brier score", 1)}  # fmt: skip
 APART = 0.16  # between raw and scaled, in rows
 
 
-def differences(comparison: Comparison) -> Figure:
+def differences(methods: Sequence[str], numbers: Mapping[tuple[str, str, bool], Any]) -> Figure:
     """The difference of each method to no mixup with its 95% interval over seeds, a panel a metric; as trained, and
     after temperature scaling.
 
     Args:
-        comparison: from :func:`mixlib.comparing.compare.compare`.
+        methods: whose differences, as readers call them.
+        numbers: ``numbers`` of a :class:`mixlib.comparing.compared.Comparison`.
     """
-    labels = comparison.labels[1:]
     colours = sns.color_palette("colorblind")
     looks = {
         False: ("as trained", colours[0], "o", colours[0]),
         True: ("after temperature scaling", colours[1], "s", "white"),
     }
     figure, axes = plt.subplots(
-        1, len(PANELS), figsize=(13, 0.5 * len(labels) + 1.7), sharey=True, layout="constrained"
+        1, len(PANELS), figsize=(13, 0.5 * len(methods) + 1.7), sharey=True, layout="constrained"
     )  # fmt: skip
     for axis, (metric, (title, unit)) in zip(axes, PANELS.items(), strict=True):
         for scaled, (label, colour, marker, face) in looks.items():
             if scaled and metric == "accuracy":  # scaling leaves it as it is
                 continue
-            for y, method in enumerate(labels):
-                found = comparison.numbers[method, metric, scaled]
+            for y, method in enumerate(methods):
+                found = numbers[method, metric, scaled]
                 low, middle, high = (unit * value for value in (found.low, found.difference, found.high))
                 place = y + (APART if scaled else -APART if metric != "accuracy" else 0)
                 axis.plot([low, high], [place, place], color=colour, linewidth=1.6)
@@ -45,8 +43,8 @@ def differences(comparison: Comparison) -> Figure:
                           label=label if y == 0 else None)  # fmt: skip
         axis.axvline(0, color="black", linewidth=1)
         axis.set_xlabel(f"{title}: difference")
-    axes[0].set_yticks(range(len(labels)), labels)
-    axes[0].set_ylim(len(labels) - 0.5, -0.5)
+    axes[0].set_yticks(range(len(methods)), methods)
+    axes[0].set_ylim(len(methods) - 0.5, -0.5)
     handles, names = axes[1].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=2)
     return figure

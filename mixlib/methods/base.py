@@ -22,9 +22,7 @@ REGISTRY: dict[str, type[Method]] = {}
 class Look(NamedTuple):
     """How tables and figures show a method; no number depends on it.
 
-    Args:
-        label: its name for readers.
-        colour, marker, dashes: as matplotlib takes them; no two methods of the library share a colour or a marker.
+    ``label`` is its name for readers; colour, marker and dashes are matplotlib's, and no other method's of the library.
     """
 
     label: str
@@ -237,7 +235,7 @@ def one_of(name: str, value: str, known: Sequence[str]) -> None:
 
 
 def names() -> list[str]:
-    """All method names, without those of a user's own (``NAME@DIGEST``, see :mod:`mixlib.comparing.compare`)."""
+    """All method names, without those of a user's own (``NAME@DIGEST``, see :mod:`mixlib.comparing.choices`)."""
     return sorted(name for name in REGISTRY if "@" not in name)
 
 
@@ -253,6 +251,7 @@ def table() -> list[dict[str, Any]]:
             "about": (cls.__doc__ or "").strip().partition("\n")[0],
         }
         for key, cls in REGISTRY.items()
+        if "@" not in key
     ]  # fmt: skip
 
 

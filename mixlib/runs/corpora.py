@@ -266,7 +266,7 @@ def load_split(name: str, split: str, synthetic_twin: bool = False) -> Split:
         if (name, split) not in OWN:
             raise DataUnavailable(
                 f"data set {name!r}, split {split!r}, is a file that was not read in this process: name it again, with "
-                "python -m mixlib compare FILE or mixlib.comparing.compare(FILE)"
+                "python -m mixlib compare FILE or mixlib.compare(FILE)"
             )
         return OWN[name, split]
     folder = None if synthetic_twin else data_folder()

@@ -22,7 +22,7 @@ from transformers import DataCollatorWithPadding, Trainer, TrainingArguments, se
 import mixlib
 from mixlib import methods
 from mixlib.__main__ import main
-from mixlib.comparing import compare
+from mixlib.comparing import choices, compare
 from mixlib.methods import Method
 from mixlib.methods.mixup_calibration import ClsMixup
 from mixlib.runs import models, store, synthetic
@@ -48,7 +48,7 @@ def settings(folder):
 
 @pytest.fixture(scope="module")
 def found(settings):
-    return mixlib.comparing.compare(**settings)
+    return mixlib.compare(**settings)
 
 
 def by_hand(plan, seed, smoothing):
@@ -137,7 +137,7 @@ def test_finished_runs_are_kept_and_only_what_is_new_is_run(found, settings):
     assert cost["seconds"] > 0
     assert cost["estimated_by"] == "by runs of this comparison"
     assert "8 runs, 7 of them done; the rest takes about" in compare.cost_as_text(cost)
-    again = mixlib.comparing.compare(**settings)
+    again = mixlib.compare(**settings)
     assert again.scores.equals(found.scores)
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     more = compare.plan(
@@ -154,7 +154,7 @@ def test_in_a_notebook_it_is_its_tables_and_elsewhere_a_line(found):
 
 def test_with_read_only_a_missing_run_is_an_error(settings):
     with pytest.raises(RuntimeError, match="have no record"):
-        mixlib.comparing.compare(**settings | {"seeds": 5, "read_only": True})
+        mixlib.compare(**settings | {"seeds": 5, "read_only": True})
 
 
 def test_an_unknown_model_is_estimated_by_counting(settings, store_folder):
@@ -232,7 +232,7 @@ class Other(ClsMixup):
 
 
 def test_a_method_of_ones_own_is_run_by_class_and_by_object(found, settings):
-    more = mixlib.comparing.compare(**settings | {"methods": [Weaker, Weaker(factor=1.0)], "seeds": 1})
+    more = mixlib.compare(**settings | {"methods": [Weaker, Weaker(factor=1.0)], "seeds": 1})
     assert more.labels == ["no mixup", "Weaker", "Weaker factor=1.0"]
     assert more.of("Weaker")[0].spec.method.startswith("Weaker@")
     values = more.scores.set_index("method")["nll"]
@@ -243,29 +243,29 @@ def test_a_method_of_ones_own_is_run_by_class_and_by_object(found, settings):
     assert "Weaker" in more._repr_html_()
     assert not [name for name in methods.names() if "@" in name]
     with pytest.raises(ValueError, match="Weaker: a method of your own is run by the engine local, not by ray"):
-        mixlib.comparing.compare(**settings | {"methods": [Weaker], "engine": "ray"})
+        mixlib.compare(**settings | {"methods": [Weaker], "engine": "ray"})
 
 
 def test_a_changed_method_is_another_method():
-    first = compare.choose(Weaker).key
+    first = choices.choose(Weaker).key
 
     @dataclass(kw_only=True)
     class Changed(Weaker):
         def losses(self, model, batch):
             yield half(self.plain_loss(model, batch))
 
-    before = compare.choose(Changed).key
+    before = choices.choose(Changed).key
     assert before != first
     original, half.__code__ = half.__code__, (lambda value: value / 3).__code__
     try:
-        assert compare.choose(Changed).key != before
+        assert choices.choose(Changed).key != before
     finally:
         half.__code__ = original
-    assert compare.choose(Changed).key == before
-    assert compare._said(frozenset("ba")) == "{'a', 'b'}"  # a set's own order changes from process to process
-    assert compare.choose(Other).key.startswith("Other@")
-    assert compare.choose(ClsMixup(alpha=0.3)).name == "cls_mixup:alpha=0.3"
-    assert compare.choose(("cls_mixup", {"alpha": 1.0})).label == "CLS MixUp"
+    assert choices.choose(Changed).key == before
+    assert choices._said(frozenset("ba")) == "{'a', 'b'}"  # a set's own order changes from process to process
+    assert choices.choose(Other).key.startswith("Other@")
+    assert choices.choose(ClsMixup(alpha=0.3)).name == "cls_mixup:alpha=0.3"
+    assert choices.choose(("cls_mixup", {"alpha": 1.0})).label == "CLS MixUp"
 
 
 def test_a_failing_method_leaves_the_others_done(settings, tmp_path):
@@ -275,7 +275,7 @@ def test_a_failing_method_leaves_the_others_done(settings, tmp_path):
             yield float("nan") * self.plain_loss(model, batch)
 
     with pytest.raises(RunFailed, match="1 of 2 runs failed, the others are done"):
-        mixlib.comparing.compare(**settings | {"methods": [Broken], "seeds": 1, "results": tmp_path / "results"})
+        mixlib.compare(**settings | {"methods": [Broken], "seeds": 1, "results": tmp_path / "results"})
     assert len(list((tmp_path / "results").rglob("*.json"))) == 1
 
 
@@ -447,10 +447,10 @@ import mixlib
 assert not {"torch", "transformers", "pandas", "mixlib.comparing.compare"} & set(sys.modules)
 for _ in range(2):
     try:
-        mixlib.comparing.compare("no-such-file.csv")
+        mixlib.compare("no-such-file.csv")
     except FileNotFoundError as error:
         print(error)
-    from mixlib.comparing.compare import plan
+    from mixlib.comparing.plan import plan
 from mixlib import MixupTrainer
 print(MixupTrainer.__name__)
 """

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from mixlib.runs import costs, scratch, studies
 from mixlib.runs.engines.base import Engine, Outcome, why
+from mixlib.runs.engines.named import get
 from mixlib.runs.records import DamagedRecord, NewerRecord, Record, Spec
 from mixlib.runs.spec import RunFailed
 from mixlib.runs.store import Store
@@ -286,9 +287,7 @@ def run_all(
         RunFailed: some runs failed; the others are done and their records kept.
         OSError: a record could not be written; those before it are kept, and the sweep was stopped.
     """
-    from mixlib.runs import engines
-
-    engine = engines.get(engine)
+    engine = get(engine)
     specs, store = list(specs), store or Store()
     if read_only and (absent := store.missing(specs)):
         for spec in absent:

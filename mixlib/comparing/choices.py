@@ -1,0 +1,146 @@
+"""Which methods are compared: by name, with parameters, or of one's own."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from dataclasses import dataclass, field, fields
+from hashlib import sha256
+from types import CodeType, FunctionType
+from typing import Any
+
+from mixlib import methods
+from mixlib.evidence import tables
+from mixlib.methods import Method
+from mixlib.papers.common.pool import METHODS
+
+MethodLike = str | Method | type[Method] | tuple[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of the methods compared.
+
+    Attributes:
+        key, params: as specs have them.
+        name: as it is named to be compared, such as ``tmix:alpha=0.4``.
+        label: what readers call it.
+    """
+
+    key: str
+    params: dict[str, Any] = field(hash=False)
+    name: str
+    label: str
+
+
+PLAIN = Choice("none", {}, "none", tables.LABELS["none"])
+
+
+def choose(method: MethodLike) -> Choice:
+    """The method that is meant.
+
+    Args:
+        method: a name, with the papers' own parameters; a name with others, as ``("tmix", {"alpha": 0.4})`` or
+            ``"tmix:alpha=0.4"``; a :class:`~mixlib.methods.Method` of one's own, as a class or as an object.
+
+    Raises:
+        ValueError: unknown names, or parameters that no record can hold.
+    """
+    if isinstance(method, type) and issubclass(method, Method):
+        method = method()
+    if isinstance(method, Method):
+        return _of_object(method)
+    name, given = method if isinstance(method, tuple) else (str(method), {})
+    name, *options = name.split(":")
+    for option in options:
+        key, _, value = option.partition("=")
+        if not value:
+            raise ValueError(f"{option!r} of {method!r} is no parameter; they are written as tmix:alpha=0.4")
+        given = given | {key: _value(value)}
+    usual = METHODS[name][1] if name in METHODS else {}
+    found = methods.get(name, **(usual | given))  # refuses what is unknown
+    changed = {key: value for key, value in given.items() if usual.get(key, _defaults(found).get(key)) != value}
+    return _choice(name, usual | given, name, tables.LABELS.get(name, name), changed)
+
+
+def _choice(key: str, params: dict[str, Any], name: str, label: str, changed: dict[str, Any]) -> Choice:
+    said = [f"{parameter}={value}" for parameter, value in changed.items()]
+    return Choice(key, params, ":".join([name, *said]), " ".join([label, *said]))
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _defaults(method: Method) -> dict[str, Any]:
+    return {item.name: item.default for item in fields(method) if item.init}
+
+
+def _of_object(method: Method) -> Choice:
+    kind = type(method)
+    params = {item.name: getattr(method, item.name) for item in fields(method) if item.init}
+    try:
+        json.dumps(params, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{kind.__name__} has parameters that no record can hold ({error}): its fields have to be numbers, texts, "
+            "true or false, or lists of them"
+        ) from error
+    changed = {name: value for name, value in params.items() if _defaults(method).get(name) != value}
+    if kind.__module__.startswith("mixlib."):
+        return _choice(kind.key, params, kind.key, tables.LABELS.get(kind.key, kind.key), changed)
+    key = f"{kind.__name__}@{code_digest(kind)}"
+    methods.REGISTRY[key] = kind
+    return _choice(key, params, kind.__name__, kind.__name__, changed)
+
+
+def code_digest(kind: type) -> str:
+    """Sixteen hexadecimal digits of what a class does: the code of its methods, of those it inherits from outside
+    mixlib, and of the functions beside it that they call; not its comments. The same for one version of Python."""
+    parts: list[str] = []
+    seen: set[int] = set()
+
+    def of_code(code: CodeType) -> None:
+        parts.append(f"{code.co_code.hex()} {code.co_names} {code.co_varnames}")
+        for value in code.co_consts:
+            of_code(value) if isinstance(value, CodeType) else parts.append(_said(value))
+
+    def of_value(name: str, value: Any) -> None:
+        value = inspect.unwrap(value) if callable(value) else value
+        for inner in (getattr(value, "__func__", None), *(getattr(value, of, None) for of in ("fget", "fset"))):
+            if isinstance(inner, FunctionType):
+                of_value(name, inner)
+        if isinstance(value, FunctionType):
+            if id(value) in seen:
+                return
+            seen.add(id(value))
+            parts.append(f"{name} {_said(value.__defaults__)} {_said(value.__kwdefaults__)}")
+            of_code(value.__code__)
+            for called in value.__code__.co_names:
+                other = value.__globals__.get(called)
+                if isinstance(other, FunctionType) and other.__module__ == value.__module__:
+                    of_value(called, other)
+        elif isinstance(value, (bool, int, float, str, tuple)) and not name.startswith("__"):
+            parts.append(f"{name}={value!r}")
+
+    for base in kind.__mro__:
+        if base.__module__.partition(".")[0] not in ("mixlib", "builtins", "abc"):
+            parts.append(base.__qualname__)
+            for name in sorted(vars(base)):
+                of_value(name, vars(base)[name])
+    return sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _said(value: Any) -> str:
+    """A value as a text that is the same in every process; objects by their kind alone."""
+    if isinstance(value, (frozenset, set)):
+        return f"{{{', '.join(sorted(map(_said, value)))}}}"
+    if isinstance(value, (tuple, list)):
+        return f"({', '.join(map(_said, value))})"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_said(key)}: {_said(of)}' for key, of in value.items())}}}"
+    simple = value is None or isinstance(value, (bool, int, float, complex, str, bytes))
+    return repr(value) if simple else type(value).__qualname__
