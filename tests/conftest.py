@@ -19,6 +19,11 @@ def pytest_collection_finish():
     gc.freeze()  # trainers collect garbage at each start: not among all imports, hundreds of times
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread_in_fixtures():
+    torch.set_num_threads(1)  # the last bits of a run depend on it
+
+
 @pytest.fixture(autouse=True)
 def _one_thread():
     before = torch.get_num_threads()

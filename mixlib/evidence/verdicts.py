@@ -449,8 +449,8 @@ def over_rows(contrast: Contrast, live: Mapping[str, Sequence[int]], records: Re
         ``None`` where a data set's seeds share no or too few rows, or nothing was kept of a run.
     """
     from mixlib.runs.predictions import (
-        ROWS_IN_COMMON,  # computes metrics: seconds to import
-        in_common,  # computes metrics: seconds to import
+        ROWS_IN_COMMON,
+        in_common,
     )
 
     if contrast.measure not in BY_ROW:

@@ -240,10 +240,7 @@ class Store:
             FileNotFoundError: none were kept with this record.
             DamagedRecord: they cannot be read, or are not those that the record names.
         """
-        from mixlib.runs.predictions import (
-            DamagedPredictions,  # computes metrics: seconds to import
-            Predictions,  # computes metrics: seconds to import
-        )
+        from mixlib.runs.predictions import DamagedPredictions, Predictions  # compute metrics: seconds to import
 
         path = self.path(record.spec).with_suffix(".npz")
         try:
