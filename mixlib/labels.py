@@ -1,10 +1,12 @@
-"""Labels of a user's data set: class numbers of the head, or one error that says where one is not and what to do."""
+"""Rows of a user's data set: tokens, and labels that are class numbers of the head, or one error that says where one is
+not and what to do."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,6 +30,49 @@ def fault(label: Any, num_labels: int) -> str | None:
     return "decimal" if isinstance(label, Real) else "several"
 
 
+def class_weights(weights: Any, num_labels: int) -> torch.Tensor:
+    """One positive number a class, (num_labels,), float32; ``ValueError`` if they are anything else."""
+    try:
+        found = torch.as_tensor(weights, dtype=torch.float32)
+    except (TypeError, ValueError, RuntimeError):  # text, or numbers by name
+        found = torch.empty(0)
+    if found.shape != (num_labels,) or not bool(((found > 0) & found.isfinite()).all()):
+        raise ValueError(
+            f"class_weights must be num_labels={num_labels} positive numbers, a list with that of each class in the "
+            f"order of their numbers, got {weights.tolist() if hasattr(weights, 'tolist') else weights!r}"
+        )
+    return found
+
+
+def check_rows(dataset: Any, tokens: str | None, collator: Any) -> None:
+    """Raise ``ValueError`` for training data that is none yet, and say what to make of it.
+
+    Args:
+        dataset: to be trained on.
+        tokens: the column that the model reads.
+        collator: makes batches of the rows; one of the user's own may make tokens of other columns.
+    """
+    problem = None
+    if isinstance(dataset, Mapping):
+        names = " and ".join(map(str, dataset)) or "nothing"
+        problem = f"holds several, {names}: take one, train_dataset=data[{next(iter(dataset), 'train')!r}]"
+    elif isinstance(dataset, str | Path):
+        problem = f"is {str(dataset)!r}: read it, datasets.load_dataset('csv', data_files=..., split='train') of a CSV"
+    elif hasattr(dataset, "iloc"):
+        problem = "is a DataFrame: make rows of it, datasets.Dataset.from_pandas(frame)"
+    elif hasattr(dataset, "__len__") and not len(dataset):
+        problem = "has no rows"
+    else:
+        columns = columns_read(dataset, collator)
+        if columns and tokens and not {tokens, "inputs_embeds"} & set(columns):
+            problem = (
+                f"has no column {tokens!r} but {', '.join(columns)}. Make tokens of the texts: data = data.map(lambda "
+                f"row: tokenizer(row[{columns[0]!r}], truncation=True))"
+            )
+    if problem:
+        raise ValueError(f"the training data {problem}")
+
+
 def check(dataset: Any, num_labels: int, collator: Any = None, names: Sequence[str] | None = None) -> None:
     """Refuse labels that are no classes of the head, as far as that can be seen without making a row of the data set.
 
@@ -44,17 +89,31 @@ def check(dataset: Any, num_labels: int, collator: Any = None, names: Sequence[s
         ValueError: no column of labels, or a label that is text, missing, not whole or outside the head. The message
             names column, row and remedy.
     """
+    columns = columns_read(dataset, collator)
+    if columns is None:
+        return
+    if not hasattr(dataset, "__len__"):
+        for column in _columns_of_labels(columns, dataset.features, names):
+            if getattr(dataset.features[column], "dtype", "") in ("string", "large_string"):
+                raise ValueError(f"the training data's column {column!r} holds text{_remedy('text', column, dataset)}")
+        return
+    for column in _columns_of_labels(columns, dataset.features, names):
+        _check_column(dataset, column, num_labels)
+
+
+def columns_read(dataset: Any, collator: Any = None) -> list[str] | None:
+    """The columns of a data set of 🤗 Datasets that batches are made of as they are; ``None`` where that cannot be said
+    without making a row: a plain torch data set, a transform, a stream without declared types, a collator of one's own.
+    """
     hub = sys.modules.get("datasets")  # where it was not imported there is no data set of it
     module = getattr(collator, "__module__", None) or type(collator).__module__
     if hub is None or (collator is not None and not module.startswith("transformers.")):
-        return
-    if isinstance(dataset, hub.IterableDataset) and dataset.features:
-        for column in _columns_of_labels(dataset.features, dataset.features, names):
-            if getattr(dataset.features[column], "dtype", "") in ("string", "large_string"):
-                raise ValueError(f"the training data's column {column!r} holds text{_remedy('text', column, dataset)}")
+        return None
+    if isinstance(dataset, hub.IterableDataset):
+        return list(dataset.features) if dataset.features else None
     if isinstance(dataset, hub.Dataset) and dataset.format["type"] != "custom":
-        for column in _columns_of_labels(dataset.format["columns"], dataset.features, names):
-            _check_column(dataset, column, num_labels)
+        return list(dataset.format["columns"])
+    return None
 
 
 def _columns_of_labels(columns: Iterable[str], features: Mapping[str, Any], names: Sequence[str] | None) -> list[str]:

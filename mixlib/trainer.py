@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from difflib import get_close_matches
@@ -64,11 +64,11 @@ class MixupTrainer(Trainer):
         **kwargs: what later versions of ``Trainer`` may take.
 
     Raises:
-        TypeError: an argument that neither has.
-        ValueError: unknown method or parameter, regression or multi-label head, labels that are no classes of the head
-            (:mod:`mixlib.labels`), ``torch_compile``, a compiled model or ``nn.DataParallel`` with a method that needs
-            hooks, DeepSpeed, context or sequence parallelism, LOMO, a loss of one's own, batches with fewer rows than
-            the method needs, gradient accumulation with a method that makes several updates of a batch.
+        TypeError: an argument that neither has, or ``method_params`` that is no dict.
+        ValueError: unknown method or parameter, regression or multi-label head, training data without rows, tokens or
+            classes of the head (:mod:`mixlib.labels`), ``torch_compile``, a compiled model or ``nn.DataParallel`` with
+            a method that needs hooks, DeepSpeed, context or sequence parallelism, LOMO, a loss of one's own, batches of
+            too few rows, gradient accumulation with a method that makes several updates of a batch.
     """
 
     # every method yields batch means, so the Trainer's own scaling by accumulated batches applies
@@ -96,6 +96,8 @@ class MixupTrainer(Trainer):
         class_weights: Tensor | Sequence[float] | None = None,
         **kwargs: Any,
     ) -> None:
+        if not isinstance(method_params, Mapping | None):
+            raise TypeError(f"method_params must be a dict such as {{'alpha': 0.5}}, got {method_params!r}")
         self.method = methods.get(method, **(method_params or {}))
         check_arguments(kwargs, self.method)
         if compute_loss_func is not None or type(self).compute_loss is not MixupTrainer.compute_loss:
@@ -133,6 +135,7 @@ class MixupTrainer(Trainer):
         self.class_weights = self._checked_weights(class_weights)
         self.method.criterion = Criterion(self.args.label_smoothing_factor, self.class_weights)
         if self.train_dataset is not None:
+            labels.check_rows(self.train_dataset, getattr(self.model, "main_input_name", None), self.data_collator)
             labels.check(self.train_dataset, self.num_labels, self.data_collator, self.args.label_names)
             self._check_batches()
         lengths = labels.token_lengths(self.train_dataset) if self.method.needs_lengths else None
@@ -175,12 +178,7 @@ class MixupTrainer(Trainer):
     def _checked_weights(self, weights: Tensor | Sequence[float] | None) -> Tensor | None:
         if weights is None:
             return None
-        classes = self.num_labels
-        weights = torch.as_tensor(weights, dtype=torch.float32, device=self.args.device)
-        if weights.shape != (classes,) or not bool(((weights > 0) & weights.isfinite()).all()):
-            raise ValueError(
-                f"class_weights must be num_labels={classes} positive numbers, one a class, got {weights.tolist()}"
-            )
+        weights = labels.class_weights(weights, self.num_labels).to(self.args.device)
         if not self.method.weighs_classes:
             raise ValueError(
                 f"{_name(self.method)} mixes the class vectors of many rows, dimension by dimension, so that a mixed "
@@ -419,7 +417,9 @@ def check_arguments(given: dict[str, Any], method: Method) -> None:
         if name in takes:
             continue
         where = f"did you mean {', '.join(get_close_matches(name, takes, n=2)) or 'an argument of another class'}?"
-        if name in own:
+        if name == "tokenizer":  # of former versions of Trainer
+            where = "it is called processing_class"
+        elif name in own:
             where = f"it is a parameter of {_name(method)}: method_params={{{name!r}: {value!r}}}"
         elif name in of_any:
             where = f"parameters of a method go into method_params={{...}}, and {_name(method)} has no {name}"

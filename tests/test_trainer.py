@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import pytest
 import torch
-from datasets import Dataset
+from datasets import Dataset, DatasetDict
 from transformers import EarlyStoppingCallback, Trainer, TrainingArguments, default_data_collator
 from transformers.models.bert.modeling_bert import BertAttention
 
@@ -229,7 +229,8 @@ def test_class_weights_that_do_not_fit_are_refused(tmp_path):
         return MixupTrainer(model=model, args=arguments(tmp_path), method=method, class_weights=class_weights,
                             train_dataset=rows(tokenizer), processing_class=tokenizer)  # fmt: skip
 
-    for wrong in ([1.0, 2.0], [1.0, 0.0, 1.0], [1.0, -1.0, 1.0], [1.0, float("nan"), 1.0], [[1.0, 1.0, 1.0]]):
+    for wrong in ([1.0, 2.0], [1.0, 0.0, 1.0], [1.0, -1.0, 1.0], [1.0, float("nan"), 1.0], [[1.0, 1.0, 1.0]],
+                  {"a": 1.0, "b": 2.0, "c": 3.0}, "balanced", [1.0, "2", 3.0], 3.0):  # fmt: skip
         with pytest.raises(ValueError, match="class_weights must be num_labels=3 positive numbers"):
             start(wrong)
     for method in ("batchmixup", "nonlinear_mixup"):
@@ -596,7 +597,7 @@ def test_single_output_head_is_refused(tmp_path):
 
 def test_input_mixup_without_tokenizer_says_so(tmp_path):
     model, tokenizer = make()
-    with pytest.raises(ValueError, match="give it the tokenizer"):
+    with pytest.raises(ValueError, match=r"give it the tokenizer \(processing_class\)"):
         MixupTrainer(model=model, args=arguments(tmp_path), method="input_mixup", train_dataset=rows(tokenizer))
 
 
@@ -632,11 +633,42 @@ def test_arguments_may_stand_where_trainer_has_them(tmp_path):
         ({"lam0": 0.5}, r"no argument 'lam0': parameters of a method go into method_params.*cls_mixup has no lam0"),
         ({"learning_rate": 0.5}, r"it belongs into args=TrainingArguments\(..., learning_rate=0.5\)"),
         ({"train_data": []}, r"no argument 'train_data': did you mean train_dataset"),
+        ({"tokenizer": None}, r"no argument 'tokenizer': it is called processing_class"),
+        ({"method_params": "alpha=1"}, r"method_params must be a dict such as \{'alpha': 0.5\}, got 'alpha=1'"),
     ],
 )
 def test_an_argument_in_the_wrong_place_is_told_the_right_one(tmp_path, given, message):
     with pytest.raises(TypeError, match=message):
         MixupTrainer(make()[0], arguments(tmp_path), method="cls_mixup", **given)
+
+
+def test_training_data_that_is_none_says_what_to_make_of_it(tmp_path):
+    model, tokenizer = make()
+    data = rows(tokenizer)
+    texts = Dataset.from_dict({"text": ["a b", "c"], "labels": [0, 1]})
+    for given, message in (
+        (DatasetDict(train=data, test=data), r"holds several, train and test: take one, train_dataset=data\['train'\]"),
+        (data.to_pandas(), r"is a DataFrame: make rows of it, datasets.Dataset.from_pandas\(frame\)"),
+        ("mine.csv", r"is 'mine.csv': read it, datasets.load_dataset"),
+        (data.select([]), "has no rows"),
+        (texts, r"no column 'input_ids' but text, labels. .* data = data.map\(lambda row: tokenizer\(row\['text'\]"),
+        (texts.to_iterable_dataset(), "no column 'input_ids' but text, labels"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            MixupTrainer(model, arguments(tmp_path, max_steps=1), train_dataset=given, processing_class=tokenizer)
+
+
+def test_a_collator_of_ones_own_may_make_tokens_of_texts(tmp_path):
+    model, tokenizer = make()
+
+    def collate(found):
+        texts = tokenizer([row["text"] for row in found], padding=True, return_tensors="pt")
+        return {**texts, "labels": torch.tensor([row["labels"] for row in found])}
+
+    texts = Dataset.from_dict({"text": ["a b", "c"], "labels": [0, 1]})
+    args = arguments(tmp_path, max_steps=1, remove_unused_columns=False)
+    trainer = MixupTrainer(model, args, collate, texts, processing_class=tokenizer, method="cls_mixup")
+    assert trainer.train().global_step == 1
 
 
 def test_a_method_that_is_a_class_or_has_no_parameters_is_told_so(tmp_path):

@@ -159,7 +159,7 @@ class ManifoldMixup(MixedRows):
         if kind == "no":
             return
         if tokenizer is None:
-            raise ValueError(f"{self.key} with padding={self.padding!r} writes tokens: give it the tokenizer")
+            raise ValueError(f"padding={self.padding!r} writes tokens: give it the tokenizer (processing_class)")
         token = {"sep": tokenizer.sep_token, "pad": tokenizer.pad_token, "unused": "[unused0]"}[kind]
         ids = tokenizer.get_vocab()
         if token not in ids:

@@ -36,7 +36,7 @@ def special_tokens(tokenizer: Any) -> SpecialTokens:
         ValueError: no tokenizer.
     """
     if tokenizer is None:
-        raise ValueError("this method moves tokens and must know the special ones: give it the tokenizer")
+        raise ValueError("this method moves tokens, not the special ones: give it the tokenizer (processing_class)")
     roles = ("cls", "sep", "bos", "eos", "pad", "mask")
     named = {getattr(tokenizer, f"{role}_token_id", None) for role in roles}
     unknown = getattr(tokenizer, "unk_token_id", None)

@@ -345,7 +345,7 @@ def test_bad_parameters_and_tokenizers_say_what_would_be_right(tiny):
         for lam0 in (0, 1.5):
             with pytest.raises(ValueError, match="above 0 and at most 1"):
                 methods.get(name, lam0=lam0)
-        with pytest.raises(ValueError, match="give it the tokenizer"):
+        with pytest.raises(ValueError, match=r"give it the tokenizer \(processing_class\)"):
             methods.get(name).prepare(tiny[0])
     with pytest.raises(ValueError, match="saliency must be one of joint, split, got 'both'"):
         methods.get("ssmix", saliency="both")
