@@ -219,7 +219,9 @@ def reproduce(profile, only, model, seeds, fresh, output, **engine) -> None:
 def site(output) -> None:
     """Make the book as one site, from the committed notebooks and records; a warning of Sphinx is an error."""
     from mixlib.book.site import build
+    from mixlib.runs import paths
 
+    paths.of_checkout(paths.NOTEBOOKS)
     click.echo(f"Site: {build(output)}")
 
 
@@ -291,8 +293,13 @@ def run(artefacts, profile, model, seeds, datasets, methods, max_steps, limit, s
     from mixlib.runs.spec import RunSpec
     from mixlib.runs.store import Store
 
-    ids = [a.id for a in registry.artefacts()] if "all" in artefacts else artefacts
-    specs = [spec for id_ in ids for spec in registry.artefact_runs(id_, profile, model=model, seeds=seeds)]
+    named = list(dict.fromkeys(name for name in artefacts if name != "all"))
+    ids = [*(a.id for a in registry.artefacts() if "all" in artefacts), *named]
+    runs = {id_: registry.artefact_runs(id_, profile, model=model, seeds=seeds) for id_ in ids}
+    for id_ in named:
+        if not runs[id_]:
+            click.echo(f"{id_} has no runs at profile {profile}", err=True)
+    specs = [spec for found in runs.values() for spec in found]
     specs = _only("dataset", datasets, _only("method", methods, specs))
     if max_steps:
         specs = [spec.trial(max_steps) for spec in specs if isinstance(spec, RunSpec)]
@@ -504,6 +511,7 @@ def bench(as_json, lengths, only, sweep, runs, tokens, rounds, profile, model, *
     from mixlib.runs import engines, throughput
 
     if sweep:
+        throughput.check_lengths(tokens, rounds)
         whose, ids = registry.check_profile(profile or "smoke"), [a.id for a in registry.artefacts()]
         specs = [spec for id_ in ids for spec in registry.artefact_runs(id_, whose, model=model)]
         result = {"profile": whose, **throughput.measure(specs, engines.describe(**engine), runs)}
@@ -649,8 +657,11 @@ def doctor() -> None:
     at = ", ".join(f"{machine.default_precision(profile)} at {profile}" for profile in registry.PROFILES)
     click.echo(f"precision   {at}; this machine {fast}")
     folder = corpora.data_folder()
+    for variable in ("MIXLIB_DATA", "MIXLIB_MODELS"):
+        if (there := paths.named(variable)) and not there.is_dir():
+            broken.append(f"{variable} {there}, where there is no folder")
     click.echo(f"data        MIXLIB_DATA {folder or 'is not set: banking77 is here, the rest comes from the hub'}")
-    if folder:
+    if folder and folder.is_dir():
         for name, corpus in corpora.CORPORA.items():
             try:
                 sizes = [f"{s} {len(corpora.load_split(name, s).rows)}" for s in dict.fromkeys(("train", corpus.test))]

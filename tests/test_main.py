@@ -121,6 +121,19 @@ def test_doctor_and_claims(store_folder, no_data):
     assert "did you mean ssmix-1" in run("claims", "--only", "ssmix-1x").output
 
 
+def test_an_artefact_without_runs_is_said_to_have_none(store_folder):
+    result = run("run", "ssmix-table1", "pool", "--profile", "full")
+    assert result.exit_code == 0
+    assert "ssmix-table1 has no runs at profile full\npool has no runs at profile full\n" in result.output
+
+
+def test_doctor_says_that_a_folder_of_data_is_not_there(store_folder, monkeypatch, tmp_path):
+    monkeypatch.setenv("MIXLIB_DATA", str(tmp_path / "none"))
+    result = run("doctor")
+    assert f"MIXLIB_DATA {tmp_path / 'none'}, where there is no folder" in result.output
+    assert result.exit_code == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -160,6 +173,12 @@ def test_doctor_and_claims(store_folder, no_data):
         (("run", "calibration-table2", "--engine", "ray", "--workers", "0"), "workers must be a whole number"),
         (("reproduce", "--only", "nothing"), "did you mean"),
         (("claims", "bert"), "unknown paper 'bert'"),
+        (("claims", "ssmix", "--only", "amplify-1"), "amplify-1 is none of ssmix's claims"),
+        (("run", "all", "calibration-tabel2"), "did you mean calibration-table"),
+        (("run", "pool", "--model", "tiny"), "of pool only seeds can be chosen, its model belongs to it"),
+        (("run", ""), "unknown artefact ''; `python -m mixlib list` names them"),
+        (("bench", "--sweep", "--tokens", "2"), "lengths of at least 4 tokens are needed"),
+        (("bench", "--sweep", "--engine", "spark"), "unknown engine 'spark'"),
         (("bench", "--lengths", "imdb"), "trec, mrpc"),
     ],
 )

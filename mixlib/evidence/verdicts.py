@@ -379,6 +379,8 @@ def verdicts(
         if id_ not in known:
             near = get_close_matches(id_, known, n=3, cutoff=0.4) or list(known)[:3]
             raise ValueError(f"unknown claim {id_!r}; did you mean {', '.join(near)}?")
+        if paper not in (None, known[id_].paper):
+            raise ValueError(f"{id_} is none of {paper}'s claims, but of {known[id_].paper}")
     records = records or Records()
     chosen = [c for c in known.values() if (paper in (None, c.paper)) and (ids is None or c.id in ids)]
     return {claim.id: judge(claim, records) for claim in chosen}

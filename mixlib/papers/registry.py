@@ -128,18 +128,21 @@ def artefact_runs(artefact_id: str, profile: str, **overrides: object) -> list[S
     only ``seeds`` can be overridden.
 
     Raises:
-        ValueError: unknown artefact or profile (with the nearest names).
+        ValueError: unknown artefact or profile (with the nearest names), or a model for the evidence.
     """
     check_profile(profile)
     if artefact_id in plan.names():
+        if overrides.get("model") is not None:
+            raise ValueError(f"of {artefact_id} only seeds can be chosen, its model belongs to it")
         if profile == "full":  # the evidence has a protocol of its own, the papers have theirs
             return []
         return plan.runs(artefact_id, profile, overrides.get("seeds"))
     known = [artefact.id for artefact in artefacts()]
     if artefact_id not in known:
         everything = [*known, *plan.names()]
-        near = get_close_matches(artefact_id, everything, n=3, cutoff=0.4) or everything
-        raise ValueError(f"unknown artefact {artefact_id!r}; did you mean {', '.join(near)}?")
+        near = get_close_matches(artefact_id, everything, n=3, cutoff=0.4)
+        hint = f"did you mean {', '.join(near)}?" if near else "`python -m mixlib list` names them"
+        raise ValueError(f"unknown artefact {artefact_id!r}; {hint}")
     recipe = RECIPES.get(artefact_id)
     return recipe.runs(profile, **overrides) if recipe and recipe.runs else []
 

@@ -87,13 +87,15 @@ def load(path: Path) -> pd.DataFrame:
     that :func:`export` wrote.
 
     Raises:
-        FileNotFoundError: there is nothing.
+        FileNotFoundError: there is nothing, or a folder without records.
         ValueError: it is no such table.
     """
     if path.is_dir():
         records, left_out = Store(path).scan()
         for file, reason in left_out.items():
             tqdm.write(f"left out: {file}: {reason}", sys.stderr)
+        if not records:
+            raise FileNotFoundError(f"this folder holds no records: {path}")
         return frame(records)
     if not path.exists():
         raise FileNotFoundError(f"there is no folder of records and no exported table at {path}")

@@ -41,9 +41,18 @@ def of_checkout(path: Path) -> Path:
 
 
 def named(variable: str) -> Path | None:
-    """The folder that an environment variable names, as an absolute path; ``None`` where it is not set, or empty."""
-    folder = os.environ.get(variable)
-    return Path(os.path.abspath(os.path.expanduser(folder))) if folder else None
+    """The folder that an environment variable names, as an absolute path; ``None`` where it is not set, or empty.
+
+    Raises:
+        NotADirectoryError: it names a file.
+    """
+    given = os.environ.get(variable)
+    if not given:
+        return None
+    folder = Path(os.path.abspath(os.path.expanduser(given)))
+    if folder.is_file():
+        raise NotADirectoryError(f"{variable} names {folder}, which is a file, not a folder")
+    return folder
 
 
 def results() -> Path:

@@ -55,9 +55,10 @@ def measure(specs: Iterable[Spec], engine: str = ONE_BY_ONE, runs: int = 100) ->
     """
     found = []
     grid = _grid(specs, runs)
-    for description in dict.fromkeys((ONE_BY_ONE, engine)):
+    timed = {description: engines.get(description) for description in (ONE_BY_ONE, engine)}
+    for description, executor in timed.items():
         with TemporaryDirectory(prefix="mixlib-bench-") as folder:
-            found.append(_time_sweep(engines.get(description), description, grid, Store(folder)))
+            found.append(_time_sweep(executor, description, grid, Store(folder)))
     for row in found:
         row["ratio"] = round(found[0]["seconds"] / row["seconds"], 3)
     return {"machine": machine_class(), "runs": len(grid), "engines": found}
@@ -122,8 +123,7 @@ def beside_trainer(
         the others, ``ratio``, the median over the rounds of ours divided by the other's, and ``loss_difference``, the
         largest between their training losses.
     """
-    if rounds < 1 or not tokens or min(tokens) < 4:
-        raise ValueError(f"at least one round and lengths of at least 4 tokens are needed, got {rounds} and {tokens}")
+    check_lengths(tokens, rounds)
     if smoke is None:
         smoke = not _real_data()
     own = {"model": models.TINY, "synthetic": True, "dev_size": 40} if smoke else {"model": models.MINILM}
@@ -134,6 +134,12 @@ def beside_trainer(
         return [_beside_trainer(replace(run, max_length=n), rounds) for n in tokens]
     finally:
         torch.set_num_threads(threads)
+
+
+def check_lengths(tokens: Sequence[int], rounds: int) -> None:
+    """Raise ``ValueError`` unless there is something to time."""
+    if rounds < 1 or not tokens or min(tokens) < 4:
+        raise ValueError(f"at least one round and lengths of at least 4 tokens are needed, got {rounds} and {tokens}")
 
 
 def _real_data() -> bool:

@@ -65,6 +65,7 @@ def test_an_empty_store_is_an_empty_table(store_folder, tmp_path):
 def test_places_that_are_wrong_are_one_message(tmp_path):
     (tmp_path / "file").write_text("x")
     (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "empty").mkdir()
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     (tmp_path / "junk.parquet").write_text("junk")
     export.export(tmp_path / "right.csv")
@@ -80,6 +81,7 @@ def test_places_that_are_wrong_are_one_message(tmp_path):
         (("diff-records", right, tmp_path / "other.csv"), "it has no column key, settings"),
         (("diff-records", right, tmp_path / "junk.parquet"), "cannot be read"),
         (("diff-records", right, tmp_path / "twice.csv"), "twice"),
+        (("diff-records", right, tmp_path / "empty"), f"holds no records: {tmp_path / 'empty'}"),
     ]:
         result = run(*arguments)
         assert result.exit_code == 1, arguments

@@ -38,6 +38,15 @@ def test_the_home_folder_and_an_empty_variable(monkeypatch, tmp_path):
     assert paths.results() == paths.ROOT / "data" / "results"
 
 
+@pytest.mark.parametrize("variable", paths.FOLDERS)
+def test_a_variable_that_names_a_file_is_refused(monkeypatch, tmp_path, variable):
+    file = tmp_path / "file"
+    file.write_text("")
+    monkeypatch.setenv(variable, str(file))
+    with pytest.raises(NotADirectoryError, match=f"{variable} names {file}, which is a file, not a folder"):
+        paths.named(variable)
+
+
 def test_a_model_folder_keeps_its_slice_and_other_names_stay(elsewhere):
     (elsewhere / "mine").mkdir()
     assert checkpoints.absolute("mine[::2]") == f"{elsewhere}/mine[::2]"
@@ -61,7 +70,7 @@ for name in ("ROOT", "NOTEBOOKS", "FIGURES", "PUBLISHED", "CORPORA_CARDS", "EVID
 paths.ROOT = root
 from click.testing import CliRunner
 from mixlib.__main__ import main
-for command in (["reproduce"], ["refresh"], ["list"], ["status"], ["claims"], ["gate"], ["check-records"],
+for command in (["reproduce"], ["refresh"], ["list"], ["status"], ["claims"], ["gate"], ["check-records"], ["site"],
                 ["run", "calibration-table5", "--profile", "smoke"]):
     result = CliRunner().invoke(main, command)
     assert result.exit_code == 1, (command, result.output)
@@ -97,6 +106,14 @@ def test_memory_is_counted_as_the_system_counts_it(monkeypatch, system, unit):
     monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
     assert machine.peak_memory() is None
     assert machine.environment("fp32")["peak_memory_mib"] is None
+
+
+def test_what_a_user_imports_is_there_to_be_found():
+    """In a process of its own, because whatever was imported before is an attribute of the package."""
+    code = "import mixlib; print(*mixlib.__all__); assert set(mixlib.__all__) <= set(dir(mixlib)); "
+    code += "print(mixlib.methods.get('cls_mixup', alpha=0.5), mixlib.MixupTrainer.__name__, callable(mixlib.compare))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.split("\n")[:2] == ["MixupTrainer compare methods", "ClsMixup(alpha=0.5) MixupTrainer True"]
 
 
 def test_what_trains_imports_nothing_beyond_its_dependencies():
