@@ -76,7 +76,9 @@ class Method(ABC):
                 f"key {cls.key!r} of {cls.__name__} is that of {taken.__module__}.{taken.__name__}: choose another one"
             )
         if "look" not in cls.__dict__:
-            others = [key for key, other in REGISTRY.items() if other.look[1:] in SPARE and key != cls.key]
+            others = [
+                key for key, other in REGISTRY.items() if getattr(other, "look", ())[1:] in SPARE and key != cls.key
+            ]
             cls.look = Look(cls.key, *SPARE[len(others) % len(SPARE)])
         REGISTRY[cls.key] = cls
 
