@@ -124,11 +124,7 @@ def targets(of_classes: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tenso
 
 
 def all_pairs_loss(
-    vectors: Tensor,
-    classes: nn.Linear,
-    labels: Tensor,
-    lam: float,
-    loss: Callable[..., Tensor] = mixed_cross_entropy,
+    vectors: Tensor, classes: nn.Linear, labels: Tensor, lam: float, loss: Callable[..., Tensor] = mixed_cross_entropy
 ) -> Tensor:
     """Mean mixed cross-entropy of all rows * rows ordered pairs; ``lam`` is the weight of the first of a pair."""
     rows = len(labels)
@@ -163,12 +159,7 @@ class NonlinearMixup(Pairwise):
 
 
 def nonlinear_loss(
-    vectors: Tensor,
-    classes: nn.Linear,
-    labels: Tensor,
-    lam: Tensor,
-    objective: str = "softmax",
-    smoothing: float = 0.0,
+    vectors: Tensor, classes: nn.Linear, labels: Tensor, lam: Tensor, objective: str = "softmax", smoothing: float = 0.0
 ) -> Tensor:
     """Mean loss of all ordered pairs whose dimensions are mixed with ``lam`` (hidden,) in vectors and class vectors."""
     rows, width = vectors.shape

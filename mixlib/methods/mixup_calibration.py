@@ -197,6 +197,7 @@ class ManifoldMixup(MixedRows):
             real = attention_mask(inputs).bool()
             both = (real & real[draw.perm]).unsqueeze(-1)
         else:
+            assert self.fill_id is not None  # prepare has looked it up
             inputs = pad_together(inputs, draw.perm, self.fill_id, self.longest)
             both = None
 
