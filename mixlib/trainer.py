@@ -73,7 +73,6 @@ class MixupTrainer(Trainer):
 
     # every method yields batch means, so the Trainer's own scaling by accumulated batches applies
     loss_is_scaled_for_ga = False
-
     model: Any  # Trainer's types for these four allow for None, and know little of models and data sets
     train_dataset: Any
     eval_dataset: Any

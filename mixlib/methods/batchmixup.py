@@ -181,8 +181,7 @@ class BatchMixup(MixedVectors):
         alpha: of the policy's Beta(alpha, alpha) entries, positive (not stated; uniform, 1, in the author's code).
         n: mixed points a batch (not stated; the author's code has 400 for batches of 5, 2400 for batches of 32).
         n_per_row: mixed points a row of the batch, in place of ``n``.
-        policy: ``"elementwise"``: a weight for each row and dimension (equation 3); ``"sample"``: one weight a row
-            (the author's code).
+        policy: ``"elementwise"``: a weight a row and dimension (equation 3); ``"sample"``: one a row (author's code).
         objective: ``"softmax"``: -x'.y' + logsumexp_c(x'.w_c), which with one weight a row is cross-entropy against
             the mixed label; ``"dot"``: -x'.y' as printed, which has no lower bound and does not train a classifier.
         temperature: the policy is divided by it before the softmax. At 1 (the paper) weights stay within a factor e

@@ -230,8 +230,7 @@ def pad_together(inputs: Batch, perm: Tensor, fill_id: int, longest: int | None 
     """Fill each row with ``fill_id`` up to the length of the longer of itself and its partner, and attend to it.
 
     Args:
-        inputs: right-padded ``input_ids`` and ``attention_mask`` (rows, tokens; all ones if there is none) and other
-            tensors of that shape.
+        inputs: right-padded ``input_ids``, ``attention_mask`` (else all ones) and others of shape (rows, tokens).
         perm: (rows,) swapped pairs.
         longest: fill every row up to this many tokens instead.
 
