@@ -135,8 +135,7 @@ class Method(ABC):
     ) -> Tensor:
         """The loss of logits under their labels, mixed where there is a ``perm``: a scalar that all losses are made of.
 
-        It is :func:`mixlib.methods.mixing.mixed_cross_entropy` with the label smoothing and class weights of the
-        training.
+        It is :func:`mixlib.methods.mixing.mixed_cross_entropy` with the training's label smoothing and class weights.
         """
         return mixed_cross_entropy(logits, labels, perm, lam, **self.criterion._asdict())
 
