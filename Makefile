@@ -30,8 +30,8 @@ site: $(READY)  ## the book in build/site, from the committed notebooks and reco
 test-site: $(READY)  ## make the site and look at every page of it in a browser
 	HF_HUB_OFFLINE=1 $(PY) -m pytest -m browser
 
-test: $(READY)  ## lint, unit tests, then every committed notebook against its outputs
-	$(PY) -m ruff check . && $(PY) -m ruff format --check .
+test: $(READY)  ## lint, types, unit tests, then every committed notebook against its outputs
+	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
 	HF_HUB_OFFLINE=1 $(PY) -m pytest -n 2 --dist worksteal
 	HF_HUB_OFFLINE=1 TQDM_DISABLE=1 $(PY) -m pytest -n 2 --dist loadfile --nbval notebooks
 
@@ -45,14 +45,14 @@ notebooks: $(READY)  ## execute the notebooks at profile mini in place, as they 
 	$(PY) -m mixlib refresh $(if $(ONLY),--only "$(ONLY)")
 
 lint: $(READY)
-	$(PY) -m ruff check --fix . && $(PY) -m ruff format .
+	$(PY) -m ruff check --fix . && $(PY) -m ruff format . && $(PY) -m mypy
 
 # Pins of everything, without the host that any package came from
 lock: $(READY)
 	$(PY) -m pip freeze --exclude-editable | grep -v ' @ ' | sed 's/+cpu$$//' > requirements.lock
 
 clean:
-	rm -rf .venv build .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
 .venv/.ready: pyproject.toml requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; say make PYTHON=...") if sys.version_info < (3, 11) else None'

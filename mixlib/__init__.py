@@ -1,7 +1,7 @@
 """Mixup for text classification: the methods of four papers, and what it takes to reproduce them.
 
-``mixlib.compare`` compares methods on data of your own, ``mixlib.MixupTrainer`` trains with one of them, and
-``mixlib.methods`` has them by name. Each is imported when it is first asked for.
+``mixlib.MixupTrainer`` trains with one of ``mixlib.methods``, ``mixlib.compare`` compares methods on data of your own
+and needs the extra ``reproduce``. All three are imported when they are first asked for.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from mixlib.comparing.compare import compare as compare
     from mixlib.trainer import MixupTrainer as MixupTrainer
 
-__all__ = ["MixupTrainer", "compare", "methods"]
+__all__ = ["MixupTrainer", "methods"]
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
     if name == "compare":
         return import_module("mixlib.comparing.compare").compare
-    if name == "MixupTrainer":
-        return import_module("mixlib.trainer").MixupTrainer
     if name == "methods":
         return import_module("mixlib.methods")
+    if name == "MixupTrainer":
+        return import_module("mixlib.trainer").MixupTrainer
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, "compare"})

@@ -26,7 +26,7 @@ def fault(label: Any, num_labels: int) -> str | None:
     if isinstance(label, (str, bytes)):
         return "text"
     if isinstance(label, Integral):
-        return "negative" if label < 0 else "beyond" if label >= num_labels else None
+        return "negative" if label < 0 else None if label < num_labels else "beyond"
     return "decimal" if isinstance(label, Real) else "several"
 
 
@@ -143,8 +143,8 @@ def _check_column(dataset: Any, column: str, num_labels: int) -> None:
     labels = labels.to_pylist()
     found = [(FAULTS.index(kind), row) for row, label in enumerate(labels) if (kind := fault(label, num_labels))]
     if found:
-        kind, row = min(found)
-        raise ValueError(message(FAULTS[kind], column, row, labels[row], num_labels, dataset, labels))
+        which, row = min(found)
+        raise ValueError(message(FAULTS[which], column, row, labels[row], num_labels, dataset, labels))
 
 
 def message(
@@ -170,7 +170,7 @@ def message(
     """
     if hasattr(label, "tolist"):
         label = label.tolist()
-    known = [one for one in (*labels, label) if isinstance(one, Integral)]
+    known: list[Any] = [one for one in (*labels, label) if isinstance(one, Integral)]
     return (
         f"the {name} data has {label!r} in column {column!r}, row {row}, but a label is a class number from 0 to "
         f"{num_labels - 1}, because the head has num_labels={num_labels}"

@@ -17,7 +17,7 @@ import torch
 from accelerate.utils.memory import clear_device_cache
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, Sampler
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.trainer_utils import seed_worker
 
@@ -73,6 +73,10 @@ class MixupTrainer(Trainer):
 
     # every method yields batch means, so the Trainer's own scaling by accumulated batches applies
     loss_is_scaled_for_ga = False
+    model: Any  # Trainer's types for these four allow for None, and know little of models and data sets
+    train_dataset: Any
+    eval_dataset: Any
+    optimizer: Any
 
     def __init__(
         self,
@@ -82,7 +86,7 @@ class MixupTrainer(Trainer):
         train_dataset: Any = None,
         eval_dataset: Any = None,
         processing_class: Any = None,
-        model_init: Callable[..., nn.Module] | None = None,
+        model_init: Callable[..., PreTrainedModel] | None = None,
         compute_loss_func: Callable | None = None,
         compute_metrics: Callable[..., dict[str, float]] | None = None,
         callbacks: list[TrainerCallback] | None = None,
@@ -160,7 +164,7 @@ class MixupTrainer(Trainer):
             )
         if self.args.optim in ("lomo", "adalomo"):
             raise ValueError(
-                f"optim={str(self.args.optim.value)!r} takes each backward pass for a step, and a method may make "
+                f"optim={self.args.to_dict()['optim']!r} takes each backward pass for a step, and a method may make "
                 "several a batch: choose another optimizer"
             )
         if self.get_cp_size() > 1 or self.get_sp_size() > 1:
@@ -189,7 +193,7 @@ class MixupTrainer(Trainer):
     def _check_batches(self) -> None:
         size, needed = self._train_batch_size, self.method.min_rows
         rows = len(self.train_dataset) if hasattr(self.train_dataset, "__len__") else 0
-        filled = self.args.world_size > 1 and self.args.accelerator_config.even_batches
+        filled = self.args.world_size > 1 and self.accelerator.even_batches
         last = 0 if self.args.dataloader_drop_last or filled else rows % size
         for got, where in ((size, "a batch"), (last, "the last batch of an epoch")):
             if 0 < got < needed:
@@ -322,11 +326,11 @@ class MixupTrainer(Trainer):
         return super().evaluate(*args, **kwargs)
 
     def compute_loss(
-        self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, **kwargs: Any
+        self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, *args: Any, **kwargs: Any
     ) -> Tensor | tuple[Tensor, Any]:
         """The loss of an evaluation, unmixed; that of a training step comes from the method."""
         if self.class_weights is None or "labels" not in inputs:
-            return super().compute_loss(model, inputs, return_outputs, **kwargs)
+            return super().compute_loss(model, inputs, return_outputs, *args, **kwargs)
         outputs = model(**{name: tensor for name, tensor in inputs.items() if name != "labels"})
         loss = self.method.cross_entropy(outputs["logits"], inputs["labels"])
         return (loss, outputs) if return_outputs else loss
@@ -342,7 +346,7 @@ class MixupTrainer(Trainer):
                 "class_weights": None if self.class_weights is None else self.class_weights.tolist(),
                 "dropout_leak": self.dropout_leak,
             }
-            path = Path(self.args.output_dir if output_dir is None else output_dir) / SAVED
+            path = Path(str(self.args.output_dir if output_dir is None else output_dir)) / SAVED
             path.write_text(json.dumps(saved, indent=2, default=str) + "\n")
 
     def _start_step(self) -> None:
@@ -398,7 +402,7 @@ class RepeatedBatches(BatchSampler):
 
 def check_classifier(model: nn.Module) -> None:
     """Raise ``ValueError`` unless the model has a single-label classification head with at least two classes."""
-    config = model.config
+    config: Any = model.config
     problem = getattr(config, "problem_type", None)
     if problem in ("regression", "multi_label_classification") or config.num_labels < 2:
         raise ValueError(

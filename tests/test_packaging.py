@@ -8,7 +8,8 @@ import pytest
 
 from mixlib.runs import paths
 
-PROJECT = tomllib.loads((paths.ROOT / "pyproject.toml").read_text())["project"]
+PYPROJECT = tomllib.loads((paths.ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
 LOCK = (paths.ROOT / "requirements.lock").read_text()
 
 
@@ -80,6 +81,32 @@ def test_every_import_of_the_library_is_a_dependency():
         of_core = str(path.relative_to(paths.ROOT / "mixlib")).startswith(CORE_FILES)
         allowed = core if of_core else core | reproduce | THROUGH_OTHERS | ONLY_IF_THERE
         assert others - WITH_DATASETS <= (allowed | site if path.parent.name == "book" else allowed), path
+
+
+def test_what_a_user_imports_is_there_without_loading_torch_before_it_is_asked_for():
+    code = """
+import sys
+import mixlib
+print(*sorted({"torch", "transformers", "numpy", "pandas"} & set(sys.modules)), end=";")
+print({"MixupTrainer", "methods", "compare"} <= set(dir(mixlib)), hasattr(mixlib, "nothing"), end=";")
+print(mixlib.methods.get("cls_mixup").key, "transformers" in sys.modules)
+from mixlib import *
+from mixlib.trainer import MixupTrainer as same
+print(MixupTrainer is same, methods is sys.modules["mixlib.methods"])
+"""
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert out.returncode == 0, out.stderr
+    assert out.stdout.splitlines() == [";True False;cls_mixup False", "True True"]
+
+
+def test_types_are_shipped_and_checked_where_others_import():
+    assert "py.typed" in PYPROJECT["tool"]["setuptools"]["package-data"]["mixlib"]
+    assert (paths.ROOT / "mixlib" / "py.typed").is_file()
+    checked = PYPROJECT["tool"]["mypy"]["files"]
+    assert {"mixlib/__init__.py", "mixlib/methods", "mixlib/trainer.py"} <= set(checked)
+    assert [name for name in checked if not (paths.ROOT / name).exists()] == []
+    makefile = (paths.ROOT / "Makefile").read_text()
+    assert makefile.count("-m mypy") == 2  # make lint, and once in make test: it takes 45 s where it has no cache
 
 
 def tracked():

@@ -240,6 +240,11 @@ def test_class_weights_that_do_not_fit_are_refused(tmp_path):
             start([1.0, 2.0, 3.0], method)
 
 
+def test_compute_loss_takes_all_that_trainers_takes_by_place():
+    arguments_of_trainers = inspect.signature(Trainer.compute_loss).parameters
+    inspect.signature(MixupTrainer.compute_loss).bind(*arguments_of_trainers)
+
+
 def test_a_method_used_again_has_the_loss_of_its_new_trainer(tmp_path):
     method = ClsMixup()
     trained(tmp_path, method, label_smoothing_factor=0.3)

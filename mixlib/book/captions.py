@@ -179,7 +179,7 @@ WORDS = {
     ),
 }
 
-_SAVED = re.compile(r'figures\.save\(\s*\w+,\s*f?"([^"]+)"')
+_SAVED = re.compile(r'\bsave\(\s*\w+,\s*f?"([^"]+)"')
 
 
 def of_code(source: str) -> str | None:

@@ -38,14 +38,18 @@ class OfMethods(Mapping[str, Any]):
     def __init__(self, part: str, rows: dict[str, Any]) -> None:
         self.part, self.rows = part, rows
 
+    def _all(self) -> dict[str, Any]:
+        named = {key: cls.look for key, cls in methods.REGISTRY.items() if "@" not in key}  # others: mixlib.comparing
+        return {key: getattr(look, self.part) for key, look in named.items()} | self.rows
+
     def __getitem__(self, key: str) -> Any:
-        return self.rows[key] if key in self.rows else getattr(methods.REGISTRY[key].look, self.part)
+        return self._all()[key]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys([*methods.REGISTRY, *self.rows]))
+        return iter(self._all())
 
     def __len__(self) -> int:
-        return len(methods.REGISTRY.keys() | self.rows)
+        return len(self._all())
 
     def __or__(self, rows: dict[str, Any]) -> OfMethods:
         """With other or further rows."""

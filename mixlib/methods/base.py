@@ -76,8 +76,8 @@ class Method(ABC):
                 f"key {cls.key!r} of {cls.__name__} is that of {taken.__module__}.{taken.__name__}: choose another one"
             )
         if "look" not in cls.__dict__:
-            others = [key for key, other in REGISTRY.items() if other.look[1:] in SPARE and key != cls.key]
-            cls.look = Look(cls.key, *SPARE[len(others) % len(SPARE)])
+            place = list(REGISTRY | {cls.key: cls}).index(cls.key)  # the same when a cell is run again
+            cls.look = Look(cls.key, *SPARE[place % len(SPARE)])
         REGISTRY[cls.key] = cls
 
     def prepare(  # noqa: B027 (a method that needs nothing need not define it)
@@ -135,8 +135,7 @@ class Method(ABC):
     ) -> Tensor:
         """The loss of logits under their labels, mixed where there is a ``perm``: a scalar that all losses are made of.
 
-        It is :func:`mixlib.methods.mixing.mixed_cross_entropy` with the label smoothing and class weights of the
-        training.
+        It is :func:`mixlib.methods.mixing.mixed_cross_entropy` with the training's label smoothing and class weights.
         """
         return mixed_cross_entropy(logits, labels, perm, lam, **self.criterion._asdict())
 
@@ -241,10 +240,7 @@ def names() -> list[str]:
 
 def table() -> list[dict[str, Any]]:
     """All methods, a dictionary each: ``name``, ``label``, ``paper`` (``None``: of no paper), ``params`` (with their
-    defaults), ``passes`` (forward and backward passes an update) and ``about``, its docstring's first line.
-
-    ``pandas.DataFrame(methods.table())`` shows it.
-    """
+    defaults), ``passes`` (forward and backward passes an update) and ``about``, its docstring's first line."""
     return [
         {
             "name": key, "label": cls.look.label, "paper": cls.paper, "params": cls().params, "passes": cls().passes,

@@ -72,8 +72,8 @@ class EDA(Method):
     uses_hooks: ClassVar[bool] = False
     alpha: float = 0.1
     n_aug: int = 9
-    special: SpecialTokens | None = field(default=None, init=False, repr=False, compare=False)
-    continues: Tensor | None = field(default=None, init=False, repr=False, compare=False)
+    special: SpecialTokens = field(init=False, repr=False, compare=False)  # this and the next known once prepared
+    continues: Tensor = field(init=False, repr=False, compare=False)
     padding_id: int = field(default=0, init=False, repr=False, compare=False)
     padding_side: str = field(default="right", init=False, repr=False, compare=False)
 

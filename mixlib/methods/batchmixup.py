@@ -124,11 +124,7 @@ def targets(of_classes: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tenso
 
 
 def all_pairs_loss(
-    vectors: Tensor,
-    classes: nn.Linear,
-    labels: Tensor,
-    lam: float,
-    loss: Callable[..., Tensor] = mixed_cross_entropy,
+    vectors: Tensor, classes: nn.Linear, labels: Tensor, lam: float, loss: Callable[..., Tensor] = mixed_cross_entropy
 ) -> Tensor:
     """Mean mixed cross-entropy of all rows * rows ordered pairs; ``lam`` is the weight of the first of a pair."""
     rows = len(labels)
@@ -163,12 +159,7 @@ class NonlinearMixup(Pairwise):
 
 
 def nonlinear_loss(
-    vectors: Tensor,
-    classes: nn.Linear,
-    labels: Tensor,
-    lam: Tensor,
-    objective: str = "softmax",
-    smoothing: float = 0.0,
+    vectors: Tensor, classes: nn.Linear, labels: Tensor, lam: Tensor, objective: str = "softmax", smoothing: float = 0.0
 ) -> Tensor:
     """Mean loss of all ordered pairs whose dimensions are mixed with ``lam`` (hidden,) in vectors and class vectors."""
     rows, width = vectors.shape
@@ -190,8 +181,7 @@ class BatchMixup(MixedVectors):
         alpha: of the policy's Beta(alpha, alpha) entries, positive (not stated; uniform, 1, in the author's code).
         n: mixed points a batch (not stated; the author's code has 400 for batches of 5, 2400 for batches of 32).
         n_per_row: mixed points a row of the batch, in place of ``n``.
-        policy: ``"elementwise"``: a weight for each row and dimension (equation 3); ``"sample"``: one weight a row
-            (the author's code).
+        policy: ``"elementwise"``: a weight a row and dimension (equation 3); ``"sample"``: one a row (author's code).
         objective: ``"softmax"``: -x'.y' + logsumexp_c(x'.w_c), which with one weight a row is cross-entropy against
             the mixed label; ``"dot"``: -x'.y' as printed, which has no lower bound and does not train a classifier.
         temperature: the policy is divided by it before the softmax. At 1 (the paper) weights stay within a factor e

@@ -40,7 +40,7 @@ def tanh_layers(width: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh())
 
 
-def add_tanh_layers(model: nn.Module) -> None:
+def add_tanh_layers(model: sites.Classifier) -> None:
     """Put :func:`tanh_layers` before the model's class layer, in place, and take the dropout out of its head.
 
     Every method then finds v(x) at layer n + 1, where it found the pooled vector before.
@@ -80,7 +80,7 @@ class EntityClassifier(nn.Module):
         model: a sequence classifier whose encoder and configuration are used; its own head is dropped.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: sites.Classifier) -> None:
         super().__init__()
         self.config = model.config
         self.base_model = model.base_model
@@ -122,7 +122,7 @@ class MeanClassifier(nn.Module):
         model: a sequence classifier whose encoder and configuration are used; its own head is dropped.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: sites.Classifier) -> None:
         super().__init__()
         self.config = model.config
         self.base_model = model.base_model

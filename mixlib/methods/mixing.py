@@ -176,7 +176,8 @@ def mixed_cross_entropy(
         return mixed(lambda y: F.cross_entropy(logits, y, reduction="none")).mean()
     surprise = -F.log_softmax(logits, -1)  # from here on as transformers' LabelSmoother reckons, to the last digit
     own = lambda y: surprise.gather(-1, y.unsqueeze(-1)).squeeze(-1)  # noqa: E731
-    digits, total = torch.promote_types(surprise.dtype, torch.float32), len(labels)
+    digits = torch.promote_types(surprise.dtype, torch.float32)
+    total: int | Tensor = len(labels)
     if class_weights is None:
         losses, spread = mixed(own), surprise.sum(-1, dtype=digits)
     else:

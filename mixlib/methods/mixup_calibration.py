@@ -197,6 +197,7 @@ class ManifoldMixup(MixedRows):
             real = attention_mask(inputs).bool()
             both = (real & real[draw.perm]).unsqueeze(-1)
         else:
+            assert self.fill_id is not None  # prepare has looked it up
             inputs = pad_together(inputs, draw.perm, self.fill_id, self.longest)
             both = None
 
@@ -229,8 +230,7 @@ def pad_together(inputs: Batch, perm: Tensor, fill_id: int, longest: int | None 
     """Fill each row with ``fill_id`` up to the length of the longer of itself and its partner, and attend to it.
 
     Args:
-        inputs: right-padded ``input_ids`` and ``attention_mask`` (rows, tokens; all ones if there is none) and other
-            tensors of that shape.
+        inputs: right-padded ``input_ids``, ``attention_mask`` (else all ones) and others of shape (rows, tokens).
         perm: (rows,) swapped pairs.
         longest: fill every row up to this many tokens instead.
 

@@ -15,9 +15,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import count
 from operator import attrgetter
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+Classifier = Any  # a module with a config and a base_model, either of which torch takes for a tensor or a module
 
 
 @dataclass(frozen=True)
@@ -81,11 +84,11 @@ def unwrap(model: nn.Module) -> nn.Module:
     return model.get_base_model() if hasattr(model, "get_base_model") else model.base_model.model
 
 
-def _undistributed(model: nn.Module) -> nn.Module:
+def _undistributed(model: Any) -> nn.Module:
     return model.module if hasattr(model, "module") and not hasattr(model, "base_model_prefix") else model
 
 
-def _has(module: nn.Module, path: str) -> bool:
+def _has(module: Any, path: str) -> bool:
     try:
         return attrgetter(path)(module) is not None
     except AttributeError:
@@ -105,19 +108,19 @@ def family(model: nn.Module) -> Family:
     )
 
 
-def embeddings(model: nn.Module) -> nn.Module:
+def embeddings(model: Classifier) -> nn.Module:
     """The module whose output is the embedding layer's output, (rows, tokens, hidden)."""
     return attrgetter(family(model).embeddings)(model.base_model)
 
 
-def blocks(model: nn.Module) -> list[nn.Module]:
+def blocks(model: Classifier) -> list[nn.Module]:
     """The modules whose outputs are block outputs; with shared blocks fewer modules than blocks."""
     kind = family(model)
     found = attrgetter(kind.blocks)(model.base_model)
     return [layer for group in found for layer in group.albert_layers] if kind.shared_blocks else list(found)
 
 
-def _block_outputs(model: nn.Module) -> list[nn.Module]:
+def _block_outputs(model: Classifier) -> list[nn.Module]:
     """The modules whose outputs are what the next block reads: the blocks, or what completes the first one's output."""
     completes, found = family(model).after_first, blocks(model)
     if completes is not None and _has(model.base_model, completes):
@@ -125,7 +128,7 @@ def _block_outputs(model: nn.Module) -> list[nn.Module]:
     return found
 
 
-def num_blocks(model: nn.Module) -> int:
+def num_blocks(model: Classifier) -> int:
     """The number n of blocks a row passes through."""
     return model.config.num_hidden_layers if family(model).shared_blocks else len(blocks(model))
 
@@ -183,7 +186,7 @@ def check_blocks(chosen: Sequence[int | str] | None) -> tuple[int | str, ...] | 
     return chosen
 
 
-def _in_use(module: nn.Module) -> Iterator[nn.Module]:
+def _in_use(module: Any) -> Iterator[nn.Module]:
     """The modules that are called: of those that PEFT keeps copies of, the one in use; no insides of its adapters."""
     parts = module._modules
     if "modules_to_save" in parts and "original_module" in parts:
@@ -195,10 +198,10 @@ def _in_use(module: nn.Module) -> Iterator[nn.Module]:
         yield from _in_use(child)
 
 
-def class_layer(model: nn.Module) -> nn.Linear:
+def class_layer(model: Classifier) -> nn.Linear:
     """The last linear layer, whose rows are the class vectors; where PEFT adapts it, PEFT's module in its place."""
     inside = set(model.base_model.modules())
-    found = [
+    found: list[Any] = [
         module
         for module in _in_use(model)
         if module not in inside
@@ -393,14 +396,13 @@ def sentence_vectors(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
     """The sentence vectors (rows, hidden) that enter the class layer, with their gradients' history.
 
     Args:
-        model: a Hugging Face sequence classifier, or one of :mod:`mixlib.methods.heads`; may be wrapped for data
-            parallelism.
+        model: a Hugging Face sequence classifier or one of :mod:`mixlib.methods.heads`, also under data parallelism.
         inputs: what the model is called with.
 
     Raises:
         ValueError: the class layer was not called exactly once, as in replicas of ``nn.DataParallel``.
     """
-    inner = unwrap(model)
+    inner: Classifier = unwrap(model)
     caught: list[Tensor] = []
     handle = class_layer(inner).register_forward_pre_hook(lambda module, args: caught.append(args[0]))
     try:

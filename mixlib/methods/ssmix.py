@@ -45,7 +45,8 @@ class MixedTexts(NamedTuple):
 
     def replaced(self) -> Tensor:
         """Positions of the texts that were overwritten, (rows, tokens)."""
-        return sum(torch.zeros_like(m.chosen).scatter(1, m.a.position, m.chosen) for m in self.moves).bool()
+        count: Any = sum(torch.zeros_like(m.chosen).scatter(1, m.a.position, m.chosen) for m in self.moves)
+        return count.bool()
 
     def taken(self) -> Tensor:
         """Positions of the partners' texts that were copied, (rows, tokens)."""
@@ -66,7 +67,7 @@ class InputMixing(Method):
     paper: ClassVar[str] = "ssmix"
     uses_hooks: ClassVar[bool] = False
     lam0: float = 0.1
-    special: SpecialTokens | None = field(default=None, init=False, repr=False, compare=False)
+    special: SpecialTokens = field(init=False, repr=False, compare=False)  # known once prepared
 
     def __post_init__(self) -> None:
         spans.check_lam0(self.lam0)
@@ -98,7 +99,7 @@ class InputMixing(Method):
             move = self.choose(spans.words_of(own, number), spans.words_of(other, number), *given)
             ids = self.write(ids, b["input_ids"], move)
             moves.append(move)
-        tokens = sum(move.a.length for move in moves)
+        tokens: Any = sum(move.a.length for move in moves)
         share = sum(move.length for move in moves) / tokens.clamp_min(1)
         return MixedTexts(ids, self.weight(share.squeeze(1)), tuple(moves))
 
@@ -210,6 +211,8 @@ def split_saliency(
         ValueError: the model is under reentrant activation checkpointing.
     """
     refuse_reentrant_checkpointing(model)
+    assert special.cls is not None  # prepare has refused tokenizers without these two
+    assert special.separator is not None
     inputs, labels = inputs_of(batch), batch["labels"]
     sentence = spans.sentence_of(inputs, special)
     words = [spans.words_of(sentence, number) for number in spans.SENTENCES]
@@ -299,6 +302,7 @@ class UnknownTokens(InputMixing):
         return Move(a, a, chosen, spans.places(a).expand_as(chosen), k)
 
     def write(self, ids: Tensor, source: Tensor, move: Move) -> Tensor:
+        assert self.special.unknown is not None  # prepare has seen to it
         unknown = torch.full_like(ids, self.special.unknown)
         return spans.copy_tokens(ids, move.a, move.chosen, unknown, move.a, move.source)
 

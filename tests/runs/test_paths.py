@@ -108,14 +108,6 @@ def test_memory_is_counted_as_the_system_counts_it(monkeypatch, system, unit):
     assert machine.environment("fp32")["peak_memory_mib"] is None
 
 
-def test_what_a_user_imports_is_there_to_be_found():
-    """In a process of its own, because whatever was imported before is an attribute of the package."""
-    code = "import mixlib; print(*mixlib.__all__); assert set(mixlib.__all__) <= set(dir(mixlib)); "
-    code += "print(mixlib.methods.get('cls_mixup', alpha=0.5), mixlib.MixupTrainer.__name__, callable(mixlib.compare))"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert out.stdout.split("\n")[:2] == ["MixupTrainer compare methods", "ClsMixup(alpha=0.5) MixupTrainer True"]
-
-
 def test_what_trains_imports_nothing_beyond_its_dependencies():
     """``import mixlib`` and everything a user of the trainer imports, with all other packages hidden."""
     code = """
