@@ -74,10 +74,11 @@ def skip_fields(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options
 def commands(name: str) -> dict[str, str]:
     """By command of a click group ``module:group``, its help."""
     module, _, group = name.partition(":")
-    found = {}
-    for command_name, command in sorted(getattr(importlib.import_module(module), group).commands.items()):
+    group, found = getattr(importlib.import_module(module), group), {}
+    settings = {"help_option_names": group.context_settings.get("help_option_names")}  # a command remembers the first
+    for command_name, command in sorted(group.commands.items()):
         line = f"python -m {module.removesuffix('.__main__')} {command_name}"
-        with click.Context(command, info_name=line, terminal_width=100) as context:
+        with click.Context(command, info_name=line, terminal_width=100, **settings) as context:
             found[command_name] = command.get_help(context)
     return found
 

@@ -337,8 +337,9 @@ def start_table(records: Sequence[RunRecord]) -> pd.DataFrame:
     for column, by_way in values.items():
         found = {way: pd.Series(of) for way, of in by_way.items()}
         table[column] = {way: f"{of.mean():.1f} ± {of.std(ddof=1):.1f}" for way, of in found.items()}
-        two, one = (found[way] for way in (f"no mixup, then {LABELS['ssmix']}", f"{LABELS['ssmix']} from the start"))
-        table[column]["two stages − from the start, SSMix"] = _interval((two - one).dropna())
+        two, one = f"no mixup, then {LABELS['ssmix']}", f"{LABELS['ssmix']} from the start"
+        if {two, one} <= found.keys():  # at smoke they are of unequal length
+            table[column]["two stages − from the start, SSMix"] = _interval((found[two] - found[one]).dropna())
     return pd.DataFrame(table).rename_axis("accuracy %")
 
 
