@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -35,13 +37,16 @@ def printed(tables: str | Sequence[str], sets: Sequence[Numbers], seeds: int, lo
     return Printed(size, runs, math.sqrt(variances.sum()), float(df))
 
 
+@lru_cache
+def _rows(name: str) -> list[dict[str, Any]]:
+    """A published table row by row: the claims look up hundreds of numbers, in every chapter that shows some."""
+    return published.table(name).to_dict("records")
+
+
 def _number(tables: str | Sequence[str], where: Mapping[str, str], seeds: int, log: bool) -> tuple[float, float]:
     found = []
     for name in [tables] if isinstance(tables, str) else tables:
-        table = published.table(name)
-        found += table[np.logical_and.reduce([table[column] == key for column, key in where.items()])].to_dict(
-            "records"
-        )
+        found += [row for row in _rows(name) if all(row[column] == key for column, key in where.items())]
     if len(found) != 1:
         raise ValueError(f"{len(found)} printed numbers in {tables} with {dict(where)}, wanted one")
     (row,) = found
