@@ -112,6 +112,8 @@ def test_axe_finds_nothing_serious(folder, browser, scheme):
     context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
     page, faults = context.new_page(), {}
     for path in pages_of(folder):
+        if "_modules" in path.parts and path.name != "trainer.html":  # of the listings, which are all alike, one
+            continue
         page.goto(path.as_uri())
         for found in Axe().run(page).response["violations"]:
             if found["impact"] in ("serious", "critical"):

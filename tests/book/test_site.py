@@ -264,7 +264,7 @@ def test_a_chapter_says_how_many_records_it_shows_and_what_they_took(tmp_path):
     for record in records(specs, lambda spec: {}):
         store.put(record)
     book = pages.Book([], Records(store, plan.Decided({}, {}, {})))
-    said = "Made of 3 records, whose runs took 6 s in all, one after the other."
+    said = "Made from 3 records, whose runs took 6 s in all, one after the other."
     assert book.made_of("25_calibration_table5") == said
 
 
