@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 try:
     import click
+    from click.core import ParameterSource
 except ModuleNotFoundError:  # installed for MixupTrainer alone
     sys.exit("Error: the command line needs more than MixupTrainer does: pip install 'mixlib[reproduce]'")
 
@@ -400,7 +401,8 @@ def claims(paper, only, as_json) -> None:
 @click.option("--test", type=Word(), help="file of the test rows, at least 20, same columns [default: a fifth of DATA, "
               "drawn anew for each seed]")  # fmt: skip
 @click.option("--methods", "only", type=Words(), help="comma-separated, such as cls_mixup,tmix:alpha=0.4; none is "
-              "always among them [default: label_smoothing, cls_mixup, input_mixup, manifold_mixup, amplify]")  # fmt: skip
+              "always among them "
+              "[default: label_smoothing, cls_mixup, input_mixup, manifold_mixup, amplify]")  # fmt: skip
 @click.option("--seeds", type=Numbers(), default="0-4", show_default=True, help="at least four are needed to decide")
 @click.option(
     "--model", type=Word(), default="all-MiniLM-L6-v2", show_default=True, help="also a folder, or a name on the hub"
@@ -470,7 +472,7 @@ def error_rates(experiments, output) -> None:
     from mixlib.evidence import error_rates as simulation
 
     if output and output.suffix != ".csv":
-        raise ValueError(f"--output must end in .csv, got {output.name}")
+        raise ValueError(f"--output must end in .csv, got {output}")
     table = simulation.rates(designs.designs(), experiments)
     if output:
         table.to_csv(output, index=False, float_format="%.4f")
@@ -501,7 +503,8 @@ def gate() -> None:
 @option_model
 @option_precision
 @options_engine
-def bench(as_json, lengths, only, sweep, runs, tokens, rounds, profile, model, **engine) -> None:
+@click.pass_context
+def bench(ctx, as_json, lengths, only, sweep, runs, tokens, rounds, profile, model, **engine) -> None:
     """Time a training step of each method beside a plain step on the same 32 rows.
 
     With --sweep: what a run costs beside its training, how many times as fast an engine does a grid of them as one run
@@ -513,6 +516,10 @@ def bench(as_json, lengths, only, sweep, runs, tokens, rounds, profile, model, *
     from mixlib.runs import bench as benchmark
     from mixlib.runs import engines, throughput
 
+    unused = ("lengths", "only") if sweep else ("runs", "tokens", "rounds", "profile", "model", *engine)
+    for option in ctx.command.params:
+        if option.name in unused and ctx.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{option.opts[0]} is {'not for' if sweep else 'only for'} --sweep", ctx)
     if sweep:
         throughput.check_lengths(tokens, rounds)
         whose, ids = registry.check_profile(profile or "smoke"), [a.id for a in registry.artefacts()]

