@@ -377,7 +377,7 @@ def verdicts(
         raise ValueError(f"unknown paper {paper!r}; choose one of {', '.join(papers)}")
     for id_ in ids or ():
         if id_ not in known:
-            near = get_close_matches(id_, known, n=3, cutoff=0.4) or list(known)[:3]
+            near = get_close_matches(id_, known, n=3, cutoff=0)
             raise ValueError(f"unknown claim {id_!r}; did you mean {', '.join(near)}?")
         if paper not in (None, known[id_].paper):
             raise ValueError(f"{id_} is none of {paper}'s claims, but of {known[id_].paper}")

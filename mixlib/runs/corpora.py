@@ -186,7 +186,7 @@ def get(name: str) -> Corpus:
         task, test = "pair" if own[2] else "sentence", "test" if own[3] else "train"
         return Corpus(name, task, int(own[1]), test=test, own=True)
     if name not in CORPORA:
-        near = get_close_matches(str(name), CORPORA, n=3, cutoff=0.4) or sorted(CORPORA)
+        near = get_close_matches(str(name), CORPORA, n=3, cutoff=0)
         raise ValueError(f"unknown data set {name!r}; did you mean {', '.join(near)}?")
     return CORPORA[name]
 
