@@ -20,7 +20,7 @@ import pandas as pd
 
 from mixlib import methods
 from mixlib.book import captions
-from mixlib.book.about import ABOUT, SITE_WORDS
+from mixlib.book.about import ABOUT, SITE_WORDS, every
 from mixlib.evidence import comparison, ledger, plan, published, statistics, verdicts
 from mixlib.evidence.cells import FIRST, Cell
 from mixlib.evidence.tables import LABELS
@@ -231,7 +231,7 @@ class Book:
         )
 
     def where(self) -> str:
-        named = [LABELS[key] for key, about in ABOUT.items() if "attention" in about.where or "words" in about.where]
+        named = [LABELS[key] for key, about in every().items() if "attention" in about.where or "words" in about.where]
         alt = f"Where each method mixes in a model of twelve blocks; {', '.join(named)} change words or attention"
         return f"```{{image}} /fragments/where.svg\n:alt: {alt}\n```\n"
 
@@ -374,10 +374,11 @@ class Book:
     def methods_index(self) -> str:
         rows = [
             [f"[{LABELS[key]}]({key}.md)", f"`{key}`", roomy(about.idea),
-             ", ".join(SITE_WORDS[site] for site in about.where) or "nothing", self.cost(key)]
-            for key, about in ABOUT.items()
+             ", ".join(SITE_WORDS[site] for site in about.where) or ("nothing" if key in ABOUT else "not told"),
+             self.cost(key)]
+            for key, about in every().items()
         ]  # fmt: skip
-        toc = "\n".join(ABOUT)
+        toc = "\n".join(every())
         return (
             f"# Methods\n\n{self.where()}\nFilled marks: in every batch. Hollow marks: in one of these places, drawn "
             f"anew for each batch. Marks between blocks: the attention of the next block.\n\n"
@@ -387,16 +388,17 @@ class Book:
 
     def method(self, key: str) -> str:
         """The page of a method."""
-        cls, about = methods.base.REGISTRY[key], ABOUT[key]
+        cls, about = methods.base.REGISTRY[key], every()[key]
         text = f'# {LABELS[key]}\n\n{about.idea} In code: `MixupTrainer(..., method="{key}")`.\n\n'
         text += "".join(f"$$\n{line}\n$$\n\n" for line in about.formula)
         where = ", ".join(SITE_WORDS[site] for site in about.where if site != "label")
         soft = {"label_smoothing": "smoothed"}.get(key, "mixed" if "label" in about.where else "kept")
         place = f"{where or 'nothing'}{' (one of these places, drawn anew for each batch)' if about.drawn else ''}"
-        of = f"[{SHORT[cls.paper]}](/papers/{cls.paper}.md)" if cls.paper else "none, a control"
+        nobody = "none, a control" if key in ABOUT else "none"
+        of = f"[{SHORT[cls.paper]}](/papers/{cls.paper}.md)" if cls.paper else nobody
+        said = [f"Changes: {place}", f"Labels are: {soft}"] if key in ABOUT else []
         text += bullets([
-            f"Changes: {place}", f"Labels are: {soft}", f"Paper: {of}",
-            f"Class: [`{cls.__module__}.{cls.__name__}`](/api/{cls.__module__}.md)",
+            *said, f"Paper: {of}", f"Class: [`{cls.__module__}.{cls.__name__}`](/api/{cls.__module__}.md)",
         ]) + "\n"  # fmt: skip
         text += "## Parameters\n\n"
         rows = [
@@ -465,8 +467,8 @@ class Book:
             chapter = self.chapter(RECIPES[a.id].notebook) if a.id in RECIPES else "not built"
             rows.append([plain(a.artefact), roomy(a.shows), chapter])
         text += table(["of the paper", "shows", "chapter"], rows)
-        own = [k for k in ABOUT if methods.base.REGISTRY[k].paper == key]
-        text += "\n## Methods\n\n" + bullets(f"[{LABELS[k]}](/methods/{k}.md): {ABOUT[k].idea}" for k in own)
+        own = {k: about for k, about in every().items() if methods.base.REGISTRY[k].paper == key}
+        text += "\n## Methods\n\n" + bullets(f"[{LABELS[k]}](/methods/{k}.md): {own[k].idea}" for k in own)
         text += "\n## Claims\n"
         for id_, verdict in self.verdicts.items():
             if verdict.claim.paper == key:

@@ -22,7 +22,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from mixlib.book import drawing, pages
-from mixlib.book.about import ABOUT
+from mixlib.book.about import every
 from mixlib.evidence import overview, plots, published
 from mixlib.evidence.verdicts import Records
 from mixlib.runs import machine, paths
@@ -249,7 +249,7 @@ def written(book: pages.Book) -> dict[str, str]:
         "claims.md": book.ledger(),
         "changelog.md": (paths.ROOT / "CHANGELOG.md").read_text(),
         "methods/index.md": book.methods_index(),
-        **{f"methods/{key}.md": book.method(key) for key in ABOUT},
+        **{f"methods/{key}.md": book.method(key) for key in every()},
         "papers/index.md": book.papers_index(),
         **{f"papers/{key}.md": book.paper(key, errata) for key in published.PAPERS},
         "api/index.md": pages.api_index(),

@@ -34,10 +34,17 @@ LAST = (  # cells that are left out first where time is short
 
 @dataclass(frozen=True)
 class Recipe:
-    """How an artefact is made: its notebook, and its runs for a profile (none for a drawing or a settings table)."""
+    """How an artefact is made.
+
+    Attributes:
+        notebook: that shows it.
+        runs: for a profile; none for a drawing or a settings table.
+        takes_more: whether ``runs`` takes ``more``, names of methods that it would not run by itself.
+    """
 
     notebook: str
     runs: Callable[..., list[Spec]] | None = None
+    takes_more: bool = False
 
 
 # What the papers only state and we measure
@@ -104,8 +111,8 @@ RECIPES: dict[str, Recipe] = {
     "amplify-figure6": Recipe("46_amplify_figures4_5_6", amplify.attention),
     "amplify-figure7": Recipe("47_amplify_figure7", amplify.attention),
     "amplify-fairness": Recipe("52_amplify_fairness", amplify.fairness),
-    "common-protocol": Recipe("51_common_protocol", pool.methods_on_all),
-    "common-learning-rate": Recipe("51_common_protocol", pool.sensitivity),
+    "common-protocol": Recipe("51_common_protocol", pool.methods_on_all, takes_more=True),
+    "common-learning-rate": Recipe("51_common_protocol", pool.sensitivity, takes_more=True),
     "common-playground": Recipe("54_playground", playground.runs),
 }
 
