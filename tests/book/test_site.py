@@ -37,7 +37,8 @@ def test_a_method_of_which_nothing_is_written_has_a_page():
     try:
         type("Mine", (methods.Plain,), body)
         type("Yours", (methods.Plain,), {"key": "yours", "__doc__": "Of a notebook."})
-        assert list(every()) == [*ABOUT, "mine"]
+        assert list(every())[: len(ABOUT)] == list(ABOUT)
+        assert list(every())[-1] == "mine"
         book = pages.Book([], verdicts.Records())
         page = book.method("mine")
         assert page.startswith('# mine\n\nDoes nothing. In code: `MixupTrainer(..., method="mine")`.\n')
@@ -139,7 +140,7 @@ def test_pages_of_papers_and_methods_name_every_claim_and_its_verdict(tmp_path):
         assert f"[{id_}](#claim-{id_})" in written["claims.md"]
         for key in pages.subjects(verdict.claim):
             assert f"[{id_}](#claim-{id_})" in written[f"methods/{key}.md"]
-    for key in published.PAPERS:
+    for key in published.papers():
         assert book.references[key]["url"] in written[f"papers/{key}.md"]
 
 
