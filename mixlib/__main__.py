@@ -274,7 +274,7 @@ def _only(field: str, wanted: list[str] | None, specs: list[Spec]) -> list[Spec]
 @option_precision
 @option_seeds
 @click.option("--datasets", type=Words(), help="only the runs on these, e.g. sst2,rte")
-@click.option("--methods", type=Words(), help="only the runs of these, e.g. none,ssmix")
+@click.option("--methods", type=Words(), help="only the runs of these, e.g. none,ssmix; common-protocol takes any")
 @click.option("--max-steps", type=click.IntRange(1, MANY), help="a trial: so many updates, few test rows, kept apart")
 @click.option(
     "--limit",
@@ -288,6 +288,7 @@ def run(artefacts, profile, model, seeds, datasets, methods, max_steps, limit, s
     A run that starts from another one brings that with it. Exit code 1 if a run failed; the others are done then, and
     the next start tries the failed ones again.
     """
+    from mixlib.methods import names as known_methods
     from mixlib.papers import registry
     from mixlib.runs import engines
     from mixlib.runs.spec import RunSpec
@@ -295,7 +296,12 @@ def run(artefacts, profile, model, seeds, datasets, methods, max_steps, limit, s
 
     named = list(dict.fromkeys(name for name in artefacts if name != "all"))
     ids = [*(a.id for a in registry.artefacts() if "all" in artefacts), *named]
-    runs = {id_: registry.artefact_runs(id_, profile, model=model, seeds=seeds) for id_ in ids}
+    more = {"more": [name for name in methods or () if name in known_methods()]}
+    takes_more = {id_ for id_ in named if id_ in registry.RECIPES and registry.RECIPES[id_].takes_more}
+    runs = {
+        id_: registry.artefact_runs(id_, profile, model=model, seeds=seeds, **(more if id_ in takes_more else {}))
+        for id_ in ids
+    }
     for id_ in named:
         if not runs[id_]:
             click.echo(f"{id_} has no runs at profile {profile}", err=True)

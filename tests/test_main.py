@@ -238,6 +238,21 @@ def test_only_some_data_sets_and_methods_are_run(store_folder, monkeypatch):
     assert {spec.params["run"]["dataset"] for spec in wanted} == {"sst2"}
 
 
+def test_a_method_that_the_common_protocol_has_not_is_run_by_it_where_both_are_named(store_folder, monkeypatch):
+    wanted = []
+    monkeypatch.setattr(engines, "run_all", lambda specs, *rest: wanted.extend(specs) or [])
+    assert run("run", "common-protocol", "--profile", "smoke", "--methods", "none,unk").exit_code == 0
+    assert {(spec.method, spec.dataset) for spec in wanted} == {
+        (method, name) for method in ("none", "unk") for name in ("sst2", "trec_coarse")
+    }
+    assert {spec.paper for spec in wanted} == {"common"}
+    wanted.clear()
+    assert run("run", "all", "--profile", "smoke", "--methods", "unk").exit_code == 0
+    assert {spec.paper for spec in wanted} == {"ssmix"}
+    found = run("run", "common-protocol", "--profile", "smoke", "--methods", "unc")
+    assert "none of the runs has the method 'unc'" in found.output
+
+
 def test_a_reader_that_stops_reading_is_no_error(store_folder):
     command = f"{sys.executable} -m mixlib list --json | head -n 1"
     out = subprocess.run(["bash", "-c", command], capture_output=True, text=True)

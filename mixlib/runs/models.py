@@ -21,8 +21,8 @@ from transformers.models.auto.tokenization_auto import get_tokenizer_config, tok
 from transformers.utils import cached_file
 from transformers.utils import logging as hf_logging
 
-from mixlib.methods import heads, sites
-from mixlib.runs import checkpoints, paths, synthetic
+from mixlib.methods import sites
+from mixlib.runs import checkpoints, heads, paths, synthetic
 from mixlib.runs.checkpoints import MINILM, TINY, ModelUnavailable, base_name, find
 
 
@@ -77,7 +77,7 @@ def classifier(name: str, num_labels: int, dropout: float | None = None, head: s
         dropout: dropout of the encoder and the head; ``None`` keeps the model's own.
         head: ``"own"``: the model's; ``"tanh"``: two tanh layers without dropout before its class layer;
             ``"entities"``: a relation classifier on two entity spans; ``"mean"``: the mean over all positions in place
-            of the model's head (all: :mod:`mixlib.methods.heads`); ``"untyped"``: the model's, meant for rows without
+            of the model's head (all: :mod:`mixlib.runs.heads`); ``"untyped"``: the model's, meant for rows without
             ``token_type_ids``.
 
     Raises:

@@ -11,7 +11,7 @@ import torch
 from mixlib import methods
 from mixlib.__main__ import main
 from mixlib.book import captions, drawing, notebooks, pages, site
-from mixlib.book.about import ABOUT, SITES
+from mixlib.book.about import ABOUT, SITES, every
 from mixlib.book.extension import commands, mathml, scrolling, to_pages
 from mixlib.evidence import comparison, plan, published, statistics, verdicts
 from mixlib.evidence.plots import MARKERS, PALETTE
@@ -25,11 +25,29 @@ from tests.fabricate import records
 
 
 def test_every_method_has_a_page_and_what_is_said_of_it_is_about_a_method():
-    assert set(ABOUT) == set(methods.names())
+    assert set(ABOUT) <= set(methods.names()) == set(every())
     for about in ABOUT.values():
         assert set(about.where) <= set(SITES)
         for line in about.formula:
             assert mathml(line).startswith("<math")
+
+
+def test_a_method_of_which_nothing_is_written_has_a_page():
+    body = {"key": "mine", "__module__": "mixlib.methods.mine", "__doc__": "Does nothing.\n\nAt all."}
+    try:
+        type("Mine", (methods.Plain,), body)
+        type("Yours", (methods.Plain,), {"key": "yours", "__doc__": "Of a notebook."})
+        assert list(every())[: len(ABOUT)] == list(ABOUT)
+        assert list(every())[-1] == "mine"
+        book = pages.Book([], verdicts.Records())
+        page = book.method("mine")
+        assert page.startswith('# mine\n\nDoes nothing. In code: `MixupTrainer(..., method="mine")`.\n')
+        assert "Changes:" not in page
+        assert re.search(r"`mine` \|.*Does nothing.*\| not told \|", book.methods_index())
+        assert drawing.where_it_mixes().axes[0].get_yticklabels()[-1].get_text() == "BatchMixup"
+    finally:
+        for key in ("mine", "yours"):
+            methods.REGISTRY.pop(key, None)
 
 
 def test_an_equation_that_cannot_be_read_is_named():
@@ -122,7 +140,7 @@ def test_pages_of_papers_and_methods_name_every_claim_and_its_verdict(tmp_path):
         assert f"[{id_}](#claim-{id_})" in written["claims.md"]
         for key in pages.subjects(verdict.claim):
             assert f"[{id_}](#claim-{id_})" in written[f"methods/{key}.md"]
-    for key in published.PAPERS:
+    for key in published.papers():
         assert book.references[key]["url"] in written[f"papers/{key}.md"]
 
 

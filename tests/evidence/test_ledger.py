@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mixlib.evidence import comparison, ledger, statistics, verdicts
+from mixlib.evidence import comparison, ledger, plan, statistics, verdicts
 from mixlib.runs import paths
 from mixlib.runs.predictions import Predictions
 from tests.experiments import experiment
@@ -17,8 +17,8 @@ CLAIMS = verdicts.claims()
 
 def test_every_claim_has_a_chapter_that_is_there():
     assert ledger.missing_chapters() == []
-    assert {id_ for name in ledger.CHAPTERS for id_ in ledger.of_chapter(name)} == set(CLAIMS)
-    assert all((paths.NOTEBOOKS / f"{name}.ipynb").exists() for name in ledger.CHAPTERS)
+    assert {id_ for name in plan.handed().chapters for id_ in ledger.of_chapter(name)} == set(CLAIMS)
+    assert all((paths.NOTEBOOKS / f"{name}.ipynb").exists() for name in plan.handed().chapters)
     with pytest.raises(ValueError, match="no claims are shown in '99_none'"):
         ledger.of_chapter("99_none")
 

@@ -19,7 +19,7 @@ def test_artefact_ids_are_unique_and_short():
     assert {"calibration-table2", "batchmixup-figure1", "ssmix-tableA1", "ssmix-algorithm1", "amplify-figure7"} <= set(
         ids
     )
-    assert {a.paper for a in found} == set(published.PAPERS)
+    assert {a.paper for a in found} == set(published.papers())
 
 
 @pytest.mark.parametrize(("name", "numbers"), [("mixup_calibration_table2", 24), ("mixup_calibration_table5", 7)])

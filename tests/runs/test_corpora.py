@@ -51,7 +51,7 @@ def test_every_data_set_has_a_twin_with_its_columns_and_classes(name):
 def test_all_data_sets_of_the_papers_are_there():
     from mixlib.evidence import published
 
-    names = {n for paper in published.PAPERS for n in published.dataset_sizes(paper)["dataset"]}
+    names = {n for paper in published.papers() for n in published.dataset_sizes(paper)["dataset"]}
     ours = {"anli": "anli_r1", "yelp5": "yelp_polarity"}
     missing = {ours.get(n, n) for n in names} - set(corpora.CORPORA) - {"toy_gaussian_2d"}
     assert not missing

@@ -11,8 +11,8 @@ from transformers import (
 )
 
 from mixlib import methods
-from mixlib.methods import heads, sites
-from mixlib.runs import corpora, models
+from mixlib.methods import sites
+from mixlib.runs import corpora, heads, models
 from mixlib.trainer import MixupTrainer
 from tests.test_trainer import arguments
 
