@@ -7,7 +7,7 @@ import torch
 from datasets import ClassLabel, Dataset, Features, IterableDataset, Value
 from transformers import DataCollatorWithPadding, default_data_collator
 
-from mixlib import labels, methods
+from mixlib import data_checks, methods
 from mixlib.runs import models
 from mixlib.trainer import MixupTrainer
 from tests.test_trainer import SHORT, arguments
@@ -84,9 +84,10 @@ def test_a_column_in_memory_is_refused_before_training_with_row_and_remedy(tmp_p
     expected = rf"training data has {shown} in column 'label', row {row}, .*from 0 to 1.*num_labels=2.*{REMEDY[kind]}"
     with pytest.raises(ValueError, match=expected):
         trainer_on(tmp_path, data)
-    with pytest.raises(ValueError, match=rf"in column 'label', row {5 - row if kind in ('ignored', 'untold') else 0}"):
-        trainer_on(tmp_path, data.select(range(5, -1, -1)).filter(lambda row: labels.fault(row["label"], 2) or True)
-                   if kind in ("ignored", "untold") else data.select([row]))  # fmt: skip
+    turned = data.select(range(5, -1, -1)).filter(lambda row: data_checks.fault(row["label"], 2) or True)
+    rows, row = (turned, 5 - row) if kind in ("ignored", "untold") else (data.select([row]), 0)
+    with pytest.raises(ValueError, match=rf"in column 'label', row {row}"):
+        trainer_on(tmp_path, rows)
 
 
 def test_every_remedy_leads_to_training(tmp_path):
@@ -283,8 +284,8 @@ def test_the_collator_stays_the_users_own(tmp_path):
 @pytest.mark.parametrize("kind", [hub, Rows])
 def test_lengths_are_read_only_for_methods_that_need_them(tmp_path, monkeypatch, kind):
     asked = []
-    original = labels.token_lengths
-    monkeypatch.setattr(labels, "token_lengths", lambda data: asked.append(data) or original(data))
+    original = data_checks.token_lengths
+    monkeypatch.setattr(data_checks, "token_lengths", lambda data: asked.append(data) or original(data))
     data = kind([0, 1] * 3)
     for method in methods.names():
         trainer_on(tmp_path, data, method=method)
@@ -297,10 +298,10 @@ def test_lengths_are_read_only_for_methods_that_need_them(tmp_path, monkeypatch,
 def test_lengths_through_arrow_are_those_of_the_rows():
     data = Dataset.from_dict({"input_ids": [[1] * n for n in (3, 0, 5, 2, 8)], "label": [0] * 5})
     for some in (data, data.select([4, 1]), data.shuffle(seed=1), data.with_format("torch"), data.filter(lambda r: r)):
-        assert labels.token_lengths(some) == [len(ids) for ids in some["input_ids"]]
-    assert labels.token_lengths(Rows([0] * 6)) == [3] * 6
-    assert labels.token_lengths(Stream([0] * 6)) is None
-    assert labels.token_lengths(data.remove_columns("input_ids")) is None
+        assert data_checks.token_lengths(some) == [len(ids) for ids in some["input_ids"]]
+    assert data_checks.token_lengths(Rows([0] * 6)) == [3] * 6
+    assert data_checks.token_lengths(Stream([0] * 6)) is None
+    assert data_checks.token_lengths(data.remove_columns("input_ids")) is None
 
 
 def test_a_stream_has_no_longest_text(tmp_path):
