@@ -26,6 +26,7 @@ myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "attrs_inline"
 myst_heading_anchors = 3
 myst_dmath_double_inline = True
 
+viewcode_follow_imported_members = False  # the source leads back to the page of its own module
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the signature has them
 napoleon_use_ivar = True
@@ -38,5 +39,6 @@ html_math_renderer = "mathml"
 html_static_path = ["_static"]
 html_css_files = ["book.css"]
 html_copy_source = False
+html_show_copyright = False  # the licence is in the repository
 html_theme_options = {"navigation_with_keys": True}
 copybutton_exclude = ".linenos, .gp, .go"

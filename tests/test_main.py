@@ -150,6 +150,11 @@ def test_doctor_says_that_a_folder_of_data_is_not_there(store_folder, monkeypatc
         (("run", "calibration-table2", "--model", ""), "is empty"),
         (("run", "calibration-table2", "--model", "./none"), "there is no folder"),
         (
+            ("run", "calibration-table2", "--profile", "smoke", "--model", "tinny"),
+            "to be had; did you mean 'tiny'? looked",
+        ),
+        (("run", "calibration-table2", "--profile", "smoke", "--model", "tiny[::9]"), "this model has 2 blocks"),
+        (
             ("run", "calibration-table2", "--datasets", "imbd"),
             "the dataset 'imbd'; did you mean imdb",
         ),
@@ -169,6 +174,10 @@ def test_doctor_says_that_a_folder_of_data_is_not_there(store_folder, monkeypatc
         (("claims", "--only", ""), "is empty"),
         (("update-notebooks", "--only", " "), "is empty"),
         (("bench", "--methods", ""), "is empty"),
+        (("bench", "--model", "tiny"), "--model is only for --sweep"),
+        (("bench", "--engine", "ray"), "--engine is only for --sweep"),
+        (("bench", "--sweep", "--methods", "none"), "--methods is not for --sweep"),
+        (("bench", "--methods", "foo"), "unknown method 'foo'; did you mean none_long, none, manifold_mixup?"),
         (("run", "calibration-table2", "--workers", "2"), "it has cpus_per_run, time_limit"),
         (("run", "calibration-table2", "--engine", "ray", "--workers", "0"), "workers must be a whole number"),
         (("reproduce", "--only", "nothing"), "did you mean"),
@@ -188,6 +197,17 @@ def test_errors_are_one_message(arguments, message, store_folder, no_data):
     assert message in result.output
     assert "Traceback" not in result.output
     assert not store_folder.exists()
+
+
+def test_a_model_that_cannot_be_had_is_said_before_an_earlier_site_is_cleared_away(tmp_path):
+    kept = tmp_path / "site-records" / ".mixlib-site"
+    kept.parent.mkdir()
+    kept.touch()
+    arguments = ("reproduce", "--profile", "smoke", "--only", "25", "--output", str(tmp_path / "site"))
+    result = run(*arguments, "--model", "tinny")
+    assert result.exit_code == 1
+    assert "Error: model 'tinny' is not to be had; did you mean 'tiny'?" in result.output
+    assert list(tmp_path.rglob("*")) == [kept.parent, kept]
 
 
 @pytest.mark.parametrize("command", [(), *((name,) for name in main.commands)])

@@ -17,7 +17,7 @@ _LENGTH = re.compile(r"\|(\w+)\|")
 _CHAPTER = re.compile(r'href="(\d\d_\w+)\.ipynb(#[^"]*)?"')
 _TABLE = re.compile(r"<table\b.*?</table>", re.DOTALL)
 _INTERVAL = re.compile(r"(\[[+−-]?[\d.]+,) (?=[+−-]?[\d.]+\])")
-_SPREAD = re.compile(r"(?<=\d) ± (?=\d)")
+_SPREAD = re.compile(r"(?<=\d) (±|→) (?=\d)")
 
 
 def mathml(tex: str, display: str = "inline") -> str:
@@ -45,10 +45,15 @@ def scrolling(html: str) -> str:
     """
 
     def boxed(found: re.Match) -> str:
-        table = _SPREAD.sub("\u00a0±\u00a0", _INTERVAL.sub("\\1\u00a0", found[0]))
+        table = _SPREAD.sub("\u00a0\\1\u00a0", _INTERVAL.sub("\\1\u00a0", found[0]))
         return f'<div class="wide" tabindex="0" role="group" aria-label="table">{table}</div>'
 
     return _TABLE.sub(boxed, html)
+
+
+def reachable(html: str) -> str:
+    """Blocks of code that the keyboard can reach, and so scroll."""
+    return html.replace("<pre>", '<pre tabindex="0">')
 
 
 def to_pages(html: str) -> str:
@@ -57,8 +62,11 @@ def to_pages(html: str) -> str:
 
 
 def finish(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
+    """Mend the page that the theme is about to write; after the theme, which makes the navigation."""
     if "body" in context:
-        context["body"] = to_pages(scrolling(context["body"]))
+        context["body"] = to_pages(scrolling(reachable(context["body"])))
+    headed = 'role="heading" aria-level="2"'
+    context["furo_navigation_tree"] = context["furo_navigation_tree"].replace('role="heading"', headed)
 
 
 def escape_bars(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
@@ -103,5 +111,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("commands", Commands)
     app.connect("autodoc-process-docstring", escape_bars)
     app.connect("autodoc-skip-member", skip_fields)
-    app.connect("html-page-context", finish)
+    app.connect("html-page-context", finish, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -197,12 +197,17 @@ def reproduce(
         NothingToRead: as committed, a record is missing.
         NotebookFailed: some notebooks failed; the site has the others, and those up to where they failed.
         NotMadeAnew: a committed record came out otherwise; the site is made all the same.
+        ModelUnavailable: there is no such model; nothing was cleared away.
         ValueError: unknown names, no record that can be made anew, what makes the site is not installed, the site is
             not sound, or a folder that holds something else or that another ``reproduce`` is writing.
     """
     registry.check_profile(profile)
     names = choose(only)
     site.check()
+    if model is not None:  # before what an earlier start left is cleared away
+        from mixlib.runs import models  # seconds to import
+
+        models.check(model)
     overrides: dict[str, object] = {} if model is None else {"model": checkpoints.absolute(model)}
     if seeds is not None:
         overrides["seeds"] = list(seeds)

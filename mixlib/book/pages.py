@@ -5,6 +5,7 @@ Every function returns Markdown as MyST reads it, without reading a clock or a n
 
 from __future__ import annotations
 
+import ast
 import inspect
 import math
 import pkgutil
@@ -21,11 +22,12 @@ import pandas as pd
 from mixlib import methods
 from mixlib.book import captions
 from mixlib.book.about import ABOUT, SITE_WORDS, every
-from mixlib.evidence import comparison, ledger, plan, published, statistics, verdicts
+from mixlib.evidence import comparison, ledger, plan, published, statistics, tables, verdicts
 from mixlib.evidence.cells import FIRST, Cell
 from mixlib.evidence.tables import LABELS
 from mixlib.evidence.verdicts import Claim, Records
 from mixlib.methods.base import Method
+from mixlib.papers.amplify.frames import conditions, factor_effects
 from mixlib.papers.common import pool
 from mixlib.papers.registry import RECIPES, artefact_runs, artefacts
 from mixlib.runs import costs, paths
@@ -107,6 +109,11 @@ def bullets(lines: Iterable[str]) -> str:
 def signed(value: float, digits: int = 1) -> str:
     """``+1.2`` or ``−0.4``."""
     return f"{value:+.{digits}f}".replace("-", MINUS)
+
+
+def interval(estimate: float, low: float, high: float) -> str:
+    """``+1.2 [−0.4, +2.8]``, its bounds on one line."""
+    return f"{signed(estimate)} [{signed(low)},\u00a0{signed(high)}]"
 
 
 def verdict_of(category: str, label: str | None = None) -> str:
@@ -238,6 +245,32 @@ class Book:
 
     # --- fragments of the landing page --------------------------------------------------------------------------------
 
+    @cached_property
+    def fairness(self) -> list[RunRecord]:
+        """The runs that take AMPLIFY's published comparison apart (chapter 52); empty while one is missing."""
+        found = [usable(self.records.store, spec) for spec in artefact_runs("amplify-fairness", "mini")]
+        return found if None not in found else []
+
+    def published_head(self, dataset: str = "trec_fine") -> list[str]:
+        """What the head in AMPLIFY's published code does to its lead on a data set of single texts, in words."""
+        if not self.fairness:
+            return []
+        effects, runs = factor_effects(self.fairness).query("dataset == @dataset"), conditions(self.fairness)
+        head = effects[effects["factor"] == "head"].iloc[0]  # AMPLIFY's alone: its leads over all change alike
+        own, plain = (
+            tables.cell(runs, "accuracy", dataset=dataset, method=m, labels="same", head=h, schedule="stated")
+            for m, h in (("amplify", "published"), ("none", "mean"))
+        )
+        equal, printed = tables.compare(own, plain), effects["printed"]
+        return [
+            "**AMPLIFY's published code** classifies by the mean of all positions, and the methods it is compared with "
+            f"by the first one. On {tables.NAMES[dataset]} that alone adds "
+            f"{interval(head['change'], head['low'], head['high'])} points to its lead, where the paper prints "
+            f"{printed.min():.1f} to {printed.max():.1f}; with the mean for both, its lead over no mixup is "
+            f"{interval(equal.mean, equal.low, equal.high)}. (MiniLM was trained for that mean; for BERT expect less. "
+            "Notebook 52.)"
+        ]
+
     def counts(self) -> str:
         """How many claims got which verdict."""
         found = Counter(v.category for v in self.verdicts.values())
@@ -268,7 +301,7 @@ class Book:
         if not self.gains:
             return "not decided yet"
         row = self.gains[column].loc[key]
-        text = f"{signed(row['estimate'])} [{signed(row['low'])},\u00a0{signed(row['high'])}]"
+        text = interval(row["estimate"], row["low"], row["high"])
         return f"**{text}**" if row["category"] == "better" else text
 
     def _named(self, keys: Iterable[str], column: str) -> str:
@@ -288,6 +321,7 @@ class Book:
             found = [id_ for id_, verdict in self.verdicts.items() if verdict.category == category]
             said = "; ".join(f"{plain(self.claims[id_]).rstrip('.')} ({id_})" for id_ in found)
             lines += [f"**{title}.** {said}."] if said else []
+        lines += self.published_head()
         if not self.gains:
             return lines
         mixing = [key for key in pool.METHODS if methods.base.REGISTRY[key].paper]
@@ -582,9 +616,20 @@ def modules() -> list[str]:
 
 
 def api_index() -> str:
-    lines = "\n".join(modules())
-    return f"# API\n\nEvery module with its docstrings.\n\n```{{toctree}}\n:maxdepth: 1\n\n{lines}\n```\n"
+    """Every module with the first line of its docstring. No table of contents: it would stand on every page."""
+    return "# API\n\nEvery module with its docstrings.\n\n" + bullets(
+        f"[{module}]({module}.md): {plain_code(from_rst(_first_line(module)))}" for module in modules()
+    )
+
+
+def _first_line(module: str) -> str:
+    path = paths.ROOT.joinpath(*module.split("."))
+    source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return (ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or "").partition("\n\n")[0]
 
 
 def api(module: str) -> str:
-    return f"# {module}\n\n```{{eval-rst}}\n.. automodule:: {module}\n   :members:\n   :show-inheritance:\n```\n"
+    return (
+        f"---\norphan: true\n---\n\n# {module}\n\n[All modules](index.md)\n\n"
+        f"```{{eval-rst}}\n.. automodule:: {module}\n   :members:\n   :show-inheritance:\n```\n"
+    )

@@ -73,7 +73,7 @@ def cells() -> dict[str, AnyCell]:
 def get(name: str) -> AnyCell:
     """The cell of this name; ``ValueError`` with the nearest names if there is none."""
     if name not in cells():
-        near = get_close_matches(name, cells(), n=3, cutoff=0.4) or sorted(cells())
+        near = get_close_matches(name, cells(), n=3, cutoff=0)
         raise ValueError(f"unknown cell {name!r}; did you mean {', '.join(near)}?")
     return cells()[name]
 

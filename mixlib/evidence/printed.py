@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -35,13 +37,16 @@ def printed(tables: str | Sequence[str], sets: Sequence[Numbers], seeds: int, lo
     return Printed(size, runs, math.sqrt(variances.sum()), float(df))
 
 
+@lru_cache
+def _rows(name: str) -> list[dict[str, Any]]:
+    """A table as plain dictionaries: claims look up hundreds of single numbers, each far slower in a data frame."""
+    return published.table(name).to_dict("records")
+
+
 def _number(tables: str | Sequence[str], where: Mapping[str, str], seeds: int, log: bool) -> tuple[float, float]:
-    found = []
-    for name in [tables] if isinstance(tables, str) else tables:
-        table = published.table(name)
-        found += table[np.logical_and.reduce([table[column] == key for column, key in where.items()])].to_dict(
-            "records"
-        )
+    names = [tables] if isinstance(tables, str) else tables
+    rows = (row for name in names for row in _rows(name))
+    found = [row for row in rows if all(row[column] == key for column, key in where.items())]
     if len(found) != 1:
         raise ValueError(f"{len(found)} printed numbers in {tables} with {dict(where)}, wanted one")
     (row,) = found

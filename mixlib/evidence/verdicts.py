@@ -232,6 +232,7 @@ class Records:
     def __init__(self, store: Store | None = None, decided: plan.Decided | None = None) -> None:
         self.store, self.decided = store or Store(), decided or plan.decided()
         self._found: dict[Spec, Record | None] = {}
+        self._values: dict[tuple, tuple[pd.Series, list[str]]] = {}
         self.keys: dict[str, None] = {}
 
     def get(self, spec: Spec) -> Record | None:
@@ -257,19 +258,27 @@ class Records:
         seeds = decided.seeds.get(term.cell, [])
         if not seeds:
             raise _Unfinished("its runs are not finished")
-        specs = [cell.spec(term.label, seed) for seed in seeds]
+        wanted = (term.cell, term.label, measure, *seeds)
+        if wanted not in self._values:
+            self._values[wanted] = self._read([cell.spec(term.label, seed) for seed in seeds], term.label, measure)
+        values, keys = self._values[wanted]
+        self.keys |= dict.fromkeys(keys)
+        return values
+
+    def _read(self, specs: Sequence[Spec], label: str, measure: Measure) -> tuple[pd.Series, list[str]]:
+        """What records say, and their keys."""
         records = [self.get(spec) for spec in specs]
         if missing := records.count(None):
-            raise _Unfinished(f"{missing} of {len(records)} runs of {term.label} are missing")
+            raise _Unfinished(f"{missing} of {len(records)} runs of {label} are missing")
         if len(found := {record.precision for record in records}) > 1:
             raise _Unfinished(f"its runs were made in {' and '.join(sorted(found))}")
         if any(spec.synthetic for spec in specs):
             raise _Unfinished("its runs are on synthetic data")
-        self.keys |= dict.fromkeys(spec.key for spec in specs)
-        read = {seed: measure.read(record, term.label) for seed, record in zip(seeds, records, strict=True)}
+        keys = [spec.key for spec in specs]
+        read = {spec.seed: measure.read(record, label) for spec, record in zip(specs, records, strict=True)}
         if all(isinstance(value, float) for value in read.values()):
-            return measure.over(pd.Series(read))
-        return pd.Series({(seed, i): value for seed, values in read.items() for i, value in enumerate(values)})
+            return measure.over(pd.Series(read)), keys
+        return pd.Series({(seed, i): value for seed, values in read.items() for i, value in enumerate(values)}), keys
 
 
 def differences(contrast: Contrast, records: Records) -> tuple[dict[str, pd.Series], dict[str, str], dict[str, str]]:
@@ -377,7 +386,7 @@ def verdicts(
         raise ValueError(f"unknown paper {paper!r}; choose one of {', '.join(papers)}")
     for id_ in ids or ():
         if id_ not in known:
-            near = get_close_matches(id_, known, n=3, cutoff=0.4) or list(known)[:3]
+            near = get_close_matches(id_, known, n=3, cutoff=0)
             raise ValueError(f"unknown claim {id_!r}; did you mean {', '.join(near)}?")
         if paper not in (None, known[id_].paper):
             raise ValueError(f"{id_} is none of {paper}'s claims, but of {known[id_].paper}")

@@ -70,6 +70,7 @@ class Corpus:
     hub: tuple[tuple[str, str, str | None, str], ...] = ()
     columns: tuple[str, str | None, str] = ("text", None, "label")
     merged: str | None = None
+    by_name: bool = False
     own: bool = False
 
     @property
@@ -137,7 +138,7 @@ CORPORA: dict[str, Corpus] = {
                columns=("text", None, "coarse_label")),
         Corpus("trec_fine", "question type", 50, hub=_hub(_TREC, train="train", test="test"),
                columns=("text", None, "fine_label")),
-        Corpus("banking77", "intent", 77, hub=_hub("PolyAI/banking77", train="train", test="test")),
+        Corpus("banking77", "intent", 77, hub=_hub("PolyAI/banking77", train="train", test="test"), by_name=True),
         Corpus("imdb", "sentence", 2, dev="test", dev_share=3200 / 25000,
                hub=_hub("stanfordnlp/imdb", train="train", test="test")),
         Corpus("ag_news", "sentence", 4, dev="validation+test", test="validation+test", dev_share=2400 / 7600,
@@ -186,7 +187,7 @@ def get(name: str) -> Corpus:
         task, test = "pair" if own[2] else "sentence", "test" if own[3] else "train"
         return Corpus(name, task, int(own[1]), test=test, own=True)
     if name not in CORPORA:
-        near = get_close_matches(str(name), CORPORA, n=3, cutoff=0.4) or sorted(CORPORA)
+        near = get_close_matches(str(name), CORPORA, n=3, cutoff=0)
         raise ValueError(f"unknown data set {name!r}; did you mean {', '.join(near)}?")
     return CORPORA[name]
 
@@ -332,6 +333,10 @@ def _read(
     rows = data.to_pandas().rename(columns=renamed)
     if missing := [column for column in renamed.values() if column not in rows]:
         raise DataDiffers(f"{repo} on the hub: columns {missing} are missing; it has {data.column_names}")
+    if corpus.by_name:
+        names = data.features[label].names
+        numbers = {names.index(name): number for number, name in enumerate(sorted(names))}
+        rows = rows.assign(text=rows["text"].str.strip(), label=rows["label"].map(numbers))
     return _checked(rows[list(renamed.values())], f"{repo} on the hub, {theirs}"), f"{repo}@{_commit(data, repo)}"
 
 

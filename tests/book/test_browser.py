@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 from mixlib.book import site
 from mixlib.book.about import ABOUT
@@ -17,10 +18,10 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 LOOKS = [(1280, "light"), (1280, "dark"), (400, "light"), (400, "dark")]
 INSIDE = """() => {
   const edge = document.querySelector('article').getBoundingClientRect().right + 1;
-  const boxes = [...document.querySelectorAll('article .wide, article img, article .math, article pre')];
+  const boxes = [...document.querySelectorAll('article .wide, article table, article img, article .math, article pre')]
+    .filter(box => !box.matches('.wide table'));
   return [document.documentElement.scrollWidth <= document.documentElement.clientWidth ? [] : ['the page'],
           boxes.filter(box => box.getBoundingClientRect().right > edge).map(box => box.outerHTML.slice(0, 80)),
-          [...document.querySelectorAll('article table')].filter(t => !t.closest('.wide')).map(() => 'a free table'),
          ].flat()
 }"""
 SEEN = """() => [...document.querySelectorAll('article math')].every(m => m.getBoundingClientRect().width > 0)"""
@@ -106,6 +107,19 @@ def test_every_page_is_whole(folder, browser, width, scheme):
     assert {url: found for url, found in faults.items() if found} == {}
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(folder, browser, scheme):
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
+    page, faults = context.new_page(), {}
+    for path in pages_of(folder):
+        page.goto(path.as_uri())
+        for found in Axe().run(page).response["violations"]:
+            if found["impact"] in ("serious", "critical"):
+                faults[str(path.relative_to(folder)), found["id"]] = found["nodes"][0]["html"][:120]
+    context.close()
+    assert faults == {}
+
+
 def test_equations_are_there_without_a_script(folder, browser):
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
@@ -113,3 +127,30 @@ def test_equations_are_there_without_a_script(folder, browser):
         page.goto((folder / "methods" / f"{key}.html").as_uri())
         assert page.locator("article div.math math").count() == len(about.formula), key
     context.close()
+
+
+def test_the_playground_is_read_without_a_script_and_moved_by_keys(folder, browser):
+    (file,) = folder.rglob("54_playground.html")
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(file.as_uri(), wait_until="domcontentloaded")
+    tables = page.locator("table").count()
+    assert tables >= 8
+    assert all(page.locator("table").nth(i).is_visible() for i in range(tables))
+    assert page.get_by_text("Sliders stand here where scripts run").count() == 2
+    assert page.get_by_role("slider").count() == 0
+    context.close()
+
+    page = browser.new_page()
+    page.goto(file.as_uri(), wait_until="domcontentloaded")
+    for name, end in (("λ", "1.00"), ("T", "8.00")):
+        slider = page.get_by_role("slider", name=name)
+        before = page.locator("main, body").first.inner_text()
+        slider.focus()
+        page.keyboard.press("End")
+        assert slider.get_attribute("aria-valuetext") == end
+        assert page.get_by_text(f"{name} = {end}").is_visible()
+        assert page.locator("main, body").first.inner_text() != before
+    for name in ("Texts", "Method", "What is mixed"):
+        assert page.get_by_role("combobox", name=name).count() == 1
+    page.close()

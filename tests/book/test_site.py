@@ -104,6 +104,7 @@ def test_findings_follow_from_the_records(book):
     scores, keys = comparison.scores(book.pool), [key for key in pool.METHODS if key != "none"]
     book.gains = {title: comparison.in_percent(scores, keys, score) for title, (score, *_) in pages.COLUMNS.items()}
     book.verdicts = {}
+    book.fairness = []
     claims, accuracy, loss, scaled, cost = book.findings()
     assert claims.startswith("**Claims.** Of 0:")
     assert "CLS MixUp beats plain fine-tuning by a point or more. The best is CLS MixUp (**+" in accuracy
@@ -113,6 +114,20 @@ def test_findings_follow_from_the_records(book):
     )
     assert re.search(r"CLS MixUp still lowers the loss, and \d raises? it\.", scaled)
     assert cost.startswith("**Cost.** Training takes 1.0 times a plain run in the median and 1.0 with")
+
+
+def test_what_the_head_of_amplifys_code_adds_follows_from_the_records(monkeypatch):
+    """Its head is worth 10 points, and mixing costs one beside the same head without mixup."""
+    right = {("amplify", "published"): 0.10, ("none", "mean"): 0.11}
+    specs = registry.artefact_runs("amplify-fairness", "mini")
+    book = pages.Book([], Records())
+    book.fairness = records(specs, lambda spec: {"accuracy": right.get((spec.method, spec.head), 0.0)})
+    (said,) = book.published_head()
+    assert re.search(r"On TREC-fine that alone adds \+(9|10)\.\d \[", said)
+    assert "the paper prints 0.8 to 4.2" in said
+    assert re.search(r"its lead over no mixup is −[01]\.\d \[", said)
+    book.fairness = []
+    assert book.published_head() == []
 
 
 def test_nothing_is_said_of_runs_that_are_missing(tmp_path):
