@@ -42,7 +42,7 @@ lab: $(READY)  ## open JupyterLab on the notebooks
 	"$(BIN)/jupyter" lab --notebook-dir=notebooks
 
 notebooks: $(READY)  ## execute the notebooks at profile mini in place, as they are committed
-	$(PY) -m mixlib refresh $(if $(ONLY),--only "$(ONLY)")
+	$(PY) -m mixlib update-notebooks $(if $(ONLY),--only "$(ONLY)")
 
 lint: $(READY)
 	$(PY) -m ruff check --fix . && $(PY) -m ruff format . && $(PY) -m mypy

@@ -225,10 +225,10 @@ def site(output) -> None:
     click.echo(f"Site: {build(output)}")
 
 
-@main.command()
+@main.command("update-notebooks")
 @option_only
 @click.option("--raise-seeds", is_flag=True, help="first let them and the verdicts read every whole seed there is")
-def refresh(only, raise_seeds) -> None:
+def update_notebooks(only, raise_seeds) -> None:
     """Execute the notebooks at profile mini in place, as they are committed, and write README's findings and tables."""
     from mixlib.book import notebooks, pages, readme
     from mixlib.evidence.verdicts import Records
@@ -241,7 +241,7 @@ def refresh(only, raise_seeds) -> None:
 
         for cell, seeds in gate.raise_seeds().items():
             click.echo(f"{cell}: {len(seeds)} seeds, to {seeds[-1]}")
-    for path in notebooks.refresh(names):
+    for path in notebooks.update(names):
         click.echo(path)
     file = paths.ROOT / "README.md"
     file.write_text(readme.filled(file.read_text(), pages.Book([], Records()).readme()))
@@ -626,7 +626,7 @@ def diff_records(a, b) -> None:
 
 
 @main.command()
-def cards() -> None:
+def committed_counts() -> None:
     """Count the data sets that are to be had and write data/corpora.json, which notebook 20 reads.
 
     Data sets that are not to be had keep what it says of them.
@@ -637,13 +637,13 @@ def cards() -> None:
     found = {}
     for name in corpora.CORPORA:
         try:
-            found[name] = corpora.card(name)
+            found[name] = corpora.counted(name)
         except corpora.DataUnavailable:
-            kept = ", what was known of it stays" if name in corpora.cards() else ""
+            kept = ", what was known of it stays" if name in corpora.committed_counts() else ""
             click.echo(f"{name}: not to be had{kept}", err=True)
-    text = json.dumps(corpora.cards() | found, indent=1, sort_keys=True) + "\n"
-    write(paths.CORPORA_CARDS, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
-    click.echo(f"{len(found)} data sets in {paths.CORPORA_CARDS}")
+    text = json.dumps(corpora.committed_counts() | found, indent=1, sort_keys=True) + "\n"
+    write(paths.CORPORA_COUNTS, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
+    click.echo(f"{len(found)} data sets in {paths.CORPORA_COUNTS}")
 
 
 @main.command()

@@ -172,7 +172,7 @@ def test_doctor_says_that_a_folder_of_data_is_not_there(store_folder, monkeypatc
         (("reproduce", "--only", "qqqq"), "no artefact or notebook 'qqqq'; `python -m mixlib list` names them"),
         (("reproduce", "--output", ""), "is empty"),
         (("claims", "--only", ""), "is empty"),
-        (("refresh", "--only", " "), "is empty"),
+        (("update-notebooks", "--only", " "), "is empty"),
         (("bench", "--methods", ""), "is empty"),
         (("bench", "--model", "tiny"), "--model is only for --sweep"),
         (("bench", "--engine", "ray"), "--engine is only for --sweep"),
@@ -260,18 +260,18 @@ def test_a_reader_that_stops_reading_is_no_error(store_folder):
     assert out.stderr == ""
 
 
-def test_cards_keep_what_is_not_to_be_had(tmp_path, monkeypatch):
+def test_counts_keep_what_is_not_to_be_had(tmp_path, monkeypatch):
     (tmp_path / "rte").mkdir()
     rows = pd.DataFrame({"text": ["a b", "c"], "text_b": ["d", "e"], "label": [0, 1]})
     rows.to_parquet(tmp_path / "rte" / "train.parquet")
-    before = corpora.cards()
+    before = corpora.committed_counts()
     monkeypatch.setenv("MIXLIB_DATA", str(tmp_path))
-    monkeypatch.setattr(paths, "CORPORA_CARDS", tmp_path / "corpora.json")
-    assert run("cards").exit_code == 0
+    monkeypatch.setattr(paths, "CORPORA_COUNTS", tmp_path / "corpora.json")
+    assert run("count-data").exit_code == 0
     after = json.loads((tmp_path / "corpora.json").read_text())
     assert after["rte"]["splits"]["train"]["mean_words"] == 2.5
-    assert {name: card for name, card in after.items() if name != "rte"} == {
-        name: card for name, card in before.items() if name != "rte"
+    assert {name: counts for name, counts in after.items() if name != "rte"} == {
+        name: counts for name, counts in before.items() if name != "rte"
     }
 
 

@@ -232,11 +232,11 @@ class Book:
         """The chapters beside every page: those of each paper, ``NN_PREFIX_WHAT``, then those across papers."""
         groups: dict[str, list[str]] = {paper.name: [] for paper in published.papers().values()}
         groups["Across the papers"] = []
-        names = {paper.prefix: paper.name for paper in published.papers().values()}
         for chapter in self.chapters:
-            prefix = chapter.name.split("_")[1]
-            if not chapter.name.startswith("00"):  # it begins the book
-                groups[names.get(prefix, "Across the papers")].append(chapter.name)
+            number, _, what = chapter.name.partition("_")
+            owners = [p.name for p in published.papers().values() if what.startswith(f"{p.prefix}_")]
+            if number != "00":  # it begins the book
+                groups[(owners or ["Across the papers"])[0]].append(chapter.name)
         return "\n".join(
             f"```{{toctree}}\n:hidden:\n:caption: {title}\n\n{chr(10).join(found)}\n```\n"
             for title, found in groups.items()

@@ -26,7 +26,7 @@ from mixlib.book.about import every
 from mixlib.evidence import ledger, overview, plots, published
 from mixlib.evidence.verdicts import Records
 from mixlib.runs import machine, paths
-from mixlib.runs.garbage import cheap_collections
+from mixlib.runs.garbage import quick_garbage_collection
 
 MARKER, LOCK = ".mixlib-site", ".lock"
 EXTRA = "the site needs the extra 'site': pip install -e '.[site]' -c requirements.lock"
@@ -123,7 +123,7 @@ def build(
     clear(output)
     with TemporaryDirectory(prefix="mixlib-book-") as scratch:
         source, doctrees = Path(scratch) / "book", Path(scratch) / "doctrees"
-        with cheap_collections():
+        with quick_garbage_collection():
             assemble(source, executed or {})
         arguments = ["-b", "html", "--fail-on-warning", "--keep-going", "--quiet", "--jobs", "auto"]
         arguments += ["--conf-dir", str(paths.NOTEBOOKS), "--doctree-dir", str(doctrees)]

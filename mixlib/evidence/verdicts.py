@@ -433,7 +433,7 @@ def as_json(verdict: Verdict, records: Records) -> dict[str, Any]:
         for name, reason in left_out.items()
     ]
     return {
-        "id": verdict.claim.id, "paper": verdict.claim.paper, "claim": said["claim"], **whole,
+        "id": verdict.claim.id, "paper": verdict.claim.paper, "claim": said["claim"], **whole, "verdict": verdict.label,
         "parts": [
             _part(contrast, part, live, records)
             for contrast, part, live in zip(contrasts, parts, verdict.cells, strict=False)

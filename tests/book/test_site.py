@@ -6,7 +6,6 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from mixlib import methods
 from mixlib.__main__ import main
@@ -19,7 +18,7 @@ from mixlib.evidence.tables import LABELS
 from mixlib.evidence.verdicts import Records
 from mixlib.papers import registry
 from mixlib.papers.common import pool
-from mixlib.runs import models, paths
+from mixlib.runs import paths
 from mixlib.runs.store import Store
 from tests.fabricate import records
 
@@ -296,21 +295,3 @@ def test_every_command_stands_on_the_page_of_commands():
 def test_figures_of_numbers_read_as_people_write_them():
     part = statistics.Part("x", {"a": pd.Series(np.array([-1.0, -1.2, -0.9, -1.1]))}, 1.0)
     assert pages.numbers(statistics.judge(part)).startswith("−1.1 [−1.3, −0.8] points")
-
-
-def test_the_method_of_the_how_to_trains(monkeypatch):
-    monkeypatch.setattr(methods.base, "REGISTRY", dict(methods.base.REGISTRY))
-    text = (paths.NOTEBOOKS / "howto" / "add_a_method.md").read_text()
-    namespace = {"__name__": "how_to"}
-    exec(re.search(r"```python\n(.*?)```", text, re.DOTALL)[1], namespace)
-    model, tokenizer = models.load("tiny", num_labels=2)
-    batch = dict(tokenizer(["good", "a bad one", "fine"], padding=True, return_tensors="pt"))
-    batch["labels"] = torch.tensor([1, 0, 1])
-    method = methods.get("half_way", alpha=0.4)
-    method.seed_step(0, 0)
-    (loss,) = method.losses(model, batch)
-    assert torch.isfinite(loss)
-    plain = methods.get("none").plain_loss(model.eval(), batch)
-    method.seed_step(0, 0)
-    (mixed,) = method.losses(model, batch)
-    assert mixed.item() != pytest.approx(plain.item())
