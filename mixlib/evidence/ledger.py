@@ -62,11 +62,11 @@ def as_markdown(verdicts: Mapping[str, Verdict]) -> str:
 
 
 def by_margin(verdicts: Mapping[str, Verdict], records: Records) -> pd.DataFrame:
-    """The verdicts of all claims with half and twice the margins, and how many move."""
+    """The verdicts of all claims, made from these records, with half and twice the margins, and how many move."""
     columns: dict[str, dict[str, int]] = {}
     usual = {id_: v.category for id_, v in verdicts.items()}
     for title, factor in (("half the margins", 0.5), ("the margins", 1.0), ("twice the margins", 2.0)):
-        found = {id_: judge(v.claim, records, factor).category for id_, v in verdicts.items()}
+        found = usual if factor == 1 else {id_: judge(v.claim, records, factor).category for id_, v in verdicts.items()}
         columns[title] = {name: sum(category == name for category in found.values()) for name in ORDER}
         columns[title]["differ from the verdict"] = sum(found[id_] != usual[id_] for id_ in found)
     return pd.DataFrame(columns)

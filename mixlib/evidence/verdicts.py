@@ -18,7 +18,7 @@ import pandas as pd
 
 from mixlib.evidence import plan, published, statistics
 from mixlib.evidence.statistics import Judgement, Part, Printed
-from mixlib.runs.records import Record, Spec
+from mixlib.runs.records import DamagedRecord, Record, Spec
 from mixlib.runs.spec import RunRecord, RunSpec
 from mixlib.runs.store import Store
 from mixlib.runs.studies import StudyRecord
@@ -238,7 +238,10 @@ class Records:
     def get(self, spec: Spec) -> Record | None:
         """The record of a run, ``None`` where there is no usable one."""
         if spec not in self._found:
-            self._found[spec] = None if self.store.missing([spec]) else self.store.get(spec)
+            try:
+                self._found[spec] = self.store.get(spec)
+            except DamagedRecord:
+                self._found[spec] = None
         return self._found[spec]
 
     def values(self, term: Term, measure: Measure) -> pd.Series:
