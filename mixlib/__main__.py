@@ -625,8 +625,8 @@ def diff_records(a, b) -> None:
         sys.exit(1)
 
 
-@main.command()
-def committed_counts() -> None:
+@main.command("count-data")
+def count_data() -> None:
     """Count the data sets that are to be had and write data/corpora.json, which notebook 20 reads.
 
     Data sets that are not to be had keep what it says of them.
