@@ -625,7 +625,7 @@ def diff_records(a, b) -> None:
         sys.exit(1)
 
 
-@main.command()
+@main.command("count-data")
 def count_data() -> None:
     """Count the data sets that are to be had and write data/corpora.json, which notebook 20 reads.
 
