@@ -42,7 +42,7 @@ lab: $(READY)  ## open JupyterLab on the notebooks
 	"$(BIN)/jupyter" lab --notebook-dir=notebooks
 
 notebooks: $(READY)  ## execute the notebooks at profile mini in place, as they are committed
-	$(PY) -m mixlib refresh $(if $(ONLY),--only "$(ONLY)")
+	$(PY) -m mixlib update-notebooks $(if $(ONLY),--only "$(ONLY)")
 
 lint: $(READY)
 	$(PY) -m ruff check --fix . && $(PY) -m ruff format . && $(PY) -m mypy
@@ -57,6 +57,6 @@ clean:
 .venv/.ready: pyproject.toml requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; say make PYTHON=...") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --constraint requirements.lock torch
-	.venv/bin/python -m pip install --quiet --constraint requirements.lock --editable '.[offline,ray,reproduce,site,test]'
+	.venv/bin/python -m pip install --quiet --no-compile --constraint requirements.lock torch
+	.venv/bin/python -m pip install --quiet --no-compile --constraint requirements.lock --editable '.[offline,ray,reproduce,site,test]'
 	touch $@

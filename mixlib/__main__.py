@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 try:
     import click
+    from click.core import ParameterSource
 except ModuleNotFoundError:  # installed for MixupTrainer alone
     sys.exit("Error: the command line needs more than MixupTrainer does: pip install 'mixlib[reproduce]'")
 
@@ -66,14 +67,13 @@ def _names(only: tuple[list[str], ...]) -> list[str]:
 
 
 class FilePath(click.Path):
-    """A path that is not empty; ``~`` is the home folder."""
+    """A path that is not empty; ``~`` is the home folder. ``kinds``: ``dir_okay=False`` of a file, and the like."""
 
-    def __init__(self) -> None:
-        super().__init__(path_type=Path)
+    def __init__(self, **kinds: bool) -> None:
+        super().__init__(path_type=Path, **kinds)
 
     def convert(self, value, param, ctx):
-        Word().convert(value, param, ctx)
-        return super().convert(value, param, ctx).expanduser()
+        return super().convert(os.path.expanduser(Word().convert(value, param, ctx)), param, ctx)
 
 
 def option_profile(default: str):
@@ -225,10 +225,10 @@ def site(output) -> None:
     click.echo(f"Site: {build(output)}")
 
 
-@main.command()
+@main.command("update-notebooks")
 @option_only
 @click.option("--raise-seeds", is_flag=True, help="first let them and the verdicts read every whole seed there is")
-def refresh(only, raise_seeds) -> None:
+def update_notebooks(only, raise_seeds) -> None:
     """Execute the notebooks at profile mini in place, as they are committed, and write README's findings and tables."""
     from mixlib.book import notebooks, pages, readme
     from mixlib.evidence.verdicts import Records
@@ -241,7 +241,7 @@ def refresh(only, raise_seeds) -> None:
 
         for cell, seeds in gate.raise_seeds().items():
             click.echo(f"{cell}: {len(seeds)} seeds, to {seeds[-1]}")
-    for path in notebooks.refresh(names):
+    for path in notebooks.update(names):
         click.echo(path)
     file = paths.ROOT / "README.md"
     file.write_text(readme.filled(file.read_text(), pages.Book([], Records()).readme()))
@@ -261,7 +261,7 @@ def _only(field: str, wanted: list[str] | None, specs: list[Spec]) -> list[Spec]
     there = {name for spec in specs if isinstance(name := of(spec), str)}
     for name in wanted or ():
         if name not in there:
-            near = get_close_matches(name, there, n=3, cutoff=0.5) or sorted(there)
+            near = get_close_matches(name, sorted(there), n=3, cutoff=0)
             raise ValueError(f"none of the runs has the {field} {name!r}; did you mean {', '.join(near) or 'nothing'}?")
     return specs if wanted is None else [spec for spec in specs if of(spec) in wanted]
 
@@ -274,7 +274,7 @@ def _only(field: str, wanted: list[str] | None, specs: list[Spec]) -> list[Spec]
 @option_precision
 @option_seeds
 @click.option("--datasets", type=Words(), help="only the runs on these, e.g. sst2,rte")
-@click.option("--methods", type=Words(), help="only the runs of these, e.g. none,ssmix")
+@click.option("--methods", type=Words(), help="only the runs of these, e.g. none,ssmix; common-protocol takes any")
 @click.option("--max-steps", type=click.IntRange(1, MANY), help="a trial: so many updates, few test rows, kept apart")
 @click.option(
     "--limit",
@@ -288,6 +288,7 @@ def run(artefacts, profile, model, seeds, datasets, methods, max_steps, limit, s
     A run that starts from another one brings that with it. Exit code 1 if a run failed; the others are done then, and
     the next start tries the failed ones again.
     """
+    from mixlib.methods import names as known_methods
     from mixlib.papers import registry
     from mixlib.runs import engines
     from mixlib.runs.spec import RunSpec
@@ -295,7 +296,12 @@ def run(artefacts, profile, model, seeds, datasets, methods, max_steps, limit, s
 
     named = list(dict.fromkeys(name for name in artefacts if name != "all"))
     ids = [*(a.id for a in registry.artefacts() if "all" in artefacts), *named]
-    runs = {id_: registry.artefact_runs(id_, profile, model=model, seeds=seeds) for id_ in ids}
+    more = {"more": [name for name in methods or () if name in known_methods()]}
+    takes_more = {id_ for id_ in named if id_ in registry.RECIPES and registry.RECIPES[id_].takes_more}
+    runs = {
+        id_: registry.artefact_runs(id_, profile, model=model, seeds=seeds, **(more if id_ in takes_more else {}))
+        for id_ in ids
+    }
     for id_ in named:
         if not runs[id_]:
             click.echo(f"{id_} has no runs at profile {profile}", err=True)
@@ -393,22 +399,27 @@ def claims(paper, only, as_json) -> None:
 
 
 @main.command()
-@click.argument("data")
-@click.option("--text", default="text", show_default=True, help="column of the text")
-@click.option("--text-b", help="column of the second text, for pairs")
-@click.option("--label", default="label", show_default=True, help="column of the label: words, numbers, true or false")
-@click.option("--test", help="file of the test rows, same columns [default: a fifth of DATA, drawn anew for each seed]")
-@click.option("--methods", "only", help="comma-separated, such as cls_mixup,tmix:alpha=0.4; none is always among them "
+@click.argument("data", type=Word())
+@click.option("--text", type=Word(), default="text", show_default=True, help="column of the text")
+@click.option("--text-b", type=Word(), help="column of the second text, for pairs")
+@click.option("--label", type=Word(), default="label", show_default=True,
+              help="column of the label: words, numbers, true or false")  # fmt: skip
+@click.option("--test", type=Word(), help="file of the test rows, at least 20, same columns [default: a fifth of DATA, "
+              "drawn anew for each seed]")  # fmt: skip
+@click.option("--methods", "only", type=Words(), help="comma-separated, such as cls_mixup,tmix:alpha=0.4; none is "
+              "always among them "
               "[default: label_smoothing, cls_mixup, input_mixup, manifold_mixup, amplify]")  # fmt: skip
 @click.option("--seeds", type=Numbers(), default="0-4", show_default=True, help="at least four are needed to decide")
-@click.option("--model", default="all-MiniLM-L6-v2", show_default=True, help="also a folder, or a name on the hub")
+@click.option(
+    "--model", type=Word(), default="all-MiniLM-L6-v2", show_default=True, help="also a folder, or a name on the hub"
+)
 @click.option("--learning-rate", type=float, help="[default: 1e-4 for MiniLM, else 3e-5; twice that from 6 classes on]")
 @click.option("--epochs", type=click.IntRange(1), help="[default: what makes 300 updates, 3 to 10]")
 @click.option("--batch-size", type=click.IntRange(2), help="[default: 16]")
 @click.option("--max-length", type=click.IntRange(4), help="tokens, longer texts are cut [default: 128]")
 @click.option("--train-size", type=click.IntRange(2), help="rows to train on [default: all that are left]")
-@click.option("--results", type=click.Path(path_type=Path), help="folder [default: mixlib-results beside DATA]")
-@click.option("--page", type=click.Path(path_type=Path), help="HTML file [default: NAME.html in the folder of results]")
+@click.option("--results", type=FilePath(file_okay=False), help="folder [default: mixlib-results beside DATA]")
+@click.option("--page", type=FilePath(dir_okay=False), help="HTML file [default: NAME.html in the folder of results]")
 @click.option("--estimate", is_flag=True, help="say what the data is and what it would cost, and run nothing")
 @click.option("--json", "as_json", is_flag=True, help="one object on standard output, nothing else")
 @option_precision
@@ -427,8 +438,9 @@ def compare(data, only, page, estimate, as_json, engine, address, workers, cpus_
     estimated before it starts. Finished runs are kept: a comparison that was stopped goes on where it stopped, and
     another method or seed runs only what is new. Files that cannot be used are refused with row and column.
 
-    With --json: sentence, cost, data, and methods: for each its seeds and for accuracy, nll, ece and brier (fractions
-    and nats) mean, difference to no mixup, low and high (95% interval), raw and scaled (after temperature scaling).
+    With --json: sentence, cost, data, page, and methods: for each its seeds and for accuracy, nll, ece and brier
+    (fractions and nats) mean, difference to no mixup, low and high (95% interval), raw and scaled (after temperature
+    scaling).
     """
     from mixlib.comparing import compare as comparing
     from mixlib.runs import engines
@@ -436,8 +448,7 @@ def compare(data, only, page, estimate, as_json, engine, address, workers, cpus_
     described = engines.describe(engine, address=address, workers=workers, cpus_per_run=cpus_per_run,
                                  gpus_per_run=gpus_per_run, retries=retries, time_limit=time_limit)  # fmt: skip
     engines.get(described)
-    chosen = [name for name in (only or "").split(",") if name] or comparing.DEFAULT
-    plan = comparing.plan(data, methods=chosen, **rest)
+    plan = comparing.plan(data, methods=only or comparing.DEFAULT, **rest)
     if estimate:
         cost = plan.cost()
         lines = [*plan.describe(), comparing.cost_as_text(cost)]
@@ -467,7 +478,7 @@ def error_rates(experiments, output) -> None:
     from mixlib.evidence import error_rates as simulation
 
     if output and output.suffix != ".csv":
-        raise ValueError(f"--output must end in .csv, got {output.name}")
+        raise ValueError(f"--output must end in .csv, got {output}")
     table = simulation.rates(designs.designs(), experiments)
     if output:
         table.to_csv(output, index=False, float_format="%.4f")
@@ -498,7 +509,8 @@ def gate() -> None:
 @option_model
 @option_precision
 @options_engine
-def bench(as_json, lengths, only, sweep, runs, tokens, rounds, profile, model, **engine) -> None:
+@click.pass_context
+def bench(ctx, as_json, lengths, only, sweep, runs, tokens, rounds, profile, model, **engine) -> None:
     """Time a training step of each method beside a plain step on the same 32 rows.
 
     With --sweep: what a run costs beside its training, how many times as fast an engine does a grid of them as one run
@@ -510,6 +522,10 @@ def bench(as_json, lengths, only, sweep, runs, tokens, rounds, profile, model, *
     from mixlib.runs import bench as benchmark
     from mixlib.runs import engines, throughput
 
+    unused = ("lengths", "only") if sweep else ("runs", "tokens", "rounds", "profile", "model", *engine)
+    for option in ctx.command.params:
+        if option.name in unused and ctx.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{option.opts[0]} is {'not for' if sweep else 'only for'} --sweep", ctx)
     if sweep:
         throughput.check_lengths(tokens, rounds)
         whose, ids = registry.check_profile(profile or "smoke"), [a.id for a in registry.artefacts()]
@@ -609,8 +625,8 @@ def diff_records(a, b) -> None:
         sys.exit(1)
 
 
-@main.command()
-def cards() -> None:
+@main.command("count-data")
+def count_data() -> None:
     """Count the data sets that are to be had and write data/corpora.json, which notebook 20 reads.
 
     Data sets that are not to be had keep what it says of them.
@@ -621,13 +637,13 @@ def cards() -> None:
     found = {}
     for name in corpora.CORPORA:
         try:
-            found[name] = corpora.card(name)
+            found[name] = corpora.counted(name)
         except corpora.DataUnavailable:
-            kept = ", what was known of it stays" if name in corpora.cards() else ""
+            kept = ", what was known of it stays" if name in corpora.committed_counts() else ""
             click.echo(f"{name}: not to be had{kept}", err=True)
-    text = json.dumps(corpora.cards() | found, indent=1, sort_keys=True) + "\n"
-    write(paths.CORPORA_CARDS, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
-    click.echo(f"{len(found)} data sets in {paths.CORPORA_CARDS}")
+    text = json.dumps(corpora.committed_counts() | found, indent=1, sort_keys=True) + "\n"
+    write(paths.CORPORA_COUNTS, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
+    click.echo(f"{len(found)} data sets in {paths.CORPORA_COUNTS}")
 
 
 @main.command()

@@ -21,7 +21,7 @@ from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArgu
 from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.trainer_utils import seed_worker
 
-from mixlib import labels, methods
+from mixlib import data_checks, methods
 from mixlib.methods import Method
 from mixlib.methods.mixing import Criterion
 
@@ -66,9 +66,9 @@ class MixupTrainer(Trainer):
     Raises:
         TypeError: an argument that neither has, or ``method_params`` that is no dict.
         ValueError: unknown method or parameter, regression or multi-label head, training data without rows, tokens or
-            classes of the head (:mod:`mixlib.labels`), ``torch_compile``, a compiled model or ``nn.DataParallel`` with
-            a method that needs hooks, DeepSpeed, context or sequence parallelism, LOMO, a loss of one's own, batches of
-            too few rows, gradient accumulation with a method that makes several updates of a batch.
+            classes of the head (:mod:`mixlib.data_checks`), ``torch_compile``, a compiled model or ``nn.DataParallel``
+            with a method that needs hooks, DeepSpeed, context or sequence parallelism, LOMO, a loss of one's own,
+            batches of too few rows, gradient accumulation with a method that makes several updates of a batch.
     """
 
     # every method yields batch means, so the Trainer's own scaling by accumulated batches applies
@@ -139,10 +139,10 @@ class MixupTrainer(Trainer):
         self.class_weights = self._checked_weights(class_weights)
         self.method.criterion = Criterion(self.args.label_smoothing_factor, self.class_weights)
         if self.train_dataset is not None:
-            labels.check_rows(self.train_dataset, getattr(self.model, "main_input_name", None), self.data_collator)
-            labels.check(self.train_dataset, self.num_labels, self.data_collator, self.args.label_names)
+            data_checks.check_rows(self.train_dataset, getattr(self.model, "main_input_name", None), self.data_collator)
+            data_checks.check(self.train_dataset, self.num_labels, self.data_collator, self.args.label_names)
             self._check_batches()
-        lengths = labels.token_lengths(self.train_dataset) if self.method.needs_lengths else None
+        lengths = data_checks.token_lengths(self.train_dataset) if self.method.needs_lengths else None
         self.method.prepare(self.model, tokenizer=self.processing_class, train_lengths=lengths)
         self._part = (-1, 0)  # (optimizer step, batches of it already seen)
 
@@ -182,7 +182,7 @@ class MixupTrainer(Trainer):
     def _checked_weights(self, weights: Tensor | Sequence[float] | None) -> Tensor | None:
         if weights is None:
             return None
-        weights = labels.class_weights(weights, self.num_labels).to(self.args.device)
+        weights = data_checks.class_weights(weights, self.num_labels).to(self.args.device)
         if not self.method.weighs_classes:
             raise ValueError(
                 f"{_name(self.method)} mixes the class vectors of many rows, dimension by dimension, so that a mixed "
@@ -236,7 +236,7 @@ class MixupTrainer(Trainer):
     @contextmanager
     def _labels_checked(self, dataset: Any, training: bool = False) -> Iterator[None]:
         given = self.data_collator
-        self.data_collator = labels.Checked(given, dataset, self.num_labels, training)
+        self.data_collator = data_checks.Checked(given, dataset, self.num_labels, training)
         try:
             yield
         finally:
@@ -305,7 +305,7 @@ class MixupTrainer(Trainer):
 
     def _losses(self, model: nn.Module, inputs: dict[str, Tensor]) -> Iterator[Tensor]:
         if "labels" not in inputs:  # a loader of one's own
-            raise ValueError(labels.no_labels(inputs))
+            raise ValueError(data_checks.no_labels(inputs))
         losses = self.method.losses(model, inputs)
         if isinstance(losses, Tensor) or not isinstance(losses, Iterable):
             raise TypeError(

@@ -13,7 +13,7 @@ from mixlib.runs import paths
 FOLDER = paths.ROOT / "mixlib"
 STOREYS = (
     ("methods",),
-    ("labels", "trainer"),
+    ("data_checks", "trainer"),
     ("runs",),
     ("evidence",),
     ("comparing", "papers"),

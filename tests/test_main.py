@@ -2,6 +2,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 
 import pandas as pd
@@ -36,6 +37,7 @@ def test_list_json_is_the_only_thing_on_standard_output():
 def test_who_reads_records_does_not_wait_for_what_trains():
     code = """
 import sys
+from collections import Counter
 from mixlib.papers.mixup_calibration import frames as calibration
 from mixlib.papers import registry
 from mixlib.evidence import published
@@ -112,8 +114,8 @@ def test_doctor_and_claims(store_folder, no_data):
     assert result.exit_code == 0, result.output
     assert "MIXLIB_DATA is not set" in result.output
     result = run("claims", "mixup_calibration")
-    unjudged = re.findall(r"^mixup_calibration-\d+: not judgeable here \(0 records\)$", result.output, re.MULTILINE)
-    assert len(unjudged) == 15
+    found = re.findall(r"^mixup_calibration-\d+: (.*) \(0 records\)$", result.output, re.MULTILINE)
+    assert Counter(found) == {"runs not finished": 13, "not judgeable here": 2}
     rows = json.loads(run("claims", "--only", "ssmix-1,ssmix-2", "--json").output)
     assert [row["id"] for row in rows] == ["ssmix-1", "ssmix-2"]
     assert {"verdict", "estimate", "low", "high", "printed", "margin", "unit", "parts", "cells", "dead_cells", "rule",
@@ -150,6 +152,11 @@ def test_doctor_says_that_a_folder_of_data_is_not_there(store_folder, monkeypatc
         (("run", "calibration-table2", "--model", ""), "is empty"),
         (("run", "calibration-table2", "--model", "./none"), "there is no folder"),
         (
+            ("run", "calibration-table2", "--profile", "smoke", "--model", "tinny"),
+            "to be had; did you mean 'tiny'? looked",
+        ),
+        (("run", "calibration-table2", "--profile", "smoke", "--model", "tiny[::9]"), "this model has 2 blocks"),
+        (
             ("run", "calibration-table2", "--datasets", "imbd"),
             "the dataset 'imbd'; did you mean imdb",
         ),
@@ -167,8 +174,12 @@ def test_doctor_says_that_a_folder_of_data_is_not_there(store_folder, monkeypatc
         (("reproduce", "--only", "qqqq"), "no artefact or notebook 'qqqq'; `python -m mixlib list` names them"),
         (("reproduce", "--output", ""), "is empty"),
         (("claims", "--only", ""), "is empty"),
-        (("refresh", "--only", " "), "is empty"),
+        (("update-notebooks", "--only", " "), "is empty"),
         (("bench", "--methods", ""), "is empty"),
+        (("bench", "--model", "tiny"), "--model is only for --sweep"),
+        (("bench", "--engine", "ray"), "--engine is only for --sweep"),
+        (("bench", "--sweep", "--methods", "none"), "--methods is not for --sweep"),
+        (("bench", "--methods", "foo"), "unknown method 'foo'; did you mean none_long, none, manifold_mixup?"),
         (("run", "calibration-table2", "--workers", "2"), "it has cpus_per_run, time_limit"),
         (("run", "calibration-table2", "--engine", "ray", "--workers", "0"), "workers must be a whole number"),
         (("reproduce", "--only", "nothing"), "did you mean"),
@@ -188,6 +199,17 @@ def test_errors_are_one_message(arguments, message, store_folder, no_data):
     assert message in result.output
     assert "Traceback" not in result.output
     assert not store_folder.exists()
+
+
+def test_a_model_that_cannot_be_had_is_said_before_an_earlier_site_is_cleared_away(tmp_path):
+    kept = tmp_path / "site-records" / ".mixlib-site"
+    kept.parent.mkdir()
+    kept.touch()
+    arguments = ("reproduce", "--profile", "smoke", "--only", "25", "--output", str(tmp_path / "site"))
+    result = run(*arguments, "--model", "tinny")
+    assert result.exit_code == 1
+    assert "Error: model 'tinny' is not to be had; did you mean 'tiny'?" in result.output
+    assert list(tmp_path.rglob("*")) == [kept.parent, kept]
 
 
 @pytest.mark.parametrize("command", [(), *((name,) for name in main.commands)])
@@ -218,6 +240,21 @@ def test_only_some_data_sets_and_methods_are_run(store_folder, monkeypatch):
     assert {spec.params["run"]["dataset"] for spec in wanted} == {"sst2"}
 
 
+def test_a_method_that_the_common_protocol_has_not_is_run_by_it_where_both_are_named(store_folder, monkeypatch):
+    wanted = []
+    monkeypatch.setattr(engines, "run_all", lambda specs, *rest: wanted.extend(specs) or [])
+    assert run("run", "common-protocol", "--profile", "smoke", "--methods", "none,unk").exit_code == 0
+    assert {(spec.method, spec.dataset) for spec in wanted} == {
+        (method, name) for method in ("none", "unk") for name in ("sst2", "trec_coarse")
+    }
+    assert {spec.paper for spec in wanted} == {"common"}
+    wanted.clear()
+    assert run("run", "all", "--profile", "smoke", "--methods", "unk").exit_code == 0
+    assert {spec.paper for spec in wanted} == {"ssmix"}
+    found = run("run", "common-protocol", "--profile", "smoke", "--methods", "unc")
+    assert "none of the runs has the method 'unc'" in found.output
+
+
 def test_a_reader_that_stops_reading_is_no_error(store_folder):
     command = f"{sys.executable} -m mixlib list --json | head -n 1"
     out = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
@@ -225,18 +262,18 @@ def test_a_reader_that_stops_reading_is_no_error(store_folder):
     assert out.stderr == ""
 
 
-def test_cards_keep_what_is_not_to_be_had(tmp_path, monkeypatch):
+def test_counts_keep_what_is_not_to_be_had(tmp_path, monkeypatch):
     (tmp_path / "rte").mkdir()
     rows = pd.DataFrame({"text": ["a b", "c"], "text_b": ["d", "e"], "label": [0, 1]})
     rows.to_parquet(tmp_path / "rte" / "train.parquet")
-    before = corpora.cards()
+    before = corpora.committed_counts()
     monkeypatch.setenv("MIXLIB_DATA", str(tmp_path))
-    monkeypatch.setattr(paths, "CORPORA_CARDS", tmp_path / "corpora.json")
-    assert run("cards").exit_code == 0
+    monkeypatch.setattr(paths, "CORPORA_COUNTS", tmp_path / "corpora.json")
+    assert run("count-data").exit_code == 0
     after = json.loads((tmp_path / "corpora.json").read_text())
     assert after["rte"]["splits"]["train"]["mean_words"] == 2.5
-    assert {name: card for name, card in after.items() if name != "rte"} == {
-        name: card for name, card in before.items() if name != "rte"
+    assert {name: counts for name, counts in after.items() if name != "rte"} == {
+        name: counts for name, counts in before.items() if name != "rte"
     }
 
 

@@ -1,4 +1,5 @@
-"""What is said of each method in words and formulas; everything else on its page is read from its class and records.
+"""What is said of a method in words and formulas; everything else on its page is read from its class and records. A
+method without words here has the first line of its docstring.
 
 Notation, as in the glossary: texts i and j, their labels y, lam the weight of a text itself, f the classifier,
 h a hidden state, v the sentence vector, CE the cross-entropy.
@@ -7,6 +8,8 @@ h a hidden state, v the sentence vector, CE the cross-entropy.
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from mixlib import methods
 
 SITES = ("words", "embeddings", "attention", "block", "sentence", "label")  # in the order in which a model meets them
 SITE_WORDS = {
@@ -231,3 +234,11 @@ ABOUT: dict[str, About] = {
         sources=(BATCHMIXUP_CODE,),
     ),
 }  # fmt: skip
+
+
+def every() -> dict[str, About]:
+    """What is said of each method of the library, those of :data:`ABOUT` first."""
+    of_library = (
+        row for row in methods.table() if methods.REGISTRY[row["name"]].__module__.startswith("mixlib.methods.")
+    )
+    return ABOUT | {row["name"]: About(row["about"], ()) for row in of_library if row["name"] not in ABOUT}

@@ -81,7 +81,7 @@ def execute(
     parameters: dict[str, object],
     store: Path | None = None,
     progress: bool = True,
-    refreshing: bool = False,
+    updating: bool = False,
 ) -> nbformat.NotebookNode:
     """Run one notebook through papermill. Folders that the environment names mean the same in it as here.
 
@@ -91,13 +91,13 @@ def execute(
         parameters: put in the place of those in the notebook's ``parameters`` cell.
         store: record store of its runs, by default the repository's.
         progress: let runs show their progress bar in the output.
-        refreshing: its figures are the committed ones.
+        updating: its figures are the committed ones.
 
     Raises:
         ValueError: a parameter that the notebook does not have.
         NotebookFailed: a cell failed; the notebook up to there is in ``output``.
     """
-    with environment(**_variables(store, progress, refreshing)):
+    with environment(**_variables(store, progress, updating)):
         return _execute(name, output, parameters)
 
 
@@ -152,7 +152,7 @@ def _execute(name: str, output: Path, parameters: dict[str, object]) -> nbformat
         ) from error
 
 
-def _variables(store: Path | None = None, progress: bool = True, refreshing: bool = False) -> dict[str, str]:
+def _variables(store: Path | None = None, progress: bool = True, updating: bool = False) -> dict[str, str]:
     """What the environment of a kernel says beside what it says here."""
     variables = {"PYTHONPATH": os.pathsep.join([str(paths.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])}
     variables |= {variable: str(folder) for variable in paths.FOLDERS if (folder := paths.named(variable))}
@@ -160,8 +160,8 @@ def _variables(store: Path | None = None, progress: bool = True, refreshing: boo
         variables["MIXLIB_RESULTS"] = str(store)
     if not progress:
         variables["TQDM_DISABLE"] = "1"
-    if refreshing:
-        variables[paths.REFRESHING] = "1"
+    if updating:
+        variables[paths.UPDATING] = "1"
     return variables
 
 
@@ -197,12 +197,17 @@ def reproduce(
         NothingToRead: as committed, a record is missing.
         NotebookFailed: some notebooks failed; the site has the others, and those up to where they failed.
         NotMadeAnew: a committed record came out otherwise; the site is made all the same.
+        ModelUnavailable: there is no such model; nothing was cleared away.
         ValueError: unknown names, no record that can be made anew, what makes the site is not installed, the site is
             not sound, or a folder that holds something else or that another ``reproduce`` is writing.
     """
     registry.check_profile(profile)
     names = choose(only)
     site.check()
+    if model is not None:  # before what an earlier start left is cleared away
+        from mixlib.runs import models  # seconds to import
+
+        models.check(model)
     overrides: dict[str, object] = {} if model is None else {"model": checkpoints.absolute(model)}
     if seeds is not None:
         overrides["seeds"] = list(seeds)
@@ -265,7 +270,7 @@ def _alone(folder: Path):
             shutil.rmtree(folder)
 
 
-def refresh(only: Sequence[str] = ()) -> list[Path]:
+def update(only: Sequence[str] = ()) -> list[Path]:
     """Execute notebooks at their own parameters (profile ``mini``) and write them back as they are committed.
 
     Progress bars are off and papermill's time stamps are removed, so that outputs stay the same from run to run.
@@ -275,8 +280,8 @@ def refresh(only: Sequence[str] = ()) -> list[Path]:
     written = []
     for name in tqdm(choose(only), desc="notebooks", unit="notebook"):
         path = paths.NOTEBOOKS / f"{name}.ipynb"
-        executed = paths.BUILD / "refresh" / path.name
-        execute(name, executed, {}, progress=False, refreshing=True)
+        executed = paths.BUILD / "update-notebooks" / path.name
+        execute(name, executed, {}, progress=False, updating=True)
         notebook = nbformat.read(executed, as_version=4)
         stamps = ["metadata.papermill", "cell.metadata.papermill", "cell.metadata.execution"]
         strip_output(notebook, keep_output=True, keep_count=True, keep_id=True, extra_keys=stamps)

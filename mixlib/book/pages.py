@@ -21,7 +21,7 @@ import pandas as pd
 
 from mixlib import methods
 from mixlib.book import captions
-from mixlib.book.about import ABOUT, SITE_WORDS
+from mixlib.book.about import ABOUT, SITE_WORDS, every
 from mixlib.evidence import comparison, ledger, plan, published, statistics, tables, verdicts
 from mixlib.evidence.cells import FIRST, Cell
 from mixlib.evidence.tables import LABELS
@@ -35,7 +35,6 @@ from mixlib.runs.spec import RunRecord
 from mixlib.runs.store import usable
 
 MINUS = "−"
-SHORT = ledger.PAPERS
 COLUMNS = {  # what a method is asked for: a score, whether after temperature scaling, and the words
     "accuracy": ("accuracy", False, "a higher accuracy"),
     "loss": ("nll", False, "a lower test loss"),
@@ -207,7 +206,13 @@ class Book:
         import yaml  # of the extra
 
         cited = yaml.safe_load((paths.ROOT / "CITATION.cff").read_text())["references"]
-        return {key: next(r for r in cited if title.startswith(r["title"])) for key, title in published.PAPERS.items()}
+        found = {}
+        for key, paper in published.papers().items():
+            own = [reference for reference in cited if paper.title.startswith(reference["title"])]
+            if not own:
+                raise ValueError(f"CITATION.cff has no reference whose title {paper.title!r} of {key} begins with")
+            found[key] = own[0]
+        return found
 
     def made_of(self, name: str) -> str:
         """How many committed records a chapter shows, and how long making them took; empty where it has none."""
@@ -222,6 +227,21 @@ class Book:
     def chapter(self, name: str) -> str:
         """A link to a chapter, from the top of the book."""
         return next((f"[{plain(c.title)}](/{name}.ipynb)" for c in self.chapters if c.name == name), f"`{name}`")
+
+    def contents(self) -> str:
+        """The chapters beside every page: those of each paper, ``NN_PREFIX_WHAT``, then those across papers."""
+        groups: dict[str, list[str]] = {paper.name: [] for paper in published.papers().values()}
+        groups["Across the papers"] = []
+        for chapter in self.chapters:
+            number, _, what = chapter.name.partition("_")
+            owners = [p.name for p in published.papers().values() if what.startswith(f"{p.prefix}_")]
+            if number != "00":  # it begins the book
+                groups[(owners or ["Across the papers"])[0]].append(chapter.name)
+        return "\n".join(
+            f"```{{toctree}}\n:hidden:\n:caption: {title}\n\n{chr(10).join(found)}\n```\n"
+            for title, found in groups.items()
+            if found
+        )
 
     # --- fragments of the landing page --------------------------------------------------------------------------------
 
@@ -264,7 +284,7 @@ class Book:
         )
 
     def where(self) -> str:
-        named = [LABELS[key] for key, about in ABOUT.items() if "attention" in about.where or "words" in about.where]
+        named = [LABELS[key] for key, about in every().items() if "attention" in about.where or "words" in about.where]
         alt = f"Where each method mixes in a model of twelve blocks; {', '.join(named)} change words or attention"
         return f"```{{image}} /fragments/where.svg\n:alt: {alt}\n```\n"
 
@@ -389,11 +409,11 @@ class Book:
         made = {c.name: [a.artefact for a in artefacts() if a.id in RECIPES and RECIPES[a.id].notebook == c.name]
                 for c in self.chapters}  # fmt: skip
         text = "# Gallery\n\nEvery figure of the book; each leads to its chapter.\n"
-        for paper in [*published.PAPERS, None]:
+        for paper in [*published.papers(), None]:
             shown = [c for c in self.chapters if paper_of.get(c.name) == paper and c.figures]
             if not shown:
                 continue
-            text += f"\n## {SHORT[paper] if paper else 'All papers'}\n\n"
+            text += f"\n## {ledger.papers()[paper] if paper else 'All papers'}\n\n"
             text += "::::{grid} 1 2 2 3\n:gutter: 2\n"
             for chapter in shown:
                 for number, figure in enumerate(chapter.figures):
@@ -408,10 +428,11 @@ class Book:
     def methods_index(self) -> str:
         rows = [
             [f"[{LABELS[key]}]({key}.md)", f"`{key}`", roomy(about.idea),
-             ", ".join(SITE_WORDS[site] for site in about.where) or "nothing", self.cost(key)]
-            for key, about in ABOUT.items()
+             ", ".join(SITE_WORDS[site] for site in about.where) or ("nothing" if key in ABOUT else "not told"),
+             self.cost(key)]
+            for key, about in every().items()
         ]  # fmt: skip
-        toc = "\n".join(ABOUT)
+        toc = "\n".join(every())
         return (
             f"# Methods\n\n{self.where()}\nFilled marks: in every batch. Hollow marks: in one of these places, drawn "
             f"anew for each batch. Marks between blocks: the attention of the next block.\n\n"
@@ -421,16 +442,17 @@ class Book:
 
     def method(self, key: str) -> str:
         """The page of a method."""
-        cls, about = methods.base.REGISTRY[key], ABOUT[key]
+        cls, about = methods.base.REGISTRY[key], every()[key]
         text = f'# {LABELS[key]}\n\n{about.idea} In code: `MixupTrainer(..., method="{key}")`.\n\n'
         text += "".join(f"$$\n{line}\n$$\n\n" for line in about.formula)
         where = ", ".join(SITE_WORDS[site] for site in about.where if site != "label")
         soft = {"label_smoothing": "smoothed"}.get(key, "mixed" if "label" in about.where else "kept")
         place = f"{where or 'nothing'}{' (one of these places, drawn anew for each batch)' if about.drawn else ''}"
-        of = f"[{SHORT[cls.paper]}](/papers/{cls.paper}.md)" if cls.paper else "none, a control"
+        nobody = "none, a control" if key in ABOUT else "none"
+        of = f"[{ledger.papers()[cls.paper]}](/papers/{cls.paper}.md)" if cls.paper else nobody
+        said = [f"Changes: {place}", f"Labels are: {soft}"] if key in ABOUT else []
         text += bullets([
-            f"Changes: {place}", f"Labels are: {soft}", f"Paper: {of}",
-            f"Class: [`{cls.__module__}.{cls.__name__}`](/api/{cls.__module__}.md)",
+            *said, f"Paper: {of}", f"Class: [`{cls.__module__}.{cls.__name__}`](/api/{cls.__module__}.md)",
         ]) + "\n"  # fmt: skip
         text += "## Parameters\n\n"
         rows = [
@@ -481,7 +503,7 @@ class Book:
             "[Statistics](/statistics.md). Estimates are positive as claimed, with 95% intervals. Verdicts speak of "
             "the scale measured here (all-MiniLM-L6-v2, few examples), not of the papers'.\n"
         )
-        for paper, title in SHORT.items():
+        for paper, title in ledger.papers().items():
             text += f"\n## {title}\n\n"
             text += self._claim_table(id_ for id_, v in self.verdicts.items() if v.claim.paper == paper)
         return text
@@ -492,15 +514,15 @@ class Book:
         who = ", ".join(f"{a['given-names']} {a['family-names']}" for a in cited["authors"])
         where = f"{cited.get('collection-title', 'preprint')}, {cited['year']}"
         link = f"[{plain(cited['title'])}]({cited['url']})" if "url" in cited else plain(cited["title"])
-        text = f"# {SHORT[key]}\n\n{link}. {who}. {where}.\n\n## Chapters\n\n"
+        text = f"# {ledger.papers()[key]}\n\n{link}. {who}. {where}.\n\n## Chapters\n\n"
         of_paper = [a for a in artefacts() if a.paper == key]
         rows = []
         for a in of_paper:
             chapter = self.chapter(RECIPES[a.id].notebook) if a.id in RECIPES else "not built"
             rows.append([plain(a.artefact), roomy(a.shows), chapter])
         text += table(["of the paper", "shows", "chapter"], rows)
-        own = [k for k in ABOUT if methods.base.REGISTRY[k].paper == key]
-        text += "\n## Methods\n\n" + bullets(f"[{LABELS[k]}](/methods/{k}.md): {ABOUT[k].idea}" for k in own)
+        own = {k: about for k, about in every().items() if methods.base.REGISTRY[k].paper == key}
+        text += "\n## Methods\n\n" + bullets(f"[{LABELS[k]}](/methods/{k}.md): {own[k].idea}" for k in own)
         text += "\n## Claims\n"
         for id_, verdict in self.verdicts.items():
             if verdict.claim.paper == key:
@@ -510,7 +532,8 @@ class Book:
             ["data set", "setting", "value", "note"],
             [[plain(r[name]) for name in ("dataset", "name", "value", "note")] for r in settings.to_dict("records")],
         )
-        text += f"\n## Errata: where the paper contradicts itself, its data or its code\n\n{inconsistencies[key]}\n"
+        errata = inconsistencies.get(key, "None found.")
+        text += f"\n## Errata: where the paper contradicts itself, its data or its code\n\n{errata}\n"
         return text
 
     def _claim(self, id_: str, verdict: verdicts.Verdict) -> str:
@@ -530,8 +553,8 @@ class Book:
         return text
 
     def papers_index(self) -> str:
-        lines = [f"[{title}]({key}.md)" for key, title in published.PAPERS.items()]
-        toc = "\n".join(published.PAPERS)
+        lines = [f"[{paper.title}]({key}.md)" for key, paper in published.papers().items()]
+        toc = "\n".join(published.papers())
         return f"# Papers\n\n{bullets(lines)}\n```{{toctree}}\n:hidden:\n\n{toc}\n```\n"
 
 

@@ -1,4 +1,4 @@
-"""README's generated parts: between two marks each, written by ``python -m mixlib refresh``."""
+"""README's generated parts: between two marks each, written by ``python -m mixlib update-notebooks``."""
 
 from __future__ import annotations
 
@@ -27,4 +27,4 @@ def filled(text: str, parts: Mapping[str, str]) -> str:
 
 def marks(name: str) -> tuple[str, str]:
     """The lines before and after a part."""
-    return f"<!-- {name}, written by `python -m mixlib refresh` -->", f"<!-- end of the {name} -->"
+    return f"<!-- {name}, written by `python -m mixlib update-notebooks` -->", f"<!-- end of the {name} -->"

@@ -22,11 +22,11 @@ import nbformat
 from nbformat import NotebookNode
 
 from mixlib.book import drawing, pages
-from mixlib.book.about import ABOUT
-from mixlib.evidence import overview, plots, published
+from mixlib.book.about import every
+from mixlib.evidence import ledger, overview, plots, published
 from mixlib.evidence.verdicts import Records
 from mixlib.runs import machine, paths
-from mixlib.runs.garbage import cheap_collections
+from mixlib.runs.garbage import quick_garbage_collection
 
 MARKER, LOCK = ".mixlib-site", ".lock"
 EXTRA = "the site needs the extra 'site': pip install -e '.[site]' -c requirements.lock"
@@ -123,7 +123,7 @@ def build(
     clear(output)
     with TemporaryDirectory(prefix="mixlib-book-") as scratch:
         source, doctrees = Path(scratch) / "book", Path(scratch) / "doctrees"
-        with cheap_collections():
+        with quick_garbage_collection():
             assemble(source, executed or {})
         arguments = ["-b", "html", "--fail-on-warning", "--keep-going", "--quiet", "--jobs", "auto"]
         arguments += ["--conf-dir", str(paths.NOTEBOOKS), "--doctree-dir", str(doctrees)]
@@ -224,7 +224,7 @@ def draw(book: pages.Book, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     plots.theme()
     for name, figure in {
-        "forest": overview.forest(book.verdicts, pages.SHORT),
+        "forest": overview.forest(book.verdicts, ledger.papers()),
         "where": drawing.where_it_mixes(),
     }.items():
         figure.savefig(folder / f"{name}.svg", metadata={"Date": None}, bbox_inches="tight")
@@ -237,21 +237,22 @@ def draw(book: pages.Book, folder: Path) -> None:
 def written(book: pages.Book) -> dict[str, str]:
     """The generated pages by file name."""
     errata = pages.inconsistencies()
-    others = {name: text for name, text in errata.items() if name not in published.PAPERS}
+    others = {name: text for name, text in errata.items() if name not in published.papers()}
     return {
         "fragments/forest.md": book.forest(),
         "fragments/findings.md": pages.bullets(book.findings()[1:]),
         "fragments/which.md": book.which(),
         "fragments/where.md": book.where(),
+        "fragments/chapters.md": book.contents(),
         "fragments/margins.md": book.margins(),
         "fragments/errata.md": "\n\n".join(f"### {name}\n\n{text}" for name, text in others.items()),
         "gallery.md": book.gallery(),
         "claims.md": book.ledger(),
         "changelog.md": (paths.ROOT / "CHANGELOG.md").read_text(),
         "methods/index.md": book.methods_index(),
-        **{f"methods/{key}.md": book.method(key) for key in ABOUT},
+        **{f"methods/{key}.md": book.method(key) for key in every()},
         "papers/index.md": book.papers_index(),
-        **{f"papers/{key}.md": book.paper(key, errata) for key in published.PAPERS},
+        **{f"papers/{key}.md": book.paper(key, errata) for key in published.papers()},
         "api/index.md": pages.api_index(),
         **{f"api/{module}.md": pages.api(module) for module in pages.modules()},
     }

@@ -94,7 +94,8 @@ def _of_object(method: Method) -> Choice:
         return _choice(kind.key, params, kind.key, tables.LABELS.get(kind.key, kind.key), changed)
     key = f"{kind.__name__}@{code_digest(kind)}"
     methods.REGISTRY[key] = kind
-    return _choice(key, params, kind.__name__, kind.__name__, changed)
+    look = vars(kind).get("look")  # not that of a parent
+    return _choice(key, params, kind.__name__, kind.__name__ if look is None else look.label, changed)
 
 
 def code_digest(kind: type) -> str:

@@ -16,8 +16,7 @@ from mixlib.comparing.choices import MethodLike
 from mixlib.comparing.compared import Comparison
 from mixlib.comparing.own_data import Source
 from mixlib.comparing.plan import DEFAULT, SEEDS, Plan, cost_as_text, plan
-from mixlib.runs import models
-from mixlib.runs.checkpoints import MINILM, base_name
+from mixlib.runs.checkpoints import MINILM
 from mixlib.runs.engines import Engine, run_all
 from mixlib.runs.profiles import Seeds
 
@@ -78,10 +77,8 @@ def run(plan: Plan, engine: str | Engine = "local", read_only: bool = False, pro
         raise ValueError(f"{', '.join(own_ones)}: a method of your own is run by the engine local, not by {name}")
     cost = {"runs": len(plan.specs), "done": len(plan.specs), "seconds": 0.0,
             "estimated_by": "nothing is left to run"} if read_only else plan.cost()  # fmt: skip
-    if cost["done"] < cost["runs"]:
-        if progress:
-            for line in [*plan.describe(), cost_as_text(cost)]:
-                tqdm.write(line, sys.stderr)
-        models.pretrained(base_name(plan.recipe.model))  # a model that cannot be had is refused here, once
+    if progress and cost["done"] < cost["runs"]:
+        for line in [*plan.describe(), cost_as_text(cost)]:
+            tqdm.write(line, sys.stderr)
     found = run_all(plan.specs, engine, plan.store, progress=progress, read_only=read_only)
     return Comparison(plan, found, cost)

@@ -30,7 +30,7 @@ from mixlib.runs.corpora import DataDiffers, DataUnavailable
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".json")
 DELIMITERS = {".csv": ",;\t|", ".tsv": "\t"}
-FEWEST_ROWS = 20
+FEWEST_ROWS = 20  # of a file
 TEST_SHARE, DEV_SHARE = 0.2, 0.15  # of a file, where there is no test file; of the training file
 MOST_TEST, MOST_DEV = 5000, 2000
 FEW = 5  # rows of a class that are called few
@@ -155,8 +155,11 @@ def read(
     if test is not None:
         found = {"train": found["train"], "test": _tables(test, names)["train"]}
     for table in found.values():
-        for name in names:
-            table.column(name)
+        rows = min(len(table.column(name)) for name in names)
+        if rows < FEWEST_ROWS:
+            raise DataDiffers(
+                f"{table.title} has {rows} row{'' if rows == 1 else 's'}; at least {FEWEST_ROWS} are needed"
+            )
     texts = {split: _texts(table, names[:-1]) for split, table in found.items()}
     labels = {split: _labels(table, label) for split, table in found.items()}
     classes = _classes(found["train"], label, labels["train"])
@@ -208,24 +211,29 @@ def _tables(source: Source, names: Sequence[str]) -> dict[str, _Table]:
     if path.is_dir() and not any(found.is_file() and found.suffix.lower() in SUFFIXES for found in path.rglob("*")):
         raise FileNotFoundError(f"there is no file in {path} that is read; those that are end in {', '.join(SUFFIXES)}")
     if path.is_dir() or not (path.suffix.lower() in SUFFIXES or _written_as_path(str(source))):
-        return _hub(str(source), names)
+        return _hub(str(source), names, _meant(path))
+    raise FileNotFoundError(f"there is no file {path}{_meant(path)}")
+
+
+def _meant(path: Path) -> str:
+    """The file beside it whose name is like that of one that is not there."""
     beside = path.parent.iterdir() if path.parent.is_dir() else ()
     near = get_close_matches(path.name, [other.name for other in beside], n=1, cutoff=0.75)
-    raise FileNotFoundError(f"there is no file {path}{f'; did you mean {near[0]}?' if near else ''}")
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _written_as_path(name: str) -> bool:
     return not re.fullmatch(r"[\w.-]+(/[\w.-]+)?(:[\w.-]+)?", name) or name.startswith(".")
 
 
-def _hub(name: str, names: Sequence[str]) -> dict[str, _Table]:
+def _hub(name: str, names: Sequence[str], meant: str) -> dict[str, _Table]:
     repo, _, config = (name, "", "") if os.path.isdir(name) else name.partition(":")
     try:
         data = load_dataset(repo, config or None)
     except Exception as error:  # offline, gone, gated, several configurations: many kinds
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataUnavailable(
-            f"{name} is neither a file here nor a data set that the Hugging Face hub gives ({reason})"
+            f"{name} is neither a file here nor a data set that the Hugging Face hub gives ({reason}){meant}"
         ) from error
     if not isinstance(data, DatasetDict):
         data = DatasetDict({"train": data})
@@ -408,8 +416,6 @@ def _labels(table: _Table, name: str) -> list[str]:
 
 def _classes(table: _Table, name: str, labels: Sequence[str]) -> tuple[str, ...]:
     """The classes in the order of their names, numbers by size."""
-    if len(labels) < FEWEST_ROWS:
-        raise DataDiffers(f"{table.title} has {len(labels)} rows; at least {FEWEST_ROWS} are needed")
     found = set(labels)
     whole = all(re.fullmatch(r"-?\d{1,18}", label) for label in found)
     classes = tuple(sorted(found, key=(lambda label: (int(label), label)) if whole else str))

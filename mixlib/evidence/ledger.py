@@ -4,70 +4,49 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
-from functools import lru_cache
 
 import pandas as pd
 
-from mixlib.evidence import published, statistics
+from mixlib.evidence import plan, published, statistics
 from mixlib.evidence.verdicts import WAITING, Records, Verdict, claims, judge
 
-# The chapter that shows what a claim rests on: notebook -> numbers of its paper's claims. Of two the first is linked
-CHAPTERS: dict[str, tuple[str, tuple[int, ...]]] = {
-    "10_batchmixup_figure1": ("batchmixup", (12,)),
-    "11_batchmixup_table1": ("batchmixup", (1, 2, 3, 4, 5, 6, 7, 13)),
-    "12_batchmixup_epoch_time": ("batchmixup", (8, 9, 10)),
-    "13_batchmixup_geometry": ("batchmixup", (11,)),
-    "22_calibration_table2": ("mixup_calibration", (1, 2, 3, 5, 6, 7)),
-    "23_calibration_table3": ("mixup_calibration", (1, 2, 4, 5, 6, 7)),
-    "24_calibration_table4": ("mixup_calibration", (2, 3, 4, 8, 9, 10, 15)),
-    "25_calibration_table5": ("mixup_calibration", (12, 13, 14)),
-    "26_calibration_figure2": ("mixup_calibration", (10, 11)),
-    "32_ssmix_table2_tableA1": ("ssmix", (1, 2, 3, 4, 5, 6, 7, 8, 9)),
-    "33_ssmix_tableB1": ("ssmix", (10, 13)),
-    "34_ssmix_figure2": ("ssmix", (15,)),
-    "35_ssmix_step_time": ("ssmix", (11, 12, 14)),
-    "41_amplify_table1": ("amplify", (4,)),
-    "42_amplify_table2": ("amplify", (1, 2, 3, 5, 6, 15)),
-    "43_amplify_table3": ("amplify", (7,)),
-    "44_amplify_table4": ("amplify", (11, 12)),
-    "45_amplify_figure3": ("amplify", (8, 9, 10)),
-    "46_amplify_figures4_5_6": ("amplify", (13, 14)),
-    "47_amplify_figure7": ("amplify", (14,)),
-}
 ORDER = (  # of the groups: what was found first
     statistics.SUPPORTED, statistics.CONTRADICTED, statistics.NO_EFFECT, statistics.SMALLER, statistics.UNDECIDED,
     statistics.NOT_JUDGEABLE, WAITING,
 )  # fmt: skip
-PAPERS = {
-    "batchmixup": "BatchMixup", "mixup_calibration": "MixUp calibration", "ssmix": "SSMix", "amplify": "AMPLIFY",
-}  # fmt: skip
 
 
-@lru_cache(maxsize=1)
+def papers() -> dict[str, str]:
+    """The papers' names for readers, by key."""
+    return {key: paper.name for key, paper in published.papers().items()}
+
+
 def chapters() -> dict[str, str]:
-    """The notebook of each claim."""
+    """The notebook of each claim; of two that show it the first."""
     found: dict[str, str] = {}
-    for notebook, (paper, numbers) in CHAPTERS.items():
-        for number in numbers:
-            found.setdefault(f"{paper}-{number}", notebook)
+    for notebook in plan.handed().chapters:
+        for id_ in of_chapter(notebook):
+            found.setdefault(id_, notebook)
     return found
 
 
 def of_chapter(notebook: str) -> list[str]:
     """The claims that a notebook shows, by id. ``ValueError`` for one that shows none."""
-    if notebook not in CHAPTERS:
-        raise ValueError(f"no claims are shown in {notebook!r}; there are {', '.join(CHAPTERS)}")
-    paper, numbers = CHAPTERS[notebook]
+    known = plan.handed().chapters
+    if notebook not in known:
+        raise ValueError(f"no claims are shown in {notebook!r}; there are {', '.join(known)}")
+    paper, numbers = known[notebook]
     return [f"{paper}-{number}" for number in numbers]
 
 
 def counts(verdicts: Mapping[str, Verdict]) -> pd.DataFrame:
     """How many claims of each paper got which verdict; the last row is all."""
+    names = papers()
     found = pd.crosstab(
-        pd.Series({id_: PAPERS[v.claim.paper] for id_, v in verdicts.items()}, name="paper"),
+        pd.Series({id_: names[v.claim.paper] for id_, v in verdicts.items()}, name="paper"),
         pd.Series({id_: v.category for id_, v in verdicts.items()}, name="verdict"),
     )
-    table = found.reindex(index=list(PAPERS.values()), columns=list(ORDER), fill_value=0)
+    table = found.reindex(index=list(names.values()), columns=list(ORDER), fill_value=0)
     table.loc["all"] = table.sum()
     return table.assign(claims=table.sum(axis=1))
 
@@ -104,7 +83,7 @@ def groups(verdicts: Mapping[str, Verdict], records: Records, open_first: bool =
     said = published.claims().set_index("id")
     q = statistics.q_values({id_: v.judgement for id_, v in verdicts.items()})
     parts = []
-    for paper, title in PAPERS.items():
+    for paper, title in papers().items():
         own = {id_: v for id_, v in verdicts.items() if v.claim.paper == paper}
         if not own:
             continue

@@ -5,8 +5,8 @@ Nothing here knows a paper: papers hand in what they have (:func:`hand_in`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
@@ -34,6 +34,7 @@ class Handed:
         last: beginnings of the names of those cells that are left out first where time is short.
         claims: by paper, in the papers' order, what makes its claims (:class:`mixlib.evidence.verdicts.Claim`); called
             when they are read.
+        chapters: by notebook, the paper and the numbers of those of its claims that it shows.
     """
 
     pool: Sequence[Cell]
@@ -42,6 +43,7 @@ class Handed:
     studies: Sequence[StudyCell]
     last: Sequence[str]
     claims: dict[str, Callable[[], Iterable[Any]]]
+    chapters: Mapping[str, tuple[str, Sequence[int]]] = field(default_factory=dict)
 
 
 _HANDED: dict[str, Handed] = {}
@@ -71,7 +73,7 @@ def cells() -> dict[str, AnyCell]:
 def get(name: str) -> AnyCell:
     """The cell of this name; ``ValueError`` with the nearest names if there is none."""
     if name not in cells():
-        near = get_close_matches(name, cells(), n=3, cutoff=0.4) or sorted(cells())
+        near = get_close_matches(name, cells(), n=3, cutoff=0)
         raise ValueError(f"unknown cell {name!r}; did you mean {', '.join(near)}?")
     return cells()[name]
 

@@ -47,9 +47,9 @@ def theme() -> None:
 
 
 def save(figure: Figure, name: str, profile: str) -> Path:
-    """Write ``build/figures/PROFILE/NAME.svg``; where ``refresh`` executes the committed notebooks, the committed
-    ``figures/NAME.svg``."""
-    committed = os.environ.get(paths.REFRESHING) and profile == "mini"
+    """Write ``build/figures/PROFILE/NAME.svg``; where ``update-notebooks`` executes the committed notebooks, the
+    committed ``figures/NAME.svg``."""
+    committed = os.environ.get(paths.UPDATING) and profile == "mini"
     folder = paths.of_checkout(paths.FIGURES) if committed else paths.of_checkout(paths.BUILD) / "figures" / profile
     return write(
         folder / f"{name}.svg",

@@ -39,14 +39,14 @@ def printed(tables: str | Sequence[str], sets: Sequence[Numbers], seeds: int, lo
 
 @lru_cache
 def _rows(name: str) -> list[dict[str, Any]]:
-    """A published table row by row: the claims look up hundreds of numbers, in every chapter that shows some."""
+    """A table as plain dictionaries: claims look up hundreds of single numbers, each far slower in a data frame."""
     return published.table(name).to_dict("records")
 
 
 def _number(tables: str | Sequence[str], where: Mapping[str, str], seeds: int, log: bool) -> tuple[float, float]:
-    found = []
-    for name in [tables] if isinstance(tables, str) else tables:
-        found += [row for row in _rows(name) if all(row[column] == key for column, key in where.items())]
+    names = [tables] if isinstance(tables, str) else tables
+    rows = (row for name in names for row in _rows(name))
+    found = [row for row in rows if all(row[column] == key for column, key in where.items())]
     if len(found) != 1:
         raise ValueError(f"{len(found)} printed numbers in {tables} with {dict(where)}, wanted one")
     (row,) = found

@@ -9,14 +9,6 @@ import pandas as pd
 
 from mixlib.runs import paths
 
-PAPERS = {
-    "batchmixup": "BatchMixup: Improving Training by Interpolating Hidden States of the Entire Mini-batch (2021)",
-    "mixup_calibration": "MixUp Training Leads to Reduced Overfitting and Improved Calibration for the Transformer "
-    "Architecture (2021)",
-    "ssmix": "SSMix: Saliency-Based Span Mixup for Text Classification (2021)",
-    "amplify": "AMPLIFY: Attention-based Mixup for Performance Improvement and Label Smoothing in Transformer (2023)",
-}
-PREFIX = {"mixup_calibration": "calibration"}  # shorter name of a paper in artefact ids and notebooks
 DATASETS = {"agnews": "ag_news"}  # the papers' keys where ours differ
 
 
@@ -54,8 +46,25 @@ def _numbers(name: str) -> pd.DataFrame:
     return frame if "param" in frame else frame.assign(param="")
 
 
+@dataclass(frozen=True)
+class Paper:
+    """A paper: its ``key``, its ``name`` for readers, what its artefacts' ids begin with, and its ``title`` with the
+    year, as in CITATION.cff."""
+
+    key: str
+    name: str
+    prefix: str
+    title: str
+
+
+@lru_cache
+def papers() -> dict[str, Paper]:
+    """The papers by key, in the book's order."""
+    return {row["paper"]: Paper(*row.values()) for row in _file("papers").to_dict("records")}
+
+
 def claims(paper: str | None = None) -> pd.DataFrame:
-    """The 58 claims (of one paper): ``id``, ``paper``, ``claim``, ``evidence``, ``testable_as``, ``priority``."""
+    """The papers' claims (of one paper): ``id``, ``paper``, ``claim``, ``evidence``, ``testable_as``, ``priority``."""
     frame = _read("claims")
     return frame if paper is None else frame[frame["paper"] == paper].reset_index(drop=True)
 
@@ -84,11 +93,11 @@ class Artefact:
 
 
 def artefacts() -> list[Artefact]:
-    """Every table, figure and algorithm of the four papers, in the papers' order."""
+    """Every table, figure and algorithm of the papers, in the papers' order."""
     found = []
     for row in _read("artefacts").to_dict("records"):
         word, number = row["artefact"].split()
-        prefix = PREFIX.get(row["paper"], row["paper"])
+        prefix = papers()[row["paper"]].prefix
         # "Table A.1" is ssmix-tableA1
         id_ = f"{prefix}-{word.lower()}{number.replace('.', '')}"
         found.append(Artefact(id_, row["paper"], row["artefact"], row["kind"], row["shows"]))

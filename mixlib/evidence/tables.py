@@ -1,4 +1,4 @@
-"""Measured numbers beside published ones, with honest statistics.
+"""Measured numbers beside published ones, with honest statistics; hence ``beside``, a paper's table with both.
 
 Units are the papers': accuracy, Matthews correlation and ECE in percent, loss as 100 times the mean negative
 log-likelihood in nats. Every comparison is paired: the same seed means the same training examples, test examples,
@@ -20,7 +20,7 @@ from statsmodels.stats.multitest import multipletests
 
 from mixlib import methods
 from mixlib.evidence.statistics import MIN_SEEDS, no_spread
-from mixlib.runs.garbage import cheap_collections
+from mixlib.runs.garbage import quick_garbage_collection
 from mixlib.runs.records import Record
 from mixlib.runs.spec import RunRecord, RunSpec
 
@@ -144,7 +144,7 @@ def with_mean(data: pd.DataFrame, metric: str = "accuracy") -> pd.DataFrame:
 SCORES = ("best", "last", "published")
 
 
-def two_stages(
+def frame_of_stages(
     records: Iterable[RunRecord],
     score: str = "best",
     reported: Mapping[str, str] | None = None,
@@ -287,7 +287,7 @@ def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
 
 def holm_adjusted(p: Sequence[float] | pd.Series) -> tuple[np.ndarray, np.ndarray]:
     """Which of these p values are small enough together by Holm's correction, and the corrected values."""
-    with cheap_collections():
+    with quick_garbage_collection():
         reject, corrected, *_ = multipletests(p, alpha=1 - CONFIDENCE, method="holm")
     return reject, corrected
 

@@ -389,7 +389,7 @@ def verdicts(
         raise ValueError(f"unknown paper {paper!r}; choose one of {', '.join(papers)}")
     for id_ in ids or ():
         if id_ not in known:
-            near = get_close_matches(id_, known, n=3, cutoff=0.4) or list(known)[:3]
+            near = get_close_matches(id_, known, n=3, cutoff=0)
             raise ValueError(f"unknown claim {id_!r}; did you mean {', '.join(near)}?")
         if paper not in (None, known[id_].paper):
             raise ValueError(f"{id_} is none of {paper}'s claims, but of {known[id_].paper}")
@@ -436,7 +436,7 @@ def as_json(verdict: Verdict, records: Records) -> dict[str, Any]:
         for name, reason in left_out.items()
     ]
     return {
-        "id": verdict.claim.id, "paper": verdict.claim.paper, "claim": said["claim"], **whole,
+        "id": verdict.claim.id, "paper": verdict.claim.paper, "claim": said["claim"], **whole, "verdict": verdict.label,
         "parts": [
             _part(contrast, part, live, records)
             for contrast, part, live in zip(contrasts, parts, verdict.cells, strict=False)

@@ -1,5 +1,11 @@
-"""The methods by name. ``get("cls_mixup", alpha=0.5)`` makes one; one file holds the methods of one paper,
-``hidden_mixup`` those that several papers compare themselves with, ``baselines`` what needs no mixing."""
+"""The methods by name. ``get("cls_mixup", alpha=0.5)`` makes one.
+
+One file holds the methods of one paper, ``hidden_mixup`` those that several papers compare themselves with,
+``baselines`` what needs no mixing. A further file of this folder is found by itself.
+"""
+
+from importlib import import_module
+from pkgutil import iter_modules
 
 # tables and figures show the methods in this order
 # isort: off
@@ -12,5 +18,8 @@ from mixlib.methods import baselines as baselines
 
 # isort: on
 from mixlib.methods.base import REGISTRY, Draw, Look, Method, Plain, get, names, table
+
+for found in sorted(module.name for module in iter_modules(__path__)):  # and of further files by their names
+    import_module(f"{__name__}.{found}")
 
 __all__ = ["REGISTRY", "Draw", "Look", "Method", "Plain", "get", "names", "table"]

@@ -255,7 +255,7 @@ def get(method: str | Method, **params: Any) -> Method:
     """A method by name with its parameters, or the method itself if it is one already.
 
     Raises:
-        ValueError: unknown name or parameter (the message lists the nearest, or all), or a value out of range.
+        ValueError: unknown name or parameter (the message lists the nearest), or a value out of range.
     """
     if isinstance(method, Method):
         if params:
@@ -264,8 +264,8 @@ def get(method: str | Method, **params: Any) -> Method:
     if isinstance(method, type):
         raise ValueError(f"{method.__name__} is a class of methods: make one, {method.__name__}(...), or name it")
     if not isinstance(method, str) or method not in REGISTRY:
-        near = get_close_matches(str(method), names(), n=3, cutoff=0.4) or names()
-        raise ValueError(f"unknown method {method!r}; did you mean {', '.join(near)}?")
+        near = get_close_matches(str(method), names(), n=3, cutoff=0)
+        raise ValueError(f"unknown method {method!r}; did you mean {', '.join(near)}? mixlib.methods.names() lists all")
     cls = REGISTRY[method]
     known = [f.name for f in fields(cls) if f.init]
     if unknown := sorted(set(params) - set(known)):

@@ -396,7 +396,7 @@ def sentence_vectors(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
     """The sentence vectors (rows, hidden) that enter the class layer, with their gradients' history.
 
     Args:
-        model: a Hugging Face sequence classifier or one of :mod:`mixlib.methods.heads`, also under data parallelism.
+        model: a Hugging Face sequence classifier or one of :mod:`mixlib.runs.heads`, also under data parallelism.
         inputs: what the model is called with.
 
     Raises:

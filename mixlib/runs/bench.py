@@ -115,7 +115,7 @@ def run(
     contestants["none_padded128"] = (methods.get("none"), rows(LENGTHS[lengths], PADDED, device, pair))
     if only is not None:
         if unknown := sorted(set(only) - set(contestants)):
-            near = get_close_matches(unknown[0], contestants, n=3, cutoff=0.4) or sorted(contestants)
+            near = get_close_matches(unknown[0], contestants, n=3, cutoff=0)
             raise ValueError(f"unknown method {unknown[0]!r}; did you mean {', '.join(near)}?")
         contestants = {name: found for name, found in contestants.items() if name in {"none", *only}}
     for method, batch in contestants.values():

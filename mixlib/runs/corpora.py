@@ -187,7 +187,7 @@ def get(name: str) -> Corpus:
         task, test = "pair" if own[2] else "sentence", "test" if own[3] else "train"
         return Corpus(name, task, int(own[1]), test=test, own=True)
     if name not in CORPORA:
-        near = get_close_matches(str(name), CORPORA, n=3, cutoff=0.4) or sorted(CORPORA)
+        near = get_close_matches(str(name), CORPORA, n=3, cutoff=0)
         raise ValueError(f"unknown data set {name!r}; did you mean {', '.join(near)}?")
     return CORPORA[name]
 
@@ -744,7 +744,7 @@ def longest_first(data: Dataset) -> Dataset:
     return data.select(sorted(range(len(data)), key=lengths.__getitem__))
 
 
-def card(name: str, synthetic_twin: bool = False) -> dict[str, Any]:
+def counted(name: str, synthetic_twin: bool = False) -> dict[str, Any]:
     """What is known of a data set: rows, mean words of a row, share of the largest class, and content checksum of each
     split.
 
@@ -773,6 +773,6 @@ def card(name: str, synthetic_twin: bool = False) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
-def cards() -> dict[str, Any]:
-    """The committed cards of the data that the records were made with, by name (``data/corpora.json``)."""
-    return json.loads(paths.of_checkout(paths.CORPORA_CARDS).read_text(encoding="utf-8"))
+def committed_counts() -> dict[str, Any]:
+    """What was counted of the data that the records were made with, by name (``data/corpora.json``)."""
+    return json.loads(paths.of_checkout(paths.CORPORA_COUNTS).read_text(encoding="utf-8"))

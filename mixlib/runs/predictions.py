@@ -49,7 +49,7 @@ class SplitPredictions:
             below their mean probability, on average over the rows. Their sum alone would not tell what a temperature
             makes of them.
         total: number of rows they were drawn from.
-        among: checksum of those, as in :func:`mixlib.runs.corpora.card`.
+        among: checksum of those, as in :func:`mixlib.runs.corpora.counted`.
     """
 
     num_labels: int

@@ -51,7 +51,7 @@ class RunSpec(Spec):
             :mod:`mixlib.runs.checkpoints`.
         head: see :func:`mixlib.runs.models.load`. Rows for ``head="mean"`` are padded to ``max_length``.
             ``head="published"`` is the one that AMPLIFY's code gives the method
-            (:func:`mixlib.methods.heads.of_method`).
+            (:func:`mixlib.runs.heads.of_method`).
         method, method_params: see :mod:`mixlib.methods`.
         max_length: tokens, longer texts are cut.
         batch_size, learning_rate, num_train_epochs, warmup_ratio, weight_decay, lr_scheduler_type: of AdamW training.

@@ -102,7 +102,7 @@ def execute(spec: StudySpec) -> StudyRecord:
 
     studies = every()
     if spec.study not in studies:
-        near = get_close_matches(spec.study, studies, n=3, cutoff=0.4) or sorted(studies)
+        near = get_close_matches(spec.study, studies, n=3, cutoff=0)
         raise ValueError(f"unknown study {spec.study!r}; did you mean {', '.join(near)}?")
     started, clock = datetime.now(UTC), time.perf_counter()
     transformers.set_seed(spec.seed)

@@ -25,7 +25,7 @@ from transformers.trainer_callback import PrinterCallback
 from mixlib.runs import corpora, engines, metrics, models, training
 from mixlib.runs.engines import Engine
 from mixlib.runs.engines.sweep import Progress, sweep
-from mixlib.runs.garbage import cheap_collections
+from mixlib.runs.garbage import quick_garbage_collection
 from mixlib.runs.machine import machine_class
 from mixlib.runs.records import Spec
 from mixlib.runs.spec import RunFailed, RunSpec
@@ -174,7 +174,7 @@ def _beside_trainer(spec: RunSpec, rounds: int) -> dict[str, Any]:
 
 
 def _by_sweep(spec: RunSpec) -> list[float]:
-    with TemporaryDirectory(prefix="mixlib-bench-") as folder, cheap_collections():
+    with TemporaryDirectory(prefix="mixlib-bench-") as folder, quick_garbage_collection():
         return training.execute(spec, Store(folder)).train_losses
 
 

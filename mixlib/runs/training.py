@@ -27,8 +27,7 @@ from transformers.trainer_callback import PrinterCallback
 from transformers.utils import is_torch_tf32_available
 
 from mixlib import methods
-from mixlib.methods import heads
-from mixlib.runs import corpora, metrics, models, scratch, trimming
+from mixlib.runs import corpora, heads, metrics, models, scratch, trimming
 from mixlib.runs.machine import environment, machine_class
 from mixlib.runs.predictions import Predictions
 from mixlib.runs.spec import LOSSES_KEPT, RunFailed, RunRecord, RunSpec

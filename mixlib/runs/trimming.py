@@ -95,7 +95,7 @@ def trimmed(model: nn.Module, ids: Tensor) -> Iterator[bool]:
     another order, so that a clipped run may differ in the last digits; without clipping it does not.
 
     Args:
-        model: a Hugging Face sequence classifier, or one of :mod:`mixlib.methods.heads`.
+        model: a Hugging Face sequence classifier, or one of :mod:`mixlib.runs.heads`.
         ids: see :func:`occurring`.
 
     Yields:

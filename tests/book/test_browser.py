@@ -129,3 +129,30 @@ def test_equations_are_there_without_a_script(folder, browser):
         page.goto((folder / "methods" / f"{key}.html").as_uri())
         assert page.locator("article div.math math").count() == len(about.formula), key
     context.close()
+
+
+def test_the_playground_is_read_without_a_script_and_moved_by_keys(folder, browser):
+    (file,) = folder.rglob("54_playground.html")
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(file.as_uri(), wait_until="domcontentloaded")
+    tables = page.locator("table").count()
+    assert tables >= 8
+    assert all(page.locator("table").nth(i).is_visible() for i in range(tables))
+    assert page.get_by_text("Sliders stand here where scripts run").count() == 2
+    assert page.get_by_role("slider").count() == 0
+    context.close()
+
+    page = browser.new_page()
+    page.goto(file.as_uri(), wait_until="domcontentloaded")
+    for name, end in (("λ", "1.00"), ("T", "8.00")):
+        slider = page.get_by_role("slider", name=name)
+        before = page.locator("main, body").first.inner_text()
+        slider.focus()
+        page.keyboard.press("End")
+        assert slider.get_attribute("aria-valuetext") == end
+        assert page.get_by_text(f"{name} = {end}").is_visible()
+        assert page.locator("main, body").first.inner_text() != before
+    for name in ("Texts", "Method", "What is mixed"):
+        assert page.get_by_role("combobox", name=name).count() == 1
+    page.close()

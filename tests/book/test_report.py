@@ -228,7 +228,7 @@ def test_the_old_site_stays_until_its_runs_are_done(notebooks, monkeypatch):
     assert not (notebooks / "new").exists()
 
 
-def test_committed_figures_are_written_by_refresh_alone(tmp_path, monkeypatch):
+def test_committed_figures_are_written_by_update_notebooks_alone(tmp_path, monkeypatch):
     from mixlib.evidence import plots
     from mixlib.papers.mixup_calibration import figures
 
@@ -237,7 +237,7 @@ def test_committed_figures_are_written_by_refresh_alone(tmp_path, monkeypatch):
     drawn = figures.manifold_schematic()
     assert plots.save(drawn, "x/y", "mini") == tmp_path / "build" / "figures" / "mini" / "x" / "y.svg"
     assert not (tmp_path / "figures").exists()
-    monkeypatch.setenv(paths.REFRESHING, "1")
+    monkeypatch.setenv(paths.UPDATING, "1")
     assert plots.save(drawn, "x/y", "mini") == tmp_path / "figures" / "x" / "y.svg"
     assert plots.save(drawn, "x/y", "smoke").is_relative_to(tmp_path / "build")
 

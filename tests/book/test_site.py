@@ -6,12 +6,11 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from mixlib import methods
 from mixlib.__main__ import main
 from mixlib.book import captions, drawing, notebooks, pages, site
-from mixlib.book.about import ABOUT, SITES
+from mixlib.book.about import ABOUT, SITES, every
 from mixlib.book.extension import commands, mathml, scrolling, to_pages
 from mixlib.evidence import comparison, plan, published, statistics, verdicts
 from mixlib.evidence.plots import MARKERS, PALETTE
@@ -19,17 +18,35 @@ from mixlib.evidence.tables import LABELS
 from mixlib.evidence.verdicts import Records
 from mixlib.papers import registry
 from mixlib.papers.common import pool
-from mixlib.runs import models, paths
+from mixlib.runs import paths
 from mixlib.runs.store import Store
 from tests.fabricate import records
 
 
 def test_every_method_has_a_page_and_what_is_said_of_it_is_about_a_method():
-    assert set(ABOUT) == set(methods.names())
+    assert set(ABOUT) <= set(methods.names()) == set(every())
     for about in ABOUT.values():
         assert set(about.where) <= set(SITES)
         for line in about.formula:
             assert mathml(line).startswith("<math")
+
+
+def test_a_method_of_which_nothing_is_written_has_a_page():
+    body = {"key": "mine", "__module__": "mixlib.methods.mine", "__doc__": "Does nothing.\n\nAt all."}
+    try:
+        type("Mine", (methods.Plain,), body)
+        type("Yours", (methods.Plain,), {"key": "yours", "__doc__": "Of a notebook."})
+        assert list(every())[: len(ABOUT)] == list(ABOUT)
+        assert list(every())[-1] == "mine"
+        book = pages.Book([], verdicts.Records())
+        page = book.method("mine")
+        assert page.startswith('# mine\n\nDoes nothing. In code: `MixupTrainer(..., method="mine")`.\n')
+        assert "Changes:" not in page
+        assert re.search(r"`mine` \|.*Does nothing.*\| not told \|", book.methods_index())
+        assert drawing.where_it_mixes().axes[0].get_yticklabels()[-1].get_text() == "BatchMixup"
+    finally:
+        for key in ("mine", "yours"):
+            methods.REGISTRY.pop(key, None)
 
 
 def test_an_equation_that_cannot_be_read_is_named():
@@ -137,7 +154,7 @@ def test_pages_of_papers_and_methods_name_every_claim_and_its_verdict(tmp_path):
         assert f"[{id_}](#claim-{id_})" in written["claims.md"]
         for key in pages.subjects(verdict.claim):
             assert f"[{id_}](#claim-{id_})" in written[f"methods/{key}.md"]
-    for key in published.PAPERS:
+    for key in published.papers():
         assert book.references[key]["url"] in written[f"papers/{key}.md"]
 
 
@@ -278,21 +295,3 @@ def test_every_command_stands_on_the_page_of_commands():
 def test_figures_of_numbers_read_as_people_write_them():
     part = statistics.Part("x", {"a": pd.Series(np.array([-1.0, -1.2, -0.9, -1.1]))}, 1.0)
     assert pages.numbers(statistics.judge(part)).startswith("−1.1 [−1.3, −0.8] points")
-
-
-def test_the_method_of_the_how_to_trains(monkeypatch):
-    monkeypatch.setattr(methods.base, "REGISTRY", dict(methods.base.REGISTRY))
-    text = (paths.NOTEBOOKS / "howto" / "add_a_method.md").read_text()
-    namespace = {"__name__": "how_to"}
-    exec(re.search(r"```python\n(.*?)```", text, re.DOTALL)[1], namespace)
-    model, tokenizer = models.load("tiny", num_labels=2)
-    batch = dict(tokenizer(["good", "a bad one", "fine"], padding=True, return_tensors="pt"))
-    batch["labels"] = torch.tensor([1, 0, 1])
-    method = methods.get("half_way", alpha=0.4)
-    method.seed_step(0, 0)
-    (loss,) = method.losses(model, batch)
-    assert torch.isfinite(loss)
-    plain = methods.get("none").plain_loss(model.eval(), batch)
-    method.seed_step(0, 0)
-    (mixed,) = method.losses(model, batch)
-    assert mixed.item() != pytest.approx(plain.item())

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mixlib.evidence import comparison, ledger, statistics, verdicts
+from mixlib.evidence import comparison, ledger, plan, statistics, verdicts
 from mixlib.runs import paths
 from mixlib.runs.predictions import Predictions
 from tests.experiments import experiment
@@ -17,8 +17,8 @@ CLAIMS = verdicts.claims()
 
 def test_every_claim_has_a_chapter_that_is_there():
     assert ledger.missing_chapters() == []
-    assert {id_ for name in ledger.CHAPTERS for id_ in ledger.of_chapter(name)} == set(CLAIMS)
-    assert all((paths.NOTEBOOKS / f"{name}.ipynb").exists() for name in ledger.CHAPTERS)
+    assert {id_ for name in plan.handed().chapters for id_ in ledger.of_chapter(name)} == set(CLAIMS)
+    assert all((paths.NOTEBOOKS / f"{name}.ipynb").exists() for name in plan.handed().chapters)
     with pytest.raises(ValueError, match="no claims are shown in '99_none'"):
         ledger.of_chapter("99_none")
 
@@ -46,6 +46,7 @@ def test_a_claim_whose_runs_are_not_finished_stands_in_a_group_of_its_own():
     assert f"<b>{verdicts.WAITING}</b>: 1" in page
     assert f"<b>{statistics.NOT_JUDGEABLE}</b>" not in page
     assert ledger.counts(found).loc["all", verdicts.WAITING] == 1
+    assert verdicts.as_json(found[claim.id], records)["verdict"] == verdicts.WAITING
     assert f"| {verdicts.WAITING} |" in ledger.as_markdown(found)
 
 

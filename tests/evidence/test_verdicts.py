@@ -34,7 +34,7 @@ def test_what_the_gate_decides_about_is_screened():
 
 
 def test_claims_are_published_ones_in_their_order_with_a_rule_or_a_reason():
-    for paper in published.PAPERS:
+    for paper in published.papers():
         found = [claim.id for claim in CLAIMS.values() if claim.paper == paper]
         assert not found or found == published.claims(paper)["id"].tolist()
     for claim in CLAIMS.values():

@@ -13,10 +13,10 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification
 
 from mixlib import methods
-from mixlib.methods import Draw, batchmixup, heads, sites, spans
+from mixlib.methods import Draw, batchmixup, sites, spans
 from mixlib.methods.base import plain_loss, swapped_halves
 from mixlib.methods.mixing import mixed_cross_entropy
-from mixlib.runs import metrics
+from mixlib.runs import heads, metrics
 
 HERE = Path(__file__).parent
 ATOL = 1e-6

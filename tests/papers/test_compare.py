@@ -425,6 +425,33 @@ def test_a_bad_file_is_one_message_and_nothing_is_written(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["mine.csv"]
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        *((option, "", "is empty") for option in ("--text", "--text-b", "--label", "--test", "--methods", "--model",
+                                                  "--results", "--page")),
+        ("--methods", ",", "is empty"),
+        ("--methods", "foo", "unknown method 'foo'; did you mean none_long, none, manifold_mixup?"),
+        ("--results", "mine.csv", "is a file"),
+        ("--page", ".", "is a directory"),
+        ("--test", "few.csv", "Error: few.csv has 0 rows; at least 20 are needed"),
+        ("--test", "mine.cvs", "on the Hub (OfflineModeIsEnabled)); did you mean mine.csv?"),
+        ("--model", "tinny", "Error: model 'tinny' is not to be had; did you mean 'tiny'? looked"),
+        ("--model", "tiny[::0]", "Error: this model has 2 blocks: [::2] to [::2] keep some of them, got [::0]"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_meant_is_refused_before_anything_is_run(tmp_path, monkeypatch, option, value, message):
+    monkeypatch.chdir(tmp_path)
+    ROWS.head(40).to_csv("mine.csv", index=False)
+    ROWS.head(0).to_csv("few.csv", index=False)
+    result = run("mine.csv", option, value, *(() if option == "--model" else ("--model", "tiny")))
+    assert result.exit_code
+    assert message in result.output
+    assert "Traceback" not in result.output
+    assert {path.name for path in tmp_path.iterdir()} == {"mine.csv", "few.csv"}
+    assert "is empty" in run("").output
+
+
 def test_pairs_and_a_method_that_writes_tokens(tmp_path):
     rows = synthetic.twin("own", "train", "pair", 2).head(48)[["text", "text_b", "label"]]
     rows.rename(columns={"text_b": "second"}).to_json(tmp_path / "mine.jsonl", orient="records", lines=True)

@@ -1,7 +1,5 @@
 import json
 import re
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
@@ -14,7 +12,7 @@ from mixlib.papers.playground import mixes as playground
 from mixlib.papers.playground.mixes import METHODS, PER_DIMENSION, PER_ROW, Mixtures, mix, places
 from mixlib.papers.playground.studies import trained
 from mixlib.papers.ssmix import texts
-from mixlib.runs import models, paths, studies
+from mixlib.runs import models, studies
 from tests.fabricate import record, study
 
 A, B = "the plot is dull and the acting is simply awful", "a warm and charming film"
@@ -256,12 +254,6 @@ def test_the_temperature_slider_has_means_by_bin():
     assert (one["title"], one["fitted"]) == ("without mixup", "1.23")
     assert (one["rows"], one["confidence"], one["accuracy"]) == ([[0, 4]] * 2, [[0.0, 0.75]] * 2, [[0.0, 0.5]] * 2)
     assert (one["ece"], one["nll"]) == ([25.0] * 2, [50.0] * 2)
-
-
-def test_reading_records_does_not_wait_for_the_trainer():
-    code = "import sys; from mixlib.papers import registry; print('mixlib.runs.training' in sys.modules)"
-    out = subprocess.run([sys.executable, "-c", code], cwd=paths.ROOT, capture_output=True, text=True, check=True)
-    assert out.stdout.strip() == "False"
 
 
 def test_an_encoder_of_another_family_is_mixed_alike():

@@ -51,7 +51,7 @@ def test_every_data_set_has_a_twin_with_its_columns_and_classes(name):
 def test_all_data_sets_of_the_papers_are_there():
     from mixlib.evidence import published
 
-    names = {n for paper in published.PAPERS for n in published.dataset_sizes(paper)["dataset"]}
+    names = {n for paper in published.papers() for n in published.dataset_sizes(paper)["dataset"]}
     ours = {"anli": "anli_r1", "yelp5": "yelp_polarity"}
     missing = {ours.get(n, n) for n in names} - set(corpora.CORPORA) - {"toy_gaussian_2d"}
     assert not missing
@@ -148,10 +148,10 @@ def test_missing_data_say_where_they_were_looked_for_and_how_to_get_them(folder,
 
 
 def test_banking77_is_read_from_the_repository_before_the_hub(no_data, monkeypatch):
-    """It is what the committed records were made from: the digests of rows are those on the committed card."""
+    """It is what the committed records were made from: the digests of rows are those that were counted."""
     monkeypatch.setattr(corpora, "load_dataset", lambda *a, **k: pytest.fail("the hub was asked"))
     corpora._load_split.cache_clear()
-    known, found = corpora.cards()["banking77"]["splits"], corpora.card("banking77")["splits"]
+    known, found = corpora.committed_counts()["banking77"]["splits"], corpora.counted("banking77")["splits"]
     assert {part: split["source"] for part, split in found.items()} == {"train": "repository", "test": "repository"}
     assert [split["rows"] for split in found.values()] == [10003, 3080]
     for part, split in found.items():

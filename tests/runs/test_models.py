@@ -560,9 +560,6 @@ def test_threads_that_read_the_same_model_get_the_same_weights(folder):
 
 def test_the_tiny_models_digest_is_the_same_in_every_process():
     code = "from mixlib.runs import models; print(models.weights_digest('tiny'))"
-    found = [
-        subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True,
-                       text=True, check=True).stdout
-        for seed in ("1", "2")
-    ]  # fmt: skip
-    assert found == [models.weights_digest("tiny") + "\n"] * 2
+    other = os.environ | {"PYTHONHASHSEED": "1"}  # ours is drawn at random
+    found = subprocess.run([sys.executable, "-c", code], env=other, capture_output=True, text=True, check=True).stdout
+    assert found == models.weights_digest("tiny") + "\n"

@@ -65,13 +65,13 @@ import pathlib, sys
 sys.path.insert(0, {str(site)!r})
 import mixlib.runs.paths as paths
 root = pathlib.Path({str(site)!r})
-for name in ("ROOT", "NOTEBOOKS", "FIGURES", "PUBLISHED", "CORPORA_CARDS", "EVIDENCE", "BUILD"):
+for name in ("ROOT", "NOTEBOOKS", "FIGURES", "PUBLISHED", "CORPORA_COUNTS", "EVIDENCE", "BUILD"):
     setattr(paths, name, root / getattr(paths, name).relative_to(paths.ROOT) if name != "ROOT" else paths.ROOT)
 paths.ROOT = root
 from click.testing import CliRunner
 from mixlib.__main__ import main
-for command in (["reproduce"], ["refresh"], ["list"], ["status"], ["claims"], ["gate"], ["check-records"], ["site"],
-                ["run", "calibration-table5", "--profile", "smoke"]):
+for command in (["reproduce"], ["update-notebooks"], ["list"], ["status"], ["claims"], ["gate"], ["check-records"],
+                ["site"], ["run", "calibration-table5", "--profile", "smoke"]):
     result = CliRunner().invoke(main, command)
     assert result.exit_code == 1, (command, result.output)
     assert "this needs a checkout of mixlib's repository" in result.output, (command, result.output)

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from mixlib.__main__ import main
 from mixlib.evidence import tables
 from mixlib.papers import registry
+from mixlib.papers.mixup_calibration import protocol as mixup_calibration
 from mixlib.runs import corpora, machine, metrics, models, paths, training
 from mixlib.runs.spec import RunFailed, RunSpec
 from mixlib.runs.store import Store
@@ -108,7 +109,7 @@ def test_a_folder_without_git_says_nothing_of_it(monkeypatch, tmp_path):
 
 
 def _mixed():
-    specs = registry.mixup_calibration.table5("mini", seeds=range(4))
+    specs = mixup_calibration.table5("mini", seeds=range(4))
     specs = [replace(spec, precision="bf16") if spec.seed == 3 else spec for spec in specs]
     return fabricate.records(specs, lambda spec: {})
 

@@ -128,7 +128,7 @@ def test_the_rows_are_named_by_their_place_among_all_and_the_checksum_is_that_of
     logits, labels = said(0, 3, 6)
     part = (logits, labels, [split.digests[i] for i in rows])
     found = Predictions.from_logits({"test": part}, {"test": split.digests})["test"]
-    assert found.among == corpora.card("trec_coarse", synthetic_twin=True)["splits"]["test"]["checksum"]
+    assert found.among == corpora.counted("trec_coarse", synthetic_twin=True)["splits"]["test"]["checksum"]
     assert found.total == len(split.digests)
     in_order = sorted(split.digests)
     assert sorted(split.digests[i] for i in rows) == [in_order[i] for i in found.rows]

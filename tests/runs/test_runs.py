@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import torch
 
-from mixlib.methods.heads import MeanClassifier
 from mixlib.runs import corpora, models
 from mixlib.runs import store as stores
+from mixlib.runs.heads import MeanClassifier
 from mixlib.runs.records import DamagedRecord
 from mixlib.runs.spec import RunFailed, RunRecord, RunSpec
 from mixlib.runs.store import Store

@@ -17,8 +17,7 @@ from transformers import (
 )
 
 from mixlib import methods
-from mixlib.methods import heads
-from mixlib.runs import metrics, models, training
+from mixlib.runs import heads, metrics, models, training
 from mixlib.runs.store import Store
 from mixlib.runs.trimming import TrimmedEmbedding, occurring, trimmed
 from mixlib.trainer import MixupTrainer

@@ -89,7 +89,9 @@ def chance(printed: pd.DataFrame) -> pd.DataFrame:
     for row in printed[printed["method"] == "majority"].to_dict("records"):
         ours = {theirs: name for name, theirs in protocol.PRINTED.items()}.get(row["dataset"], row["dataset"])
         corpus = corpora.get(ours)
-        largest = {split: values["largest_class"] for split, values in corpora.cards()[ours]["splits"].items()}
+        largest = {
+            split: values["largest_class"] for split, values in corpora.committed_counts()[ours]["splits"].items()
+        }
         rows[NAMES[ours]] = {
             "published": row["value_printed"],
             "one over the classes": f"{100 / corpus.num_labels:.2f}",

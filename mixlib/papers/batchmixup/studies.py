@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from mixlib import methods
-from mixlib.methods import heads, sites
+from mixlib.methods import sites
 from mixlib.methods.batchmixup import mixed_points, shares_of
 from mixlib.methods.mixing import sample_beta
 from mixlib.papers import geometry
-from mixlib.runs import bench, training
+from mixlib.runs import bench, heads, training
 from mixlib.runs.spec import RunSpec
 from mixlib.runs.studies import StudySpec, study
 

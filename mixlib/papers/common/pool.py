@@ -6,10 +6,12 @@ Every table that needs no protocol of its own reads its runs.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
+from mixlib import methods
 from mixlib.evidence.cells import RECIPE, Cell, cell, table_runs
 from mixlib.runs.profiles import check_profile
 from mixlib.runs.spec import RunRecord, RunSpec
@@ -52,15 +54,30 @@ RATES = (0.5, 2.0)  # times the learning rate: how much hangs on it
 SENSITIVITY = tuple(found.with_rate(factor) for found in (POOL[0], POOL[2]) for factor in RATES)
 
 
-def methods_on_all(profile: str, **overrides: Any) -> list[RunSpec]:
-    """Every method on every data set of the pool (notebook 51); at ``full`` nothing, that is the papers' own."""
+def methods_on_all(profile: str, more: Iterable[str] = (), **overrides: Any) -> list[RunSpec]:
+    """Every method on every data set of the pool (notebook 51); at ``full`` nothing, that is the papers' own.
+
+    Args:
+        profile: ``smoke``, ``mini`` or ``full``.
+        more: names of methods beside :data:`METHODS`, with their default parameters. No verdict reads their runs.
+        **overrides: of :func:`mixlib.evidence.cells.table_runs`.
+    """
     chosen = {"smoke": SMOKE_CELLS, "mini": POOL, "full": ()}[check_profile(profile)]
-    return table_runs(chosen, profile, **overrides)
+    return table_runs(_with(more, chosen), profile, **overrides)
 
 
-def sensitivity(profile: str, **overrides: Any) -> list[RunSpec]:
-    """Every method at half and twice the learning rate on two data sets; at ``smoke`` nothing."""
-    return table_runs(SENSITIVITY if check_profile(profile) == "mini" else (), profile, **overrides)
+def sensitivity(profile: str, more: Iterable[str] = (), **overrides: Any) -> list[RunSpec]:
+    """Every method at half and twice the learning rate on two data sets; at ``smoke`` nothing.
+
+    Args:
+        profile, more, **overrides: as of :func:`methods_on_all`.
+    """
+    return table_runs(_with(more, SENSITIVITY if check_profile(profile) == "mini" else ()), profile, **overrides)
+
+
+def _with(more: Iterable[str], cells: Iterable[Cell]) -> list[Cell]:
+    added = {name: (name, methods.get(name).params) for name in more if name not in METHODS}
+    return [replace(found, methods={**found.methods, **added}) for found in cells]
 
 
 def by_rate(at_other_rates: Iterable[RunRecord], usual: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:

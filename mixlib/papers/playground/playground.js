@@ -23,7 +23,7 @@
 
   function slider(title, count, start, text, changed) {
     const box = make("input", { type: "range", min: 0, max: count - 1, step: 1, value: start });
-    const shown = make("output");
+    const shown = make("span");  // an output would be what the label names, in place of the slider
     const say = () => {
       shown.textContent = text(+box.value);
       box.setAttribute("aria-valuetext", shown.textContent);

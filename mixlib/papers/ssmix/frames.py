@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from mixlib.evidence import statistics
-from mixlib.evidence.tables import LABELS, NAMES, Comparison, by_split, cell, compare, holm, two_stages
+from mixlib.evidence.tables import LABELS, NAMES, Comparison, by_split, cell, compare, frame_of_stages, holm
 from mixlib.papers.ssmix import protocol
 from mixlib.runs.records import Record
 from mixlib.runs.spec import RunRecord
@@ -90,7 +90,7 @@ def beside(printed: pd.DataFrame, records: Sequence[RunRecord]) -> pd.DataFrame:
         development rows, against stage 1, "= stage 1" where no seed chose stage 2.
     """
     printed = by_split(printed)
-    last, best = (two_stages(records, score, protocol.REPORTED) for score in ("last", "best"))
+    last, best = (frame_of_stages(records, score, protocol.REPORTED) for score in ("last", "best"))
     columns, methods = list(dict.fromkeys(last["dataset"])), _methods(last)
     over = {PLAIN: {m: gains(last, m, PLAIN) for m in methods}, "none": {m: gains(best, m, "none") for m in methods}}
     rows: dict[tuple[str, str], dict[str, str]] = {}
@@ -145,7 +145,7 @@ def differences(printed: pd.DataFrame, records: Sequence[RunRecord]) -> pd.DataF
     Columns: ``dataset`` (as readers call it; at last the mean of all), ``method``, ``mean``, ``low``, ``high``,
     ``printed`` (to stage 1).
     """
-    printed, data = by_split(printed), two_stages(records, "last", protocol.REPORTED)
+    printed, data = by_split(printed), frame_of_stages(records, "last", protocol.REPORTED)
     rows = []
     for method in [m for m in _methods(data) if m not in ("none", PLAIN)]:
         found = gains(data, method, PLAIN)
@@ -169,7 +169,7 @@ def rules(records: Sequence[RunRecord]) -> pd.DataFrame:
     """
     table: dict[str, dict[str, str]] = {}
     for score, title in RULES.items():
-        data = two_stages(records, score, protocol.REPORTED)
+        data = frame_of_stages(records, score, protocol.REPORTED)
         table[title] = {TITLES[m]: pooled(gains(data, m, "none")) for m in _methods(data) if m != "none"}
     return pd.DataFrame(table).rename_axis("points above stage 1")
 
@@ -186,7 +186,7 @@ def contrasts(printed: pd.DataFrame, records: Sequence[RunRecord], pairs: Sequen
         One row a pair. Printed counts are of all columns; the mean differences are of those measured, with a 95%
         interval over seeds.
     """
-    printed, data = by_split(printed), two_stages(records, "last", protocol.REPORTED)
+    printed, data = by_split(printed), frame_of_stages(records, "last", protocol.REPORTED)
     rows = {}
     for first, second in pairs:
         said = [printed[printed["method"] == m].set_index("dataset")["value"] for m in (first, second)]
@@ -215,7 +215,7 @@ def variances(printed: pd.DataFrame, records: Sequence[RunRecord]) -> pd.DataFra
         Rows are data sets, columns methods; a cell is ``printed | measured variance (standard deviation)``, measured
         at the last update.
     """
-    printed, data = by_split(printed), two_stages(records, "last", protocol.REPORTED)
+    printed, data = by_split(printed), frame_of_stages(records, "last", protocol.REPORTED)
     table: dict[str, dict[str, str]] = {}
     for column in dict.fromkeys(data["dataset"]):
         for method in dict.fromkeys(printed["method"]):
@@ -366,7 +366,7 @@ def leak_effects(records: Sequence[RunRecord]) -> pd.DataFrame:
     both without, and both with it.
     """
     by_leak = {leak: [r for r in records if r.spec.keep_state or r.spec.dropout_leak == leak] for leak in (False, True)}
-    data = {leak: two_stages(chosen, "last", leaking=leak) for leak, chosen in by_leak.items()}
+    data = {leak: frame_of_stages(chosen, "last", leaking=leak) for leak, chosen in by_leak.items()}
     found: dict[tuple[str, str, str], Comparison] = {}
     for dataset in dict.fromkeys(data[True]["dataset"]):
         values = {

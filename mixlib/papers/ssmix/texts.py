@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from mixlib import methods
-from mixlib.labels import fault
+from mixlib.data_checks import fault
 from mixlib.methods import sites, spans
 from mixlib.methods.base import plain_loss
 from mixlib.methods.ssmix import InputMixing, MixedTexts, SSMix, split_saliency

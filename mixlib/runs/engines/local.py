@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import torch
 
 from mixlib.runs.engines.base import Engine, Outcome, attempt, load_training, too_long
-from mixlib.runs.garbage import cheap_collections
+from mixlib.runs.garbage import quick_garbage_collection
 from mixlib.runs.records import Spec
 from mixlib.runs.store import Store
 
@@ -40,7 +40,7 @@ class Local(Engine):
             torch.set_num_threads(self.cpus_per_run)
         load_training()
         gc.collect()
-        self._around.enter_context(cheap_collections())
+        self._around.enter_context(quick_garbage_collection())
         return self
 
     def __exit__(self, *exception: Any) -> None:

@@ -13,6 +13,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from mixlib.runs import costs, scratch, studies
+from mixlib.runs.checkpoints import base_name
 from mixlib.runs.engines.base import Engine, Outcome, why
 from mixlib.runs.engines.named import get
 from mixlib.runs.records import DamagedRecord, NewerRecord, Record, Spec
@@ -284,6 +285,7 @@ def run_all(
     Raises:
         ValueError: unknown engine, or an option that it does not have.
         NothingToRead: with ``read_only``, a run has no usable record.
+        ModelUnavailable: the one model of all these runs; nothing was run.
         RunFailed: some runs failed; the others are done and their records kept.
         OSError: a record could not be written; those before it are kept, and the sweep was stopped.
     """
@@ -297,6 +299,7 @@ def run_all(
             "committed settings a notebook trains nothing: make them with `python -m mixlib run ID --profile mini` "
             "(IDs: `python -m mixlib list`), or set seeds or model yourself"
         )
+    _check_model(missing(specs, store))
     while todo := missing(specs, store):  # again if another sweep made the first stage of one of these anew
         store.sweep_up()
         scratch.sweep_up()
@@ -319,6 +322,17 @@ def run_all(
                 lines.append(f"  {runs[0]}{f' and {len(runs) - 1} more' if runs[1:] else ''}: {reason}")
             raise RunFailed("\n".join(lines))
     return [store.get(spec) for spec in specs]
+
+
+def _check_model(todo: Iterable[Spec]) -> None:
+    """Refuse a model that all runs share and none could have. Of several models each run finds out for itself, and the
+    others are done."""
+    names = {getattr(spec, "model", None) or spec.params.get("run", {}).get("model") for spec in todo} - {None}
+    if len({base_name(name) for name in names}) == 1:
+        from mixlib.runs import models  # seconds to import, and who only reads needs none
+
+        for name in names:
+            models.check(name)
 
 
 def _name_what_is_wrong(spec: Spec, store: Store) -> None:
