@@ -222,7 +222,8 @@ class Book:
         if not found:
             return ""
         seconds = sum(record.timing["total_seconds"] for record in found)
-        return f"Made from {len(found):,} records, whose runs took {costs.as_text(seconds)} in all, one after the other."
+        taken = costs.as_text(seconds)
+        return f"Made from {len(found):,} records, whose runs took {taken} in all, one after the other."
 
     def chapter(self, name: str) -> str:
         """A link to a chapter, from the top of the book."""
