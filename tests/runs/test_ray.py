@@ -143,7 +143,7 @@ def test_a_model_folder_is_sent_to_the_workers(tmp_path, spec, tiny):
         assert there.spec == here.spec == one
     shutil.copytree(tmp_path / "my model", tmp_path / "damaged")
     (tmp_path / "damaged" / "tokenizer.json").unlink()
-    with pytest.raises(RunFailed, match=r"in .*damaged cannot be used: its tokenizer"):
+    with pytest.raises(models.ModelRefused, match=r"in .*damaged cannot be used: its tokenizer"):
         run_all([replace(whole, model=tmp_path / "damaged")], ENGINE, Store(tmp_path / "no"), progress=False)
 
 
