@@ -501,8 +501,9 @@ class Book:
         """All claims with their verdicts."""
         text = (
             f"# Claims\n\nWhat the papers say, and what came of it: {self.counts()}. How claims are judged: "
-            "[Statistics](/statistics.md). Estimates are positive as claimed, with 95% intervals. Verdicts speak of "
-            "the scale measured here (all-MiniLM-L6-v2, few examples), not of the papers'.\n"
+            "[Statistics](/statistics.md). Estimates are positive as claimed, with 95% intervals; a claim "
+            "about a bound shows the value that is held against it. Verdicts speak of the scale measured here "
+            "(all-MiniLM-L6-v2, few examples), not of the papers'.\n"
         )
         for paper, title in ledger.papers().items():
             text += f"\n## {title}\n\n"

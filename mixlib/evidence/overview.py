@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 
 from mixlib.evidence import statistics
 from mixlib.evidence.plots import MARKERS, PALETTE
+from mixlib.evidence.statistics import Judgement
 from mixlib.evidence.verdicts import Verdict
 
 SHOWN = 6.0  # margins on either side; what lies beyond is drawn at the edge as an arrow
@@ -32,7 +33,8 @@ def forest(verdicts: Mapping[str, Verdict], titles: Mapping[str, str] | None = N
     """Every claim as a row: its estimate in margins, the 95% interval, what the paper prints, and the verdict.
 
     Claims differ in unit, so each is shown in multiples of its own margin, the smallest difference that matters;
-    positive is as claimed. A claim of several parts shows the part that decides it.
+    positive is as claimed, so of a claim about a bound it is the distance from the (nearer) bound. A claim of several
+    parts shows the part that decides it.
 
     Args:
         verdicts: by claim, in the order of the rows; see :func:`mixlib.evidence.verdicts.verdicts`.
@@ -77,7 +79,8 @@ def _row(axis: plt.Axes, y: int, verdict: Verdict) -> None:
     if verdict.waits or not np.isfinite(judgement.estimate):
         axis.text(-SHOWN * 0.98, y, verdict.category, color="0.4", fontsize="x-small", va="center")
         return
-    low, middle, high = (value / judgement.margin for value in (judgement.low, judgement.estimate, judgement.high))
+    low, high = sorted(_as_claimed(judgement, end) for end in (judgement.low, judgement.high))
+    middle = _as_claimed(judgement, judgement.estimate)
     if np.isfinite(low):
         axis.plot(np.clip([low, high], -SHOWN, SHOWN), [y, y], color=colour, linewidth=1.6)
     for end, beyond, arrow in ((-SHOWN, low < -SHOWN, "<"), (SHOWN, high > SHOWN, ">")):
@@ -87,8 +90,17 @@ def _row(axis: plt.Axes, y: int, verdict: Verdict) -> None:
     if abs(middle) <= SHOWN:
         axis.plot(middle, y, marker=marker, color=colour, markersize=6, **hollow)
     if judgement.printed is not None:
-        printed = np.clip(judgement.printed / judgement.margin, -SHOWN, SHOWN)
+        printed = np.clip(_as_claimed(judgement, judgement.printed), -SHOWN, SHOWN)
         axis.plot(printed, y, marker="|", markersize=10, markeredgewidth=2, color="black")
+
+
+def _as_claimed(judgement: Judgement, value: float) -> float:
+    """How far a value lies on the side of the claim, in margins."""
+    if judgement.bounds is None:
+        return value / judgement.margin
+    low, high = judgement.bounds
+    nearer_low = judgement.estimate - low <= high - judgement.estimate
+    return (value - low if nearer_low else high - value) / judgement.margin
 
 
 def against_plain(panels: Mapping[str, Mapping[str, pd.DataFrame]], labels: Mapping[str, str]) -> Figure:

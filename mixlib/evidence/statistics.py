@@ -531,9 +531,9 @@ class Judgement:
         small: supported or contradicted, but by less than the margin; counted apart, see ``label``.
         decidable: at least 4 seeds on every data set, and spread on each.
         in_general: the random-effects interval over data sets agrees.
-        kind, margin, unit: as in :class:`Part`.
+        kind, margin, unit, bounds: as in :class:`Part`.
         printed: the printed size, if there is one.
-        estimate: the pooled contrast, positive as claimed.
+        estimate: the pooled contrast, positive as claimed; of kind ``BOUNDS`` within the bounds as claimed.
         low, high: its 95% interval.
         low90, high90: its 90% interval.
         p: two-sided p value of no difference.
@@ -556,6 +556,7 @@ class Judgement:
     kind: str = SUPERIORITY
     margin: float = math.nan
     unit: str = "points"
+    bounds: tuple[float, float] | None = None
     printed: float | None = None
     estimate: float = math.nan
     low: float = math.nan
@@ -611,6 +612,7 @@ def judge(part: Part) -> Judgement:
         kind=part.kind,
         margin=part.margin,
         unit=part.unit,
+        bounds=part.bounds,
         printed=part.printed.size if part.printed else None,
         estimate=estimate.mean,
         low=estimate.interval.low,

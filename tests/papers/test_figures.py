@@ -1,3 +1,5 @@
+import math
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -85,6 +87,17 @@ def test_the_forest_plot_shows_every_claim_once_in_its_category():
     assert {"supported (2)", "contradicted (1)", "no effect (1)", "undecided (1)"} <= set(legend)
     arrows = [line for line in axis.lines if line.get_marker() == ">"]
     assert len(arrows) == 1
+
+
+@pytest.mark.parametrize("bounds", [(-math.inf, 5.0), (25.0, math.inf), (15.0, 40.0)])
+def test_the_forest_plot_shows_what_is_on_the_wrong_side_of_a_bound_on_the_left(bounds):
+    values = np.random.default_rng(0).normal(12, 0.5, 6)
+    judgement = statistics.judge(statistics.Part("a", {"b": values}, margin=5.0, kind=statistics.BOUNDS, bounds=bounds))
+    assert judgement.category == statistics.CONTRADICTED
+    (axis,) = overview.forest({"ssmix-1": Verdict(Claim(id="ssmix-1", rule="A rule."), judgement)}).axes
+    (cross,) = [line for line in axis.lines if line.get_marker() == overview.LOOK[statistics.CONTRADICTED][1]]
+    end = bounds[1] if values.mean() > bounds[1] else bounds[0]
+    assert cross.get_xdata()[0] == pytest.approx(-abs(values.mean() - end) / 5)
 
 
 def view(seed):
