@@ -6,13 +6,13 @@ ONLY ?=
 FRESH ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-# An active conda environment that has mixlib (environment.yml) is used as it is; else one of our own is made
+# An active conda environment that has mixlib (environment.yml) is used as it is; otherwise we make our own
 CONDA := $(if $(CONDA_PREFIX),$(shell "$(CONDA_PREFIX)/bin/python" -Ic "import mixlib" 2>/dev/null && echo yes))
 BIN := $(if $(CONDA),$(CONDA_PREFIX)/bin,.venv/bin)
 READY := $(if $(CONDA),,.venv/.ready)
 PY := "$(BIN)/python"
 
-# Notebooks' kernels start in other folders; what these name is as seen from here
+# Notebook kernels start in other folders, so these paths are made absolute, as seen from here
 here = $(if $(filter-out /% ~%,$(firstword $($(1)))),$(CURDIR)/$($(1)),$($(1)))
 export MIXLIB_DATA := $(call here,MIXLIB_DATA)
 export MIXLIB_MODELS := $(call here,MIXLIB_MODELS)
@@ -20,14 +20,14 @@ export MIXLIB_RESULTS := $(call here,MIXLIB_RESULTS)
 
 .PHONY: reproduce site test test-site test-install lab notebooks lint lock clean
 
-reproduce: $(READY)  ## run the notebooks headless from the committed records, make a few of these anew, and the site
+reproduce: $(READY)  ## run the notebooks headless from the committed records, retrain a few of those records, and build a site
 	$(PY) -m mixlib reproduce --profile "$(PROFILE)" --engine "$(ENGINE)" $(if $(ONLY),--only "$(ONLY)") \
 	  $(if $(filter 1,$(FRESH)),--fresh) $(if $(filter 0,$(FRESH)),--resume)
 
-site: $(READY)  ## the book in build/site, from the committed notebooks and records
+site: $(READY)  ## build the book in build/site, from the committed notebooks and records
 	HF_HUB_OFFLINE=1 $(PY) -m mixlib site
 
-test-site: $(READY)  ## make the site and look at every page of it in a browser
+test-site: $(READY)  ## build the site and check every page in a browser
 	HF_HUB_OFFLINE=1 $(PY) -m pytest -m browser
 
 test: $(READY)  ## lint, types, unit tests, then every committed notebook against its outputs
@@ -35,19 +35,19 @@ test: $(READY)  ## lint, types, unit tests, then every committed notebook agains
 	HF_HUB_OFFLINE=1 $(PY) -m pytest -n 2 --dist worksteal
 	HF_HUB_OFFLINE=1 TQDM_DISABLE=1 $(PY) -m pytest -n 2 --dist loadfile --nbval notebooks
 
-test-install: $(READY)  ## by pip's dry run: MixupTrainer fits beside an older torch and pandas 2 (needs the package index)
+test-install: $(READY)  ## pip's dry run: MixupTrainer installs alongside an older torch and pandas 2 (needs the package index)
 	$(PY) -m tests.install
 
 lab: $(READY)  ## open JupyterLab on the notebooks
 	"$(BIN)/jupyter" lab --notebook-dir=notebooks
 
-notebooks: $(READY)  ## execute the notebooks at profile mini in place, as they are committed
+notebooks: $(READY)  ## execute the notebooks in place at profile mini, as they are committed
 	$(PY) -m mixlib update-notebooks $(if $(ONLY),--only "$(ONLY)")
 
 lint: $(READY)
 	$(PY) -m ruff check --fix . && $(PY) -m ruff format . && $(PY) -m mypy
 
-# Pins of everything, without the host that any package came from
+# Pin every package, without the host that it came from
 lock: $(READY)
 	$(PY) -m pip freeze --exclude-editable | grep -v ' @ ' | sed 's/+cpu$$//' > requirements.lock
 

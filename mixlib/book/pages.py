@@ -1,6 +1,6 @@
-"""Pages that are written by no one: the gallery, methods, papers, claims and API, from records, classes and recipes.
+"""Generated pages: the gallery, methods, papers, claims and API, made from records, classes and recipes.
 
-Every function returns Markdown as MyST reads it, without reading a clock or a network.
+Every function returns Markdown as MyST reads it, and reads neither a clock nor a network.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ COLUMNS = {  # what a method is asked for: a score, whether after temperature sc
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture of a chapter: its PNG (base64), the chapter's title, the heading above it, and words for who does not
-    see it."""
+    """A picture in a chapter: its PNG (base64), the chapter's title, the heading above it, and words for readers who
+    cannot see it."""
 
     image: str
     chapter: str
@@ -223,7 +223,7 @@ class Book:
             return ""
         seconds = sum(record.timing["total_seconds"] for record in found)
         taken = costs.as_text(seconds)
-        return f"Made from {len(found):,} records, whose runs took {taken} in all, one after the other."
+        return f"Made from {len(found):,} records. Their runs took {taken} in total, counted one after another."
 
     def chapter(self, name: str) -> str:
         """A link to a chapter, from the top of the book."""
@@ -248,12 +248,12 @@ class Book:
 
     @cached_property
     def fairness(self) -> list[RunRecord]:
-        """The runs that take AMPLIFY's published comparison apart (chapter 52); empty while one is missing."""
+        """The runs that take apart AMPLIFY's published comparison (chapter 52); empty while one is missing."""
         found = [usable(self.records.store, spec) for spec in artefact_runs("amplify-fairness", "mini")]
         return found if None not in found else []
 
     def published_head(self, dataset: str = "trec_fine") -> list[str]:
-        """What the head in AMPLIFY's published code does to its lead on a data set of single texts, in words."""
+        """In words, what the head in AMPLIFY's published code does to its lead on a data set of single texts."""
         if not self.fairness:
             return []
         effects, runs = factor_effects(self.fairness).query("dataset == @dataset"), conditions(self.fairness)
@@ -264,12 +264,12 @@ class Book:
         )
         equal, printed = tables.compare(own, plain), effects["printed"]
         return [
-            "**AMPLIFY's published code** classifies by the mean of all positions, and the methods it is compared with "
-            f"by the first one. On {tables.NAMES[dataset]} that alone adds "
-            f"{interval(head['change'], head['low'], head['high'])} points to its lead, where the paper prints "
+            "**AMPLIFY's published code** classifies AMPLIFY by the mean of all positions but the methods it is "
+            f"compared with by the first position. On {tables.NAMES[dataset]} that alone adds "
+            f"{interval(head['change'], head['low'], head['high'])} points to its lead, while the paper prints "
             f"{printed.min():.1f} to {printed.max():.1f}; with the mean for both, its lead over no mixup is "
-            f"{interval(equal.mean, equal.low, equal.high)}. (MiniLM was trained for that mean; for BERT expect less. "
-            "Notebook 52.)"
+            f"{interval(equal.mean, equal.low, equal.high)}. (MiniLM was trained for that mean; expect less for BERT. "
+            "See notebook 52.)"
         ]
 
     def counts(self) -> str:
@@ -280,7 +280,7 @@ class Book:
     def forest(self) -> str:
         alt = f"Forest plot of the {len(self.verdicts)} claims: estimate, interval, printed size and verdict of each"
         return (
-            f"Of the {len(self.verdicts)} claims: {self.counts()}. The [ledger](/claims.md) has every one.\n\n"
+            f"Of the {len(self.verdicts)} claims: {self.counts()}. The [ledger](/claims.md) lists them all.\n\n"
             f"```{{image}} /fragments/forest.svg\n:alt: {alt}\n```\n"
         )
 
@@ -290,7 +290,7 @@ class Book:
         return f"```{{image}} /fragments/where.svg\n:alt: {alt}\n```\n"
 
     def cost(self, key: str) -> str:
-        """What training costs beside plain fine-tuning: measured where the pool has it, else counted."""
+        """What training costs relative to plain fine-tuning: measured where the pool has it, else counted."""
         if key == "none":
             return "1"
         if key in self.costs:
@@ -308,15 +308,15 @@ class Book:
     def _named(self, keys: Iterable[str], column: str) -> str:
         found, names = self.gains[column], []
         for key in keys:
-            little = ", too little to matter" if found.loc[key, "high"] < found.attrs["margin"] else ""
+            little = ", gain too small to matter" if found.loc[key, "high"] < found.attrs["margin"] else ""
             names.append(f"[{LABELS[key]}](/methods/{key}.md) (cost {self.cost(key)}{little})")
         return ", ".join(names)
 
     def findings(self) -> list[str]:
         """What was found, a sentence or two each, from the verdicts and the pool; plain words without links."""
         lines = [
-            f"**Claims.** Of {len(self.verdicts)}: {self.counts()}. Among so many, one or two wrong decisions of each "
-            "kind are to be expected."
+            f"**Claims.** Of {len(self.verdicts)}: {self.counts()}. With so many, expect one or two wrong decisions of "
+            "each kind."
         ]
         for category, title in ((statistics.SUPPORTED, "Held up"), (statistics.CONTRADICTED, "Contradicted")):
             found = [id_ for id_, verdict in self.verdicts.items() if verdict.category == category]
@@ -333,28 +333,29 @@ class Book:
         lines.append(
             f"**Accuracy.** Under one recipe on {len(pool.POOL)} data sets {_names(clear) or 'no mixup method'} beats "
             f"plain fine-tuning by a point or more. The best is {LABELS[first]} ({self._gain(first, 'accuracy')}), the "
-            f"worst {LABELS[last]} ({self._gain(last, 'accuracy')}); label smoothing, which mixes nothing, has "
+            f"worst {LABELS[last]} ({self._gain(last, 'accuracy')}); label smoothing, which mixes nothing, comes to "
             f"{self._gain('label_smoothing', 'accuracy')}."
         )
         lower, sharper = ([key for key in mixing if _better(found, key)] for found in (loss, ece))
         best = loss.loc[mixing, "estimate"].idxmax()
         lines.append(
-            f"**Loss and calibration.** {len(lower)} of {len(mixing)} mixup methods lower the test loss, "
-            f"{len(sharper)} the calibration error. Label smoothing saves {self._gain('label_smoothing', 'loss')} "
-            f"percent of the loss, the best of them ({LABELS[best]}) {self._gain(best, 'loss')}."
+            f"**Loss and calibration.** {len(lower)} of {len(mixing)} mixup methods lower the test loss, and "
+            f"{len(sharper)} lower the calibration error. Label smoothing saves "
+            f"{self._gain('label_smoothing', 'loss')} percent of the loss; the best mixup method ({LABELS[best]}) "
+            f"saves {self._gain(best, 'loss')}."
         )
         scaled = self.gains["loss, scaled"]
         still = [key for key in mixing if _better(scaled, key)]
         worse = [key for key in mixing if scaled.loc[key, "category"] == "worse"]
         lines.append(
-            "**After temperature scaling** of every model, one number fitted on development rows, "
+            "**After temperature scaling** of every model (one number, fitted on development rows), "
             f"{_names(still) or 'no mixup method'} still {'lower' if still[1:] else 'lowers'} the loss, and "
             f"{len(worse)} {'raises' if len(worse) == 1 else 'raise'} it."
         )
         costs = pd.Series({key: self.costs[key] for key in mixing})
         lines.append(
-            f"**Cost.** Training takes {costs.median():.1f} times a plain run in the median and "
-            f"{costs.max():.1f} with {LABELS[costs.idxmax()]}."
+            f"**Cost.** The median mixup method trains {costs.median():.1f} times as long as the plain model, the "
+            f"slowest ({LABELS[costs.idxmax()]}) {costs.max():.1f} times."
         )
         return lines
 
@@ -373,33 +374,34 @@ class Book:
         keys, lines = [key for key in pool.METHODS if key != "none"], []
         for title, (_, _, words) in COLUMNS.items():
             if not self.gains:
-                lines.append(f"For {words}: not decided yet, runs are missing.")
+                lines.append(f"For {words}: not decided yet; some runs are missing.")
                 continue
             found, accuracy = self.gains[title], self.gains["accuracy"]
             better = found[found["category"] == "better"].sort_values("estimate", ascending=False).index
             at_a_loss = [key for key in better if accuracy.loc[key, "category"] == "worse"]
             good = [key for key in better if key not in at_a_loss]
             line = f"For {words}: {self._named(good, title) or 'no method is clearly better than plain fine-tuning'}."
-            lines.append(line + (f" At a loss of accuracy: {self._named(at_a_loss, title)}." if at_a_loss else ""))
+            lines.append(line + (f" At the cost of accuracy: {self._named(at_a_loss, title)}." if at_a_loss else ""))
         header = ["method", "cost", *COLUMNS]
         rows = [
             [f"[{LABELS[key]}](/methods/{key}.md)", self.cost(key), *(self._gain(key, c) for c in COLUMNS)]
             for key in keys
         ]
         note = (
-            f"What each method gains over plain fine-tuning on {len(pool.POOL)} data sets under one recipe; positive "
-            "is better: points of accuracy, percent of the test loss, points of ECE; 95% intervals, bold where the "
-            "interval is above zero. *Scaled*: all models, the plain one included, with a temperature fitted on "
-            f"development rows. Cost is training time in plain runs. {self.chapter('51_common_protocol')} has more."
+            f"What each method gains over plain fine-tuning on {len(pool.POOL)} data sets under one recipe: points of "
+            "accuracy, percent of the test loss, points of ECE. Positive is better; brackets hold 95% intervals; bold "
+            "means the interval lies above zero. *Scaled*: every model, the plain one included, with a temperature "
+            "fitted on development rows. Cost is training time relative to a plain run. For more, see "
+            f"{self.chapter('51_common_protocol')}."
         )
         return bullets(lines) + "\n" + table(header, rows) + "\n" + note + "\n"
 
     def margins(self) -> str:
-        """How many verdicts hang on the margins."""
+        """How many verdicts depend on the margins."""
         moved = ledger.by_margin(self.verdicts, self.records).loc["differ from the verdict"]
         return (
-            f"Of the {len(self.verdicts)} verdicts {moved['half the margins']} would be others at half the margins, "
-            f"and {moved['twice the margins']} at twice the margins.\n"
+            f"Of the {len(self.verdicts)} verdicts, {moved['half the margins']} would change with half the margins, "
+            f"and {moved['twice the margins']} with twice the margins.\n"
         )
 
     # --- pages --------------------------------------------------------------------------------------------------------
@@ -409,7 +411,7 @@ class Book:
         paper_of = {RECIPES[a.id].notebook: a.paper for a in artefacts() if a.id in RECIPES}
         made = {c.name: [a.artefact for a in artefacts() if a.id in RECIPES and RECIPES[a.id].notebook == c.name]
                 for c in self.chapters}  # fmt: skip
-        text = "# Gallery\n\nEvery figure of the book; each leads to its chapter.\n"
+        text = "# Gallery\n\nEvery figure in the book. Each one links to its chapter.\n"
         for paper in [*published.papers(), None]:
             shown = [c for c in self.chapters if paper_of.get(c.name) == paper and c.figures]
             if not shown:
@@ -429,14 +431,14 @@ class Book:
     def methods_index(self) -> str:
         rows = [
             [f"[{LABELS[key]}]({key}.md)", f"`{key}`", roomy(about.idea),
-             ", ".join(SITE_WORDS[site] for site in about.where) or ("nothing" if key in ABOUT else "not told"),
+             ", ".join(SITE_WORDS[site] for site in about.where) or ("nothing" if key in ABOUT else "not stated"),
              self.cost(key)]
             for key, about in every().items()
         ]  # fmt: skip
         toc = "\n".join(every())
         return (
-            f"# Methods\n\n{self.where()}\nFilled marks: in every batch. Hollow marks: in one of these places, drawn "
-            f"anew for each batch. Marks between blocks: the attention of the next block.\n\n"
+            f"# Methods\n\n{self.where()}\nFilled marks: changed in every batch. Hollow marks: changed in one of these "
+            f"places, drawn anew for each batch. A mark between two blocks is the attention of the second.\n\n"
             f"{table(['method', 'name in code', 'idea', 'changes', 'cost'], rows)}\n"
             f"```{{toctree}}\n:hidden:\n\n{toc}\n```\n"
         )
@@ -448,10 +450,10 @@ class Book:
         text += "".join(f"$$\n{line}\n$$\n\n" for line in about.formula)
         where = ", ".join(SITE_WORDS[site] for site in about.where if site != "label")
         soft = {"label_smoothing": "smoothed"}.get(key, "mixed" if "label" in about.where else "kept")
-        place = f"{where or 'nothing'}{' (one of these places, drawn anew for each batch)' if about.drawn else ''}"
+        place = f"{where or 'nothing'}{' (at one of these places, drawn anew for each batch)' if about.drawn else ''}"
         nobody = "none, a control" if key in ABOUT else "none"
         of = f"[{ledger.papers()[cls.paper]}](/papers/{cls.paper}.md)" if cls.paper else nobody
-        said = [f"Changes: {place}", f"Labels are: {soft}"] if key in ABOUT else []
+        said = [f"Changes: {place}", f"Labels: {soft}"] if key in ABOUT else []
         text += bullets([
             *said, f"Paper: {of}", f"Class: [`{cls.__module__}.{cls.__name__}`](/api/{cls.__module__}.md)",
         ]) + "\n"  # fmt: skip
@@ -463,25 +465,25 @@ class Book:
         text += table(["name", "default", "meaning"], rows) if rows else "None.\n"
         text += f"\n## What it costs\n\n{self._cost_words(key)}\n"
         if key in pool.METHODS and key != "none":
-            text += (
-                f"\n## Beside plain fine-tuning\n\nGains under one recipe ({self.chapter('51_common_protocol')}):\n\n"
-            )
+            text += "\n## Compared with plain fine-tuning\n\n"
+            text += f"Gains under one recipe ({self.chapter('51_common_protocol')}):\n\n"
             text += table(list(COLUMNS), [[self._gain(key, column) for column in COLUMNS]])
         if about.paper:
-            text += f"\n## Beside the paper\n\n{bullets(about.paper)}"
+            text += f"\n## Compared with the paper\n\n{bullets(about.paper)}"
         if about.code:
             links = ", ".join(f"[{_repository(url)}]({url})" for url in about.sources)
-            text += f"\n## Beside the published code\n\n{f'Code: {links}.' if links else ''}\n\n{bullets(about.code)}"
+            text += "\n## Compared with the published code\n\n"
+            text += f"{f'Code: {links}.' if links else ''}\n\n{bullets(about.code)}"
         about_it = [id_ for id_, verdict in self.verdicts.items() if key in subjects(verdict.claim)]
         if about_it:
-            text += f"\n## Claims about it\n\n{self._claim_table(about_it)}"
+            text += f"\n## Claims about this method\n\n{self._claim_table(about_it)}"
         return text
 
     def _cost_words(self, key: str) -> str:
         method = methods.get(key)
         passes, updates = method.passes, method.updates_per_batch
         counted = f"A step takes {passes} pass{'es' if passes > 1 else ''} over its rows"
-        counted += f", and a batch gets {updates} updates. " if updates > 1 else ". "
+        counted += f", and each batch gets {updates} updates. " if updates > 1 else ". "
         if key in self.costs and key != "none":
             counted += (
                 f"Measured: **{self.costs[key]:.2f}** times the training time of plain fine-tuning (the mean over data "
@@ -500,10 +502,10 @@ class Book:
     def ledger(self) -> str:
         """All claims with their verdicts."""
         text = (
-            f"# Claims\n\nWhat the papers say, and what came of it: {self.counts()}. How claims are judged: "
-            "[Statistics](/statistics.md). Estimates are positive as claimed, with 95% intervals; a claim "
-            "about a bound shows the value that is held against it. Verdicts speak of the scale measured here "
-            "(all-MiniLM-L6-v2, few examples), not of the papers'.\n"
+            f"# Claims\n\nWhat the papers claim, and what we found: {self.counts()}. [Statistics](/statistics.md) "
+            "explains how claims are judged. A positive estimate is in the claimed direction; brackets hold 95% "
+            "intervals; for a claim about a bound, the estimate is the value compared with the bound. Verdicts apply "
+            "to the scale measured here (all-MiniLM-L6-v2, few examples), not to that of the papers.\n"
         )
         for paper, title in ledger.papers().items():
             text += f"\n## {title}\n\n"
@@ -522,7 +524,7 @@ class Book:
         for a in of_paper:
             chapter = self.chapter(RECIPES[a.id].notebook) if a.id in RECIPES else "not built"
             rows.append([plain(a.artefact), roomy(a.shows), chapter])
-        text += table(["of the paper", "shows", "chapter"], rows)
+        text += table(["in the paper", "shows", "chapter"], rows)
         own = {k: about for k, about in every().items() if methods.base.REGISTRY[k].paper == key}
         text += "\n## Methods\n\n" + bullets(f"[{LABELS[k]}](/methods/{k}.md): {own[k].idea}" for k in own)
         text += "\n## Claims\n"

@@ -42,7 +42,7 @@ def test_a_method_of_which_nothing_is_written_has_a_page():
         page = book.method("mine")
         assert page.startswith('# mine\n\nDoes nothing. In code: `MixupTrainer(..., method="mine")`.\n')
         assert "Changes:" not in page
-        assert re.search(r"`mine` \|.*Does nothing.*\| not told \|", book.methods_index())
+        assert re.search(r"`mine` \|.*Does nothing.*\| not stated \|", book.methods_index())
         assert drawing.where_it_mixes().axes[0].get_yticklabels()[-1].get_text() == "BatchMixup"
     finally:
         for key in ("mine", "yours"):
@@ -94,8 +94,8 @@ def test_which_method_for_what_follows_from_the_records(book, monkeypatch):
     accuracy, loss, ece = text.splitlines()[:3]
     assert "[CLS MixUp](/methods/cls_mixup.md) (cost 1.0)" in accuracy
     assert "label smoothing" not in accuracy
-    assert re.search(r"lower test loss: \[CLS MixUp\].*At a loss of accuracy: \[label smoothing\]", loss)
-    assert re.search(r"For better calibration: .*At a loss of accuracy: \[label smoothing\]", ece)
+    assert re.search(r"lower test loss: \[CLS MixUp\].*At the cost of accuracy: \[label smoothing\]", loss)
+    assert re.search(r"For better calibration: .*At the cost of accuracy: \[label smoothing\]", ece)
     row = next(line for line in text.splitlines() if line.startswith("| [CLS MixUp]"))
     assert re.search(r"\| 1\.0 \| \*\*\+[23]\.\d \[\+\d\.\d,\s\+\d\.\d\]\*\*", row)
 
@@ -108,12 +108,13 @@ def test_findings_follow_from_the_records(book):
     claims, accuracy, loss, scaled, cost = book.findings()
     assert claims.startswith("**Claims.** Of 0:")
     assert "CLS MixUp beats plain fine-tuning by a point or more. The best is CLS MixUp (**+" in accuracy
-    assert re.search(r"label smoothing, which mixes nothing, has −[45]\.\d", accuracy)
+    assert re.search(r"label smoothing, which mixes nothing, comes to −[45]\.\d", accuracy)
     assert loss.startswith(
-        "**Loss and calibration.** 1 of 9 mixup methods lower the test loss, 0 the calibration error."
+        "**Loss and calibration.** 1 of 9 mixup methods lower the test loss, and 0 lower the calibration error."
     )
     assert re.search(r"CLS MixUp still lowers the loss, and \d raises? it\.", scaled)
-    assert cost.startswith("**Cost.** Training takes 1.0 times a plain run in the median and 1.0 with")
+    assert cost.startswith("**Cost.** The median mixup method trains 1.0 times as long as the plain model, the slowest")
+    assert cost.endswith("1.0 times.")
 
 
 def test_what_the_head_of_amplifys_code_adds_follows_from_the_records(monkeypatch):
@@ -281,7 +282,7 @@ def test_a_chapter_says_how_many_records_it_shows_and_what_they_took(tmp_path):
     for record in records(specs, lambda spec: {}):
         store.put(record)
     book = pages.Book([], Records(store, plan.Decided({}, {}, {})))
-    said = "Made from 3 records, whose runs took 6 s in all, one after the other."
+    said = "Made from 3 records. Their runs took 6 s in total, counted one after another."
     assert book.made_of("25_calibration_table5") == said
 
 
