@@ -1,5 +1,5 @@
-"""What is said of a method in words and formulas; everything else on its page is read from its class and records. A
-method without words here has the first line of its docstring.
+"""What each method's page says in words and formulas; everything else on the page is read from its class and records.
+A method without an entry here gets the first line of its docstring.
 
 Notation, as in the glossary: texts i and j, their labels y, lam the weight of a text itself, f the classifier,
 h a hidden state, v the sentence vector, CE the cross-entropy.
@@ -25,16 +25,16 @@ FOLDED = r"\lambda=\max(\lambda_0,1-\lambda_0),\quad\lambda_0\sim\mathrm{Beta}(\
 
 @dataclass(frozen=True)
 class About:
-    """What is said of a method.
+    """What a method's page says about it.
 
     Attributes:
         idea: one sentence.
         formula: lines of TeX.
         where: what it changes, keys of :data:`SITES`.
-        drawn: of several places it changes one, drawn anew for each batch.
+        drawn: it changes only one of several places, drawn anew for each batch.
         paper: how ours differs from what the paper says, or what the paper leaves open.
         code: how ours differs from the published code.
-        sources: where that code is; none where none was found or there is none.
+        sources: where that code is; empty if there is none or none was found.
     """
 
     idea: str
@@ -47,40 +47,40 @@ class About:
 
 
 _CALIBRATION_OPEN = (
-    "The paper does not name optimizer, schedule or which epoch is reported; ours are on the paper's page.",
+    "The paper does not state the optimizer, the schedule or which epoch is reported; ours are on the paper's page.",
 )
 _SSMIX_FRAME = (
     "The published code trains on a random 75% of each training set; we use all of it.",
-    "There, an evaluation in mid-epoch leaves dropout off until the epoch ends, except for SSMix. Ours leaves it on; "
-    "`MixupTrainer(dropout_leak=True)` repeats the fault, and chapter 36 measures it.",
-    "There, gradients are clipped before they are computed, so never.",
+    "In that code, an evaluation in mid-epoch leaves dropout off until the epoch ends, except for SSMix. Ours leaves "
+    "it on; `MixupTrainer(dropout_leak=True)` repeats the fault, and chapter 36 measures it.",
+    "In that code, gradients are clipped before they are computed, that is, never.",
 )
 _AMPLIFY_LABELS = (
-    "The published AMPLIFY code draws a second permutation for the labels, so mixed labels do not belong to mixed "
-    'inputs. Ours is one permutation; `label_perm="independent"` repeats the fault.',
+    "The published AMPLIFY code draws a second permutation for the labels, so mixed labels do not belong to the mixed "
+    'inputs. Ours uses one permutation; `label_perm="independent"` repeats the fault.',
 )
-_PAIRWISE_CODE = ("The author's code makes 15 optimizer updates of each batch, one a draw. That is our default too.",)
+_PAIRWISE_CODE = ("The author's code makes 15 optimizer updates per batch, one per draw. That is our default too.",)
 
 ABOUT: dict[str, About] = {
     "none": About("Plain fine-tuning: what every method is compared with.", (r"\mathcal L=\mathrm{CE}(f(x_i),y_i)",)),
     "none_long": About(
-        "Plain fine-tuning with several updates of each batch: the control of methods that make several.",
+        "Plain fine-tuning with several updates per batch: the control for methods that make several.",
         (r"\mathcal L=\mathrm{CE}(f(x_i),y_i),\quad\text{each batch }u\text{ times}",),
-        paper=("No paper has this control: the methods that make more updates are compared with fewer.",),
+        paper=("No paper has this control: methods that make more updates are compared with a model that gets fewer.",),
     ),
     "label_smoothing": About(
         "Every label gives up a small part to all classes; no text is mixed.",
         (r"\mathcal L=(1-\varepsilon)\,\mathrm{CE}(f(x_i),y_i)+\frac{\varepsilon}{C}\sum_{c}\mathrm{CE}(f(x_i),c)",),
         where=("label",),
-        paper=("A baseline of ours: what softer labels do without mixing.",),
+        paper=("Our own baseline: it shows what softer labels do without mixing.",),
     ),
     "eda": About(
-        "Words are deleted or change places, the label stays; no text is mixed.",
+        "Words are deleted or swapped and the label is kept; no text is mixed.",
         (r"\mathcal L=\mathrm{CE}(f(\mathrm{change}(x_i)),y_i)",),
         where=("words",),
         paper=(
             "Synonyms (two of the four operations of EDA) need a thesaurus and are left out.",
-            "Changed copies take the place of texts instead of standing beside them, so that a step costs a plain one.",
+            "Changed copies replace texts instead of being added to them, so that a step costs as much as a plain one.",
         ),
     ),
     "cls_mixup": About(
@@ -89,10 +89,10 @@ ABOUT: dict[str, About] = {
         where=("sentence", "label"), paper=_CALIBRATION_OPEN,
     ),
     "cls_mixup_late": About(
-        "CLS MixUp in the last part of the training, plain fine-tuning before.",
+        "CLS MixUp in the last part of training, after plain fine-tuning.",
         (r"\tilde v=\lambda v_i+(1-\lambda)v_j\quad\text{after half of the training}", TWO_TERMS),
         where=("sentence", "label"),
-        paper=("The paper only argues with it (section 4); it prints no number for it.",),
+        paper=("The paper only uses it in an argument (section 4) and prints no number for it.",),
     ),
     "input_mixup": About(
         "Token embeddings of two texts are mixed position by position.",
@@ -105,10 +105,10 @@ ABOUT: dict[str, About] = {
         ),
     ),
     "manifold_mixup": About(
-        "Hidden states are mixed at a layer that is drawn anew for each batch.",
+        "Hidden states are mixed at a layer drawn anew for each batch.",
         (r"\tilde h^{(k)}=\lambda h^{(k)}_i+(1-\lambda)h^{(k)}_j,\quad k\text{ drawn from }0,\dots,n+1", TWO_TERMS),
         where=("embeddings", "block", "sentence", "label"), drawn=True,
-        paper=(*_CALIBRATION_OPEN, "The paper does not state which layers are drawn from; ours are all of them."),
+        paper=(*_CALIBRATION_OPEN, "The paper does not state which layers are drawn from; we draw from all of them."),
     ),
     "embedmix": About(
         "Token embeddings are mixed, with weights that favour the text itself.",
@@ -116,14 +116,14 @@ ABOUT: dict[str, About] = {
         where=("embeddings", "label"), code=(*_AMPLIFY_LABELS, *_SSMIX_FRAME), sources=(SSMIX_CODE, AMPLIFY_CODE),
     ),
     "tmix": About(
-        "The outputs of a block that is drawn anew for each batch are mixed.",
+        "The outputs of one block, drawn anew for each batch, are mixed.",
         (r"\tilde h^{(k)}=\lambda h^{(k)}_i+(1-\lambda)h^{(k)}_j,\quad k\text{ drawn from }7,9,12\text{ of }12", FOLDED,
          TWO_TERMS),
         where=("block", "label"), drawn=True,
         code=(
             *_AMPLIFY_LABELS,
-            "On a model with fewer blocks the published code mixes labels but never a layer. Ours scales the blocks "
-            "to the model.",
+            "On a model with fewer blocks, the published code mixes labels but never a layer. Ours scales the block "
+            "numbers to the model.",
             *_SSMIX_FRAME,
         ),
         sources=(SSMIX_CODE, AMPLIFY_CODE),
@@ -134,8 +134,8 @@ ABOUT: dict[str, About] = {
         where=("sentence", "label"),
         code=(
             *_AMPLIFY_LABELS,
-            "The published code mixes the logits of two forward passes. With a linear class layer that is the same but "
-            "for dropout, at twice the cost.",
+            "The published code mixes the logits of two forward passes. With a linear class layer that is the same "
+            "except for dropout, at twice the cost.",
         ),
         sources=(AMPLIFY_CODE,),
     ),
@@ -151,22 +151,22 @@ ABOUT: dict[str, About] = {
             "code does.",
         ),
         code=(
-            "The saliency is read off the backward pass over the originals, so it costs no pass of its own; in the "
+            "We read the saliency off the backward pass over the originals, so it needs no pass of its own; in the "
             "published code it does.",
-            "Of two sentences the published code finds the saliency of each alone, with the label of the pair; "
-            '`saliency="split"` does so too.',
+            "For sentence pairs, the published code finds the saliency of each sentence alone, with the label of the "
+            'pair; `saliency="split"` does the same.',
             "Where the partner is shorter than the span, the published code skips mixing; "
-            '`short_partner="skip"` does so too.',
+            '`short_partner="skip"` does the same.',
             *_SSMIX_FRAME,
         ),
         sources=(SSMIX_CODE,),
     ),
     "ssmix_nosal": About(
-        "SSMix with two spans at random places.",
+        "SSMix with both spans at random places.",
         (r"\mathcal L=(1-\tfrac{k}{|a|})\,\mathrm{CE}(f(\tilde a),y_a)+\tfrac{k}{|a|}\,\mathrm{CE}(f(\tilde a),y_b)",),
         where=("words", "label"),
         code=(
-            "The published code uses one start for both texts and lets special tokens move. Ours draws two places "
+            "The published code uses the same start in both texts and lets special tokens move. Ours draws two places "
             "among the words, as the paper says.",
             *_SSMIX_FRAME,
         ),
@@ -178,58 +178,58 @@ ABOUT: dict[str, About] = {
         where=("words", "label"), code=_SSMIX_FRAME, sources=(SSMIX_CODE,),
     ),
     "unk": About(
-        "Random words become the unknown token, the label stays; no text is mixed.",
+        "Random words are replaced by the unknown token and the label is kept; no text is mixed.",
         (r"\mathcal L=\mathrm{CE}(f(\tilde a),y_a)",),
         where=("words",), code=_SSMIX_FRAME, sources=(SSMIX_CODE,),
     ),
     "amplify": About(
-        "In every block the outputs of attention of two texts are mixed with one and the same weight.",
+        "In every block, the attention outputs of two texts are mixed, always with the same weight.",
         (
             r"\tilde h^{(k)}=\lambda h^{(k)}_i+(1-\lambda)h^{(k)}_j\quad\text{after the attention of every block }k",
             r"\lambda=\max(\lambda_1,\dots,\lambda_n),\quad\lambda_m\sim\mathrm{Beta}(\alpha,\alpha)", TWO_TERMS,
         ),
         where=("attention", "label"),
         code=(
-            "The published code reads AMPLIFY out by the mean over all positions, padding included, and its "
-            "baselines by the pooler. Ours gives all methods one head; chapter 52 measures the difference.",
-            "There, a single block other than the last also switches on all later blocks; `and_later=True` does so "
-            "too.",
+            "In the published code AMPLIFY classifies from the mean over all positions, padding included, and its "
+            "baselines from the pooler. Ours gives all methods the same head; chapter 52 measures the difference.",
+            "In that code, choosing a single block other than the last also switches on all later blocks; "
+            "`and_later=True` does the same.",
         ),
         sources=(AMPLIFY_CODE,),
     ),
     "mixup": About(
-        "Sentence vectors of all pairs of a batch are mixed, with several draws of the weight.",
+        "The sentence vectors of all pairs in a batch are mixed, with several draws of the weight.",
         (r"\hat x_{ij}=\beta v_i+(1-\beta)v_j,\quad\beta\sim\mathrm{Beta}(\alpha,\alpha)",
          r"\mathcal L=\frac1{b^2}\sum_{i,j}\beta\,\mathrm{CE}(\hat x_{ij},y_i)"
          r"+(1-\beta)\,\mathrm{CE}(\hat x_{ij},y_j)"),
         where=("sentence", "label"),
-        paper=("The weights' distribution is not stated; ours is the author's code's.",),
+        paper=("The distribution of the weights is not stated; we use that of the author's code.",),
         code=_PAIRWISE_CODE, sources=(BATCHMIXUP_CODE,),
     ),
     "nonlinear_mixup": About(
-        "Sentence vectors of all pairs are mixed with a weight of its own for each dimension, class vectors alike.",
+        "Sentence vectors of all pairs are mixed with a separate weight for each dimension, and class vectors alike.",
         (r"\hat x_{ij}=\beta\odot v_i+(1-\beta)\odot v_j,\quad\hat y_{ij}=\beta\odot w_{y_i}+(1-\beta)\odot w_{y_j}",
          r"\mathcal L=\frac1{b^2}\sum_{i,j}-\hat x_{ij}\cdot\hat y_{ij}+\log\sum_c e^{\hat x_{ij}\cdot w_c}"),
         where=("sentence", "label"),
-        paper=("How the word-level method of Guo (2020) was moved to hidden states is not described.",),
+        paper=("How the word-level method of Guo (2020) was adapted to hidden states is not described.",),
     ),
     "batchmixup": About(
-        "Every mixed point is a weighted sum of the whole batch, many points at once.",
+        "Every mixed point is a weighted sum of the whole batch; many points are made at once.",
         (r"x'=\sum_j\mathrm{softmax}_j(M)\odot v_j,\quad y'=\sum_j\mathrm{softmax}_j(M)\odot w_{y_j}",
          r"\mathcal L=-x'\cdot y'+\log\sum_c e^{x'\cdot w_c}"),
         where=("sentence", "label"),
         paper=(
-            "The printed loss is −x′·y′ alone. It has no lower bound and does not train a classifier (chapter 10); our "
-            'default adds the other classes, `objective="dot"` is the printed one.',
-            "The distribution of the policy and the number of points are not stated; ours are the author's code's.",
-            "A softmax over numbers between 0 and 1 keeps all weights alike, so points crowd at the mean of the batch "
-            "(chapter 13); `temperature` spreads them.",
+            "The printed loss is −x′·y′ alone. It has no lower bound and does not train a classifier (chapter 10). Our "
+            'default adds the other classes; `objective="dot"` is the printed loss.',
+            "The distribution of the policy and the number of points are not stated; we use the author's code's.",
+            "A softmax over numbers between 0 and 1 gives nearly equal weights, so points crowd around the batch mean "
+            "(chapter 13); `temperature` spreads them out.",
         ),
         code=(
-            "The author's code has one weight a text and mixes labels, not class vectors; "
-            '`policy="sample"` does so too.',
-            "There, one of the scripts trains with pairwise mixup after BatchMixup; which one made Table 1 is not "
-            "said.",
+            "The author's code has one weight per text and mixes labels, not class vectors; "
+            '`policy="sample"` does the same.',
+            "In that code, one of the scripts trains with pairwise mixup after BatchMixup; it is not stated which "
+            "script made Table 1.",
         ),
         sources=(BATCHMIXUP_CODE,),
     ),
@@ -237,7 +237,7 @@ ABOUT: dict[str, About] = {
 
 
 def every() -> dict[str, About]:
-    """What is said of each method of the library, those of :data:`ABOUT` first."""
+    """The entry of each method in the library, those of :data:`ABOUT` first."""
     of_library = (
         row for row in methods.table() if methods.REGISTRY[row["name"]].__module__.startswith("mixlib.methods.")
     )

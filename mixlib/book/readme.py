@@ -1,4 +1,4 @@
-"""README's generated parts: between two marks each, written by ``python -m mixlib update-notebooks``."""
+"""The generated parts of README, each between two marks, written by ``python -m mixlib update-notebooks``."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 
 def filled(text: str, parts: Mapping[str, str]) -> str:
-    """README with its parts made anew.
+    """README with its parts regenerated.
 
     Args:
         text: README, with the two marks of every part once.
         parts: Markdown by name.
 
     Raises:
-        ValueError: marks are missing or doubled; they are named.
+        ValueError: marks are missing or occur twice; the message names them.
     """
     for name, part in parts.items():
         first, last = marks(name)

@@ -1,7 +1,7 @@
-"""The whole book as one folder of HTML that opens without a network: notebooks, pages, and pages made of records.
+"""The whole book as one folder of HTML that opens without a network: notebooks, written pages and generated pages.
 
-Pages that people write stand in ``notebooks/``. This copies them and the notebooks to a scratch folder, writes the
-generated pages beside them (:mod:`mixlib.book.pages`), and lets Sphinx make the site; warnings are errors.
+Hand-written pages are in ``notebooks/``. This copies them and the notebooks to a scratch folder, adds the generated
+pages (:mod:`mixlib.book.pages`), and lets Sphinx build the site; warnings are errors.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def build(
             arguments += ["--define", f"html_theme_options.announcement={html.escape(announcement)}"]
         code = build_main([*arguments, str(source), str(output)])
     if code:
-        raise ValueError(f"the site in {output} is not sound: Sphinx ended with {code}, its warnings are above")
+        raise ValueError(f"the site in {output} is not sound: Sphinx ended with code {code}; its warnings are above")
     return output / "index.html"
 
 
@@ -145,7 +145,7 @@ def assemble(folder: Path, executed: Mapping[str, Path]) -> None:
     book = pages.Book([pages.Chapter.of(*item) for item in notebooks.items()], Records(), repository())
     for chapter, notebook in zip(book.chapters, notebooks.values(), strict=True):
         if chapter.name in executed:
-            note = "Run just now, see the banner."
+            note = "Run just now; see the banner."
         else:
             note = f"{'As committed, at profile mini. ' if executed else ''}{book.made_of(chapter.name)}"
         prepare(notebook, chapter, note, book.repository)
