@@ -40,13 +40,13 @@ class Numbers(click.ParamType):
 
 
 class Word(click.ParamType):
-    """Text that is not empty, as that of a shell variable that is not set would be."""
+    """Text that is not empty, as an unset shell variable would be."""
 
     name = "text"
 
     def convert(self, value, param, ctx):
         if not str(value).strip():
-            self.fail("is empty; name something, or leave the option out", param, ctx)
+            self.fail("is empty; give a value, or leave the option out", param, ctx)
         return value
 
 
@@ -62,12 +62,12 @@ class Words(Word):
 
 
 def _names(only: tuple[list[str], ...]) -> list[str]:
-    """What an option that may be repeated named."""
+    """All names given to an option that may be repeated."""
     return [name for names in only for name in names]
 
 
 class FilePath(click.Path):
-    """A path that is not empty; ``~`` is the home folder. ``kinds``: ``dir_okay=False`` of a file, and the like."""
+    """A path that is not empty; ``~`` is the home folder. ``kinds``: ``dir_okay=False`` for a file, and the like."""
 
     def __init__(self, **kinds: bool) -> None:
         super().__init__(path_type=Path, **kinds)
@@ -81,7 +81,7 @@ def option_profile(default: str):
 
 
 def _set_precision(ctx, param, value):
-    """Through the environment, so that notebooks and workers agree on it."""
+    """Set in the environment, so that notebooks and workers agree on it."""
     if value:
         before = os.environ.get("MIXLIB_PRECISION", "")
         ctx.call_on_close(lambda: os.environ.__setitem__("MIXLIB_PRECISION", before))
@@ -91,15 +91,15 @@ def _set_precision(ctx, param, value):
 option_precision = click.option(
     "--precision", type=click.Choice(["fp32", "bf16", "tf32"]), callback=_set_precision,
     expose_value=False, is_eager=True,
-    help="of training and evaluation [default: MIXLIB_PRECISION, else fp32, but bf16 at full on a GPU]",
+    help="for training and evaluation [default: MIXLIB_PRECISION, else fp32, but bf16 at full on a GPU]",
 )  # fmt: skip
 option_model = click.option(
-    "--model", type=Word(), help="in place of the profile's: tiny, all-MiniLM-L6-v2, a folder, a hub name"
+    "--model", type=Word(), help="instead of the profile's: tiny, all-MiniLM-L6-v2, a folder, or a name on the hub"
 )
 option_only = click.option(
     "--only", type=Words(), multiple=True, help="artefact id, notebook or number; may be repeated or comma-separated"
 )
-option_seeds = click.option("--seeds", type=Numbers(), help="in place of the profile's, e.g. 0-4")
+option_seeds = click.option("--seeds", type=Numbers(), help="instead of the profile's, e.g. 0-4")
 
 
 def options_engine(command):
@@ -107,11 +107,11 @@ def options_engine(command):
     for option in reversed((
         click.option("--engine", default="local", show_default=True, help="local, or ray for several runs at once"),
         click.option("--address", type=Word(),
-                     help="of a Ray cluster to join, auto for this machine's [default: a Ray of our own]"),
-        click.option("--workers", type=int, help="runs at once, at most [default: as many as fit]"),
-        click.option("--cpus-per-run", type=int, help="CPUs a run takes, and threads in it [default: 1 on ray]"),
-        click.option("--gpus-per-run", type=float, help="0.25: four runs on a GPU [default: 1 where there are GPUs]"),
-        click.option("--retries", type=int, help="of a run whose worker died [default: 2]"),
+                     help="address of a Ray cluster to join, auto for this machine's [default: start a new one]"),
+        click.option("--workers", type=int, help="most runs at once [default: as many as fit]"),
+        click.option("--cpus-per-run", type=int, help="CPUs and threads per run [default: 1 on ray]"),
+        click.option("--gpus-per-run", type=float, help="0.25: four runs on each GPU [default: 1 if there are GPUs]"),
+        click.option("--retries", type=int, help="how often to restart a run whose worker died [default: 2]"),
         click.option("--time-limit", type=float, help="seconds after which a run is stopped and counts as failed"),
     )):  # fmt: skip
         command = option(command)
@@ -126,7 +126,7 @@ class Shard(click.ParamType):
     def convert(self, value, param, ctx):
         parts = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", str(value))
         if not parts or int(parts[1]) >= int(parts[2]):
-            self.fail(f"{value!r} is no shard; of four they are 0/4, 1/4, 2/4 and 3/4", param, ctx)
+            self.fail(f"{value!r} is not a shard; four shards are 0/4, 1/4, 2/4 and 3/4", param, ctx)
         return int(parts[1]), int(parts[2])
 
 
@@ -177,7 +177,7 @@ def _overview(artefact: Artefact, store) -> dict:
 @main.command("list")
 @click.option("--json", "as_json", is_flag=True, help="an array of objects on standard output, nothing else")
 def list_(as_json: bool) -> None:
-    """Every table, figure and algorithm of the papers: its notebook, its runs and how many are done."""
+    """List every table, figure and algorithm of the papers, with its notebook, its runs and how many are done."""
     from mixlib.papers import registry
     from mixlib.runs.store import Store
 
@@ -200,10 +200,10 @@ def list_(as_json: bool) -> None:
 @click.option("--fresh/--resume", default=None, help="empty record store (default at smoke), or the repository's")
 @click.option("--output", type=FilePath(), help="folder of the site [default: build/reproduce/PROFILE]")
 def reproduce(profile, only, model, seeds, fresh, output, **engine) -> None:
-    """Run the notebooks headless and make a site of them.
+    """Run the notebooks headless and build a site from them.
 
-    At mini, as committed, from the records of the repository, a few of which are then made anew on this machine (see
-    verify). Elsewhere all runs that the notebooks need are done first, in one sweep.
+    At mini, with the committed settings, notebooks read the repository's records, and a few of these are then made anew
+    on this machine (see verify). Otherwise all runs that the notebooks need are done first, in one sweep.
     """
     from mixlib.book import notebooks
     from mixlib.runs import engines
@@ -215,9 +215,9 @@ def reproduce(profile, only, model, seeds, fresh, output, **engine) -> None:
 
 
 @main.command()
-@click.option("--output", type=FilePath(), help="its folder [default: build/site]")
+@click.option("--output", type=FilePath(), help="folder of the site [default: build/site]")
 def site(output) -> None:
-    """Make the book as one site, from the committed notebooks and records; a warning of Sphinx is an error."""
+    """Build the book as one site, from the committed notebooks and records; a Sphinx warning is an error."""
     from mixlib.book.site import build
     from mixlib.runs import paths
 
@@ -227,9 +227,9 @@ def site(output) -> None:
 
 @main.command("update-notebooks")
 @option_only
-@click.option("--raise-seeds", is_flag=True, help="first let them and the verdicts read every whole seed there is")
+@click.option("--raise-seeds", is_flag=True, help="first let notebooks and verdicts read every complete seed there is")
 def update_notebooks(only, raise_seeds) -> None:
-    """Execute the notebooks at profile mini in place, as they are committed, and write README's findings and tables."""
+    """Execute the notebooks in place at profile mini, as they are committed, and write README's findings and tables."""
     from mixlib.book import notebooks, pages, readme
     from mixlib.evidence.verdicts import Records
     from mixlib.runs import paths
@@ -248,10 +248,10 @@ def update_notebooks(only, raise_seeds) -> None:
 
 
 def _only(field: str, wanted: list[str] | None, specs: list[Spec]) -> list[Spec]:
-    """Those of the runs, and of the studies about a run, whose ``dataset`` or ``method`` is one of these.
+    """Those of the runs, and of the studies about a run, whose ``dataset`` or ``method`` is one of ``wanted``.
 
     Raises:
-        ValueError: none of them has one of these (with the nearest that some have).
+        ValueError: one of ``wanted`` occurs in none of them (the message names the nearest that do).
     """
 
     def of(spec: Spec) -> str | None:
@@ -273,20 +273,20 @@ def _only(field: str, wanted: list[str] | None, specs: list[Spec]) -> list[Spec]
 @option_model
 @option_precision
 @option_seeds
-@click.option("--datasets", type=Words(), help="only the runs on these, e.g. sst2,rte")
-@click.option("--methods", type=Words(), help="only the runs of these, e.g. none,ssmix; common-protocol takes any")
-@click.option("--max-steps", type=click.IntRange(1, MANY), help="a trial: so many updates, few test rows, kept apart")
+@click.option("--datasets", type=Words(), help="only runs on these, e.g. sst2,rte")
+@click.option("--methods", type=Words(), help="only runs of these, e.g. none,ssmix; common-protocol takes any")
+@click.option("--max-steps", type=click.IntRange(1, MANY), help="a trial: this many updates, few test rows, kept apart")
 @click.option(
     "--limit",
     type=click.IntRange(1, MANY),
-    help="only the first so many missing runs; second stages stay with their first",
+    help="only the first N missing runs; second stages stay with their first",
 )
-@click.option("--shard", type=Shard(), help="only this part of the grid, such as 0/16; the same in every job")
+@click.option("--shard", type=Shard(), help="only part I of N of the grid, e.g. 0/16; parts are the same in every job")
 def run(artefacts, profile, model, seeds, datasets, methods, max_steps, limit, shard, **engine) -> None:
-    """Run what the records of these ARTEFACTS (ids, or 'all') still miss.
+    """Do the runs that these ARTEFACTS (ids, or 'all') still lack.
 
-    A run that starts from another one brings that with it. Exit code 1 if a run failed; the others are done then, and
-    the next start tries the failed ones again.
+    A run that starts from another run includes that one. If a run fails, the others are still done and the exit code is
+    1; the next start tries the failed runs again.
     """
     from mixlib.methods import names as known_methods
     from mixlib.papers import registry
@@ -343,9 +343,10 @@ def _state(profile: str, name: str, specs: list, store, known) -> dict:
 @option_seeds
 @click.option("--json", "as_json", is_flag=True, help="an array of objects on standard output, nothing else")
 def status(artefacts, profiles, model, seeds, as_json) -> None:
-    """Runs done, failed and missing of each artefact (or of these ARTEFACTS), and what the rest would cost.
+    """Show how many runs of each artefact (or of these ARTEFACTS) are done, failed and missing, and what the rest would
+    cost.
 
-    A failed run is a missing one whose last try ended in an error.
+    A failed run is a missing run whose last attempt ended in an error.
     """
     from mixlib.papers import registry
     from mixlib.runs import costs, machine
@@ -383,7 +384,7 @@ def status(artefacts, profiles, model, seeds, as_json) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="an array of objects on standard output, nothing else")
 def claims(paper, only, as_json) -> None:
-    """The papers' claims and the verdict on each (of PAPER), from the records and the seeds that are read."""
+    """Show the claims of all papers (or of PAPER) with their verdicts, from the records and seeds that are read."""
     import mixlib.papers.registry  # noqa: F401 (hands them in)
     from mixlib.evidence import verdicts
 
@@ -404,43 +405,43 @@ def claims(paper, only, as_json) -> None:
 @click.option("--text-b", type=Word(), help="column of the second text, for pairs")
 @click.option("--label", type=Word(), default="label", show_default=True,
               help="column of the label: words, numbers, true or false")  # fmt: skip
-@click.option("--test", type=Word(), help="file of the test rows, at least 20, same columns [default: a fifth of DATA, "
-              "drawn anew for each seed]")  # fmt: skip
-@click.option("--methods", "only", type=Words(), help="comma-separated, such as cls_mixup,tmix:alpha=0.4; none is "
-              "always among them "
+@click.option("--test", type=Word(), help="file of test rows, at least 20, with the same columns [default: a fifth of "
+              "DATA, drawn anew for each seed]")  # fmt: skip
+@click.option("--methods", "only", type=Words(), help="comma-separated, e.g. cls_mixup,tmix:alpha=0.4; none is "
+              "always included "
               "[default: label_smoothing, cls_mixup, input_mixup, manifold_mixup, amplify]")  # fmt: skip
 @click.option("--seeds", type=Numbers(), default="0-4", show_default=True, help="at least four are needed to decide")
 @click.option(
-    "--model", type=Word(), default="all-MiniLM-L6-v2", show_default=True, help="also a folder, or a name on the hub"
+    "--model", type=Word(), default="all-MiniLM-L6-v2", show_default=True, help="or a folder, or a name on the hub"
 )
 @click.option("--learning-rate", type=float, help="[default: 1e-4 for MiniLM, else 3e-5; twice that from 6 classes on]")
-@click.option("--epochs", type=click.IntRange(1), help="[default: what makes 300 updates, 3 to 10]")
+@click.option("--epochs", type=click.IntRange(1), help="[default: enough for 300 updates, 3 to 10]")
 @click.option("--batch-size", type=click.IntRange(2), help="[default: 16]")
-@click.option("--max-length", type=click.IntRange(4), help="tokens, longer texts are cut [default: 128]")
+@click.option("--max-length", type=click.IntRange(4), help="in tokens; longer texts are cut [default: 128]")
 @click.option("--train-size", type=click.IntRange(2), help="rows to train on [default: all that are left]")
-@click.option("--results", type=FilePath(file_okay=False), help="folder [default: mixlib-results beside DATA]")
-@click.option("--page", type=FilePath(dir_okay=False), help="HTML file [default: NAME.html in the folder of results]")
-@click.option("--estimate", is_flag=True, help="say what the data is and what it would cost, and run nothing")
+@click.option("--results", type=FilePath(file_okay=False), help="folder [default: mixlib-results next to DATA]")
+@click.option("--page", type=FilePath(dir_okay=False), help="HTML file [default: NAME.html in the results folder]")
+@click.option("--estimate", is_flag=True, help="describe the data and what the runs would cost, and run nothing")
 @click.option("--json", "as_json", is_flag=True, help="one object on standard output, nothing else")
 @option_precision
 @options_engine
 def compare(data, only, page, estimate, as_json, engine, address, workers, cpus_per_run, gpus_per_run, retries,
             time_limit, **rest) -> None:  # fmt: skip
-    """Compare methods on DATA of your own: a table, a page, and what was found in one sentence.
+    """Compare methods on your own DATA: a table, a page, and the result in one sentence.
 
-    DATA is a .csv (with a header line), .tsv, .parquet, .jsonl or .json file, a folder of such, or a data set on the
-    Hugging Face hub (OWNER/NAME or OWNER/NAME:CONFIGURATION); a folder's or the hub's split test, else validation, are
-    the test rows.
+    DATA is a .csv (with a header line), .tsv, .parquet, .jsonl or .json file, a folder of such files, or a data set on
+    the Hugging Face hub (OWNER/NAME or OWNER/NAME:CONFIGURATION). In a folder or on the hub, the split test, else
+    validation, provides the test rows.
 
       python -m mixlib compare mine.csv --text text --label label
 
     Every method is trained with every seed by one recipe, the same for all. Rows are drawn class by class. The cost is
-    estimated before it starts. Finished runs are kept: a comparison that was stopped goes on where it stopped, and
-    another method or seed runs only what is new. Files that cannot be used are refused with row and column.
+    estimated before anything runs. Finished runs are kept: a comparison that was stopped resumes where it left off, and
+    another method or seed runs only what is new. Files that cannot be used are refused, naming row and column.
 
-    With --json: sentence, cost, data, page, and methods: for each its seeds and for accuracy, nll, ece and brier
-    (fractions and nats) mean, difference to no mixup, low and high (95% interval), raw and scaled (after temperature
-    scaling).
+    --json prints sentence, cost, data, page and methods: for each method its seeds, and for accuracy, nll, ece and
+    brier (fractions and nats) the mean, the difference from no mixup, and low and high (95% interval), raw and scaled
+    (after temperature scaling).
     """
     from mixlib.comparing import compare as comparing
     from mixlib.runs import engines
@@ -468,11 +469,11 @@ def compare(data, only, page, estimate, as_json, engine, address, workers, cpus_
 
 @main.command("error-rates")
 @click.option(
-    "--experiments", default=2000, show_default=True, type=click.IntRange(100, 10**6), help="a claim and truth"
+    "--experiments", default=2000, show_default=True, type=click.IntRange(100, 10**6), help="per claim and truth"
 )
-@click.option("--output", type=FilePath(), help="all rates, as .csv")
+@click.option("--output", type=FilePath(), help="write all rates to this .csv file")
 def error_rates(experiments, output) -> None:
-    """How often the rule of the verdicts would err, by simulation of every claim's design (seconds)."""
+    """Show how often the rule for verdicts would err, by simulating every claim's design (seconds)."""
     import mixlib.papers.registry  # noqa: F401 (hands them in)
     from mixlib.evidence import designs
     from mixlib.evidence import error_rates as simulation
@@ -487,7 +488,7 @@ def error_rates(experiments, output) -> None:
 
 @main.command()
 def gate() -> None:
-    """Decide which newly screened cells are alive, once for all, and write data/evidence.json."""
+    """Decide, once and for all, which newly screened cells are alive, and write data/evidence.json."""
     import mixlib.papers.registry  # noqa: F401 (hands them in)
     from mixlib.evidence import gate, plan
 
@@ -499,23 +500,23 @@ def gate() -> None:
 
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="one object on standard output, nothing else")
-@click.option("--lengths", default="trec", show_default=True, help="trec or mrpc: whose text lengths the rows have")
-@click.option("--methods", "only", type=Words(), help="comma-separated, in place of all")
-@click.option("--sweep", is_flag=True, help="time whole runs instead: one after the other, and by --engine")
-@click.option("--runs", default=100, show_default=True, type=click.IntRange(1, MANY), help="of --sweep")
-@click.option("--tokens", type=Numbers(), default="12,16,32,64", show_default=True, help="of --sweep, beside Trainer")
-@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1, MANY), help="of --sweep, beside Trainer")
-@click.option("--profile", help="of --sweep [default: smoke; beside Trainer mini, where its data and model are here]")
+@click.option("--lengths", default="trec", show_default=True, help="trec or mrpc: whose text lengths to use")
+@click.option("--methods", "only", type=Words(), help="comma-separated [default: all]")
+@click.option("--sweep", is_flag=True, help="time whole runs instead, one after another and with --engine")
+@click.option("--runs", default=100, show_default=True, type=click.IntRange(1, MANY), help="with --sweep: how many")
+@click.option("--tokens", type=Numbers(), default="12,16,32,64", show_default=True, help="with --sweep: text lengths")
+@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1, MANY), help="with --sweep: run pairs")
+@click.option("--profile", help="with --sweep [default: smoke; against Trainer mini, if its data and model are here]")
 @option_model
 @option_precision
 @options_engine
 @click.pass_context
 def bench(ctx, as_json, lengths, only, sweep, runs, tokens, rounds, profile, model, **engine) -> None:
-    """Time a training step of each method beside a plain step on the same 32 rows.
+    """Time a training step of each method against a plain step on the same 32 rows.
 
-    With --sweep: what a run costs beside its training, how many times as fast an engine does a grid of them as one run
-    after the other with one thread, and a run beside the same one by transformers' own Trainer, which scores everything
-    at each epoch.
+    With --sweep: what a run costs in addition to its training, how many times as fast an engine does a grid of runs as
+    one run after another with one thread, and how a run compares with the same run under transformers' own Trainer,
+    which scores everything at each epoch. --tokens and --rounds concern this last comparison.
     """
     from mixlib.evidence.cells import RECIPE
     from mixlib.papers import registry
@@ -535,14 +536,16 @@ def bench(ctx, as_json, lengths, only, sweep, runs, tokens, rounds, profile, mod
         lines = [f"{result['machine']}, {result['runs']} runs of profile {result['profile']}"]
         for row in result["engines"]:
             lines += [
-                f"{row['engine']}: {row['seconds']:.1f} s, {row['ratio']:.2f} times as fast as one after the other",
+                f"{row['engine']}: {row['seconds']:.1f} s, {row['ratio']:.2f} times as fast as one after another",
                 f"  {row['workers']} at once; started, with a first run each, in {row['start_seconds']:.1f} s",
-                f"  a run: {row['train_seconds']:.2f} s of training and evaluation, {row['beside_seconds']:.2f} beside",
+                f"  a run: {row['train_seconds']:.2f} s of training and evaluation, "
+                f"{row['beside_seconds']:.2f} s of other work",
             ]
         for row in result["trainer"]:
             lines.append(
-                f"{row['tokens']} tokens, {row['model']}: {row['seconds']:.1f} s a run, {row['ratio']:.2f} of the same "
-                f"run by transformers' Trainer ({row['rounds']} pairs, losses equal to {row['loss_difference']:.0e})"
+                f"{row['tokens']} tokens, {row['model']}: {row['seconds']:.1f} s per run, {row['ratio']:.2f} of what "
+                "the same run takes under transformers' Trainer "
+                f"({row['rounds']} pairs, losses equal to {row['loss_difference']:.0e})"
             )
         click.echo(json.dumps(result, indent=1) if as_json else "\n".join(lines))
         return
@@ -552,16 +555,17 @@ def bench(ctx, as_json, lengths, only, sweep, runs, tokens, rounds, profile, mod
         return
     click.echo(f"{result['device']}, {result['threads']} threads, {result['precision']}, {result['rounds']} rounds")
     for row in result["methods"]:
-        several = f", {row['updates_per_batch']} updates a batch" if row["updates_per_batch"] > 1 else ""
+        several = f", {row['updates_per_batch']} updates per batch" if row["updates_per_batch"] > 1 else ""
         click.echo(f"{row['method']:18} {1000 * row['seconds']:9.1f} ms   {row['ratio']:.2f} x none{several}")
 
 
 @main.command("check-records")
 @click.argument("folder", required=False, type=FilePath())
 def check_records(folder) -> None:
-    """Whether the records of FOLDER [default: the repository's] hold together. Exit code 1 and a line a fault if not.
+    """Check that the records in FOLDER [default: the repository's] are consistent. If not, exit with code 1 and print
+    one line per fault.
 
-    Each record says what its run measured, nothing stands twice or at a wrong place, runs that are compared saw the
+    Each record says what its run measured, nothing is there twice or in the wrong place, runs that are compared saw the
     same rows, second stages started from the weights of their first stage, and no cell mixes precisions.
     """
     from mixlib.runs import check
@@ -578,13 +582,14 @@ def check_records(folder) -> None:
 
 @main.command()
 @click.option("--records", "count", default=3, show_default=True, type=click.IntRange(1, MANY), help="how many")
-@click.option("--dataset", type=Word(), help="only records of this data set [default: of all that are here]")
-@click.option("--seed", type=click.IntRange(0, MANY), help="of the draw [default: another one each time]")
+@click.option("--dataset", type=Word(), help="only records on this data set [default: all data sets that are here]")
+@click.option("--seed", type=click.IntRange(0, MANY), help="of the draw [default: a different one each time]")
 @click.option("--json", "as_json", is_flag=True, help="one object on standard output, nothing else")
 def verify(count, dataset, seed, as_json) -> None:
-    """Train a few committed records anew, drawn at random, and set them beside what they say (minutes).
+    """Train a few committed records anew, drawn at random, and compare the results with what they say (minutes).
 
-    Bit for bit on the kind of machine they were made on, else within a tolerance. Exit code 1 if one is outside.
+    They must match bit for bit on the kind of machine that made them, and within a tolerance elsewhere. Exit code 1 if
+    one does not.
     """
     from mixlib.runs import verify as check
 
@@ -596,9 +601,9 @@ def verify(count, dataset, seed, as_json) -> None:
 
 @main.command()
 @click.argument("path", type=FilePath())
-@click.option("--synthetic", is_flag=True, help="also runs on synthetic twins, which are no results")
+@click.option("--synthetic", is_flag=True, help="include runs on synthetic twins, which are not results")
 def export(path, synthetic) -> None:
-    """Write all runs as one table to PATH (.parquet or .csv): a row a run, metrics as fractions and nats."""
+    """Write all runs as one table to PATH (.parquet or .csv): one row per run, metrics as fractions and nats."""
     from mixlib.runs import export as tables
 
     count, left_out = tables.export(path, synthetic=synthetic)
@@ -611,7 +616,7 @@ def export(path, synthetic) -> None:
 @click.argument("a", type=FilePath())
 @click.argument("b", type=FilePath())
 def diff_records(a, b) -> None:
-    """Which test metrics moved from A to B, two folders of records or exported tables. Exit code 1 if any did."""
+    """Show which test metrics moved from A to B, two folders of records or exported tables. Exit code 1 if any did."""
     from mixlib.runs import export as tables
 
     found = tables.difference(tables.load(a), tables.load(b))
@@ -627,9 +632,9 @@ def diff_records(a, b) -> None:
 
 @main.command("count-data")
 def count_data() -> None:
-    """Count the data sets that are to be had and write data/corpora.json, which notebook 20 reads.
+    """Count the data sets that are available and write data/corpora.json, which notebook 20 reads.
 
-    Data sets that are not to be had keep what it says of them.
+    What it says about data sets that are not available is kept.
     """
     from mixlib.runs import corpora, paths
     from mixlib.runs.store import write
@@ -639,8 +644,8 @@ def count_data() -> None:
         try:
             found[name] = corpora.counted(name)
         except corpora.DataUnavailable:
-            kept = ", what was known of it stays" if name in corpora.committed_counts() else ""
-            click.echo(f"{name}: not to be had{kept}", err=True)
+            kept = "; its earlier entry is kept" if name in corpora.committed_counts() else ""
+            click.echo(f"{name}: not available{kept}", err=True)
     text = json.dumps(corpora.committed_counts() | found, indent=1, sort_keys=True) + "\n"
     write(paths.CORPORA_COUNTS, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
     click.echo(f"{len(found)} data sets in {paths.CORPORA_COUNTS}")
@@ -648,7 +653,7 @@ def count_data() -> None:
 
 @main.command()
 def doctor() -> None:
-    """What this machine has: packages, GPU, data, models, records. Exit code 1 if something needed is broken."""
+    """Show what this machine has: packages, GPU, data, models, records. Exit code 1 if something needed is broken."""
     import torch
 
     from mixlib.papers import registry
@@ -675,7 +680,7 @@ def doctor() -> None:
     folder = corpora.data_folder()
     for variable in ("MIXLIB_DATA", "MIXLIB_MODELS"):
         if (there := paths.named(variable)) and not there.is_dir():
-            broken.append(f"{variable} {there}, where there is no folder")
+            broken.append(f"{variable} is {there}, which is not a folder")
     click.echo(f"data        MIXLIB_DATA {folder or 'is not set: banking77 is here, the rest comes from the hub'}")
     if folder and folder.is_dir():
         for name, corpus in corpora.CORPORA.items():

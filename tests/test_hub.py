@@ -197,7 +197,7 @@ def test_a_run_of_the_full_protocol_goes_through_with_data_model_and_tokenizer_f
     ("step", "parts"),
     [
         ("no such data", ["DataUnavailable", "fancyzhx/yelp_polarity", "on the hub", "To get it"]),
-        ("no such model", ["ModelUnavailable", "'nobody/nothing' is not to be had", "To get it"]),
+        ("no such model", ["ModelUnavailable", "'nobody/nothing' is not available", "To get it"]),
         ("gated", ["ModelUnavailable", "'meta/gated'", "gated"]),
         ("cut model", ["ModelRefused", "'broken/tiny'", "cannot be read"]),
         ("cut data", ["DataUnavailable", "'mrpc'", "nyu-mll/glue"]),
@@ -217,4 +217,4 @@ def test_a_second_start_needs_no_network(answers):
 
 def test_no_connection_is_one_message(answers):
     assert "DataUnavailable: data set 'imdb'" in answers["offline"]["data"]["error"]
-    assert "ModelUnavailable: model 'google-bert/other' is not to be had" in answers["offline"]["model"]["error"]
+    assert "ModelUnavailable: model 'google-bert/other' is not available" in answers["offline"]["model"]["error"]

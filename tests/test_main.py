@@ -132,7 +132,7 @@ def test_an_artefact_without_runs_is_said_to_have_none(store_folder):
 def test_doctor_says_that_a_folder_of_data_is_not_there(store_folder, monkeypatch, tmp_path):
     monkeypatch.setenv("MIXLIB_DATA", str(tmp_path / "none"))
     result = run("doctor")
-    assert f"MIXLIB_DATA {tmp_path / 'none'}, where there is no folder" in result.output
+    assert f"MIXLIB_DATA is {tmp_path / 'none'}, which is not a folder" in result.output
     assert result.exit_code == 1
 
 
@@ -147,13 +147,13 @@ def test_doctor_says_that_a_folder_of_data_is_not_there(store_folder, monkeypatc
         (("run", "calibration-table2", "--seeds", ""), "no list of numbers"),
         (("run", "calibration-table2", "--seeds", "0-99999999"), "more than 10,000 numbers"),
         (("run", "calibration-table2", "--seeds", "5000000000"), "seeds are whole numbers from 0 on"),
-        (("run", "calibration-table2", "--shard", "4/4"), "no shard; of four they are 0/4"),
-        (("run", "calibration-table2", "--shard", "²/4"), "no shard; of four they are 0/4"),
+        (("run", "calibration-table2", "--shard", "4/4"), "not a shard; four shards are 0/4"),
+        (("run", "calibration-table2", "--shard", "²/4"), "not a shard; four shards are 0/4"),
         (("run", "calibration-table2", "--model", ""), "is empty"),
         (("run", "calibration-table2", "--model", "./none"), "there is no folder"),
         (
             ("run", "calibration-table2", "--profile", "smoke", "--model", "tinny"),
-            "to be had; did you mean 'tiny'? looked",
+            "is not available; did you mean 'tiny'? Looked",
         ),
         (("run", "calibration-table2", "--profile", "smoke", "--model", "tiny[::9]"), "this model has 2 blocks"),
         (
@@ -208,7 +208,7 @@ def test_a_model_that_cannot_be_had_is_said_before_an_earlier_site_is_cleared_aw
     arguments = ("reproduce", "--profile", "smoke", "--only", "25", "--output", str(tmp_path / "site"))
     result = run(*arguments, "--model", "tinny")
     assert result.exit_code == 1
-    assert "Error: model 'tinny' is not to be had; did you mean 'tiny'?" in result.output
+    assert "Error: model 'tinny' is not available; did you mean 'tiny'?" in result.output
     assert list(tmp_path.rglob("*")) == [kept.parent, kept]
 
 

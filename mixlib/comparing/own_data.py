@@ -146,7 +146,7 @@ def read(
 
     Raises:
         DataDiffers: it holds what cannot be used; file, row (counted from 1, without the header) and column are named.
-        DataUnavailable, FileNotFoundError: it is not to be had.
+        DataUnavailable, FileNotFoundError: it is not available.
     """
     names = [text, *([text_b] if text_b else []), label]
     if len(set(names)) < len(names):

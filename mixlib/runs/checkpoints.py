@@ -95,7 +95,7 @@ def folder_of(name: str) -> str | None:
     if os.path.isdir(path):
         return path
     if _written_as_path(name):
-        raise ModelUnavailable(f"model {name!r} is not to be had: there is no folder {path}")
+        raise ModelUnavailable(f"model {name!r} is not available: there is no folder {path}")
     return None
 
 
@@ -155,7 +155,7 @@ def _with_content(name: str, own_name: str, wanted: str) -> str:
             return place
     if there:
         raise ModelUnavailable(
-            f"model {name!r} is no longer to be had: {there[0]} now holds {digest(there[0])}. Name the folder again "
+            f"model {name!r} is no longer available: {there[0]} now holds {digest(there[0])}. Name the folder again "
             "for runs on what it holds now, or put back what it held"
         )
     raise ModelUnavailable(

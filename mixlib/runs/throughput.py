@@ -116,7 +116,7 @@ def beside_trainer(
         recipe: fields of ``RunSpec``, such as those of the evidence.
         tokens: to which lengths the texts are cut.
         rounds: runs of each.
-        smoke: the tiny model on synthetic texts, by default only where MiniLM or IMDb is not to be had.
+        smoke: the tiny model on synthetic texts, by default only where MiniLM or IMDb is not available.
 
     Returns:
         for each length ``tokens``, ``model``, ``rounds``, the median ``seconds`` of our runs and ``trainer_seconds`` of

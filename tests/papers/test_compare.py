@@ -421,7 +421,7 @@ def test_a_bad_file_is_one_message_and_nothing_is_written(tmp_path):
     ROWS.head(40).to_csv(tmp_path / "mine.csv", index=False)
     result = run(tmp_path / "mine.csv", "--model", "no/such-model")
     assert result.exit_code == 1
-    assert "Error: model 'no/such-model' is not to be had" in result.output
+    assert "Error: model 'no/such-model' is not available" in result.output
     assert [path.name for path in tmp_path.iterdir()] == ["mine.csv"]
 
 
@@ -436,7 +436,7 @@ def test_a_bad_file_is_one_message_and_nothing_is_written(tmp_path):
         ("--page", ".", "is a directory"),
         ("--test", "few.csv", "Error: few.csv has 0 rows; at least 20 are needed"),
         ("--test", "mine.cvs", "on the Hub (OfflineModeIsEnabled)); did you mean mine.csv?"),
-        ("--model", "tinny", "Error: model 'tinny' is not to be had; did you mean 'tiny'? looked"),
+        ("--model", "tinny", "Error: model 'tinny' is not available; did you mean 'tiny'? Looked"),
         ("--model", "tiny[::0]", "Error: this model has 2 blocks: [::2] to [::2] keep some of them, got [::0]"),
     ],
 )  # fmt: skip

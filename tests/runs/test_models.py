@@ -62,7 +62,7 @@ def test_a_folder_and_the_shelf_are_looked_at_first(tmp_path, monkeypatch):
 
 def test_a_model_that_is_nowhere_says_where_it_was_looked_for():
     with pytest.raises(
-        models.ModelUnavailable, match=r"'bert-nowhere' is not to be had: .*MIXLIB_MODELS.*hub.*To get it"
+        models.ModelUnavailable, match=r"'bert-nowhere' is not available: .*MIXLIB_MODELS.*hub.*To get it"
     ):
         models.load("bert-nowhere", 2)
 
@@ -486,7 +486,7 @@ def test_what_is_no_name_is_refused(spec, model):
 @pytest.mark.parametrize("model", ["/nowhere/mine", "./mine", "../mine[::2]", "~/no such folder"])
 def test_a_path_without_a_folder_is_refused_before_anything_runs(spec, model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(models.ModelUnavailable, match="is not to be had: there is no folder /"):
+    with pytest.raises(models.ModelUnavailable, match="is not available: there is no folder /"):
         replace(spec, model=model)
 
 
@@ -510,7 +510,7 @@ def test_a_run_of_a_folder_whose_content_changed_is_refused(folder, tmp_path, sp
     held = replace(spec, model=str(folder), max_steps=1)
     change_weights(folder, lambda w: poisoned(w, 0.5))
     with pytest.raises(
-        models.ModelUnavailable, match=rf"'{held.model}' is no longer to be had: .*mine now holds [0-9a-f]"
+        models.ModelUnavailable, match=rf"'{held.model}' is no longer available: .*mine now holds [0-9a-f]"
     ):
         execute(held)
     monkeypatch.setattr(checkpoints, "FOLDERS", {})

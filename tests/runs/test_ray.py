@@ -148,7 +148,7 @@ def test_a_model_folder_is_sent_to_the_workers(tmp_path, spec, tiny):
 
 
 def test_what_nobody_has_is_reported_as_by_the_local_engine(tmp_path, spec, no_data):
-    with pytest.raises(RunFailed, match="data set 'mrpc', split 'train', is not to be had"):
+    with pytest.raises(RunFailed, match="data set 'mrpc', split 'train', is not available"):
         run_all([replace(spec, dataset="mrpc", synthetic=False)], ENGINE, Store(tmp_path), progress=False)
 
 

@@ -307,7 +307,7 @@ class Ray(Engine):
             ray.kill(place.worker)
 
     def _send(self, wanted: Any, origin: Any) -> tuple[Any, Any]:
-        """The origin of an input and where workers can fetch it; ``None`` if it is not to be had here."""
+        """The origin of an input and where workers can fetch it; ``None`` if it is not available here."""
         import ray
 
         from mixlib.runs.engines.worker import load
