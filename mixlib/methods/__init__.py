@@ -1,7 +1,7 @@
 """The methods by name. ``get("cls_mixup", alpha=0.5)`` makes one.
 
-One file holds the methods of one paper, ``hidden_mixup`` those that several papers compare themselves with,
-``baselines`` what needs no mixing. A further file of this folder is found by itself.
+Each file holds the methods of one paper; ``hidden_mixup`` holds those that several papers compare themselves with, and
+``baselines`` those that mix nothing. Any further file in this folder is found automatically.
 """
 
 from importlib import import_module
@@ -19,7 +19,7 @@ from mixlib.methods import baselines as baselines
 # isort: on
 from mixlib.methods.base import REGISTRY, Draw, Look, Method, Plain, get, names, table
 
-for found in sorted(module.name for module in iter_modules(__path__)):  # and of further files by their names
+for found in sorted(module.name for module in iter_modules(__path__)):  # and those of further files by name
     import_module(f"{__name__}.{found}")
 
 __all__ = ["REGISTRY", "Draw", "Look", "Method", "Plain", "get", "names", "table"]

@@ -21,22 +21,22 @@ from mixlib.methods.mixup_calibration import MixedRows
 
 @dataclass(kw_only=True)
 class Amplify(MixedRows):
-    """In every block the attention sublayer's output h becomes lam h + (1 - lam) h[perm] (Algorithm 1).
+    """In every block, the attention sublayer's output h becomes lam h + (1 - lam) h[perm] (Algorithm 1).
 
-    One permutation and one lam for all blocks of a step, lam the largest of n draws of Beta(alpha, alpha) (equations 5
+    All blocks of a step share one permutation and one lam, the largest of n draws of Beta(alpha, alpha) (equations 5
     and 6); each row keeps its own attention mask. The loss is lam CE(y) + (1 - lam) CE(y[perm]) (equation 8). The
-    output is taken after residual and LayerNorm, in a model that normalizes first before it joins the residual.
+    output is taken after residual and LayerNorm or, in a model that normalizes first, before it joins the residual.
 
     Args:
-        alpha: of Beta(alpha, alpha), positive (section 3: 0.1).
-        n: draws of which the largest is lam, at least 1 (Table 1: 5).
-        blocks: to mix in, as in :func:`mixlib.methods.sites.chosen_blocks`; ``None``: all (Table 4: one of 4, 8 and
-            12).
-        and_later: mix in the first of ``blocks`` and all after it, as the published code of Table 4 does.
+        alpha: shape of Beta(alpha, alpha), positive (section 3: 0.1).
+        n: number of draws, of which lam is the largest, at least 1 (Table 1: 5).
+        blocks: blocks to mix in, see :func:`mixlib.methods.sites.chosen_blocks`; ``None``: all (Table 4: one of 4, 8
+            and 12).
+        and_later: mix in the first of ``blocks`` and in all later blocks, as the published code of Table 4 does.
 
     Raises:
         ValueError: ``alpha``, ``n`` or ``blocks`` out of range.
-        sites.UnsupportedArchitecture: a model without attention sublayers, or of unknown structure (``prepare``).
+        sites.UnsupportedArchitecture: a model without attention sublayers or with unknown structure (``prepare``).
     """
 
     key: ClassVar[str] = "amplify"

@@ -22,7 +22,7 @@ REGISTRY: dict[str, type[Method]] = {}
 class Look(NamedTuple):
     """How tables and figures show a method; no number depends on it.
 
-    ``label`` is its name for readers; colour, marker and dashes are matplotlib's, and no other method's of the library.
+    ``label`` is its name for readers; colour, marker and dashes are matplotlib's and differ from every other method's.
     """
 
     label: str
@@ -37,8 +37,8 @@ SPARE = ("#17becf", "8", "--"), ("#bcbd22", "H", ":"), ("#e377c2", "X", "-.")  #
 class Draw(NamedTuple):
     """The random choices of one step.
 
-    Partner of each row, weight of the row itself, the layer to mix at where that is drawn, and the partner whose label
-    is mixed in where that is another one (a fault of published code).
+    The partner of each row, the weight of the row itself, the layer to mix at if that is drawn, and the partner whose
+    label is mixed in if that is a different one (a fault of published code).
     """
 
     perm: Tensor
@@ -49,9 +49,9 @@ class Draw(NamedTuple):
 
 @dataclass(kw_only=True)
 class Method(ABC):
-    """One way to make training losses from a batch. Its fields are its parameters.
+    """One way of making training losses from a batch. Its fields are its parameters.
 
-    A step of training runs ``losses`` and back-propagates each scalar *as it is yielded*, so a method may use
+    A training step runs ``losses`` and back-propagates each scalar *as it is yielded*, so a method may use
     the gradients of its first loss to build its second. The generator stays suspended during the backward pass.
     """
 
@@ -83,17 +83,17 @@ class Method(ABC):
     def prepare(  # noqa: B027 (a method that needs nothing need not define it)
         self, model: nn.Module, tokenizer: Any = None, train_lengths: Sequence[int] | None = None
     ) -> None:
-        """Check once, before training, that model and tokenizer have what the method needs; look ids up.
+        """Check once, before training, that model and tokenizer have what the method needs; look up ids.
 
         Args:
             model: the classifier.
             tokenizer: needed by methods that write tokens.
-            train_lengths: tokens of each training text, for methods that :attr:`needs_lengths`.
+            train_lengths: number of tokens in each training text, for methods whose :attr:`needs_lengths` is true.
         """
 
     @property
     def needs_lengths(self) -> bool:
-        """Whether :meth:`prepare` wants ``train_lengths``, for which the training data are read."""
+        """Whether :meth:`prepare` needs ``train_lengths``, for which the training data has to be read."""
         return False
 
     @property
@@ -103,29 +103,29 @@ class Method(ABC):
 
     @property
     def writes(self) -> tuple[int, ...]:
-        """Token ids beside the special ones that it may write where they did not stand; known once prepared."""
+        """Token ids, other than special ones, that it may write where they were not before; known once prepared."""
         return ()
 
     @property
     def updates_per_batch(self) -> int:
-        """Optimizer updates a batch gets: the trainer repeats every batch so often."""
+        """Optimizer updates per batch: how many times the trainer repeats every batch."""
         return 1
 
     @property
     def passes(self) -> int:
-        """Forward and backward passes over the rows of a batch that one update takes, for estimates of cost."""
+        """Forward and backward passes over the rows of a batch per update, used to estimate cost."""
         return 1
 
     def seed_step(self, seed: int, step: int, part: int = 0) -> None:
-        """Make the draws of this step a function of (run seed, step, part of an accumulated batch) alone.
+        """Make the draws of this step depend only on (run seed, step, part of an accumulated batch).
 
-        So a run resumed from a checkpoint draws what it would have drawn, with no state to save.
+        A run resumed from a checkpoint then draws what it would have drawn anyway, with no state to save.
         """
         # the CPU generator keeps 32 bits of its seed: mix the three numbers into those bits first
         self.generator.manual_seed(int(np.random.SeedSequence([seed, step, part]).generate_state(1)[0]))
 
     def generator_on(self, device: torch.device) -> torch.Generator:
-        """The method's generator, or for another device one there that it seeds: draws are made where they are used."""
+        """The method's generator or, for another device, one there seeded by it: draws are made where they are used."""
         if self.generator.device == device:
             return self.generator
         return torch.Generator(device).manual_seed(int(torch.randint(2**62, (), generator=self.generator)))
@@ -133,9 +133,9 @@ class Method(ABC):
     def cross_entropy(
         self, logits: Tensor, labels: Tensor, perm: Tensor | None = None, lam: float | Tensor = 1.0
     ) -> Tensor:
-        """The loss of logits under their labels, mixed where there is a ``perm``: a scalar that all losses are made of.
+        """The loss of logits given their labels, mixed if there is a ``perm``: the scalar that all losses are made of.
 
-        It is :func:`mixlib.methods.mixing.mixed_cross_entropy` with the training's label smoothing and class weights.
+        This is :func:`mixlib.methods.mixing.mixed_cross_entropy` with the training's label smoothing and class weights.
         """
         return mixed_cross_entropy(logits, labels, perm, lam, **self.criterion._asdict())
 
@@ -145,14 +145,14 @@ class Method(ABC):
 
     @abstractmethod
     def losses(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
-        """Yield the scalar losses of one step, made of :meth:`cross_entropy`.
+        """Yield the scalar losses of one step, made with :meth:`cross_entropy`.
 
-        Any iterable will do, but a loss that is *yielded* is back-propagated inside the hooks that it was made in.
+        Any iterable will do, but a loss that is *yielded* is back-propagated inside the hooks in which it was made.
 
         Args:
             model: the classifier, in train mode.
-            batch: ``input_ids``, ``labels`` (rows,) and what else the model takes, such as ``attention_mask``
-                (rows, tokens); without one all tokens are seen.
+            batch: ``input_ids``, ``labels`` (rows,) and whatever else the model takes, such as ``attention_mask``
+                (rows, tokens); without a mask all tokens are seen.
         """
 
 
@@ -162,17 +162,17 @@ def plain_loss(model: nn.Module, batch: Batch) -> Tensor:
 
 
 def inputs_of(batch: Batch) -> Batch:
-    """The batch without its labels: what the model is called with."""
+    """The batch without its labels: the inputs the model is called with."""
     return {name: tensor for name, tensor in batch.items() if name != "labels"}
 
 
 def moved(drawn: Tensor, device: torch.device) -> Tensor:
-    """What was drawn on the CPU, copied to where it is used without the host waiting for the device."""
+    """What was drawn on the CPU, copied to where it is used, without making the host wait for the device."""
     return (drawn.pin_memory() if device.type == "cuda" else drawn).to(device, non_blocking=True)
 
 
 def attention_mask(inputs: Batch) -> Tensor:
-    """Which tokens attention sees, (rows, tokens): all of them where the batch does not say."""
+    """Which tokens attention sees, (rows, tokens): all of them if the batch does not say."""
     mask = inputs.get("attention_mask")
     return torch.ones_like(inputs["input_ids"]) if mask is None else mask
 
@@ -180,7 +180,7 @@ def attention_mask(inputs: Batch) -> Tensor:
 def swapped_halves(batch: Batch) -> tuple[Batch, Tensor]:
     """An even number of rows, and the partner of each: row i of the first half and row i of the second half.
 
-    Of an odd batch the last row is left out.
+    In an odd batch the last row is left out.
     """
     even = len(batch["labels"]) // 2 * 2
     perm = torch.arange(even, device=batch["labels"].device).roll(even // 2)
@@ -201,12 +201,12 @@ class Plain(Method):
 
 @dataclass(kw_only=True)
 class PlainLong(Plain):
-    """The plain model with as many optimizer updates as a method that makes several of each batch.
+    """The plain model with as many optimizer updates as a method that makes several per batch.
 
-    Each batch is repeated in the same places, so that nothing but the mixing is left out.
+    Each batch is repeated in the same places, so that only the mixing is left out.
 
     Args:
-        updates: of each batch, at least 1.
+        updates: per batch, at least 1.
     """
 
     key: ClassVar[str] = "none_long"
@@ -234,13 +234,13 @@ def one_of(name: str, value: str, known: Sequence[str]) -> None:
 
 
 def names() -> list[str]:
-    """All method names, without those of a user's own (``NAME@DIGEST``, see :mod:`mixlib.comparing.choices`)."""
+    """All method names, except those of a user's own methods (``NAME@DIGEST``, see :mod:`mixlib.comparing.choices`)."""
     return sorted(name for name in REGISTRY if "@" not in name)
 
 
 def table() -> list[dict[str, Any]]:
-    """All methods, a dictionary each: ``name``, ``label``, ``paper`` (``None``: of no paper), ``params`` (with their
-    defaults), ``passes`` (forward and backward passes an update) and ``about``, its docstring's first line."""
+    """All methods, one dictionary each: ``name``, ``label``, ``paper`` (``None`` if from no paper), ``params`` (with
+    defaults), ``passes`` (forward and backward passes per update) and ``about``, the docstring's first line."""
     return [
         {
             "name": key, "label": cls.look.label, "paper": cls.paper, "params": cls().params, "passes": cls().passes,

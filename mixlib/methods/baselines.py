@@ -1,4 +1,4 @@
-"""What mixup is compared with beside the plain model: softer labels and changed texts without any mixing."""
+"""What mixup is compared with, apart from the plain model: softer labels and changed texts, without any mixing."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from mixlib.methods.spans import SpecialTokens
 
 @dataclass(kw_only=True)
 class LabelSmoothing(Method):
-    """Cross-entropy against labels that give up a part epsilon to all classes alike (Szegedy et al. 2016).
+    """Cross-entropy against labels that give up a share epsilon to all classes equally (Szegedy et al. 2016).
 
     (1 - epsilon) CE(logits, y) + epsilon mean_c CE(logits, c): torch's ``label_smoothing``, and transformers'
     ``label_smoothing_factor``.
 
-    Of C classes the wrong ones get epsilon (C - 1) / C together. A mixed row gives its lighter label the mean of
-    min(lam, 1 - lam), where the two differ: equating the two makes smoothing as strong as mixing.
+    Of C classes, the wrong ones together get epsilon (C - 1) / C. A mixed row gives its lighter label, on average,
+    min(lam, 1 - lam) if the two labels differ: equating the two shares makes smoothing as strong as mixing.
 
     Args:
-        epsilon: at least 0, where it is plain training, and below 1.
+        epsilon: at least 0 (plain training) and below 1.
     """
 
     key: ClassVar[str] = "label_smoothing"
@@ -49,18 +49,20 @@ class LabelSmoothing(Method):
 class EDA(Method):
     """Random deletion and random swap of words, labels kept (Wei and Zou 2019), at the cost of plain training.
 
-    There each text gets ``n_aug`` changed copies, and an epoch is so many times as long. Here the number of updates and
-    of rows in each stays that of plain training: a row of a batch is itself with probability 1 / (1 + n_aug), else a
-    changed copy, drawn anew each time. A copy is changed by one operation, either with probability 1/2: each word is
-    deleted with probability alpha, or max(floor(alpha * words), 1) pairs of words change places. The other two
-    operations, replacement by and insertion of synonyms, need a thesaurus and are left out.
+    In that paper each text gets ``n_aug`` changed copies, and an epoch gets longer accordingly. Here the number of
+    updates and of rows in each stays that of plain training: a row of a batch is itself with probability
+    1 / (1 + n_aug), else a changed copy, drawn anew each time. A copy is changed by one of two operations, each with
+    probability 1/2: each word is deleted with probability alpha, or max(floor(alpha * words), 1) pairs of words are
+    swapped. The other two operations, replacement by synonyms and insertion of synonyms, need a thesaurus and are left
+    out.
 
-    Of two sentences each is changed on its own and keeps at least one word. Word pieces stay with their word, special
-    tokens at their place. The pairs of a swap have no word in common, for their order to be one draw for all rows.
+    In a pair, each sentence is changed on its own and keeps at least one word. Word pieces stay with their word, and
+    special tokens in their place. The pairs of a swap have no word in common, so that their order is one draw for all
+    rows.
 
     Args:
-        alpha: share of the words that is changed, 0 (plain training) to 0.5 (the authors' code: 0.1).
-        n_aug: changed copies of each text that would stand beside it, at least 1 (the authors' code: 9).
+        alpha: share of the words that are changed, 0 (plain training) to 0.5 (the authors' code: 0.1).
+        n_aug: changed copies that each text would be given, at least 1 (the authors' code: 9).
 
     Raises:
         ValueError: ``alpha`` or ``n_aug`` out of range; a tokenizer that is missing or has no padding token

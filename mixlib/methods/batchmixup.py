@@ -2,7 +2,7 @@
 
 "BatchMixup: Improving Training by Interpolating Hidden States of the Entire Mini-batch" (Findings of ACL 2021). All
 three mix the sentence vectors v(x) that enter the class layer, and two of them mix the class vectors w_y, the rows of
-that layer, alike. Only mixed points are trained on.
+that layer, in the same way. Training uses only mixed points.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CHUNK = {"cpu": 2**18, "cuda": 2**25}  # entries of the policy held at once: wha
 
 @dataclass(kw_only=True)
 class MixedVectors(Method):
-    """Train on points mixed from the sentence vectors of a batch: one forward pass, mixing is a few small products."""
+    """Train on points mixed from a batch's sentence vectors: one forward pass, plus a few small products for mixing."""
 
     paper: ClassVar[str] = "batchmixup"
     min_rows: ClassVar[int] = 2
@@ -45,7 +45,7 @@ class MixedVectors(Method):
         """The loss of one draw, a scalar.
 
         Args:
-            vectors: (rows, hidden) float32, or float64 where the model is; the class layer is brought to it.
+            vectors: (rows, hidden) float32, or float64 if the model is; the class layer is converted to match.
             classes: the class layer; row c of its weight is the class vector w_c.
             labels: (rows,).
         """
@@ -63,13 +63,13 @@ class MixedVectors(Method):
 
 @dataclass(kw_only=True)
 class Pairwise(MixedVectors):
-    """Mix every row with every row, n draws a batch (section 3).
+    """Mix every row with every row, with n draws per batch (section 3).
 
     Args:
-        alpha: of Beta(alpha, alpha), positive (not stated; 0.4 in the author's code).
-        n: draws a batch (15 in the paper's timing and the author's code).
-        updates: ``"each"``: every draw is an optimizer update of its own, on the batch encoded anew, which makes an
-            epoch n times as long; ``"one"``: the mean of the n losses is one update, as a control.
+        alpha: shape of Beta(alpha, alpha), positive (not stated; 0.4 in the author's code).
+        n: draws per batch (15 in the paper's timing and the author's code).
+        updates: ``"each"``: every draw is its own optimizer update, on the batch encoded anew, which makes an epoch n
+            times as long; ``"one"``: the mean of the n losses is one update, as a control.
     """
 
     alpha: float = 0.4
@@ -96,7 +96,7 @@ class Pairwise(MixedVectors):
 
 @dataclass(kw_only=True)
 class Mixup(Pairwise):
-    """Mixup of hidden states: x_ij = beta x_i + (1 - beta) x_j, y_ij alike (equations 1 and 2)."""
+    """Mixup of hidden states: x_ij = beta x_i + (1 - beta) x_j, and y_ij likewise (equations 1 and 2)."""
 
     key: ClassVar[str] = "mixup"
     look: ClassVar[Look] = Look("mixup (all pairs)", "#e69f56", "P", (0, (8, 2)))
@@ -106,13 +106,13 @@ class Mixup(Pairwise):
 
 
 def class_vectors(classes: nn.Linear, like: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Weight (num_labels, hidden) and bias (num_labels,) or ``None`` of the class layer, in the dtype of ``like``."""
+    """The class layer's weight (num_labels, hidden) and bias (num_labels,) or ``None``, in the dtype of ``like``."""
     bias = None if classes.bias is None else classes.bias.to(like.dtype)
     return classes.weight.to(like.dtype), bias
 
 
 def targets(of_classes: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
-    """What the label of each row stands for, with a share ``smoothing`` of the mean over all classes.
+    """What each row's label stands for, with a share ``smoothing`` of the mean over all classes.
 
     Args:
         of_classes: class vectors (num_labels, hidden) or their biases (num_labels,).
@@ -126,7 +126,7 @@ def targets(of_classes: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tenso
 def all_pairs_loss(
     vectors: Tensor, classes: nn.Linear, labels: Tensor, lam: float, loss: Callable[..., Tensor] = mixed_cross_entropy
 ) -> Tensor:
-    """Mean mixed cross-entropy of all rows * rows ordered pairs; ``lam`` is the weight of the first of a pair."""
+    """Mean mixed cross-entropy of all rows * rows ordered pairs; ``lam`` is the weight of the first row of a pair."""
     rows = len(labels)
     first = torch.arange(rows, device=labels.device).repeat_interleave(rows)
     second = torch.arange(rows, device=labels.device).repeat(rows)
@@ -137,7 +137,7 @@ def all_pairs_loss(
 
 @dataclass(kw_only=True)
 class NonlinearMixup(Pairwise):
-    """Nonlinear mixup (Guo 2020) moved to sentence vectors: one Beta draw a dimension, class vectors mixed alike.
+    """Nonlinear mixup (Guo 2020) on sentence vectors: one Beta draw per dimension, class vectors mixed likewise.
 
     Args:
         alpha, n, updates: as in mixup.
@@ -161,7 +161,7 @@ class NonlinearMixup(Pairwise):
 def nonlinear_loss(
     vectors: Tensor, classes: nn.Linear, labels: Tensor, lam: Tensor, objective: str = "softmax", smoothing: float = 0.0
 ) -> Tensor:
-    """Mean loss of all ordered pairs whose dimensions are mixed with ``lam`` (hidden,) in vectors and class vectors."""
+    """Mean loss of all ordered pairs; each dimension of vectors and class vectors has its own ``lam`` (hidden,)."""
     rows, width = vectors.shape
     class_weight, class_bias = class_vectors(classes, vectors)
     y = targets(class_weight, labels, smoothing)
@@ -175,17 +175,18 @@ def nonlinear_loss(
 
 @dataclass(kw_only=True)
 class BatchMixup(MixedVectors):
-    """BatchMixup: every mixed point is a weighted sum of the whole batch, n points in one product (section 4).
+    """BatchMixup: every mixed point is a weighted sum of the whole batch; one product makes n points (section 4).
 
     Args:
-        alpha: of the policy's Beta(alpha, alpha) entries, positive (not stated; uniform, 1, in the author's code).
-        n: mixed points a batch (not stated; the author's code has 400 for batches of 5, 2400 for batches of 32).
-        n_per_row: mixed points a row of the batch, in place of ``n``.
-        policy: ``"elementwise"``: a weight a row and dimension (equation 3); ``"sample"``: one a row (author's code).
-        objective: ``"softmax"``: -x'.y' + logsumexp_c(x'.w_c), which with one weight a row is cross-entropy against
+        alpha: shape of the policy's Beta(alpha, alpha) entries, positive (not stated; author's code: 1, uniform).
+        n: mixed points per batch (not stated; the author's code has 400 for batches of 5, 2400 for batches of 32).
+        n_per_row: mixed points per row of the batch, instead of ``n``.
+        policy: ``"elementwise"``: one weight per row and dimension (equation 3); ``"sample"``: one per row (author's
+            code).
+        objective: ``"softmax"``: -x'.y' + logsumexp_c(x'.w_c), which with one weight per row is cross-entropy against
             the mixed label; ``"dot"``: -x'.y' as printed, which has no lower bound and does not train a classifier.
-        temperature: the policy is divided by it before the softmax. At 1 (the paper) weights stay within a factor e
-            of each other and points crowd at the batch mean; small values spread them.
+        temperature: divides the policy before the softmax. At 1 (the paper) weights stay within a factor e of each
+            other and points crowd around the batch mean; small values spread them out.
     """
 
     key: ClassVar[str] = "batchmixup"
@@ -210,7 +211,7 @@ class BatchMixup(MixedVectors):
             raise ValueError(f"temperature must be positive, got {self.temperature!r}")
 
     def draw(self, points: int, rows: int, width: int, generator: torch.Generator) -> Tensor:
-        """A policy M: (points, rows, hidden), or (points, rows, 1) with one weight a row."""
+        """A policy M: (points, rows, hidden), or (points, rows, 1) with one weight per row."""
         return sample_beta((points, rows, width if self.policy == "elementwise" else 1), self.alpha, generator)
 
     def loss(self, vectors: Tensor, classes: nn.Linear, labels: Tensor) -> Tensor:
@@ -236,8 +237,8 @@ def shares_of(policy: Tensor, temperature: float = 1.0) -> Tensor:
     """The share of each row in each mixed point: softmax of the policy over the rows, shape unchanged.
 
     Args:
-        policy: (points, rows, hidden), or (points, rows, 1) with one weight a row.
-        temperature: that the policy is divided by.
+        policy: (points, rows, hidden), or (points, rows, 1) with one weight per row.
+        temperature: divides the policy.
     """
     return torch.softmax(policy / temperature, 1)
 
@@ -262,11 +263,11 @@ def batchmixup_loss(
     Args:
         vectors: (rows, hidden).
         weight, bias: (num_labels, hidden) class vectors and (num_labels,) or ``None``. The paper has no bias; that of a
-            model's class layer is mixed with each row's mean weight over the dimensions.
+            model's class layer is mixed using each row's mean weight over the dimensions.
         labels: (rows,).
         policy, temperature: as in :func:`shares_of`.
         objective: as in :class:`BatchMixup`.
-        smoothing: as in :func:`targets`; with one weight a row and ``"softmax"`` that is label smoothing.
+        smoothing: as in :func:`targets`; with one weight per row and ``"softmax"`` this is label smoothing.
     """
     shares = shares_of(policy, temperature)
     mixed_x, mixed_y = mixed_points(vectors, shares), mixed_points(targets(weight, labels, smoothing), shares)
@@ -277,7 +278,7 @@ def batchmixup_loss(
 def point_loss(
     mixed_x: Tensor, mixed_y: Tensor, mixed_bias: Tensor | None, weight: Tensor, bias: Tensor | None, objective: str
 ) -> Tensor:
-    """Mean over the points of -x'.y' (``"dot"``, as printed) or of -x'.y' + logsumexp_c(x'.w_c) (``"softmax"``)."""
+    """Mean over the points of -x'.y' (``"dot"``, as printed) or -x'.y' + logsumexp_c(x'.w_c) (``"softmax"``)."""
     match = (mixed_x * mixed_y).sum(1)
     if objective == "dot":
         return -match.mean()
@@ -287,12 +288,12 @@ def point_loss(
 
 
 def summed(part: Callable[..., Tensor], pieces: Sequence[int], *tensors: Tensor) -> Tensor:
-    """The sum of ``part(piece, *tensors)``, with only one piece's intermediate results in memory at a time."""
+    """The sum of ``part(piece, *tensors)``, holding only one piece's intermediate results in memory at a time."""
     return _Summed.apply(part, pieces, *tensors)
 
 
 class _Summed(torch.autograd.Function):
-    """The gradient of each piece is taken at once, in the forward pass; only the (small) sums are kept."""
+    """Each piece's gradient is taken immediately, in the forward pass; only the (small) sums are kept."""
 
     @staticmethod
     def forward(ctx: Any, part: Callable[..., Tensor], pieces: Sequence[int], *tensors: Tensor) -> Tensor:

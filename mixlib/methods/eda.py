@@ -18,9 +18,9 @@ PIECE, BEGINNINGS = "##", ("Ġ", "▁")  # of WordPiece: goes on with a word; of
 
 
 def continuing(tokenizer: Any) -> Tensor:
-    """Whether each token id goes on with the word before it, as far as the tokens' spelling tells; (ids,) bool.
+    """Whether each token id continues the word before it, as far as the tokens' spelling tells; (ids,) bool.
 
-    In a vocabulary that marks neither what begins nor what continues a word, each token is a word.
+    In a vocabulary that marks neither the beginning nor the continuation of a word, each token is a word.
     """
     vocabulary = tokenizer.get_vocab()
     marked = {mark: [i for token, i in vocabulary.items() if token.startswith(mark)] for mark in (PIECE, *BEGINNINGS)}
@@ -31,9 +31,9 @@ def continuing(tokenizer: Any) -> Tensor:
 
 
 class Units(NamedTuple):
-    """Words, and all other tokens one by one, in the order of the row.
+    """Words, and all other tokens one by one, in row order.
 
-    ``of_token`` (rows, tokens): number of the unit that each token is part of. ``sentence`` (rows, units): 1 or 2 for
+    ``of_token`` (rows, tokens): number of the unit that each token belongs to. ``sentence`` (rows, units): 1 or 2 for
     the words of that sentence, 0 for other units and beyond the last one; there is room for as many units as tokens.
     """
 
@@ -46,8 +46,8 @@ def units(ids: Tensor, sentence: Tensor, continues: Tensor) -> Units:
 
     Args:
         ids: (rows, tokens).
-        sentence: (rows, tokens), of :func:`mixlib.methods.spans.sentence_of`.
-        continues: of :func:`continuing`, on the device of ``ids``.
+        sentence: (rows, tokens), from :func:`mixlib.methods.spans.sentence_of`.
+        continues: from :func:`continuing`, on the device of ``ids``.
     """
     goes_on = continues[ids.clamp_max(len(continues) - 1)] & (sentence > 0)
     goes_on[:, 1:] &= sentence[:, 1:] == sentence[:, :-1]
@@ -57,10 +57,10 @@ def units(ids: Tensor, sentence: Tensor, continues: Tensor) -> Units:
 
 
 def deleted(found: Units, share: float, scores: Tensor) -> Tensor:
-    """Each word with probability ``share``, but never all words of a sentence; a mask (rows, units).
+    """The words to delete: each with probability ``share``, but never all words of a sentence; a mask (rows, units).
 
     Args:
-        found: of the texts.
+        found: units of the texts.
         share: 0 to 1.
         scores: (rows, units) random numbers in [0, 1).
     """
@@ -73,9 +73,9 @@ def deleted(found: Units, share: float, scores: Tensor) -> Tensor:
 
 
 def swapped(found: Units, share: float, scores: Tensor) -> Tensor:
-    """Where each unit goes when ``max(floor(share * words), 1)`` pairs of words of a sentence change places.
+    """Where each unit goes when ``max(floor(share * words), 1)`` pairs of words in a sentence are swapped.
 
-    The pairs are drawn without a word in common; of a sentence of one word none is.
+    The pairs have no word in common; in a sentence of one word nothing is swapped.
 
     Args:
         found, share, scores: as in :func:`deleted`.
@@ -99,14 +99,15 @@ def swapped(found: Units, share: float, scores: Tensor) -> Tensor:
 def rearranged(
     inputs: dict[str, Tensor], gone: Tensor, target: Tensor, padding_id: int, padding_side: str
 ) -> dict[str, Tensor]:
-    """The texts without the tokens that are gone, and with the others in a new order.
+    """The texts without the deleted tokens, and with the others in a new order.
 
     Args:
-        inputs: ``input_ids``, ``attention_mask`` and other tensors of that shape (rows, tokens); others stay.
-        gone: (rows, tokens) mask; padding is always gone.
+        inputs: ``input_ids``, ``attention_mask`` and other tensors of that shape (rows, tokens); tensors of other
+            shapes are left alone.
+        gone: (rows, tokens) mask of deleted tokens; padding always counts as deleted.
         target: (rows, tokens) number to sort the tokens by; equal ones keep their order.
-        padding_id: what fills the places that become free; they are not attended to and have token type 0.
-        padding_side: ``"right"`` or ``"left"``, where those are.
+        padding_id: fills the places that become free; they are not attended to and have token type 0.
+        padding_side: ``"right"`` or ``"left"``, the side of those places.
     """
     ids = inputs["input_ids"]
     gone = gone | (inputs["attention_mask"] == 0)

@@ -1,8 +1,8 @@
 """EmbedMix, TMix and SentenceMix: mixing hidden states of two texts, the baselines of the SSMix and AMPLIFY papers.
 
 x~ = lam x_i + (1 - lam) x_j at some layer and y~ alike, with lam = max(lam0, 1 - lam0) and lam0 ~ Beta(alpha, alpha),
-one draw a batch (SSMix section 3.2, AMPLIFY equation 9). TMix is from MixText (Chen et al. 2020), EmbedMix and
-SentenceMix after wordMixup and senMixup (Guo et al. 2019).
+one draw per batch (SSMix section 3.2, AMPLIFY equation 9). TMix comes from MixText (Chen et al. 2020); EmbedMix and
+SentenceMix follow wordMixup and senMixup (Guo et al. 2019).
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class HiddenMixup(MixedRows):
     """Mix hidden states of the rows of a batch.
 
     Args:
-        alpha: of Beta(alpha, alpha), positive (both papers: 0.2).
-        originals: ``True`` is the SSMix paper's frame: the mean of four losses, of the two halves of the batch and of
-            each mixed with the other, an odd row trained on as it is. ``False`` is the AMPLIFY paper's: the mixed rows
-            alone, each with a random other row.
-        label_perm: whose label is mixed in. ``"same"``: that of the row that is mixed in. ``"independent"``: that of a
-            row of a second, unrelated draw, so that labels do not belong to inputs; a fault of the AMPLIFY paper's
+        alpha: shape of Beta(alpha, alpha), positive (both papers: 0.2).
+        originals: ``True`` is the SSMix paper's frame: the mean of four losses, those of the two halves of the batch
+            and of each half mixed with the other; an odd row is trained on as it is. ``False`` is the AMPLIFY paper's
+            frame: the mixed rows alone, each mixed with a random other row.
+        label_perm: whose label is mixed in. ``"same"``: that of the row mixed in. ``"independent"``: that of a row from
+            a second, unrelated draw, so that labels do not belong to inputs; this is a fault of the AMPLIFY paper's
             code in these three methods, for comparison only.
     """
 
@@ -107,7 +107,7 @@ class TMix(HiddenMixup):
 
     Args:
         alpha, originals, label_perm: as in :class:`HiddenMixup`.
-        blocks: to draw from, as in :func:`mixlib.methods.sites.chosen_blocks`; ``None``: blocks 7, 9 and 12 of twelve.
+        blocks: blocks to draw from, see :func:`mixlib.methods.sites.chosen_blocks`; ``None``: 7, 9 and 12 of twelve.
     """
 
     key: ClassVar[str] = "tmix"
@@ -130,8 +130,8 @@ class TMix(HiddenMixup):
 class SentenceMix(HiddenMixup):
     """Mix the sentence vectors before the class layer (AMPLIFY section 4.2).
 
-    The paper's code mixes the logits of two forward passes instead; with a linear class layer that is the same but for
-    dropout, and takes twice the time.
+    The paper's code instead mixes the logits of two forward passes; with a linear class layer that is the same except
+    for dropout, and takes twice the time.
 
     Args:
         alpha, originals, label_perm: as in :class:`HiddenMixup`.

@@ -1,4 +1,4 @@
-"""The mathematics all methods share: who is mixed with whom, how strongly, and what loss follows.
+"""The mathematics all methods share: which rows are mixed, how strongly, and what loss follows.
 
 Pure functions of tensors. Random ones take a :class:`torch.Generator` and never touch global state.
 """
@@ -31,14 +31,14 @@ def sample_lam(alpha: float, generator: torch.Generator, rule: str = "plain", n:
     """Draw the weight ``lam`` of a row itself; its partner gets ``1 - lam``.
 
     Args:
-        alpha: shape of Beta(alpha, alpha); below 1 the draws crowd at 0 and 1, above 1 at one half.
+        alpha: shape of Beta(alpha, alpha); below 1 the draws crowd near 0 and 1, above 1 near one half.
         generator: source of randomness (CPU).
-        rule: ``"plain"`` one draw; ``"folded"`` max(lam, 1 - lam) (SSMix section 3.2, AMPLIFY equation 9);
-            ``"max_of_n"`` the largest of ``n`` draws (AMPLIFY section 3).
-        n: number of draws of ``"max_of_n"``.
+        rule: ``"plain"``: one draw; ``"folded"``: max(lam, 1 - lam) (SSMix section 3.2, AMPLIFY equation 9);
+            ``"max_of_n"``: the largest of ``n`` draws (AMPLIFY section 3).
+        n: number of draws for ``"max_of_n"``.
 
     Returns:
-        A float in [0, 1]. Drawn by inverting the distribution function, so one uniform number makes one draw.
+        A float in [0, 1], drawn by inverting the distribution function, so one uniform number makes one draw.
     """
     check_alpha(alpha)
     if rule not in LAM_RULES:
@@ -52,7 +52,7 @@ def sample_lam(alpha: float, generator: torch.Generator, rule: str = "plain", n:
 
 
 def lam_cdf(x: float | np.ndarray, alpha: float, rule: str = "plain", n: int = 5) -> float | np.ndarray:
-    """P(lam <= x) for 0 <= x <= 1 and the rules of :func:`sample_lam`."""
+    """P(lam <= x) for 0 <= x <= 1, under the rules of :func:`sample_lam`."""
     below = betainc(alpha, alpha, x)
     if rule == "folded":
         return np.where(np.asarray(x) < 0.5, 0.0, below - betainc(alpha, alpha, 1 - np.asarray(x)))
@@ -68,9 +68,10 @@ def mean_partner_share(alpha: float, rule: str = "plain", n: int = 5) -> float:
 
 
 def mean_label_entropy(alpha: float, rule: str = "plain", n: int = 5) -> float:
-    """The expected entropy, in nats, of the soft label (lam, 1 - lam) of two classes.
+    """The expected entropy, in nats, of the soft label (lam, 1 - lam) over two classes.
 
-    No classifier's mean cross-entropy on such labels is lower. Integrated by parts over lam's distribution function.
+    No classifier's mean cross-entropy on such labels is lower. Computed by integrating by parts over lam's distribution
+    function.
     """
 
     def slope(x: float) -> float:
@@ -81,7 +82,7 @@ def mean_label_entropy(alpha: float, rule: str = "plain", n: int = 5) -> float:
 
 @lru_cache(maxsize=8)
 def _quantiles(alpha: float, device: torch.device) -> Tensor:
-    """The table of quantiles, kept where it is used: a copy in every step would make the host wait for the device."""
+    """The table of quantiles, kept on the device that uses it: copying it in every step would make the host wait."""
     middles = (np.arange(QUANTILES) + 0.5) / QUANTILES
     return torch.from_numpy(betaincinv(alpha, alpha, middles)).float().to(device)
 
@@ -95,7 +96,7 @@ def sample_beta(shape: Sequence[int], alpha: float, generator: torch.Generator) 
     Args:
         shape: of the result.
         alpha: shape of Beta(alpha, alpha); 1 is uniform.
-        generator: source of randomness, on the device the draws are wanted on.
+        generator: source of randomness, on the device where the draws are wanted.
     """
     check_alpha(alpha)
     count = prod(shape)
@@ -106,9 +107,10 @@ def sample_beta(shape: Sequence[int], alpha: float, generator: torch.Generator) 
 
 
 def random_others(rows: int, generator: torch.Generator) -> Tensor:
-    """A permutation ``perm`` (rows,) without fixed points: row i is mixed with the *other* row ``perm[i]``.
+    """A permutation ``perm`` (rows,) without fixed points: row i is mixed with a *different* row ``perm[i]``.
 
-    The rows are put on one random ring, so every other row is an equally likely partner. One row stays alone.
+    The rows are arranged in one random ring, so every other row is an equally likely partner. A single row is its own
+    partner.
     """
     ring = torch.randperm(rows, generator=generator)
     perm = torch.empty_like(ring)
@@ -117,9 +119,9 @@ def random_others(rows: int, generator: torch.Generator) -> Tensor:
 
 
 def random_pairs(rows: int, generator: torch.Generator) -> Tensor:
-    """A random perfect matching as a permutation (rows,) that is its own inverse; an odd row is left to itself.
+    """A random perfect matching as a permutation (rows,) that is its own inverse; an odd row is its own partner.
 
-    Swapped pairs have one common length seen from both rows, so padding to it needs only one forward pass.
+    The two rows of a pair have the same common length, so padding to it needs only one forward pass.
     """
     order = torch.randperm(rows, generator=generator)
     half = rows // 2
@@ -130,12 +132,12 @@ def random_pairs(rows: int, generator: torch.Generator) -> Tensor:
 
 
 def mix(x: Tensor, perm: Tensor, lam: float | Tensor) -> Tensor:
-    """``lam * x + (1 - lam) * x[perm]`` along the first axis; ``lam`` a number or a tensor that broadcasts to ``x``."""
+    """``lam * x + (1 - lam) * x[perm]`` along the first axis; ``lam``: a number, or a tensor broadcast to ``x``."""
     return lam * x + (1 - lam) * x[perm]
 
 
 class Criterion(NamedTuple):
-    """What the cross-entropy of a training is beside the labels; see :func:`mixed_cross_entropy`."""
+    """What a training's cross-entropy depends on apart from the labels; see :func:`mixed_cross_entropy`."""
 
     smoothing: float = 0.0
     class_weights: Tensor | None = None
@@ -152,19 +154,19 @@ def mixed_cross_entropy(
 ) -> Tensor:
     """Mean over the rows of ``lam * CE(logits, labels) + (1 - lam) * CE(logits, labels[perm])``, a scalar.
 
-    Equal to cross-entropy against the soft label ``lam * onehot(y) + (1 - lam) * onehot(y[perm])``; without ``perm``
+    This equals cross-entropy against the soft label ``lam * onehot(y) + (1 - lam) * onehot(y[perm])``; without ``perm``
     nothing is mixed.
 
-    A smoothing e makes ``(1 - e) * onehot(y) + e / num_labels`` of each label before it is mixed. Class weights w make
-    the mean a weighted one, ``sum_i (lam w[y_i] CE(y_i) + (1 - lam) w[z_i] CE(z_i)) / sum_i (lam w[y_i] + (1 - lam)
+    A smoothing e turns each label into ``(1 - e) * onehot(y) + e / num_labels`` before mixing. Class weights w make the
+    mean a weighted one, ``sum_i (lam w[y_i] CE(y_i) + (1 - lam) w[z_i] CE(z_i)) / sum_i (lam w[y_i] + (1 - lam)
     w[z_i])`` with z = y[perm]; smoothing then spreads the share e over the classes c as ``w[c] / num_labels``.
-    Unmixed, both are those of ``torch.nn.functional.cross_entropy(weight=, label_smoothing=)``.
+    Unmixed, both match ``torch.nn.functional.cross_entropy(weight=, label_smoothing=)``.
 
     Args:
         logits: (rows, num_labels).
         labels: (rows,) class numbers.
         perm: (rows,) partner of each row.
-        lam: weight of the row's own label, a number or one weight a row (rows,).
+        lam: weight of the row's own label: a number, or one weight per row (rows,).
         smoothing: e, 0 (none) to 1.
         class_weights: (num_labels,) positive numbers.
     """
@@ -174,7 +176,7 @@ def mixed_cross_entropy(
 
     if not smoothing and class_weights is None:
         return mixed(lambda y: F.cross_entropy(logits, y, reduction="none")).mean()
-    surprise = -F.log_softmax(logits, -1)  # from here on as transformers' LabelSmoother reckons, to the last digit
+    surprise = -F.log_softmax(logits, -1)  # from here on as transformers' LabelSmoother computes it, to the last digit
     own = lambda y: surprise.gather(-1, y.unsqueeze(-1)).squeeze(-1)  # noqa: E731
     digits = torch.promote_types(surprise.dtype, torch.float32)
     total: int | Tensor = len(labels)

@@ -2,7 +2,7 @@
 
 "MixUp Training Leads to Reduced Overfitting and Improved Calibration for the Transformer Architecture" (2021).
 All three mix each row of a batch with another one, x~ = lam x_i + (1 - lam) x_j and y~ = lam y_i + (1 - lam) y_j
-with lam ~ Beta(alpha, alpha) (equation 1), and train on the mixed rows only. They differ in what x is.
+with lam ~ Beta(alpha, alpha) (equation 1), and train only on the mixed rows. They differ in what x is.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PADDINGS = ("no_pad", "unused_pair", "sep_pair", "pad_pair", "unused_max", "sep_
 
 @dataclass(kw_only=True)
 class MixedRows(Method):
-    """Train on the mixed rows only: one forward pass with a mix in it, one two-term loss (equation 1)."""
+    """Train only on mixed rows: one forward pass with mixing inside, one two-term loss (equation 1)."""
 
     paper: ClassVar[str] = "mixup_calibration"
     alpha: float = 1.0
@@ -37,11 +37,11 @@ class MixedRows(Method):
 
     @abstractmethod
     def draw(self, model: nn.Module, rows: int) -> Draw:
-        """The random choices of one step over ``rows`` rows."""
+        """The random choices of one step on ``rows`` rows."""
 
     @abstractmethod
     def mixing(self, model: nn.Module, batch: Batch, draw: Draw) -> AbstractContextManager[Batch]:
-        """A context in which ``model`` mixes as ``draw`` says when it is called with the inputs the context gives."""
+        """A context that yields inputs; inside it, ``model`` called with these inputs mixes as ``draw`` says."""
 
     def logits(self, model: nn.Module, batch: Batch, draw: Draw) -> Tensor:
         """Logits (rows, num_labels) of the rows mixed by ``draw``."""
@@ -66,7 +66,7 @@ class ClsMixup(MixedRows):
     """CLS MixUp: mix the pooled sentence vectors, then classify (section 3.5.1, equation 3).
 
     Args:
-        alpha: of Beta(alpha, alpha), positive (Table 6: 1.0, CoLA 0.75).
+        alpha: shape of Beta(alpha, alpha), positive (Table 6: 1.0, CoLA 0.75).
     """
 
     key: ClassVar[str] = "cls_mixup"
@@ -92,7 +92,7 @@ class ClsMixupLate(ClsMixup):
 
     Args:
         alpha: as in CLS MixUp.
-        start: share of the training after which mixing begins, 0 to 1.
+        start: share of training after which mixing begins, 0 to 1.
     """
 
     key: ClassVar[str] = "cls_mixup_late"
@@ -115,17 +115,17 @@ class ClsMixupLate(ClsMixup):
 class ManifoldMixup(MixedRows):
     """Manifold MixUp: mix the hidden states of a layer drawn anew for each batch (section 3.5.3).
 
-    Partners are swapped pairs, so that both rows of a pair are padded to one common length and one forward pass
-    is exact. Layer 0 alone is Input MixUp; layer n + 1 alone mixes the sentence vectors of the padded rows.
+    Partners are swapped pairs, so both rows of a pair are padded to one common length and one forward pass is exact.
+    Layer 0 alone is Input MixUp; layer n + 1 alone mixes the sentence vectors of the padded rows.
 
     Args:
-        alpha: of Beta(alpha, alpha), positive.
+        alpha: shape of Beta(alpha, alpha), positive.
         layers: layers to draw from, 0 (embedding output) to n + 1 (sentence vector); ``None``: all of them
             (the paper does not state its set).
-        padding: what fills the shorter row of a pair, and how far (Table 5). ``sep``, ``unused``, ``pad``: with the
-            tokenizer's separator, ``[unused0]`` or padding token, seen by attention; ``_pair``: to the longer row of
-            the pair; ``_max``: every row to the longest training text. ``no_pad``: not filled, positions beyond the
-            shorter row keep the longer row's vector, attention sees each row's own tokens.
+        padding: what fills the shorter row of a pair, and how far (Table 5). ``sep``, ``unused``, ``pad``: fill with
+            the tokenizer's separator, ``[unused0]`` or padding token, which attention sees; ``_pair``: up to the longer row
+            of the pair; ``_max``: fill every row up to the longest training text. ``no_pad``: do not fill; positions
+            beyond the shorter row keep the longer row's vector, and attention sees each row's own tokens.
     """
 
     key: ClassVar[str] = "manifold_mixup"
@@ -217,7 +217,7 @@ class InputMixup(ManifoldMixup):
     """Input MixUp: mix the token embeddings position by position (section 3.5.2, equation 4).
 
     Args:
-        alpha: of Beta(alpha, alpha), positive.
+        alpha: shape of Beta(alpha, alpha), positive.
         padding: as in Manifold MixUp; ``sep_pair`` is the paper's choice.
     """
 
@@ -227,15 +227,15 @@ class InputMixup(ManifoldMixup):
 
 
 def pad_together(inputs: Batch, perm: Tensor, fill_id: int, longest: int | None = None) -> Batch:
-    """Fill each row with ``fill_id`` up to the length of the longer of itself and its partner, and attend to it.
+    """Fill each row with ``fill_id`` up to the length of its partner if that is longer, and attend to the filling.
 
     Args:
-        inputs: right-padded ``input_ids``, ``attention_mask`` (else all ones) and others of shape (rows, tokens).
+        inputs: right-padded ``input_ids``, ``attention_mask`` (by default all ones) and others of shape (rows, tokens).
         perm: (rows,) swapped pairs.
-        longest: fill every row up to this many tokens instead.
+        longest: if given, fill every row up to this many tokens instead.
 
     Returns:
-        New tensors; rows of equal length to their partner's, and rows that are their own partner, are unchanged.
+        New tensors; rows as long as their partner, and rows that are their own partner, are unchanged.
     """
     ids, mask = inputs["input_ids"], attention_mask(inputs)
     inputs = inputs | {"attention_mask": mask}

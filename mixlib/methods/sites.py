@@ -1,8 +1,8 @@
-"""Where in a classifier a mix can happen, found by module structure and reached through forward hooks.
+"""The places in a classifier where mixing can happen, found by module structure and reached through forward hooks.
 
-Layers are counted as in the papers: 0 is the embedding layer's output (after its LayerNorm and dropout),
-k = 1..n the output of block k, and n + 1 the sentence vector that enters the last linear layer. Inside block k lies the
-output of its attention sublayer.
+Layers are counted as in the papers: 0 is the embedding layer's output (after its LayerNorm and dropout), k = 1..n the
+output of block k, and n + 1 the sentence vector that enters the last linear layer. The output of the attention sublayer
+of block k lies inside that block.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-Classifier = Any  # a module with a config and a base_model, either of which torch takes for a tensor or a module
+Classifier = Any  # a module with a config and a base_model, which torch's types take for tensors or modules
 
 
 @dataclass(frozen=True)
 class Family:
     """How one architecture family arranges its modules below ``model.base_model``.
 
-    ``attention`` is the module in a block whose output is the attention sublayer's: after residual and LayerNorm, or,
-    where the norm comes before the sublayer, before it joins the residual.
+    ``attention`` is the module in a block whose output is the attention sublayer's: after residual and LayerNorm or, if
+    the norm comes before the sublayer, before it joins the residual.
     """
 
     examples: str
     embeddings: str
     blocks: str
     attention: str
-    shared_blocks: bool = False  # a few modules called in turn stand for all blocks
+    shared_blocks: bool = False  # a few modules, called in turn, serve as all blocks
     reads_last_token: bool = False  # the linear head is applied to every position, then one position is read
-    after_first: str | None = None  # where it is there, a module that completes the output of the first block
+    after_first: str | None = None  # if present, a module that completes the output of the first block
 
 
 FAMILIES = (
-    # large DeBERTa-v2 models add a convolution of the embeddings to what block 1 gives
+    # large DeBERTa-v2 models add a convolution of the embeddings to the output of block 1
     Family(
         "BERT, RoBERTa, XLM-R, ELECTRA, DeBERTa, MPNet",
         "embeddings",
@@ -58,14 +58,14 @@ FAMILIES = (
 
 
 class UnsupportedArchitecture(ValueError):
-    """The model has none of the module structures in :data:`FAMILIES`, or not the part of one that is needed."""
+    """The model has none of the module structures in :data:`FAMILIES`, or lacks a part that is needed."""
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """The classifier itself, without the wrappers of data-parallel training and of PEFT (LoRA and its kin).
+    """The classifier itself, without the wrappers of data-parallel training and of PEFT (LoRA and the like).
 
     Raises:
-        ValueError: the model, or a module of it, is compiled by ``torch.compile`` or ``Module.compile``.
+        ValueError: the model, or one of its modules, is compiled by ``torch.compile`` or ``Module.compile``.
     """
     waiting = [model]
     while waiting:  # done in every step, where named_modules() would take three times as long
@@ -114,14 +114,14 @@ def embeddings(model: Classifier) -> nn.Module:
 
 
 def blocks(model: Classifier) -> list[nn.Module]:
-    """The modules whose outputs are block outputs; with shared blocks fewer modules than blocks."""
+    """The modules whose outputs are block outputs; with shared blocks, fewer modules than blocks."""
     kind = family(model)
     found = attrgetter(kind.blocks)(model.base_model)
     return [layer for group in found for layer in group.albert_layers] if kind.shared_blocks else list(found)
 
 
 def _block_outputs(model: Classifier) -> list[nn.Module]:
-    """The modules whose outputs are what the next block reads: the blocks, or what completes the first one's output."""
+    """The modules whose outputs the next block reads: the blocks, or what completes the output of the first."""
     completes, found = family(model).after_first, blocks(model)
     if completes is not None and _has(model.base_model, completes):
         found[0] = attrgetter(completes)(model.base_model)
@@ -134,7 +134,7 @@ def num_blocks(model: Classifier) -> int:
 
 
 def attentions(model: nn.Module) -> list[nn.Module]:
-    """The module of each block whose output is its attention sublayer's, (rows, tokens, hidden).
+    """For each block, the module whose output is that of the attention sublayer, (rows, tokens, hidden).
 
     Raises:
         UnsupportedArchitecture: the blocks have no such module.
@@ -155,8 +155,8 @@ def chosen_blocks(model: nn.Module, chosen: Sequence[int | str] | None) -> tuple
 
     Args:
         model: a Hugging Face sequence classifier.
-        chosen: numbers 1 to n, or strings such as ``"4/12"``, block 4 of twelve, which is round(4 n / 12) and at least
-            1 in a model of n blocks; ``None``: all blocks.
+        chosen: numbers 1 to n, or strings such as ``"4/12"``, block 4 of twelve, which in a model of n blocks is
+            round(4 n / 12) and at least 1; ``None``: all blocks.
 
     Raises:
         ValueError: a block that does not exist.
@@ -171,7 +171,7 @@ def chosen_blocks(model: nn.Module, chosen: Sequence[int | str] | None) -> tuple
 
 
 def check_blocks(chosen: Sequence[int | str] | None) -> tuple[int | str, ...] | None:
-    """What :func:`chosen_blocks` can read, as a tuple; ``ValueError`` for anything else or for none at all."""
+    """What :func:`chosen_blocks` can read, as a tuple; ``ValueError`` for anything else, or for none at all."""
     if chosen is None:
         return None
     chosen = (chosen,) if isinstance(chosen, (int, str)) else tuple(chosen)
@@ -187,7 +187,7 @@ def check_blocks(chosen: Sequence[int | str] | None) -> tuple[int | str, ...] | 
 
 
 def _in_use(module: Any) -> Iterator[nn.Module]:
-    """The modules that are called: of those that PEFT keeps copies of, the one in use; no insides of its adapters."""
+    """The modules that are called: where PEFT keeps copies, only the one in use; without the insides of adapters."""
     parts = module._modules
     if "modules_to_save" in parts and "original_module" in parts:
         active = [] if module.disable_adapters else module.active_adapters
@@ -199,7 +199,7 @@ def _in_use(module: Any) -> Iterator[nn.Module]:
 
 
 def class_layer(model: Classifier) -> nn.Linear:
-    """The last linear layer, whose rows are the class vectors; where PEFT adapts it, PEFT's module in its place."""
+    """The last linear layer, whose rows are the class vectors; if PEFT adapts it, PEFT's module in its place."""
     inside = set(model.base_model.modules())
     found: list[Any] = [
         module
@@ -217,7 +217,7 @@ def class_layer(model: Classifier) -> nn.Linear:
 
 
 def check_class_vectors(model: nn.Module) -> None:
-    """Raise :class:`UnsupportedArchitecture` unless the class layer's own weight is all that its logits come from."""
+    """Raise :class:`UnsupportedArchitecture` unless the logits come from the class layer's own weight alone."""
     layer = class_layer(model)
     if not isinstance(layer, nn.Linear):
         (name,) = (name for name, module in model.named_modules() if module is layer)
@@ -253,12 +253,12 @@ def _replace_input(change: Callable[[Tensor], Tensor]) -> Callable:
 def changed(model: nn.Module, layer: int, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
     """Inside this context the tensor at ``layer`` is replaced by ``change(tensor)``; hooks are always removed.
 
-    Run the backward pass inside as well when gradient checkpointing is on, because blocks are run again then.
+    With gradient checkpointing, run the backward pass inside the context too, because it runs blocks again.
 
     Args:
         model: a Hugging Face sequence classifier.
         layer: 0 (embedding output) to n + 1 (sentence vector).
-        change: tensor of shape (rows, tokens, hidden), or (rows, hidden) at layer n + 1, to one of the same shape.
+        change: maps a tensor of shape (rows, tokens, hidden), or (rows, hidden) at layer n + 1, to one of that shape.
 
     Raises:
         ValueError: layer out of range, or a compiled model.
@@ -288,12 +288,12 @@ def changed(model: nn.Module, layer: int, change: Callable[[Tensor], Tensor]) ->
 def attention_changed(
     model: nn.Module, change: Callable[[Tensor], Tensor], chosen: Sequence[int | str] | None = None
 ) -> Iterator[None]:
-    """Inside this context the output of attention sublayers is replaced by ``change(output)``; see :func:`changed`.
+    """Inside this context the outputs of attention sublayers are replaced by ``change(output)``; see :func:`changed`.
 
     Args:
         model: a Hugging Face sequence classifier.
-        change: tensor of shape (rows, tokens, hidden) to one of the same shape.
-        chosen: blocks to change it in, see :func:`chosen_blocks`.
+        change: maps a tensor of shape (rows, tokens, hidden) to one of the same shape.
+        chosen: the blocks to change, see :func:`chosen_blocks`.
 
     Raises:
         ValueError: a block that does not exist, or a compiled model.
@@ -310,7 +310,7 @@ def attention_changed(
 def _change_in_blocks(
     model: nn.Module, modules: Sequence[nn.Module], turns: Collection[int], change: Callable[[Tensor], Tensor]
 ) -> list[torch.utils.hooks.RemovableHandle]:
-    """Hooks that change the output of ``modules``, one a block or a few that are called in turn, in some blocks."""
+    """Hooks that change the output of ``modules`` in some blocks: one per block, or a few that are called in turn."""
     if not family(model).shared_blocks:
         return [modules[turn - 1].register_forward_hook(_replace_output(change)) for turn in turns]
     calls: list[Iterator[int]] = [count(1)]
@@ -348,7 +348,7 @@ class Saliency:
             )
 
     def norms(self) -> Tensor:
-        """L2 norm of the loss gradient at the embedding of each token, (rows, tokens); virtual tokens stand before.
+        """L2 norm of the loss gradient at the embedding of each token, (rows, tokens); virtual tokens come first.
 
         Raises:
             RuntimeError: no backward pass has reached the embeddings.
@@ -365,9 +365,9 @@ class Saliency:
 
 @contextmanager
 def watched_saliency(model: nn.Module) -> Iterator[Saliency]:
-    """Inside this context one forward pass is watched; its backward pass leaves the saliency of the tokens.
+    """Inside this context one forward pass is watched; its backward pass leaves behind the saliency of the tokens.
 
-    A frozen embedding layer is no hindrance: the gradient is taken at its output, not at its weights.
+    The embedding layer may be frozen: the gradient is taken at its output, not at its weights.
 
     Raises:
         ValueError: gradients are switched off.
@@ -393,11 +393,11 @@ def watched_saliency(model: nn.Module) -> Iterator[Saliency]:
 
 
 def sentence_vectors(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
-    """The sentence vectors (rows, hidden) that enter the class layer, with their gradients' history.
+    """The sentence vectors (rows, hidden) that enter the class layer, with their autograd history.
 
     Args:
         model: a Hugging Face sequence classifier or one of :mod:`mixlib.runs.heads`, also under data parallelism.
-        inputs: what the model is called with.
+        inputs: the inputs to call the model with.
 
     Raises:
         ValueError: the class layer was not called exactly once, as in replicas of ``nn.DataParallel``.

@@ -1,7 +1,7 @@
-"""Which tokens of a text may move, and how spans of them are chosen and moved: whole batches, no loops over rows.
+"""Which tokens of a text may move, and how spans are chosen and moved: whole batches at once, no loops over rows.
 
 Pure functions of tensors of shape (rows, tokens). Special tokens and padding never move. The tokens of one sentence
-are handled *in order*: its n tokens stand at places 0 to n - 1, whatever stands between them in the row.
+are handled *in order*: its n tokens are at places 0 to n - 1, whatever lies between them in the row.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 SENTENCES = (1, 2)
-STEPS = 2**30  # to which fraction of a row's largest saliency it is rounded, so that sums are exact on any device
+STEPS = 2**30  # saliency is rounded to this fraction of the row's largest, so that sums are exact on any device
 
 
 class SpecialTokens(NamedTuple):
-    """Token ids that stand for no word of a text.
+    """Token ids that are not words of a text.
 
-    ``ids``: of all of them; ``separator``: what stands between two sentences, ``None`` where nothing does; ``cls``:
-    what stands before a text; ``unknown``: what stands for a word that the vocabulary lacks (it may move like a word).
+    ``ids``: all of them; ``separator``: the token between two sentences, ``None`` if there is none; ``cls``: the token
+    before a text; ``unknown``: the token for a word that the vocabulary lacks (it may move like a word).
     """
 
     ids: tuple[int, ...]
@@ -50,12 +50,12 @@ def special_tokens(tokenizer: Any) -> SpecialTokens:
 def sentence_of(inputs: dict[str, Tensor], special: SpecialTokens) -> Tensor:
     """The sentence each token belongs to: 1, 2, or 0 for special tokens and padding; (rows, tokens).
 
-    The second sentence has token type 1; in rows without such types it is what stands after the first separator
-    (RoBERTa's double one included). A tokenizer with neither joins two sentences to one text.
+    The second sentence has token type 1; in rows without such types it is what follows the first separator (including
+    RoBERTa's double one). A tokenizer with neither joins two sentences into one text.
 
     Args:
-        inputs: ``input_ids`` and, where the model takes them, ``attention_mask`` and ``token_type_ids``.
-        special: of the tokenizer.
+        inputs: ``input_ids`` and, if the model takes them, ``attention_mask`` and ``token_type_ids``.
+        special: those of the tokenizer.
     """
     ids = inputs["input_ids"]
     word = torch.ones_like(ids, dtype=torch.bool)
@@ -74,8 +74,8 @@ def sentence_of(inputs: dict[str, Tensor], special: SpecialTokens) -> Tensor:
 class Words(NamedTuple):
     """The tokens of one sentence of each row, in order.
 
-    ``position`` (rows, tokens): where the token at each place stands in the row; beyond ``length``, all other tokens.
-    ``length`` (rows, 1): tokens of the sentence.
+    ``position`` (rows, tokens): where in the row the token at each place is; beyond ``length``, all other tokens.
+    ``length`` (rows, 1): number of tokens in the sentence.
     """
 
     position: Tensor
@@ -92,13 +92,13 @@ def words_of(sentence: Tensor, number: int) -> Words:
 
 
 def share_of(length: Tensor, lam0: float) -> Tensor:
-    """``floor(lam0 * length)``, exactly: 0.29 of 100 tokens are 29, which floating point numbers would make 28."""
+    """``floor(lam0 * length)``, exactly: 0.29 of 100 tokens is 29, which floating-point numbers would turn into 28."""
     share = Fraction(str(lam0)).limit_denominator(10**6)
     return length * share.numerator // share.denominator
 
 
 def span_length(a: Words, b: Words, lam0: float) -> Tensor:
-    """k = max(min(floor(lam0 |a|), |b|), 1) tokens (SSMix section 2), 0 where a sentence has none; (rows, 1)."""
+    """k = max(min(floor(lam0 |a|), |b|), 1) tokens (SSMix section 2), 0 if a sentence has none; (rows, 1)."""
     k = torch.minimum(share_of(a.length, lam0), b.length).clamp_min(1)
     return k * (a.length > 0) * (b.length > 0)
 
@@ -112,10 +112,10 @@ def extreme_window(words: Words, k: Tensor, saliency: Tensor, most: bool) -> Ten
     """First place of the window of ``k`` tokens with the lowest or highest mean saliency; the first wins a tie.
 
     Args:
-        words: of the sentence to search.
-        k: (rows, 1) window lengths, at most the sentences' lengths.
+        words: the sentence to search.
+        k: (rows, 1) window lengths, at most the lengths of the sentences.
         saliency: (rows, tokens), not negative, at the tokens' own positions in the row.
-        most: the highest mean instead of the lowest.
+        most: search for the highest mean instead of the lowest.
 
     Returns:
         (rows, 1) places, 0 where k is 0.
@@ -131,7 +131,7 @@ def extreme_window(words: Words, k: Tensor, saliency: Tensor, most: bool) -> Ten
 
 
 def random_window(words: Words, k: Tensor, scores: Tensor) -> Tensor:
-    """First place of a window of ``k`` tokens, each equally likely for random ``scores`` (rows, tokens); (rows, 1)."""
+    """First place of a window of ``k`` tokens, all equally likely for random ``scores`` (rows, tokens); (rows, 1)."""
     return _first_best(words, k, (scores * STEPS).long(), tie=0)
 
 
@@ -145,10 +145,10 @@ def random_places(words: Words, k: Tensor, scores: Tensor, below: Tensor | None 
     """``k`` different places of the sentence, all sets equally likely for random ``scores``; a mask (rows, tokens).
 
     Args:
-        words: of the sentence.
+        words: the sentence.
         k: (rows, 1) how many.
         scores: (rows, tokens) in [0, 1).
-        below: (rows, 1) only places below this one; by default all of the sentence.
+        below: (rows, 1) use only places below this one; by default the whole sentence.
     """
     end = words.length if below is None else torch.minimum(words.length, below)
     rank = scores.masked_fill(places(words) >= end, 2.0).argsort(1).argsort(1)
@@ -159,8 +159,8 @@ def window(words: Words, start: Tensor, k: Tensor, start_source: Tensor) -> tupl
     """The places of a window of ``k`` tokens from ``start`` on, and for each place the one it is copied from.
 
     Args:
-        words: of the text that is overwritten.
-        start, k: (rows, 1) the window; start_source: (rows, 1) where it begins in the text that is copied.
+        words: the text that is overwritten.
+        start, k: (rows, 1) the window; start_source: (rows, 1) where it begins in the text that is copied from.
 
     Returns:
         A mask (rows, tokens) and places (rows, tokens).
@@ -175,10 +175,10 @@ def copy_tokens(ids: Tensor, a: Words, chosen: Tensor, source: Tensor, b: Words,
 
     Args:
         ids: (rows, tokens), not changed in place.
-        a: words of ``ids``; b: of ``source``.
+        a: words of ``ids``; b: words of ``source``.
         chosen: (rows, tokens) mask of places.
         source: (rows, tokens) ids to take from.
-        from_place: (rows, tokens) place in ``b`` that each place takes its token from.
+        from_place: (rows, tokens) the place in ``b`` from which each place takes its token.
     """
     taken = source.gather(1, b.position.gather(1, from_place))
     return ids.scatter(1, a.position, torch.where(chosen, taken, ids.gather(1, a.position)))

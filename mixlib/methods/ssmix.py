@@ -1,9 +1,9 @@
-"""SSMix: mixing spans of the input texts themselves, its ablations, and random replacement by the unknown token.
+"""SSMix, which mixes spans of the input texts themselves, its ablations, and random replacement by the unknown token.
 
-"SSMix: Saliency-Based Span Mixup for Text Classification" (Findings of ACL 2021). A step cuts the batch in halves A
-and B and takes the mean of four losses: A, B, A with spans of B put in, B with spans of A put in (section 3.4). The
-saliency of a token is the size of the loss gradient at its embedding, which the backward pass of the first two losses
-leaves behind anyway: no pass is spent on it.
+"SSMix: Saliency-Based Span Mixup for Text Classification" (Findings of ACL 2021). A step cuts the batch into halves A
+and B and takes the mean of four losses: A, B, A with spans of B inserted, B with spans of A inserted (section 3.4). The
+saliency of a token is the size of the loss gradient at its embedding. The backward pass of the first two losses leaves
+it behind anyway, so no extra pass is spent on it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SHORT_PARTNERS = ("shorten", "skip")
 
 
 class Move(NamedTuple):
-    """What one sentence of each row takes from its partner: the places overwritten (rows, tokens), and from which."""
+    """What one sentence of each row takes from its partner: places overwritten (rows, tokens), and their sources."""
 
     a: Words
     b: Words
@@ -37,19 +37,19 @@ class Move(NamedTuple):
 
 
 class MixedTexts(NamedTuple):
-    """Mixed texts: ``input_ids`` (rows, tokens), ``weight`` (rows,) of the own label, and one move a sentence."""
+    """Mixed texts: ``input_ids`` (rows, tokens), ``weight`` (rows,) of the own label, and one move per sentence."""
 
     input_ids: Tensor
     weight: Tensor
     moves: tuple[Move, ...]
 
     def replaced(self) -> Tensor:
-        """Positions of the texts that were overwritten, (rows, tokens)."""
+        """Positions in the texts that were overwritten, (rows, tokens)."""
         count: Any = sum(torch.zeros_like(m.chosen).scatter(1, m.a.position, m.chosen) for m in self.moves)
         return count.bool()
 
     def taken(self) -> Tensor:
-        """Positions of the partners' texts that were copied, (rows, tokens)."""
+        """Positions in the partners' texts that were copied, (rows, tokens)."""
         count = torch.zeros_like(self.input_ids)
         for m in self.moves:
             count = count.scatter_add(1, m.b.position.gather(1, m.source), m.chosen.long())
@@ -58,7 +58,7 @@ class MixedTexts(NamedTuple):
 
 @dataclass(kw_only=True)
 class InputMixing(Method):
-    """Train on the texts of a batch and on the same texts with tokens of others put in.
+    """Train on the texts of a batch and on the same texts with tokens of others inserted.
 
     Args:
         lam0: share of the tokens of a text that is replaced, above 0 and at most 1 (section 3.4: 0.1).
@@ -86,10 +86,10 @@ class InputMixing(Method):
     def mix_texts(
         self, a: Batch, b: Batch, saliency_a: Sequence[Tensor] | None = None, saliency_b: Sequence[Tensor] | None = None
     ) -> MixedTexts:
-        """Texts ``a`` with tokens of texts ``b`` put in, sentence by sentence (section 2).
+        """Texts ``a`` with tokens of texts ``b`` inserted, sentence by sentence (section 2).
 
         Args:
-            a, b: ``input_ids`` (rows, tokens), and ``attention_mask``, ``token_type_ids`` where the model takes them.
+            a, b: ``input_ids`` (rows, tokens), and ``attention_mask``, ``token_type_ids`` if the model takes them.
             saliency_a, saliency_b: (rows, tokens) for each of the two sentences, not negative.
         """
         own, other = (spans.sentence_of(inputs, self.special) for inputs in (a, b))
@@ -108,11 +108,11 @@ class InputMixing(Method):
         return spans.copy_tokens(ids, move.a, move.chosen, source, move.b, move.source)
 
     def weight(self, share: Tensor) -> Tensor:
-        """Weight of the own label where this ``share`` of the text is the partner's, (rows,)."""
+        """Weight of the row's own label when this ``share`` of the text is the partner's, (rows,)."""
         return 1 - share
 
     def watch(self, model: nn.Module) -> AbstractContextManager[Any]:
-        """A context around the loss on the originals; what it gives is handed to :meth:`token_saliency`."""
+        """A context around the loss on the originals; what it yields is passed to :meth:`token_saliency`."""
         return nullcontext()
 
     def token_saliency(self, model: nn.Module, batch: Batch, watched: Any) -> Sequence[Tensor] | None:
@@ -120,7 +120,7 @@ class InputMixing(Method):
         return None
 
     def uniform(self, like: Tensor) -> Tensor:
-        """Random numbers in [0, 1) of the shape and on the device of ``like``."""
+        """Random numbers in [0, 1), with the shape and device of ``like``."""
         return torch.rand(like.shape, generator=self.generator_on(like.device), device=like.device)
 
     def losses(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
@@ -143,16 +143,17 @@ class InputMixing(Method):
 class SSMix(InputMixing):
     """SSMix: the least salient span of a text is overwritten by the most salient span of its partner (section 2).
 
-    Span length k = max(min(floor(lam0 |a|), |b|), 1) tokens, special ones left out of account; the label is
-    (1 - k / |a|) y_a + (k / |a|) y_b. Of two sentences each is mixed on its own, and their k and lengths are added.
+    The span length is k = max(min(floor(lam0 |a|), |b|), 1) tokens, not counting special ones; the label is
+    (1 - k / |a|) y_a + (k / |a|) y_b. In a pair, each sentence is mixed on its own, and their k and lengths are added.
     A sentence without tokens, and its partner, stay as they are.
 
     Args:
         lam0: as in :class:`InputMixing`.
-        saliency: ``"joint"``: from the loss of the whole text; ``"split"``: of each of two sentences from that
-            sentence alone with the pair's label, as in the authors' code, for one more pass over twice the rows.
-        short_partner: where the partner has fewer tokens than floor(lam0 |a|): ``"shorten"`` the span to them (the
-            paper's rule), or ``"skip"`` mixing (the authors' code).
+        saliency: ``"joint"``: from the loss of the whole text; ``"split"``: for each sentence of a pair, from that
+            sentence alone with the pair's label, as in the authors' code, at the price of one more pass over twice
+            the rows.
+        short_partner: what to do if the partner has fewer tokens than floor(lam0 |a|): ``"shorten"`` the span to that
+            number (the paper's rule), or ``"skip"`` mixing (the authors' code).
     """
 
     key: ClassVar[str] = "ssmix"
@@ -202,10 +203,10 @@ class SSMix(InputMixing):
 def split_saliency(
     model: nn.Module, batch: Batch, special: SpecialTokens, loss: Callable[..., Tensor] = mixed_cross_entropy
 ) -> list[Tensor]:
-    """Saliency of the tokens of each of two sentences when the model reads that sentence alone, (rows, tokens) each.
+    """Saliency of the tokens in each of two sentences when the model reads that sentence alone, (rows, tokens) each.
 
-    The published code's way: each sentence becomes a text of its own, of its own token type throughout, and is given
-    the label of the pair. No gradient is left at the model's parameters.
+    This is how the published code does it: each sentence becomes its own text, with its own token type throughout, and
+    gets the label of the pair. No gradient is left at the model's parameters.
 
     Raises:
         ValueError: the model is under reentrant activation checkpointing.
@@ -234,7 +235,7 @@ def split_saliency(
 
 
 def refuse_reentrant_checkpointing(model: nn.Module) -> None:
-    """Raise ``ValueError`` if the model recomputes in a way that ``torch.autograd.grad`` cannot go through."""
+    """Raise ``ValueError`` if the model recomputes in a way that ``torch.autograd.grad`` cannot handle."""
     for module in model.modules():
         options = getattr(getattr(module, "_gradient_checkpointing_func", None), "keywords", {})
         if getattr(module, "gradient_checkpointing", False) and options.get("use_reentrant"):
@@ -246,7 +247,7 @@ def refuse_reentrant_checkpointing(model: nn.Module) -> None:
 
 @dataclass(kw_only=True)
 class RandomSpans(InputMixing):
-    """SSMix without saliency: both spans at places of their own, each equally likely (section 3.3).
+    """SSMix without saliency: each of the two spans at its own random place, all equally likely (section 3.3).
 
     Args:
         lam0: as in :class:`InputMixing`.
@@ -282,7 +283,7 @@ class RandomTokens(InputMixing):
 class UnknownTokens(InputMixing):
     """Random words become the unknown token and the label is kept: what mixing has to beat (appendix B.2).
 
-    Every sentence with a token loses max(floor(lam0 |a|), 1) of them; no partner is needed.
+    Every sentence that has tokens loses max(floor(lam0 |a|), 1) of them; no partner is needed.
 
     Args:
         lam0: as in :class:`InputMixing`.
