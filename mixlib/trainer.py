@@ -1,4 +1,4 @@
-"""``MixupTrainer``: transformers' ``Trainer`` with a method in place of the loss. Nothing else is changed."""
+"""``MixupTrainer``: transformers' ``Trainer`` with a method in place of the loss. Nothing else changes."""
 
 from __future__ import annotations
 
@@ -25,55 +25,56 @@ from mixlib import data_checks, methods
 from mixlib.methods import Method
 from mixlib.methods.mixing import Criterion
 
-SAVED = "mixup.json"  # what a saved model was trained with, beside its weights
+SAVED = "mixup.json"  # what a saved model was trained with, next to its weights
 
 
 class MixupTrainer(Trainer):
     """Fine-tune any Hugging Face sequence classifier with any method of the four papers.
 
-    Evaluation, schedules, mixed precision, gradient accumulation, early stopping, checkpoints and everything else of
-    ``Trainer`` work as usual; only the training losses come from the method. Random choices of a step depend on
-    ``args.seed`` and the step number alone, so a resumed run goes on as if it had not been stopped. Batches depend on
-    the seed and the epoch alone, with ``train_sampling_strategy="group_by_length"`` too: all methods see the same.
+    Evaluation, schedules, mixed precision, gradient accumulation, early stopping, checkpoints and everything else in
+    ``Trainer`` work as usual; only the training losses come from the method. The random choices of a step depend only
+    on ``args.seed`` and the step number, so a resumed run continues as if it had never been stopped. Batches depend
+    only on the seed and the epoch, even with ``train_sampling_strategy="group_by_length"``: all methods see the same
+    batches.
 
-    ``args.label_smoothing_factor`` smooths the labels of every method before they are mixed; the methods that mix class
+    ``args.label_smoothing_factor`` smooths the labels of every method before they are mixed; methods that mix class
     vectors smooth those. The loss is that of :func:`mixlib.methods.mixing.mixed_cross_entropy`.
 
-    :meth:`save_model` and every checkpoint write ``mixup.json`` beside the weights, which holds ``method``,
-    ``method_params``, ``class_weights`` and ``dropout_leak`` as they are given here: ``MixupTrainer(model, args,
-    **json.load(open("out/mixup.json")))``.
+    :meth:`save_model` and every checkpoint write ``mixup.json`` next to the weights. It holds ``method``,
+    ``method_params``, ``class_weights`` and ``dropout_leak`` in the form in which they are given here:
+    ``MixupTrainer(model, args, **json.load(open("out/mixup.json")))``.
 
     Args:
         model, args, data_collator, model_init, compute_metrics, callbacks, optimizers: as in ``Trainer``.
         optimizer_cls_and_kwargs, preprocess_logits_for_metrics: as in ``Trainer``.
-        train_dataset, eval_dataset: as in ``Trainer``. Rows of the data have ``labels`` or ``label``, class numbers
-            from 0; they are checked before training where they can be read without making rows (columns in memory),
-            else batch by batch.
+        train_dataset, eval_dataset: as in ``Trainer``. Rows have ``labels`` or ``label``, class numbers from 0; these
+            are checked before training if they can be read without making rows (columns in memory), otherwise batch
+            by batch.
         processing_class: the tokenizer, as in ``Trainer``; needed by methods that write tokens.
-        compute_loss_func: of ``Trainer`` too, but refused, because the method makes the loss.
+        compute_loss_func: an argument of ``Trainer``, refused here because the method computes the loss.
         method: a name (see ``mixlib.methods.names()``) or a :class:`~mixlib.methods.Method` with its parameters.
         method_params: parameters for a method given by name, e.g. ``{"alpha": 0.5}``.
         dropout_leak: repeat a fault of the published SSMix code, for comparison only: an evaluation in mid-epoch leaves
-            the model in eval mode, so that dropout is off for the rest of the epoch, except for SSMix, whose saliency
-            pass switches it on again.
-        class_weights: one positive number a class, to weigh the rows by their class in training and evaluation. Each
+            the model in eval mode, so dropout is off for the rest of the epoch, except for SSMix, whose saliency pass
+            switches it on again.
+        class_weights: one positive number per class, to weight rows by their class in training and evaluation. Each
             loss is a weighted mean: unmixed, over rows i of class y[i], ``sum_i w[y[i]] CE_i / sum_i w[y[i]]``, as in
             ``torch.nn.functional.cross_entropy(weight=)``; mixed with partners of class z[i], ``sum_i (lam w[y[i]]
             CE(y[i]) + (1 - lam) w[z[i]] CE(z[i])) / sum_i (lam w[y[i]] + (1 - lam) w[z[i]])``. The sums are over the
             rows (or pairs) of one batch of one process. Not for batchmixup and nonlinear_mixup.
-        **kwargs: what later versions of ``Trainer`` may take.
+        **kwargs: arguments that later versions of ``Trainer`` may take.
 
     Raises:
-        TypeError: an argument that neither has, or ``method_params`` that is no dict.
+        TypeError: an argument that neither class has, or ``method_params`` that is not a dict.
         ValueError: unknown method or parameter, regression or multi-label head, training data without rows, tokens or
             classes of the head (:mod:`mixlib.data_checks`), ``torch_compile``, a compiled model or ``nn.DataParallel``
-            with a method that needs hooks, DeepSpeed, context or sequence parallelism, LOMO, a loss of one's own,
-            batches of too few rows, gradient accumulation with a method that makes several updates of a batch.
+            with a method that needs hooks, DeepSpeed, context or sequence parallelism, LOMO, a loss of your own,
+            batches with too few rows, gradient accumulation with a method that makes several updates per batch.
     """
 
     # every method yields batch means, so the Trainer's own scaling by accumulated batches applies
     loss_is_scaled_for_ga = False
-    model: Any  # Trainer's types for these four allow for None, and know little of models and data sets
+    model: Any  # Trainer's types for these four allow None, and say little about models and data sets
     train_dataset: Any
     eval_dataset: Any
     optimizer: Any
@@ -107,7 +108,7 @@ class MixupTrainer(Trainer):
         if compute_loss_func is not None or type(self).compute_loss is not MixupTrainer.compute_loss:
             raise ValueError(
                 "the training loss is the method's, so compute_loss_func and an overridden compute_loss would be "
-                "ignored: use class_weights=[...] to weigh classes, TrainingArguments(label_smoothing_factor=...) to "
+                "ignored: use class_weights=[...] to weight classes, TrainingArguments(label_smoothing_factor=...) to "
                 "smooth labels, and for any other loss a Method of your own (mixlib.methods.Method)"
             )
         super().__init__(
@@ -159,24 +160,24 @@ class MixupTrainer(Trainer):
     def _check_parallelism(self) -> None:
         if self.is_deepspeed_enabled:
             raise ValueError(
-                "DeepSpeed takes each backward pass for a step, and a method may make several a batch: train without "
+                "DeepSpeed treats each backward pass as a step, but a method may make several per batch: train without "
                 "deepspeed, with torchrun on several GPUs"
             )
         if self.args.optim in ("lomo", "adalomo"):
             raise ValueError(
-                f"optim={self.args.to_dict()['optim']!r} takes each backward pass for a step, and a method may make "
-                "several a batch: choose another optimizer"
+                f"optim={self.args.to_dict()['optim']!r} treats each backward pass as a step, but a method may make "
+                "several per batch: choose another optimizer"
             )
         if self.get_cp_size() > 1 or self.get_sp_size() > 1:
             raise ValueError(
-                "context and sequence parallelism cut texts among processes, and a method mixes whole ones: leave "
-                "cp_size and sp_size of parallelism_config at 1 and start one process a GPU with torchrun"
+                "context and sequence parallelism split texts between processes, but a method mixes whole texts: leave "
+                "cp_size and sp_size of parallelism_config at 1 and start one process per GPU with torchrun"
             )
         if self.args.n_gpu > 1 and self.method.uses_hooks:
             raise ValueError(
-                f"{_name(self.method)} mixes the rows of a batch, which nn.DataParallel cuts among the "
+                f"{_name(self.method)} mixes the rows of a batch, which nn.DataParallel splits between the "
                 f"{self.args.n_gpu} GPUs that this process sees: show it one (CUDA_VISIBLE_DEVICES=0, set before torch "
-                "is imported), or start one process a GPU with torchrun"
+                "is imported), or start one process per GPU with torchrun"
             )
 
     def _checked_weights(self, weights: Tensor | Sequence[float] | None) -> Tensor | None:
@@ -185,8 +186,8 @@ class MixupTrainer(Trainer):
         weights = data_checks.class_weights(weights, self.num_labels).to(self.args.device)
         if not self.method.weighs_classes:
             raise ValueError(
-                f"{_name(self.method)} mixes the class vectors of many rows, dimension by dimension, so that a mixed "
-                "point has no one class to weigh it by: leave class_weights out, or use mixup"
+                f"{_name(self.method)} mixes the class vectors of many rows, dimension by dimension, so a mixed "
+                "point has no single class to be weighted by: leave class_weights out, or use mixup"
             )
         return weights
 
@@ -201,11 +202,11 @@ class MixupTrainer(Trainer):
                     f"{_name(self.method)} needs at least {needed} rows, but {where} has {got} ({rows} rows in batches "
                     f"of {size}): change per_device_train_batch_size, or set dataloader_drop_last=True"
                 )
-        several = f"{_name(self.method)} makes {self.method.updates_per_batch} updates of each batch"
+        several = f"{_name(self.method)} makes {self.method.updates_per_batch} updates per batch"
         if self.method.updates_per_batch > 1 and self.args.gradient_accumulation_steps > 1:
-            raise ValueError(f"{several}, which cannot be accumulated over several: set gradient_accumulation_steps=1")
+            raise ValueError(f"{several}, which cannot be accumulated over batches: set gradient_accumulation_steps=1")
         if self.method.updates_per_batch > 1 and self.args.world_size > 1:
-            raise ValueError(f"{several}, which would be shared out among {self.args.world_size} processes: use one")
+            raise ValueError(f"{several}, which would be split between {self.args.world_size} processes: use one")
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
         sampler = super()._get_train_sampler(train_dataset)
@@ -215,21 +216,21 @@ class MixupTrainer(Trainer):
         return sampler
 
     def get_train_dataloader(self) -> DataLoader:
-        """The training batches, each repeated for every update that the method makes of it.
+        """The training batches, each repeated once for every update the method makes from it.
 
-        Repeating them here rather than in the step keeps schedules, logs and step counts true.
+        Repeating them here rather than in the step keeps schedules, logs and step counts correct.
         """
         with self._labels_checked(self.train_dataset, training=True):
             return super().get_train_dataloader() if self.method.updates_per_batch == 1 else self._repeated_batches()
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:
-        """As in ``Trainer``, with labels that are checked."""
+        """As in ``Trainer``, but labels are checked."""
         data = self.eval_dataset if eval_dataset is None else eval_dataset
         with self._labels_checked(self.eval_dataset[data] if isinstance(data, str) else data):
             return super().get_eval_dataloader(eval_dataset)
 
     def get_test_dataloader(self, test_dataset: Any) -> DataLoader:
-        """As in ``Trainer``, with labels that are checked where there are any."""
+        """As in ``Trainer``, but labels are checked if there are any."""
         with self._labels_checked(test_dataset):
             return super().get_test_dataloader(test_dataset)
 
@@ -254,7 +255,7 @@ class MixupTrainer(Trainer):
             dataset = self._remove_unused_columns(dataset, description="training")
         else:
             collate = self._get_collator_with_removed_columns(collate, description="training")
-        loader = DataLoader(  # as Trainer makes it, but for the batches
+        loader = DataLoader(  # as Trainer makes it, except for the batches
             dataset,
             batch_sampler=RepeatedBatches(
                 sampler, self._train_batch_size, args.dataloader_drop_last, self.method.updates_per_batch
@@ -289,13 +290,13 @@ class MixupTrainer(Trainer):
                 if loss is None:
                     break
                 if not isinstance(loss, Tensor):
-                    raise TypeError(f"{_name(self.method)} yielded {loss!r}, where a loss is a tensor with a gradient")
+                    raise TypeError(f"{_name(self.method)} yielded {loss!r}, but a loss is a tensor with a gradient")
                 loss = loss.mean() / self.current_gradient_accumulation_steps
                 self.accelerator.backward(loss)
                 total = loss.detach() if total is None else total + loss.detach()
         finally:
             if hasattr(losses, "close"):
-                losses.close()  # removes hooks at once where the backward pass raised
+                losses.close()  # removes hooks at once if the backward pass raised
         if total is None:
             raise RuntimeError(f"{_name(self.method)} yielded no loss for a batch of {len(inputs['labels'])} rows")
         every = self.args.torch_empty_cache_steps
@@ -304,13 +305,13 @@ class MixupTrainer(Trainer):
         return total
 
     def _losses(self, model: nn.Module, inputs: dict[str, Tensor]) -> Iterator[Tensor]:
-        if "labels" not in inputs:  # a loader of one's own
+        if "labels" not in inputs:  # a user's own loader
             raise ValueError(data_checks.no_labels(inputs))
         losses = self.method.losses(model, inputs)
         if isinstance(losses, Tensor) or not isinstance(losses, Iterable):
             raise TypeError(
-                f"losses of {_name(self.method)} gave one {type(losses).__name__}, where an iterable of losses is "
-                "needed: write `yield loss` in place of `return loss`, so that it is back-propagated where it stands"
+                f"losses of {_name(self.method)} gave one {type(losses).__name__}, but an iterable of losses is "
+                "needed: write `yield loss` instead of `return loss`, so that it is back-propagated right there"
             )
         finished = not hasattr(losses, "close") and self.method.uses_hooks
         if finished and any(getattr(module, "gradient_checkpointing", False) for module in model.modules()):
@@ -368,12 +369,12 @@ class _CountEpochs(TrainerCallback):
 
     def on_epoch_begin(self, args, state, control, **kwargs) -> None:
         self.trainer._epoch += 1
-        if self.trainer._grouped is not None:  # a loader that skips batches after a resumption may not pass epochs on
+        if self.trainer._grouped is not None:  # a loader that skips batches after resuming may not pass epochs on
             self.trainer._grouped.epoch = int(state.epoch or 0)
 
 
 class GroupedByLength(LengthGroupedSampler):
-    """Transformers' sampler with an order that depends on (seed, epoch) alone, not on what was drawn before."""
+    """Transformers' sampler with an order that depends only on (seed, epoch), not on what was drawn before."""
 
     def __init__(self, sampler: LengthGroupedSampler, seed: int) -> None:
         super().__init__(sampler.batch_size, lengths=sampler.lengths, generator=torch.Generator())
@@ -385,7 +386,7 @@ class GroupedByLength(LengthGroupedSampler):
 
 
 class RepeatedBatches(BatchSampler):
-    """Batches of row numbers, each of them ``times`` times in a row."""
+    """Batches of row numbers, each repeated ``times`` times in a row."""
 
     def __init__(self, sampler: Any, batch_size: int, drop_last: bool, times: int) -> None:
         super().__init__(sampler, batch_size, drop_last)
@@ -412,7 +413,7 @@ def check_classifier(model: nn.Module) -> None:
 
 
 def check_arguments(given: dict[str, Any], method: Method) -> None:
-    """Raise ``TypeError`` for arguments that ``Trainer`` does not take, and say where they belong."""
+    """Raise ``TypeError`` for arguments that ``Trainer`` does not take, saying where they belong."""
     takes = [*inspect.signature(MixupTrainer.__init__).parameters, *inspect.signature(Trainer.__init__).parameters]
     own = {field.name for field in fields(method) if field.init}
     of_any = {field.name for cls in methods.REGISTRY.values() for field in fields(cls) if field.init}
@@ -421,12 +422,12 @@ def check_arguments(given: dict[str, Any], method: Method) -> None:
         if name in takes:
             continue
         where = f"did you mean {', '.join(get_close_matches(name, takes, n=2)) or 'an argument of another class'}?"
-        if name == "tokenizer":  # of former versions of Trainer
-            where = "it is called processing_class"
+        if name == "tokenizer":  # in earlier versions of Trainer
+            where = "it is now called processing_class"
         elif name in own:
             where = f"it is a parameter of {_name(method)}: method_params={{{name!r}: {value!r}}}"
         elif name in of_any:
             where = f"parameters of a method go into method_params={{...}}, and {_name(method)} has no {name}"
         elif name in of_args:
-            where = f"it belongs into args=TrainingArguments(..., {name}={value!r})"
+            where = f"it belongs in args=TrainingArguments(..., {name}={value!r})"
         raise TypeError(f"MixupTrainer has no argument {name!r}: {where}")

@@ -317,9 +317,9 @@ def test_context_parallelism_and_optimizers_that_step_in_the_backward_pass_are_r
             return 2
 
     model, tokenizer = make()
-    with pytest.raises(ValueError, match=r"cut texts among processes.*cp_size.*torchrun"):
+    with pytest.raises(ValueError, match=r"split texts between processes.*cp_size.*torchrun"):
         Cut(model=model, args=arguments(tmp_path), method="none", processing_class=tokenizer)
-    with pytest.raises(ValueError, match=r"optim='lomo' takes each backward pass for a step"):
+    with pytest.raises(ValueError, match=r"optim='lomo' treats each backward pass as a step"):
         MixupTrainer(model=model, args=arguments(tmp_path, optim="lomo"), method="none", processing_class=tokenizer)
 
 
@@ -372,7 +372,7 @@ def test_batches_that_cannot_be_mixed_or_repeated_are_refused_before_training(tm
     with pytest.raises(ValueError, match=r"the last batch of an epoch has 1 \(9 rows in batches of 4\)"):
         start("mixup", rows_=9)
     start("mixup", rows_=9, dataloader_drop_last=True)
-    with pytest.raises(ValueError, match=r"15 updates of each batch.*gradient_accumulation_steps=1"):
+    with pytest.raises(ValueError, match=r"15 updates per batch.*gradient_accumulation_steps=1"):
         start("nonlinear_mixup", gradient_accumulation_steps=2)
     trainer = start("mixup", train_sampling_strategy="batch_rebalance")
     with pytest.raises(ValueError, match="repeats batches"):
@@ -471,9 +471,9 @@ def test_losses_may_be_any_iterable(tmp_path, kind):
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        (sum, "gave one Tensor, where an iterable of losses is needed: write `yield loss` in place of `return loss`"),
-        (lambda losses: None, "gave one NoneType, where an iterable"),
-        (lambda losses: [0.5], "yielded 0.5, where a loss is a tensor with a gradient"),
+        (sum, "gave one Tensor, but an iterable of losses is needed: write `yield loss` instead of `return loss`"),
+        (lambda losses: None, "gave one NoneType, but an iterable"),
+        (lambda losses: [0.5], "yielded 0.5, but a loss is a tensor with a gradient"),
     ],
 )
 def test_what_losses_give_is_told_where_it_is_wrong(tmp_path, kind, message):
@@ -636,9 +636,9 @@ def test_arguments_may_stand_where_trainer_has_them(tmp_path):
     [
         ({"alpha": 0.5}, r"no argument 'alpha': it is a parameter of cls_mixup: method_params=\{'alpha': 0.5\}"),
         ({"lam0": 0.5}, r"no argument 'lam0': parameters of a method go into method_params.*cls_mixup has no lam0"),
-        ({"learning_rate": 0.5}, r"it belongs into args=TrainingArguments\(..., learning_rate=0.5\)"),
+        ({"learning_rate": 0.5}, r"it belongs in args=TrainingArguments\(..., learning_rate=0.5\)"),
         ({"train_data": []}, r"no argument 'train_data': did you mean train_dataset"),
-        ({"tokenizer": None}, r"no argument 'tokenizer': it is called processing_class"),
+        ({"tokenizer": None}, r"no argument 'tokenizer': it is now called processing_class"),
         ({"method_params": "alpha=1"}, r"method_params must be a dict such as \{'alpha': 0.5\}, got 'alpha=1'"),
     ],
 )

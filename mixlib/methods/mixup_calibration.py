@@ -123,9 +123,9 @@ class ManifoldMixup(MixedRows):
         layers: layers to draw from, 0 (embedding output) to n + 1 (sentence vector); ``None``: all of them
             (the paper does not state its set).
         padding: what fills the shorter row of a pair, and how far (Table 5). ``sep``, ``unused``, ``pad``: fill with
-            the tokenizer's separator, ``[unused0]`` or padding token, which attention sees; ``_pair``: up to the longer row
-            of the pair; ``_max``: fill every row up to the longest training text. ``no_pad``: do not fill; positions
-            beyond the shorter row keep the longer row's vector, and attention sees each row's own tokens.
+            the tokenizer's separator, ``[unused0]`` or padding token, which attention sees; ``_pair``: up to the longer
+            row of the pair; ``_max``: fill every row up to the longest training text. ``no_pad``: do not fill;
+            positions beyond the shorter row keep the longer row's vector, and attention sees each row's own tokens.
     """
 
     key: ClassVar[str] = "manifold_mixup"

@@ -344,7 +344,7 @@ class Saliency:
         if len(self.outputs) != 1:
             raise ValueError(
                 f"the embedding layer was called {len(self.outputs)} times while saliency was watched, once is needed; "
-                "instead of nn.DataParallel use one process a GPU (torchrun)"
+                "instead of nn.DataParallel use one process per GPU (torchrun)"
             )
 
     def norms(self) -> Tensor:
@@ -412,7 +412,7 @@ def sentence_vectors(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
     if len(caught) != 1:
         raise ValueError(
             f"the class layer was called {len(caught)} times in one forward pass of {type(model).__name__}, once is "
-            "needed; instead of nn.DataParallel use one process a GPU (torchrun)"
+            "needed; instead of nn.DataParallel use one process per GPU (torchrun)"
         )
     vectors = caught[0]
     if vectors.dim() == 3 and vectors.shape[1] != inputs["input_ids"].shape[1]:

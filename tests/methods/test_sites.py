@@ -76,7 +76,7 @@ def test_sentence_vectors_need_the_class_layer_called_once(inputs):
     model = AutoModelForSequenceClassification.from_config(CONFIGS["bert"])
     twice = model.forward
     model.forward = lambda **kwargs: (twice(**kwargs), twice(**kwargs))
-    with pytest.raises(ValueError, match=r"called 2 times .* instead of nn.DataParallel use one process a GPU"):
+    with pytest.raises(ValueError, match=r"called 2 times .* instead of nn.DataParallel use one process per GPU"):
         sites.sentence_vectors(model, inputs)
 
 
@@ -229,7 +229,7 @@ def test_saliency_needs_the_embeddings_called_once(inputs):
     with sites.watched_saliency(model) as watched:
         for _ in range(2):  # as replicas of nn.DataParallel do
             model(**inputs).logits.sum().backward()
-    with pytest.raises(ValueError, match=r"called 2 times .* instead of nn.DataParallel use one process a GPU"):
+    with pytest.raises(ValueError, match=r"called 2 times .* instead of nn.DataParallel use one process per GPU"):
         watched.norms()
 
 
