@@ -1,5 +1,7 @@
-"""Rows of a user's data set: tokens, and labels that are class numbers of the head, or one error that says where one is
-not and what to do."""
+"""Checks that the rows of a user's data set have tokens, and labels that are class numbers of the head.
+
+If not, one error says where and what to do.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,9 @@ from typing import Any
 import torch
 from torch.utils.data import get_worker_info
 
-COLUMNS = ("label", "labels", "label_ids")  # what transformers' collators make ``labels`` of
+COLUMNS = ("label", "labels", "label_ids")  # what transformers' collators make ``labels`` from
 IGNORED = -100  # a label that an evaluation leaves out of its loss
-FAULTS = ("text", "several", "missing", "decimal", "negative", "beyond")  # the first of these is told
+FAULTS = ("text", "several", "missing", "decimal", "negative", "beyond")  # the first of these is reported
 
 
 def fault(label: Any, num_labels: int) -> str | None:
@@ -31,62 +33,62 @@ def fault(label: Any, num_labels: int) -> str | None:
 
 
 def class_weights(weights: Any, num_labels: int) -> torch.Tensor:
-    """One positive number a class, (num_labels,), float32; ``ValueError`` if they are anything else."""
+    """One positive number per class, (num_labels,), float32; ``ValueError`` for anything else."""
     try:
         found = torch.as_tensor(weights, dtype=torch.float32)
     except (TypeError, ValueError, RuntimeError):  # text, or numbers by name
         found = torch.empty(0)
     if found.shape != (num_labels,) or not bool(((found > 0) & found.isfinite()).all()):
         raise ValueError(
-            f"class_weights must be num_labels={num_labels} positive numbers, a list with that of each class in the "
-            f"order of their numbers, got {weights.tolist() if hasattr(weights, 'tolist') else weights!r}"
+            f"class_weights must be a list of num_labels={num_labels} positive numbers, one per class in the order of "
+            f"the class numbers, got {weights.tolist() if hasattr(weights, 'tolist') else weights!r}"
         )
     return found
 
 
 def check_rows(dataset: Any, tokens: str | None, collator: Any) -> None:
-    """Raise ``ValueError`` for training data that is none yet, and say what to make of it.
+    """Raise ``ValueError`` for training data that cannot be used yet, and say how to convert it.
 
     Args:
         dataset: to be trained on.
         tokens: the column that the model reads.
-        collator: makes batches of the rows; one of the user's own may make tokens of other columns.
+        collator: makes batches from the rows; a user's own one may make tokens from other columns.
     """
     problem = None
     if isinstance(dataset, Mapping):
         names = " and ".join(map(str, dataset)) or "nothing"
-        problem = f"holds several, {names}: take one, train_dataset=data[{next(iter(dataset), 'train')!r}]"
+        problem = f"holds several splits, {names}: take one, train_dataset=data[{next(iter(dataset), 'train')!r}]"
     elif isinstance(dataset, str | Path):
-        problem = f"is {str(dataset)!r}: read it, datasets.load_dataset('csv', data_files=..., split='train') of a CSV"
+        problem = f"is {str(dataset)!r}: read it, e.g. datasets.load_dataset('csv', data_files=..., split='train')"
     elif hasattr(dataset, "iloc"):
-        problem = "is a DataFrame: make rows of it, datasets.Dataset.from_pandas(frame)"
+        problem = "is a DataFrame: convert it, datasets.Dataset.from_pandas(frame)"
     elif hasattr(dataset, "__len__") and not len(dataset):
         problem = "has no rows"
     else:
         columns = columns_read(dataset, collator)
         if columns and tokens and not {tokens, "inputs_embeds"} & set(columns):
             problem = (
-                f"has no column {tokens!r} but {', '.join(columns)}. Make tokens of the texts: data = data.map(lambda "
-                f"row: tokenizer(row[{columns[0]!r}], truncation=True))"
+                f"has no column {tokens!r}, only {', '.join(columns)}. Tokenize the texts: data = data.map(lambda row: "
+                f"tokenizer(row[{columns[0]!r}], truncation=True))"
             )
     if problem:
         raise ValueError(f"the training data {problem}")
 
 
 def check(dataset: Any, num_labels: int, collator: Any = None, names: Sequence[str] | None = None) -> None:
-    """Refuse labels that are no classes of the head, as far as that can be seen without making a row of the data set.
+    """Refuse labels that are not classes of the head, as far as this can be seen without making a row of the data set.
 
-    A column in memory is read through Arrow. Of a stream only the types it declares are looked at. Plain torch data
-    sets, and those with a transform or a collator of their own, are left to :class:`Checked`.
+    A column in memory is read through Arrow. For a stream, only its declared types are checked. Plain torch data sets,
+    and those with their own transform or collator, are left to :class:`Checked`.
 
     Args:
         dataset: to be trained on.
         num_labels: classes of the head.
-        collator: makes batches of the rows.
+        collator: makes batches from the rows.
         names: ``TrainingArguments.label_names``, for the error.
 
     Raises:
-        ValueError: no column of labels, or a label that is text, missing, not whole or outside the head. The message
+        ValueError: there is no label column, or a label is text, missing, not whole or outside the head. The message
             names column, row and remedy.
     """
     columns = columns_read(dataset, collator)
@@ -102,10 +104,10 @@ def check(dataset: Any, num_labels: int, collator: Any = None, names: Sequence[s
 
 
 def columns_read(dataset: Any, collator: Any = None) -> list[str] | None:
-    """The columns of a data set of 🤗 Datasets that batches are made of as they are; ``None`` where that cannot be said
-    without making a row: a plain torch data set, a transform, a stream without declared types, a collator of one's own.
+    """The columns of a 🤗 Datasets data set from which batches are made as they are; ``None`` if this cannot be told
+    without making a row: a plain torch data set, a transform, a stream without declared types, a user's own collator.
     """
-    hub = sys.modules.get("datasets")  # where it was not imported there is no data set of it
+    hub = sys.modules.get("datasets")  # if it was not imported, there can be no data set of it
     module = getattr(collator, "__module__", None) or type(collator).__module__
     if hub is None or (collator is not None and not module.startswith("transformers.")):
         return None
@@ -124,10 +126,12 @@ def _columns_of_labels(columns: Iterable[str], features: Mapping[str, Any], name
 
 
 def no_labels(columns: Iterable[str], likely: str | None = None) -> str:
-    """What to say of rows without labels; ``likely`` is the column that may hold them."""
+    """What to say about rows without labels; ``likely`` is the column that may hold them."""
+    found = ", ".join(columns)
+    others = f"only {found}" if found else "nor any other"
     return (
-        f"the training data has no column 'label' or 'labels' but {', '.join(columns) or 'none at all'}. Rename the "
-        f"one that holds the classes: data = data.rename_column({likely or 'NAME'!r}, 'label')"
+        f"the training data has no column 'label' or 'labels', {others}. Rename the one that holds the "
+        f"classes: data = data.rename_column({likely or 'NAME'!r}, 'label')"
     )
 
 
@@ -157,15 +161,15 @@ def message(
     labels: Sequence[Any] = (),
     name: str = "training",
 ) -> str:
-    """What to say of a label with the fault ``kind``.
+    """What to say about a label with the fault ``kind``.
 
     Args:
         kind: one of :data:`FAULTS`.
-        column, row: where it stands.
-        label: itself.
+        column, row: where it is.
+        label: the label itself.
         num_labels: classes of the head.
         dataset: decides what can be done.
-        labels: all labels of the column, where they are known.
+        labels: all labels of the column, if they are known.
         name: of the data set.
     """
     if hasattr(label, "tolist"):
@@ -198,28 +202,28 @@ def _remedy(kind: str, column: str, dataset: Any, highest: int = 0, label: Any =
         names = f"data.features[{column!r}].names" if in_memory else "names"
         return f". Number the classes: {encoded}, and load the model with num_labels=len({names})"
     if kind == "missing":
-        return f". Leave rows without a label out: {filtered}"
+        return f". Leave out rows without a label: {filtered}"
     if kind == "negative":
-        meaning = {IGNORED: "rows to be ignored", -1: "rows whose label is not told"}.get(label)
+        meaning = {IGNORED: "rows to be ignored", -1: "rows whose label is withheld"}.get(label)
         return f"{f'; {label} stands for {meaning}' if meaning else ''}. Leave them out: {filtered}"
     if kind == "beyond":
-        number = f"Number the classes anew, {encoded}, or load" if in_memory else "Load"
+        number = f"Renumber the classes, {encoded}, or load" if in_memory else "Load"
         return f". {number} the model with num_labels={highest + 1}"
     if kind == "decimal" and float(label).is_integer():
-        return f". Make whole numbers of them: {cast}"
-    return ". Labels that are amounts, or several a row, cannot be mixed here: one class a row is needed"
+        return f". Convert them to whole numbers: {cast}"
+    return ". Labels that are amounts, or several per row, cannot be mixed here: each row needs exactly one class"
 
 
 class Checked:
-    """A collator whose batches have ``labels`` (rows,), int64 class numbers, or that says which row has none.
+    """A collator whose batches have ``labels`` (rows,), int64 class numbers; otherwise it says which row is at fault.
 
-    It is asked row by row while training, so it sees what transforms and streams make of the labels.
+    It sees the rows during training, so it also checks what transforms and streams make of the labels.
 
     Args:
-        collate: makes a batch of a list of rows.
-        dataset: that the rows are of, for the error.
+        collate: makes a batch from a list of rows.
+        dataset: where the rows come from, for the error.
         num_labels: classes of the head.
-        training: every row needs a label then, and none may be ignored.
+        training: whether every row needs a label that is not ignored.
     """
 
     def __init__(self, collate: Callable[[list], Any], dataset: Any, num_labels: int, training: bool = True) -> None:
@@ -261,12 +265,12 @@ class Checked:
         batch["labels"] = labels.long()
 
     def _faults(self, row: Any) -> dict[str, str]:
-        """Column and fault of the labels of a row as it was before a batch was made of it."""
+        """Column and fault of a row's labels as they were before a batch was made of it."""
         columns = [column for column in COLUMNS if column in row] if isinstance(row, Mapping) else []
         return {column: kind for column in columns if (kind := fault(row[column], self.num_labels))}
 
     def _fault_among(self, rows: list, first: int = 0, kind: str | None = None) -> str | None:
-        """What to say of these rows, numbered from ``first`` in their batch; of this ``kind`` alone where given."""
+        """What to say about these rows, numbered from ``first`` in their batch; only about ``kind``, if given."""
         found = [
             (FAULTS.index(fault), number, column)
             for number, row in enumerate(rows)
@@ -283,7 +287,7 @@ class Checked:
         return message(kind, column, row, label, self.num_labels, self.dataset, name=name)
 
     def _place(self, number: int, kind: str) -> int | str:
-        """The row of the data set that has this fault, found by looking; in a stream as it came."""
+        """The row of the data set with this fault, found by searching; in a stream, its number as it came."""
         if hasattr(self.dataset, "__len__") and hasattr(self.dataset, "__getitem__"):
             rows = range(len(self.dataset))
             return next((row for row in rows if kind in self._faults(self.dataset[row]).values()), "unknown")
@@ -291,7 +295,7 @@ class Checked:
 
 
 def token_lengths(dataset: Any) -> list[int] | None:
-    """Tokens of each row of a tokenized data set: through Arrow, or row by row. ``None`` for a stream."""
+    """Number of tokens in each row of a tokenized data set, through Arrow or row by row; ``None`` for a stream."""
     hub = sys.modules.get("datasets")
     if hub is not None and isinstance(dataset, hub.Dataset) and dataset.format["type"] != "custom":
         if "input_ids" not in dataset.column_names:

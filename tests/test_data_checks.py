@@ -30,11 +30,11 @@ REMEDY = {
     "missing": r"data = data.filter\(lambda row: row\['label'\] is not None\)",
     "missing in decimals": r"data = data.filter\(lambda row: row\['label'\] is not None\)",
     "ignored": r"-100 stands for rows to be ignored. .* data = data.filter\(lambda row: row\['label'\] >= 0\)",
-    "untold": r"-1 stands for rows whose label is not told. .* data = data.filter\(lambda row: row\['label'\] >= 0\)",
+    "untold": r"-1 stands for rows whose label is withheld. .* data = data.filter\(lambda row: row\['label'\] >= 0\)",
     "beyond": r"data = data.class_encode_column\('label'\), or load the model with num_labels=8",
     "decimal": r"data = data.cast_column\('label', datasets.Value\('int64'\)\)",
-    "amount": "one class a row is needed",
-    "several": "one class a row is needed",
+    "amount": "each row needs exactly one class",
+    "several": "each row needs exactly one class",
 }
 
 
@@ -183,9 +183,9 @@ def test_an_endless_stream_with_declared_types_starts(tmp_path):
 def test_labels_in_another_column_are_looked_for_in_words(tmp_path, names):
     rename = r"data = data.rename_column\('intent', 'label'\)"
     data = hub(BAD["text"][0], "intent").class_encode_column("intent") if names is None else hub([0, 1] * 3, "intent")
-    with pytest.raises(ValueError, match=rf"no column 'label' or 'labels' but input_ids, .*intent\. .*{rename}"):
+    with pytest.raises(ValueError, match=rf"no column 'label' or 'labels', only input_ids, .*intent\. .*{rename}"):
         trainer_on(tmp_path, data, label_names=names)
-    with pytest.raises(ValueError, match=r"no column 'label' or 'labels' but .*rename_column"):
+    with pytest.raises(ValueError, match=r"no column 'label' or 'labels', only .*rename_column"):
         trainer_on(tmp_path, Rows([0, 1] * 3, "intent"), label_names=names).train()
 
 
@@ -269,7 +269,7 @@ def test_a_loader_of_ones_own_without_labels_is_told_so(tmp_path):
 
     model, tokenizer = models.load("tiny", num_labels=2)
     trainer = Own(model, arguments(tmp_path, max_steps=1), train_dataset=hub([0, 1] * 3), processing_class=tokenizer)
-    with pytest.raises(ValueError, match=r"no column 'label' or 'labels' but input_ids"):
+    with pytest.raises(ValueError, match=r"no column 'label' or 'labels', only input_ids"):
         trainer.train()
 
 

@@ -231,7 +231,7 @@ def test_class_weights_that_do_not_fit_are_refused(tmp_path):
 
     for wrong in ([1.0, 2.0], [1.0, 0.0, 1.0], [1.0, -1.0, 1.0], [1.0, float("nan"), 1.0], [[1.0, 1.0, 1.0]],
                   {"a": 1.0, "b": 2.0, "c": 3.0}, "balanced", [1.0, "2", 3.0], 3.0):  # fmt: skip
-        with pytest.raises(ValueError, match="class_weights must be num_labels=3 positive numbers"):
+        with pytest.raises(ValueError, match="class_weights must be a list of num_labels=3 positive numbers"):
             start(wrong)
     for method in ("batchmixup", "nonlinear_mixup"):
         with pytest.raises(
@@ -652,12 +652,15 @@ def test_training_data_that_is_none_says_what_to_make_of_it(tmp_path):
     data = rows(tokenizer)
     texts = Dataset.from_dict({"text": ["a b", "c"], "labels": [0, 1]})
     for given, message in (
-        (DatasetDict(train=data, test=data), r"holds several, train and test: take one, train_dataset=data\['train'\]"),
-        (data.to_pandas(), r"is a DataFrame: make rows of it, datasets.Dataset.from_pandas\(frame\)"),
-        ("mine.csv", r"is 'mine.csv': read it, datasets.load_dataset"),
+        (
+            DatasetDict(train=data, test=data),
+            r"holds several splits, train and test: take one, train_dataset=data\['train'\]",
+        ),
+        (data.to_pandas(), r"is a DataFrame: convert it, datasets.Dataset.from_pandas\(frame\)"),
+        ("mine.csv", r"is 'mine.csv': read it, e.g. datasets.load_dataset"),
         (data.select([]), "has no rows"),
-        (texts, r"no column 'input_ids' but text, labels. .* data = data.map\(lambda row: tokenizer\(row\['text'\]"),
-        (texts.to_iterable_dataset(), "no column 'input_ids' but text, labels"),
+        (texts, r"no column 'input_ids', only text, labels. .* data = data.map\(lambda row: tokenizer\(row\['text'\]"),
+        (texts.to_iterable_dataset(), "no column 'input_ids', only text, labels"),
     ):
         with pytest.raises(ValueError, match=message):
             MixupTrainer(model, arguments(tmp_path, max_steps=1), train_dataset=given, processing_class=tokenizer)
