@@ -1,4 +1,4 @@
-"""Which methods are compared: by name, with parameters, or of one's own."""
+"""Which methods are compared: by name, with parameters, or a user's own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Choice:
 
     Attributes:
         key, params: as specs have them.
-        name: as it is named to be compared, such as ``tmix:alpha=0.4``.
+        name: as it is written to be compared, such as ``tmix:alpha=0.4``.
         label: what readers call it.
     """
 
@@ -40,11 +40,12 @@ def choose(method: MethodLike) -> Choice:
     """The method that is meant.
 
     Args:
-        method: a name, with the papers' own parameters; a name with others, as ``("tmix", {"alpha": 0.4})`` or
-            ``"tmix:alpha=0.4"``; a :class:`~mixlib.methods.Method` of one's own, as a class or as an object.
+        method: a name, which has the papers' own parameters; a name with other parameters, as
+            ``("tmix", {"alpha": 0.4})`` or ``"tmix:alpha=0.4"``; or your own :class:`~mixlib.methods.Method`, as a
+            class or an object.
 
     Raises:
-        ValueError: unknown names, or parameters that no record can hold.
+        ValueError: unknown names, or parameters that a record cannot hold.
     """
     if isinstance(method, type) and issubclass(method, Method):
         method = method()
@@ -55,7 +56,7 @@ def choose(method: MethodLike) -> Choice:
     for option in options:
         key, _, value = option.partition("=")
         if not value:
-            raise ValueError(f"{option!r} of {method!r} is no parameter; they are written as tmix:alpha=0.4")
+            raise ValueError(f"{option!r} of {method!r} is not a parameter; write parameters as in tmix:alpha=0.4")
         given = given | {key: _value(value)}
     usual = METHODS[name][1] if name in METHODS else {}
     found = methods.get(name, **(usual | given))  # refuses what is unknown
@@ -86,8 +87,8 @@ def _of_object(method: Method) -> Choice:
         json.dumps(params, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"{kind.__name__} has parameters that no record can hold ({error}): its fields have to be numbers, texts, "
-            "true or false, or lists of them"
+            f"{kind.__name__} has parameters that a record cannot hold ({error}): its fields must be numbers, texts, "
+            "true or false, or lists of these"
         ) from error
     changed = {name: value for name, value in params.items() if _defaults(method).get(name) != value}
     if kind.__module__.startswith("mixlib."):
@@ -99,8 +100,9 @@ def _of_object(method: Method) -> Choice:
 
 
 def code_digest(kind: type) -> str:
-    """Sixteen hexadecimal digits of what a class does: the code of its methods, of those it inherits from outside
-    mixlib, and of the functions beside it that they call; not its comments. The same for one version of Python."""
+    """Sixteen hexadecimal digits that identify what a class does: the code of its methods, of those it inherits from
+    outside mixlib, and of the functions in its module that they call, but not comments. Stable within one version of
+    Python."""
     parts: list[str] = []
     seen: set[int] = set()
 
@@ -136,7 +138,7 @@ def code_digest(kind: type) -> str:
 
 
 def _said(value: Any) -> str:
-    """A value as a text that is the same in every process; objects by their kind alone."""
+    """A value as text that is the same in every process; objects only by their type."""
     if isinstance(value, (frozenset, set)):
         return f"{{{', '.join(sorted(map(_said, value)))}}}"
     if isinstance(value, (tuple, list)):

@@ -1,7 +1,7 @@
-"""Methods on data of your own: ``mixlib.compare("mine.csv", text="text", label="label")``.
+"""Methods on your own data: ``mixlib.compare("mine.csv", text="text", label="label")``.
 
-Runs are records in a store of their own, ``mixlib-results/records`` beside the file, so that a comparison that was
-stopped goes on, and one with another method or more seeds runs only what is new.
+Runs are records in their own store, ``mixlib-results/records`` next to the file, so a comparison that was stopped
+resumes where it left off, and one with another method or more seeds runs only what is new.
 """
 
 from __future__ import annotations
@@ -41,25 +41,25 @@ def compare(
     read_only: bool = False,
     progress: bool = True,
 ) -> Comparison:
-    """Compare methods on data of your own, by one recipe (see :mod:`mixlib.comparing.plan`). Only runs that have no
-    record are done.
+    """Compare methods on your own data with one recipe (see :mod:`mixlib.comparing.plan`). Runs that already have a
+    record are not repeated.
 
     Args:
         data, text, label, text_b, test: the data and its columns, see :func:`mixlib.comparing.own_data.read`.
-        methods: see :func:`choose`; no mixup is always among them.
-        seeds: how many (a number), or which (a list, or text such as ``0,2-4``).
+        methods: see :func:`choose`; no mixup is always included.
+        seeds: how many (a number), or which ones (a list, or text such as ``0,2-4``).
         model: see :func:`mixlib.runs.models.classifier`.
         engine: where runs are done, see :func:`mixlib.runs.engines.get`. A method of your own needs ``local``.
-        results: folder of records and page, by default ``mixlib-results`` beside the data.
-        learning_rate, epochs, batch_size, max_length, train_size: in place of the recipe's, for every method.
+        results: folder for records and page, by default ``mixlib-results`` next to the data.
+        learning_rate, epochs, batch_size, max_length, train_size: replace those of the recipe, for every method.
         read_only: run nothing.
-        progress: say on standard error what the data is and what it will cost, and show a bar.
+        progress: on standard error, describe the data and the expected cost, and show a progress bar.
 
     Returns:
         A :class:`Comparison`.
 
     Raises:
-        ValueError, OSError: data, methods or model that cannot be had or used; nothing is written then.
+        ValueError, OSError: data, methods or model are not available or cannot be used; nothing is written.
         RunFailed: some runs failed; the others are done and kept.
         mixlib.runs.engines.sweep.NothingToRead: with ``read_only``, a run has no record.
     """

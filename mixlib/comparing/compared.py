@@ -1,4 +1,4 @@
-"""What a comparison of methods on a user's own data found: numbers, one sentence, tables, a picture and a page."""
+"""The result of comparing methods on a user's own data: numbers, one sentence, tables, a picture and a page."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ METRICS = ("accuracy", "nll", "ece", "brier")
 TITLES = {"accuracy": "accuracy %", "nll": "NLL", "ece": "ECE %", "brier": "Brier"}
 PERCENT = ("accuracy", "ece")
 BY_ROW = ("accuracy", "nll", "brier")  # metrics that are means over rows
-MOST_GROUPS = 2000  # of test rows, which an interval over rows is made of
-SMALL = 1.0  # points of accuracy: what is called no difference, if it is shown to be none
+MOST_GROUPS = 2000  # of test rows, from which an interval over rows is made
+SMALL = 1.0  # points of accuracy: methods shown to differ by less are said not to differ
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ class Number:
 
     Attributes:
         mean, sd: over seeds.
-        difference, low, high: to no mixup, paired by seed, with its 95% t interval; nan with a single seed.
-        low90, high90: of its 90% interval: what lies beyond is excluded at 5% (two one-sided tests).
-        decided: whether the difference is not 0 after Holm's correction over the methods, with four seeds or more;
-            where the test rows are the same for all seeds, over these rows as well.
-        over_rows: 95% interval over seeds and test rows together, where all seeds share the test rows; not of ECE,
-            which is no mean of rows.
+        difference, low, high: difference from no mixup, paired by seed, with its 95% t interval; nan for a single seed.
+        low90, high90: ends of its 90% interval: anything beyond is excluded at 5% (two one-sided tests).
+        decided: whether the difference is not 0 after Holm's correction over the methods, with four seeds or more; if
+            the test rows are the same for all seeds, over these rows as well.
+        over_rows: 95% interval over seeds and test rows together, if all seeds share the test rows; not for ECE, which
+            is not a mean over rows.
     """
 
     mean: float
@@ -60,19 +60,19 @@ class Number:
 
     @property
     def bound(self) -> float:
-        """Beyond which, on either side, there is no difference."""
+        """The difference is no larger than this, in either direction."""
         ends = [self.low90, self.high90, *(self.over_rows or ())]
         return max(map(abs, ends))
 
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """What a comparison found.
+    """The result of a comparison.
 
     Attributes:
         plan: what was compared.
-        records: of its runs, in the order of ``plan.specs``.
-        cost: see :meth:`Plan.cost`, as it was before the runs.
+        records: those of its runs, in the order of ``plan.specs``.
+        cost: see :meth:`Plan.cost`; the estimate made before the runs.
     """
 
     plan: Plan
@@ -81,7 +81,7 @@ class Comparison:
 
     @property
     def data(self) -> OwnData:
-        """What it is on."""
+        """The data that was compared on."""
         return self.plan.data
 
     @property
@@ -95,7 +95,7 @@ class Comparison:
 
     @cached_property
     def scores(self) -> pd.DataFrame:
-        """One row a run: ``method``, ``seed``, ``mcc``, ``temperature``, and each metric raw and ``NAME_scaled``."""
+        """One row per run: ``method``, ``seed``, ``mcc``, ``temperature``, and each metric raw and ``NAME_scaled``."""
         rows = []
         for label in self.labels:
             for record in self.of(label):
@@ -137,8 +137,8 @@ class Comparison:
 
     @cached_property
     def _by_row(self) -> dict[tuple[str, str, bool], np.ndarray]:
-        """By method, metric and whether after scaling: the score of each test row, (seeds, rows), where all seeds share
-        the test rows. Of many rows groups are averaged, at random because they are in the order of their digests."""
+        """By method, metric and whether after scaling: the score of each test row, (seeds, rows), if all seeds share
+        the test rows. Many rows are averaged in groups, which are random because rows are in the order of their digests."""
         store, found = self.plan.store, {}
         for label in self.labels:
             for record in self.of(label):
@@ -211,7 +211,7 @@ class Comparison:
         return ", ".join(said) or "none is shown to change NLL"
 
     def table(self, scaled: bool = False) -> pd.DataFrame:
-        """Mean of each metric and, in brackets, the difference to no mixup with its 95% interval; * is decided."""
+        """Mean of each metric and, in brackets, its difference from no mixup with the 95% interval; * means decided."""
         return pd.DataFrame(
             {TITLES[m]: {of: self._cell(of, m, scaled) for of in self.labels} for m in METRICS
              if not (scaled and m == "accuracy")}
@@ -229,7 +229,7 @@ class Comparison:
 
     @property
     def notes(self) -> list[str]:
-        """How to read the table, a sentence each."""
+        """How to read the table, one sentence each."""
         seeds = len(self.plan.seeds)
         rows = (
             "The test rows are the same for all seeds; a difference counts as decided only where an interval over "
@@ -251,10 +251,10 @@ class Comparison:
         ]
 
     def as_json(self) -> dict[str, Any]:
-        """``sentence``, ``cost``, ``data`` and ``methods``: for each its ``method`` (as it is named), ``label``,
-        ``params``, ``seeds``, and for each metric ``mean``, ``difference``, ``low``, ``high`` and ``decided``, where
-        all seeds share the test rows also ``over_rows``, and the same after temperature scaling as ``scaled``.
-        Fractions and nats; what a single seed cannot give is null."""
+        """``sentence``, ``cost``, ``data`` and ``methods``: for each method its ``method`` (as it is named), ``label``,
+        ``params``, ``seeds``, and for each metric ``mean``, ``difference``, ``low``, ``high`` and ``decided`` (also
+        ``over_rows`` if all seeds share the test rows), and the same after temperature scaling as ``scaled``.
+        Values are fractions and nats; what a single seed cannot give is null."""
 
         def number(value: float) -> float | None:
             return None if math.isnan(value) else round(value, 6)
@@ -283,13 +283,13 @@ class Comparison:
                 "machine": ", ".join(sorted({record.origin for record in self.records}))}  # fmt: skip
 
     def figure(self) -> Figure:
-        """The differences to no mixup with their intervals, raw and after temperature scaling."""
+        """The differences from no mixup with their intervals, raw and after temperature scaling."""
         from mixlib.comparing import figures
 
         return figures.differences(self.labels[1:], self.numbers)
 
     def page(self, path: str | Path | None = None) -> Path:
-        """Write the comparison as one HTML file that needs no other; by default ``NAME.html`` beside the records."""
+        """Write the comparison as one self-contained HTML file, by default ``NAME.html`` next to the records."""
         path = Path(path) if path else self.plan.folder / f"{self.data.name.rpartition('@')[0]}.html"
         content = self._page()
         return write(path, lambda temporary: Path(temporary).write_text(content, encoding="utf-8"))

@@ -15,11 +15,11 @@ APART = 0.16  # between raw and scaled, in rows
 
 
 def differences(methods: Sequence[str], numbers: Mapping[tuple[str, str, bool], Any]) -> Figure:
-    """The difference of each method to no mixup with its 95% interval over seeds, a panel a metric; as trained, and
-    after temperature scaling.
+    """The difference of each method from no mixup with its 95% interval over seeds, one panel per metric; as trained,
+    and after temperature scaling.
 
     Args:
-        methods: whose differences, as readers call them.
+        methods: the methods to show, as readers call them.
         numbers: ``numbers`` of a :class:`mixlib.comparing.compared.Comparison`.
     """
     colours = sns.color_palette("colorblind")

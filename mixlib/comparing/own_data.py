@@ -1,8 +1,8 @@
 """A user's own texts and labels, from a file, a folder, a data frame or the hub, read strictly.
 
-What cannot be used is refused with its file, row and column before anything is written. What is read becomes a data
-set of its own, whose name holds the digest of its content (:func:`mixlib.runs.corpora.own_name`): the same rows are the
-same data set, whatever their order and the format of the file.
+Anything unusable is refused, naming its file, row and column, before anything is written. What is read becomes a data
+set of its own, whose name contains the digest of its content (:func:`mixlib.runs.corpora.own_name`): the same rows are
+the same data set, whatever their order and the file format.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from mixlib.runs.corpora import DataDiffers, DataUnavailable
 SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".json")
 DELIMITERS = {".csv": ",;\t|", ".tsv": "\t"}
 FEWEST_ROWS = 20  # of a file
-TEST_SHARE, DEV_SHARE = 0.2, 0.15  # of a file, where there is no test file; of the training file
+TEST_SHARE, DEV_SHARE = 0.2, 0.15  # of a file, if there is no test file; of the training file
 MOST_TEST, MOST_DEV = 5000, 2000
-FEW = 5  # rows of a class that are called few
-NAMED = 3  # classes that are named before they are only counted
+FEW = 5  # a class with fewer rows is said to have few
+NAMED = 3  # this many classes are named, the rest only counted
 
 Source = str | os.PathLike[str] | pd.DataFrame
 
@@ -44,14 +44,14 @@ class OwnData:
     """A user's own data set, read and checked.
 
     Attributes:
-        name: as specs and records hold it.
+        name: as in specs and records.
         title: as the user calls it.
         labels: the name of each class, in the order of their numbers.
-        counts: rows of each class, columns ``train`` and, where there is a test file, ``test``.
+        counts: rows of each class, with columns ``train`` and, if there is a test file, ``test``.
         is_pair: whether a row has two texts.
         has_test: whether the test rows come from a source of their own.
-        remarks: what a reader has to know of the data, a sentence each; the first one says the classes.
-        folder: beside which results are kept.
+        remarks: what a reader has to know about the data, one sentence each; the first one lists the classes.
+        folder: the results are kept in it.
     """
 
     name: str
@@ -65,23 +65,23 @@ class OwnData:
 
     @property
     def rows(self) -> int:
-        """Rows, without those of a test file."""
+        """Number of rows, not counting a test file."""
         return int(self.counts["train"].sum())
 
     def sizes(self, train_size: int | None = None, fewest: int = 2, batch_size: int = 16) -> dict[str, int | None]:
         """``train_size``, ``dev_size`` and ``test_size`` of its runs.
 
-        Without a test file a fifth of the rows are for testing, but at least one a class; 15% of the training file are
-        for fitting a temperature, never trained on. So few rows that a method could not mix them would be left over in
-        the last batch of an epoch: they go to these as well.
+        Without a test file, a fifth of the rows are for testing, but at least one per class; 15% of the training file
+        are for fitting a temperature and are never trained on. If the last batch of an epoch would have too few rows to
+        mix, those rows go there as well.
 
         Args:
-            train_size: training rows, by default all others.
-            fewest: rows that the last batch must have.
-            batch_size: rows of a batch.
+            train_size: number of training rows, by default all that remain.
+            fewest: fewest rows that the last batch may have.
+            batch_size: rows per batch.
 
         Raises:
-            ValueError: fewer rows than asked for.
+            ValueError: there are fewer rows than asked for.
         """
         classes, rows = len(self.labels), self.rows
         test = 0 if self.has_test else min(max(round(TEST_SHARE * rows), classes), MOST_TEST, rows - 2 * classes)
@@ -90,8 +90,8 @@ class OwnData:
         if train_size is not None:
             if not classes <= train_size <= train:
                 raise ValueError(
-                    f"{self.title}: {train_size} training rows were asked for; from {classes} (one a class) to {train} "
-                    "are possible"
+                    f"{self.title}: {train_size} training rows were asked for; the possible range is {classes} (one "
+                    f"per class) to {train}"
                 )
             train = train_size
         if (left := train % batch_size) and left < fewest:
@@ -101,9 +101,9 @@ class OwnData:
         return {"train_size": train, "dev_size": dev, "test_size": None if self.has_test else test}
 
     def split(self, seed: int, sizes: Mapping[str, int | None] | None = None) -> dict[str, pd.DataFrame]:
-        """The rows ``train`` (in the order that a run is given them), ``dev`` and ``test`` of a seed.
+        """The rows ``train`` (in the order in which a run gets them), ``dev`` and ``test`` of a seed.
 
-        Columns ``text``, ``text_b`` for pairs, and ``label``, the number of the class.
+        The columns are ``text``, ``text_b`` for pairs, and ``label``, the number of the class.
         """
         found = corpora.sample(self.name, seed, **(sizes or self.sizes()))
         return {"train": found.train, "dev": found.dev, "test": found.test}
@@ -111,11 +111,11 @@ class OwnData:
 
 @dataclass(frozen=True)
 class _Table:
-    """Columns of values as they were read, and how to name a row of it."""
+    """Columns of values as they were read, and how to name one of its rows."""
 
     title: str
     columns: dict[str, Sequence[Any]]
-    lines: Sequence[int] | None = None  # line of the file that a row begins on
+    lines: Sequence[int] | None = None  # the line of the file on which each row begins
 
     def place(self, row: int, column: str | None = None) -> str:
         line = f" (line {self.lines[row]})" if self.lines is not None else ""
@@ -134,18 +134,18 @@ class _Table:
 def read(
     source: Source, text: str = "text", label: str = "label", text_b: str | None = None, test: Source | None = None
 ) -> OwnData:
-    """Read a data set of one's own, so that runs of this process can draw from it.
+    """Read a user's own data set, so that runs of this process can draw from it.
 
     Args:
         source: a file (.csv, .tsv, .parquet, .jsonl, .json), a folder that ``datasets.load_dataset`` reads, a name on
-            the hub (``OWNER/NAME`` or ``OWNER/NAME:CONFIGURATION``), or a data frame. A folder's or the hub's ``test``
-            split, or else ``validation``, is the test file. Files of text are UTF-8.
+            the hub (``OWNER/NAME`` or ``OWNER/NAME:CONFIGURATION``), or a data frame. In a folder or on the hub, the
+            split ``test``, or else ``validation``, is the test file. Text files are UTF-8.
         text, label: the names of the columns. Labels are text, whole numbers, or true and false.
         text_b: the column of the second text of a pair.
-        test: the test rows, by default drawn from ``source``. Its columns have the same names.
+        test: the test rows, with the same column names; by default they are drawn from ``source``.
 
     Raises:
-        DataDiffers: it holds what cannot be used; file, row (counted from 1, without the header) and column are named.
+        DataDiffers: something cannot be used; the message names file, row (from 1, without the header) and column.
         DataUnavailable, FileNotFoundError: it is not available.
     """
     names = [text, *([text_b] if text_b else []), label]
@@ -169,8 +169,8 @@ def read(
             near = get_close_matches(name, classes, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise DataDiffers(
-                f"{found['test'].place(i, label)}: the label {name!r} stands in no training row, so that no model "
-                f"could ever give it{hint}"
+                f"{found['test'].place(i, label)}: the label {name!r} occurs in no training row, so no model could "
+                f"ever predict it{hint}"
             )
     title, stem, folder = _called(source)
     splits = {}
@@ -190,7 +190,7 @@ def read(
 
 
 def _called(source: Source) -> tuple[str, str, Path]:
-    """What a source is called, a short form of it for names of files, and the folder it is in."""
+    """What a source is called, a short form of this for file names, and the folder it is in."""
     if isinstance(source, pd.DataFrame):
         return "the data frame", "frame", Path.cwd()
     path = Path(source).expanduser()
@@ -200,23 +200,23 @@ def _called(source: Source) -> tuple[str, str, Path]:
 
 
 def _tables(source: Source, names: Sequence[str]) -> dict[str, _Table]:
-    """The splits ``train`` and, where the source has one, ``test``."""
+    """The splits ``train`` and, if the source has one, ``test``."""
     if isinstance(source, pd.DataFrame):
         return {"train": _Table("the data frame", {str(name): source[name].tolist() for name in source.columns})}
     path = Path(source).expanduser()
     if path.is_file():
         if path.suffix.lower() not in SUFFIXES:
-            raise DataDiffers(f"{path} is no file that is read; those that are end in {', '.join(SUFFIXES)}")
+            raise DataDiffers(f"{path} cannot be read: supported files end in {', '.join(SUFFIXES)}")
         return {"train": _file(path, names)}
     if path.is_dir() and not any(found.is_file() and found.suffix.lower() in SUFFIXES for found in path.rglob("*")):
-        raise FileNotFoundError(f"there is no file in {path} that is read; those that are end in {', '.join(SUFFIXES)}")
+        raise FileNotFoundError(f"no file in {path} can be read: supported files end in {', '.join(SUFFIXES)}")
     if path.is_dir() or not (path.suffix.lower() in SUFFIXES or _written_as_path(str(source))):
         return _hub(str(source), names, _meant(path))
     raise FileNotFoundError(f"there is no file {path}{_meant(path)}")
 
 
 def _meant(path: Path) -> str:
-    """The file beside it whose name is like that of one that is not there."""
+    """For a file that is not there: the one in its folder with a similar name."""
     beside = path.parent.iterdir() if path.parent.is_dir() else ()
     near = get_close_matches(path.name, [other.name for other in beside], n=1, cutoff=0.75)
     return f"; did you mean {near[0]}?" if near else ""
@@ -233,7 +233,7 @@ def _hub(name: str, names: Sequence[str], meant: str) -> dict[str, _Table]:
     except Exception as error:  # offline, gone, gated, several configurations: many kinds
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataUnavailable(
-            f"{name} is neither a file here nor a data set that the Hugging Face hub gives ({reason}){meant}"
+            f"{name} is neither a file here nor a data set that the Hugging Face hub provides ({reason}){meant}"
         ) from error
     if not isinstance(data, DatasetDict):
         data = DatasetDict({"train": data})
@@ -280,7 +280,7 @@ def _decoded(path: Path) -> str:
             "file as UTF-8"
         ) from error
     if (at := text.find("\0")) >= 0:
-        raise DataDiffers(f"{path.name}, line {text.count(chr(10), 0, at) + 1}: a zero byte; this is no file of text")
+        raise DataDiffers(f"{path.name}, line {text.count(chr(10), 0, at) + 1}: a zero byte; this is not a text file")
     if not text.strip():
         raise DataDiffers(f"{path.name} is empty")
     return text
@@ -293,7 +293,7 @@ def _csv(path: Path, content: str, names: Sequence[str]) -> _Table:
     def rows_of(delimiter: str) -> Any:
         return csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
 
-    def known(delimiter: str) -> int:  # columns that are asked for
+    def known(delimiter: str) -> int:  # of the columns asked for
         try:
             return len(set(names) & set(next(rows_of(delimiter), [])))
         except csv.Error:
@@ -309,22 +309,22 @@ def _csv(path: Path, content: str, names: Sequence[str]) -> _Table:
             if not header:
                 header = [field.strip() for field in fields]
                 if twice := [name for name, count in Counter(header).items() if count > 1]:
-                    raise DataDiffers(f"{path.name}, line 1: the column {twice[0]!r} stands there twice")
+                    raise DataDiffers(f"{path.name}, line 1: the column {twice[0]!r} occurs twice")
             elif fields:  # not a blank line
                 if len(fields) != len(header):
                     column = header[min(len(fields), len(header)) - 1]
                     raise DataDiffers(
                         f"{path.name}, row {len(rows) + 1} (line {begins}), column {column!r}: the row ends after "
-                        f"{len(fields)} fields, but the header has {len(header)} ({', '.join(header)}); a text that "
-                        f"holds the separator {reader.dialect.delimiter!r} stands in double quotes"
+                        f"{len(fields)} fields, but the header has {len(header)} ({', '.join(header)}); put a text "
+                        f"that contains the separator {reader.dialect.delimiter!r} in double quotes"
                     )
                 rows.append(fields)
                 lines.append(begins)
             begins = reader.line_num + 1
     except csv.Error as error:
         raise DataDiffers(
-            f"{path.name}, row {len(rows) + 1} (from line {begins} on): {error}; is a double quote left open, or does "
-            'one stand inside a text? (in a quoted text it is written "")'
+            f"{path.name}, row {len(rows) + 1} (from line {begins} on): {error}; is a double quote left open, or is "
+            'there one inside a text? (inside a quoted text, write it as "")'
         ) from error
     columns = dict(zip(header, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(header, ())
     return _Table(path.name, columns, lines)
@@ -336,7 +336,7 @@ def _json(path: Path, content: str) -> _Table:
         try:
             objects, lines = json.loads(content), None
         except ValueError as error:
-            raise DataDiffers(f"{path.name} is no JSON: {error}") from error
+            raise DataDiffers(f"{path.name} is not JSON: {error}") from error
     else:
         objects, lines = [], []
         for number, line in enumerate(content.split("\n"), 1):
@@ -352,7 +352,7 @@ def _json(path: Path, content: str) -> _Table:
     table = _Table(path.name, {}, lines)
     for i, values in enumerate(objects):
         if not isinstance(values, dict):
-            raise DataDiffers(f"{table.place(i)}: an object was expected, got {json.dumps(values)[:60]}")
+            raise DataDiffers(f"{table.place(i)}: expected an object, got {json.dumps(values)[:60]}")
     names = dict.fromkeys(name for values in objects for name in values)
     return _Table(path.name, {name: [values.get(name) for values in objects] for name in names}, lines)
 
@@ -361,7 +361,7 @@ def _json(path: Path, content: str) -> _Table:
 
 
 def _refuse(table: _Table, column: str, wrong: Sequence[tuple[int, str]]) -> None:
-    """Name the first of the rows that cannot be used, and count the others."""
+    """Name the first row that cannot be used, and count the others."""
     if wrong:
         row, reason = wrong[0]
         others = f" ({len(wrong)} such rows in all)" if len(wrong) > 1 else ""
@@ -388,9 +388,9 @@ def _texts(table: _Table, names: Sequence[str]) -> dict[str, Sequence[str]]:
             if _missing(value) or (isinstance(value, str) and not value.strip()):
                 wrong.append((i, "no text"))
             elif not isinstance(value, str):
-                wrong.append((i, f"a text was expected, got {value!r} ({type(value).__name__})"))
+                wrong.append((i, f"expected a text, got {value!r} ({type(value).__name__})"))
             elif _torn(value):
-                wrong.append((i, "half a character (a lone surrogate), which is no text"))
+                wrong.append((i, "half a character (a lone surrogate), which is not text"))
         _refuse(table, name, wrong)
         texts[ours] = list(values)
     return texts
@@ -409,13 +409,13 @@ def _labels(table: _Table, name: str) -> list[str]:
         elif isinstance(value, str):
             labels.append(value.strip())
         else:
-            wrong.append((i, f"a label is a text or a whole number, got {value!r} ({type(value).__name__})"))
+            wrong.append((i, f"a label must be a text or a whole number, got {value!r} ({type(value).__name__})"))
     _refuse(table, name, wrong)
     return labels
 
 
 def _classes(table: _Table, name: str, labels: Sequence[str]) -> tuple[str, ...]:
-    """The classes in the order of their names, numbers by size."""
+    """The classes in alphabetical order, or by size if they are numbers."""
     found = set(labels)
     whole = all(re.fullmatch(r"-?\d{1,18}", label) for label in found)
     classes = tuple(sorted(found, key=(lambda label: (int(label), label)) if whole else str))
@@ -424,7 +424,7 @@ def _classes(table: _Table, name: str, labels: Sequence[str]) -> tuple[str, ...]
     if 3 * len(classes) > len(labels):
         raise DataDiffers(
             f"{table.title}, column {name!r}: {len(classes)} different labels in {len(labels)} rows, fewer than three "
-            "rows a class; is it the column of the labels?"
+            "rows per class; is this the label column?"
         )
     return classes
 
@@ -472,7 +472,7 @@ def _remarks(counts: pd.DataFrame, rows: Mapping[str, pd.DataFrame]) -> list[str
     for content, label in zip(texts["train"], rows["train"]["label"], strict=True):
         by_text.setdefault(content, set()).add(label)
     if torn := sum(len(labels) > 1 for labels in by_text.values()):
-        said.append(f"{torn} texts stand there with different labels")
+        said.append(f"{torn} texts occur with different labels")
     if "test" in rows:
         if known := sum(content in by_text for content in texts["test"]):
             said.append(f"{known} test rows have a text of the training rows, which makes test scores too good")

@@ -1,14 +1,14 @@
 """What a comparison runs, and what it will cost.
 
-Every method is trained with every seed by one recipe. A seed draws the training, development and (without a test file)
-test rows, class by class, the new head, the order of the batches and the mixing; all methods of a seed see the same.
-Differences to no mixup are taken seed by seed. The recipe was fixed on other data by the plain model alone:
+Every method is trained with every seed by one recipe. A seed determines the training, development and (without a test
+file) test rows, drawn class by class, the new head, the order of the batches and the mixing; it is the same for all
+methods. Differences from no mixup are taken seed by seed. The recipe was fixed on other data, with only the plain model:
 
 - AdamW in batches of 16 with a linear schedule, warmup over a tenth of the updates, weight decay 0.01, gradients
   clipped at 1, the model's own dropout, texts cut at 128 tokens;
 - a learning rate of 1e-4 for all-MiniLM-L6-v2 and 3e-5 for other models, twice that with more than five classes;
-- as many epochs as make 300 updates, at least 3 and at most 10; the last update counts, nothing is selected;
-- a fifth of the rows for testing where there is no test file, and 15% for fitting one temperature, never trained on.
+- enough epochs for 300 updates, at least 3 and at most 10; the last update counts, and nothing is selected;
+- a fifth of the rows for testing if there is no test file, and 15% for fitting one temperature, never trained on.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ SHARED = {name: RECIPE[name] for name in
           ("batch_size", "lr_scheduler_type", "warmup_ratio", "weight_decay", "max_grad_norm", "dropout")}  # fmt: skip
 RATES = {MINILM: RECIPE["learning_rate"], TINY: 5e-3}
 RATE = 3e-5  # of other models
-MANY_CLASSES = 5  # beyond these the learning rate is twice as high
+MANY_CLASSES = 5  # with more, the learning rate is twice as high
 UPDATES, EPOCHS = 300, (3, 10)
 MAX_LENGTH = 128
-LEARNED_FROM = 300  # records of this repository that a first estimate is made of
+LEARNED_FROM = 300  # records of this repository from which a first estimate is made
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How every method is trained; see the head of this module."""
+    """How every method is trained; see the docstring of this module."""
 
     learning_rate: float
     num_train_epochs: int
@@ -58,7 +58,7 @@ class Recipe:
     model: str
 
     def spec(self, data: OwnData, choice: Choice, seed: int) -> RunSpec:
-        """One run of it."""
+        """One run with this recipe."""
         own = {"learning_rate": self.learning_rate, "num_train_epochs": self.num_train_epochs,
                "batch_size": self.batch_size, "max_length": self.max_length}  # fmt: skip
         return RunSpec(
@@ -77,7 +77,7 @@ def recipe(
     max_length: int | None = None,
     train_size: int | None = None,
 ) -> Recipe:
-    """The recipe of a data set, the same for every method; what is given takes the place of the usual.
+    """The recipe for a data set, the same for every method; arguments that are given replace the usual values.
 
     Raises:
         ValueError: values that make no sense.
@@ -113,16 +113,16 @@ def plan(
     results: str | Path | None = None,
     **recipe_of: Any,
 ) -> Plan:
-    """What :func:`compare` with the same arguments would do; nothing is run or written."""
+    """What :func:`compare` would do with the same arguments; nothing is run or written."""
     chosen = list(dict.fromkeys([PLAIN, *map(choose, [methods] if isinstance(methods, str) else methods)]))
     labels = [choice.label for choice in chosen]
     if twice := [name for name in labels if labels.count(name) > 1]:
         raise ValueError(f"two of the methods are called {twice[0]!r}: give them other names or parameters")
     wanted = list(range(seeds)) if isinstance(seeds, int) else seeds_or(seeds, ())
     if not wanted:
-        raise ValueError("no seeds: give how many, such as 5, or a list of them")
+        raise ValueError("no seeds: give a number of seeds, such as 5, or a list")
     if len(chosen) < 2:
-        raise ValueError("nothing to compare: name a method beside 'none'")
+        raise ValueError("nothing to compare: name a method other than 'none'")
     found = own_data.read(data, text, label, text_b, test)
     made = recipe(found, model, **recipe_of)
     folder = Path(results).expanduser() if results else found.folder / "mixlib-results"
@@ -134,11 +134,11 @@ class Plan:
     """A comparison that can be run.
 
     Attributes:
-        data: what it is on.
+        data: the data to compare on.
         choices: the methods, no mixup first.
-        seeds: of each.
-        recipe: of all.
-        folder: of records and page.
+        seeds: the seeds of each method.
+        recipe: the recipe of all methods.
+        folder: where records and page go.
     """
 
     data: OwnData
@@ -149,7 +149,7 @@ class Plan:
 
     @cached_property
     def specs(self) -> list[RunSpec]:
-        """All its runs, seed by seed, so that a part of them is a comparison already."""
+        """All its runs, seed by seed, so that a part of them is already a comparison."""
         return [self.recipe.spec(self.data, choice, seed) for seed in self.seeds for choice in self.choices]
 
     @property
@@ -158,8 +158,8 @@ class Plan:
         return Store(self.folder / "records")
 
     def cost(self) -> dict[str, Any]:
-        """What it takes: ``runs``, how many are ``done``, ``seconds`` that the others will take one after the other,
-        and what that is ``estimated_by``."""
+        """What it takes: ``runs``, how many are ``done``, the ``seconds`` that the others will take one after another,
+        and what this is ``estimated_by``."""
         store = self.store
         missing = store.missing(self.specs)
         seconds, by = _seconds(missing, store) if missing else (0.0, "nothing is left to run")
@@ -167,7 +167,7 @@ class Plan:
                 "estimated_by": by}  # fmt: skip
 
     def describe(self) -> list[str]:
-        """The data, the methods and the recipe, a line each."""
+        """The data, the methods and the recipe, one line each."""
         data, made = self.data, self.recipe
         test = made.sizes["test_size"] or int(data.counts["test"].sum())
         updates = math.ceil(made.sizes["train_size"] / made.batch_size) * made.num_train_epochs
@@ -183,7 +183,7 @@ class Plan:
 
 
 def cost_as_text(cost: dict[str, Any]) -> str:
-    """The cost in a line."""
+    """The cost in one line."""
     if cost["done"] == cost["runs"]:
         return f"{cost['runs']} runs, all of them done."
     done = f", {cost['done']} of them done; the rest takes" if cost["done"] else ":"
@@ -199,7 +199,7 @@ def _too_long(data: OwnData, max_length: int) -> str:
 
 
 def _seconds(specs: Sequence[RunSpec], store: Store) -> tuple[float, str]:
-    """What runs take one after the other, and what that was estimated by."""
+    """How long runs take one after another, and what this was estimated by."""
     here, gpu = machine_class(), torch.cuda.is_available()
     for found, whose in ((store.scan()[0], "runs of this comparison"), (_some_of_ours(), "records of a")):
         fit = [record for record in found if isinstance(record, RunRecord) and record.spec.model == specs[0].model]
@@ -218,7 +218,7 @@ def _seconds(specs: Sequence[RunSpec], store: Store) -> tuple[float, str]:
 
 
 def _some_of_ours() -> list[Any]:
-    """Some records of this repository, where it is here: of all kinds, read in a second."""
+    """Some records of this repository, if it is here: of all kinds, read in a second."""
     from mixlib.runs import store
 
     ours, found = Store(), []

@@ -1,4 +1,4 @@
-"""What notebook 53 compares: a small file of this repository, or one of the reader's own."""
+"""What notebook 53 compares: a small file from this repository, or the reader's own."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def comparison(
     """The comparison of the notebook.
 
     Args:
-        profile: whose model is trained, and at ``smoke`` for two epochs.
-        data: in place of the repository's file, as ``text``, ``label``, ``text_b`` and ``test`` say how to read it.
-        model, seeds: in place of the profile's.
+        profile: decides which model is trained; at ``smoke`` it is trained for two epochs.
+        data: a file instead of the repository's; ``text``, ``label``, ``text_b`` and ``test`` say how to read it.
+        model, seeds: replace those of the profile.
     """
     small = {"epochs": 2} if check_profile(profile) == "smoke" else {}
     example = EXAMPLE[profile] if data is None else {}
@@ -47,7 +47,7 @@ def comparison(
 
 
 def _results(profile: str) -> Path:
-    """Where the runs on the repository's file are kept: beside it where they are committed."""
+    """Where the runs on the repository's file are kept: next to it if they are committed."""
     if os.environ.get("MIXLIB_RESULTS"):
         return paths.results().with_name(f"{paths.results().name}-own")
     return paths.MESSAGES.with_name("mixlib-results") if profile == "mini" else paths.BUILD / "own" / profile

@@ -71,7 +71,7 @@ def test_numbers_as_labels_are_in_the_order_of_their_size():
         ({5: "  ,ham", 9: ",spam"}, r"row 4 (line 5), column 'text': no text (2 such rows in all)"),
         ({5: "a text,"}, r"mine.csv, row 4 (line 5), column 'label': no label"),
         ({5: '"a text,ham'}, r"mine.csv, row 4 (from line 5 on): unexpected end of data; is a double quote left open"),
-        ({1: "text,text"}, r"mine.csv, line 1: the column 'text' stands there twice"),
+        ({1: "text,text"}, r"mine.csv, line 1: the column 'text' occurs twice"),
         ({1: "text,lable"}, r"mine.csv has no column 'label'; did you mean 'lable'? its columns are 'text', 'lable'"),
         ({5: "a\0b,ham"}, r"mine.csv, line 5: a zero byte"),
     ],
@@ -99,10 +99,10 @@ def test_the_line_of_a_row_counts_those_inside_quotes(tmp_path):
     ("values", "message"),
     [
         ({"text": None}, "mine.jsonl, row 3 (line 3), column 'text': no text"),
-        ({"text": 5}, "mine.jsonl, row 3 (line 3), column 'text': a text was expected, got 5 (int)"),
+        ({"text": 5}, "mine.jsonl, row 3 (line 3), column 'text': expected a text, got 5 (int)"),
         ({"text": "\ud800"}, "mine.jsonl, row 3 (line 3), column 'text': half a character"),
-        ({"label": 0.5}, "row 3 (line 3), column 'label': a label is a text or a whole number, got 0.5 (float)"),
-        ({"label": ["a"]}, "row 3 (line 3), column 'label': a label is a text or a whole number, got ['a'] (list)"),
+        ({"label": 0.5}, "row 3 (line 3), column 'label': a label must be a text or a whole number, got 0.5 (float)"),
+        ({"label": ["a"]}, "row 3 (line 3), column 'label': a label must be a text or a whole number, got ['a'] (list)"),
     ],
 )  # fmt: skip
 def test_a_bad_value_of_json_lines_is_named(tmp_path, values, message):
@@ -135,17 +135,17 @@ def test_what_is_no_json_no_utf_8_no_parquet_no_file_or_empty(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"there is no file .*quotes.csv$"):  # nothing that is like it
         own_data.read(tmp_path / "quotes.csv")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FileNotFoundError, match=r"there is no file in .*empty that is read; those that are end in"):
+    with pytest.raises(FileNotFoundError, match=r"no file in .*empty can be read: supported files end in"):
         own_data.read(tmp_path / "empty")
     (tmp_path / "mine.xlsx").write_text("x")
-    with pytest.raises(DataDiffers, match=r"mine.xlsx is no file that is read; those that are end in \.csv"):
+    with pytest.raises(DataDiffers, match=r"mine.xlsx cannot be read: supported files end in \.csv"):
         own_data.read(tmp_path / "mine.xlsx")
 
 
 def test_labels_that_are_none(tmp_path):
     with pytest.raises(DataDiffers, match="column 'label': every label is 'ham'; two classes are needed"):
         own_data.read(FRAME.assign(label="ham"))
-    with pytest.raises(DataDiffers, match=r"60 different labels in 60 rows, .* is it the column of the labels?"):
+    with pytest.raises(DataDiffers, match=r"60 different labels in 60 rows, .* is this the label column?"):
         own_data.read(FRAME.assign(label=range(60)))
     with pytest.raises(DataDiffers, match="has 10 rows; at least 20 are needed"):
         own_data.read(FRAME.head(10))
@@ -192,7 +192,7 @@ def test_what_a_reader_has_to_know_is_said():
     assert "Imbalanced: the largest class has 6.5 times the rows of the smallest" in said
     assert "always answering 'ham' is right in 60.0% of the rows" in said
     assert "5 rows repeat the text of another row" in said
-    assert "2 texts stand there with different labels" in said
+    assert "2 texts occur with different labels" in said
     assert "Balanced" in " ".join(own_data.read(FRAME.assign(label=["a", "b"] * 30)).remarks)
 
 
@@ -250,7 +250,7 @@ def test_77_classes_and_no_batch_of_one_row():
         assert few.sizes()["train_size"] % 16 != 1
         assert sum(few.sizes().values()) == n
     assert found.sizes(train_size=200)["train_size"] == 200
-    with pytest.raises(ValueError, match="76 training rows were asked for; from 77"):
+    with pytest.raises(ValueError, match="76 training rows were asked for; the possible range is 77"):
         found.sizes(train_size=76)
 
 
