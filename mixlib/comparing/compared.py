@@ -138,7 +138,7 @@ class Comparison:
     @cached_property
     def _by_row(self) -> dict[tuple[str, str, bool], np.ndarray]:
         """By method, metric and whether after scaling: the score of each test row, (seeds, rows), if all seeds share
-        the test rows. Many rows are averaged in groups, which are random because rows are in the order of their digests."""
+        the test rows. Many rows are averaged in groups, random ones because rows are in the order of their digests."""
         store, found = self.plan.store, {}
         for label in self.labels:
             for record in self.of(label):
