@@ -2,7 +2,7 @@
 
 Every method is trained with every seed by one recipe. A seed determines the training, development and (without a test
 file) test rows, drawn class by class, the new head, the order of the batches and the mixing; it is the same for all
-methods. Differences from no mixup are taken seed by seed. The recipe was fixed on other data with the plain model alone:
+methods. Differences from no mixup are taken seed by seed. The recipe was fixed on other data by the plain model alone:
 
 - AdamW in batches of 16 with a linear schedule, warmup over a tenth of the updates, weight decay 0.01, gradients
   clipped at 1, the model's own dropout, texts cut at 128 tokens;

@@ -125,7 +125,7 @@ def find(name: str) -> str:
     if isinstance(name, ModelName):
         if _written_as_path(name):
             raise ModelUnavailable(
-                f"model {name!r} is a path, which says nothing of its content: name the folder again"
+                f"model {name!r} is a path, which says nothing about its content: give the folder again"
             )
     elif folder := folder_of(name):
         return folder
@@ -155,11 +155,11 @@ def _with_content(name: str, own_name: str, wanted: str) -> str:
             return place
     if there:
         raise ModelUnavailable(
-            f"model {name!r} is no longer available: {there[0]} now holds {digest(there[0])}. Name the folder again "
-            "for runs on what it holds now, or put back what it held"
+            f"model {name!r} is no longer available: {there[0]} now holds {digest(there[0])}. Give the folder again "
+            "to run on what it holds now, or restore what it held"
         )
     raise ModelUnavailable(
-        f"model {name!r} is a folder {own_name!r} that was not named in this process: name it by its path, or put it "
+        f"model {name!r} is a folder {own_name!r} that was not named in this process: give its path, or put it "
         f"into $MIXLIB_MODELS ({shelf or 'not set'})"
     )
 

@@ -266,7 +266,7 @@ def load_split(name: str, split: str, synthetic_twin: bool = False) -> Split:
     if get(name).own:
         if (name, split) not in OWN:
             raise DataUnavailable(
-                f"data set {name!r}, split {split!r}, is a file that was not read in this process: name it again, with "
+                f"data set {name!r}, split {split!r}, is a file that was not read in this process: give it again, with "
                 "python -m mixlib compare FILE or mixlib.compare(FILE)"
             )
         return OWN[name, split]
@@ -289,7 +289,7 @@ def _load_split(name: str, split: str, synthetic_twin: bool, folder: str | None)
     local = {source == "MIXLIB_DATA" for _, source in found}
     if len(local) > 1:  # the same rows could stand in both
         raise DataDiffers(
-            f"{name}: of {split}, only a part is in MIXLIB_DATA ({folder}); put {name}/SPLIT.parquet of each there"
+            f"{name}: MIXLIB_DATA ({folder}) has only a part of {split}; put {name}/SPLIT.parquet of each part there"
         )
     rows = pd.concat([rows for rows, _ in found], ignore_index=True)
     if not rows["label"].between(0, corpus.num_labels - 1).all():
@@ -341,7 +341,7 @@ def _read(
 
 
 def _from_file(corpus: Corpus, path: Path, manifest: Path) -> pd.DataFrame:
-    """The rows of a parquet file whose checksum is the manifest's, where it has one."""
+    """The rows of a parquet file whose checksum matches the manifest, if it has one."""
     _check_file(path, manifest)
     try:
         rows = pd.read_parquet(path)
@@ -353,14 +353,14 @@ def _from_file(corpus: Corpus, path: Path, manifest: Path) -> pd.DataFrame:
 
 
 def load_dataset(*arguments: Any, **options: Any) -> Dataset:
-    """That of ``datasets``, which takes a second to import: who reads records, or files, does not wait for it."""
+    """That of ``datasets``, imported only when needed: it takes a second, and reading records or files does without."""
     from datasets import load_dataset
 
     return load_dataset(*arguments, **options)
 
 
 def _commit(data: Dataset, repo: str) -> str:
-    """The commit on the hub that rows were read at: datasets keeps them in a folder of that name."""
+    """The commit on the hub at which rows were read: datasets keeps them in a folder of that name."""
     names = [Path(file["filename"]).parent.name for file in data.cache_files]
     return next((name for name in names if re.fullmatch(r"[0-9a-f]{40}", name)), REVISIONS.get(repo, "main"))
 
@@ -373,20 +373,20 @@ def _checked(rows: pd.DataFrame, where: str) -> pd.DataFrame:
     """The rows with labels as int64; yes/no labels become 1 and 0.
 
     Raises:
-        DataDiffers: a text that is none, or a label that is no whole number: says where, which column and which row
-            (from 0).
+        DataDiffers: something that is not a text, or a label that is not a whole number: says where, which column and
+            which row (from 0).
     """
     for column in ("text", "text_b"):
         if column in rows and (wrong := [i for i, text in enumerate(rows[column]) if not isinstance(text, str)]):
             raise DataDiffers(
-                f"{where}: {column} of row {wrong[0]} is {rows[column].iloc[wrong[0]]!r}, which is no text "
-                f"({len(wrong)} such rows in all): mend or leave out those rows"
+                f"{where}: {column} of row {wrong[0]} is {rows[column].iloc[wrong[0]]!r}, which is not a text "
+                f"({len(wrong)} such rows in all): fix those rows or leave them out"
             )
     labels = rows["label"]
     safe = labels.dtype.kind in "iub" and not labels.hasnans
     if not safe and (wrong := [i for i, label in enumerate(labels) if not _is_whole(label)]):
         raise DataDiffers(
-            f"{where}: label of row {wrong[0]} is {labels.iloc[wrong[0]]!r}, which is no whole number "
+            f"{where}: label of row {wrong[0]} is {labels.iloc[wrong[0]]!r}, which is not a whole number "
             f"({len(wrong)} such rows in all): number the classes from 0"
         )
     return rows.assign(label=labels.astype("int64"))
@@ -407,7 +407,7 @@ def _check_file(path: Path, manifest: Path) -> None:
         expected = {f"{entry['name']}/{entry['split']}": str(entry["sha256"]).lower() for entry in entries}
     except (ValueError, TypeError, KeyError, OSError) as error:
         raise DataDiffers(
-            f"{manifest}: is no list of objects with name, split and sha256 ({type(error).__name__}: "
+            f"{manifest}: not a list of objects with name, split and sha256 ({type(error).__name__}: "
             f"{_first_line(error)}); correct it, or delete it if the files need no check"
         ) from error
     key = f"{path.parent.name}/{path.stem}"
@@ -417,7 +417,7 @@ def _check_file(path: Path, manifest: Path) -> None:
     got = sha256(path.read_bytes()).hexdigest()
     if expected[key] != got:
         raise DataDiffers(
-            f"{path}: its sha256 is {got[:16]}..., but {manifest.name} beside it says {expected[key][:16]}...; fetch "
+            f"{path}: its sha256 is {got[:16]}..., but {manifest.name} next to it says {expected[key][:16]}...; fetch "
             f"the file again, or correct {manifest} if the data was changed on purpose"
         )
 
@@ -443,7 +443,7 @@ def _order(digests: tuple[bytes, ...], salt: str, among: list[int] | None = None
 
 @dataclass(frozen=True)
 class Sample:
-    """The examples of one run. ``dev`` is empty where the selection is made on the test split.
+    """The examples of one run. ``dev`` is empty if selection uses the test split.
 
     Attributes:
         digests: of each example's content, by split and in its order.
@@ -564,8 +564,8 @@ def _by_class(
     shares = shares_of(Counter(split.groups[i] for i in order), size, keep)
     if sum(shares.values()) < size:
         raise DataDiffers(
-            f"{name}: {size} {role} examples were asked for, but {split.source} has {sum(shares.values())}, if one of "
-            f"each class stays for training; set the {role} size lower"
+            f"{name}: {size} {role} examples were asked for, but {split.source} has {sum(shares.values())} if one of "
+            f"each class is kept for training; set the {role} size lower"
         )
     taken: list[int] = []
     for i in order:
@@ -717,8 +717,9 @@ def _encode_entities(rows: pd.DataFrame, tokenizer: Any, max_length: int, skip_c
         raise ValueError(f"entity spans need the columns {', '.join(missing)}; the data has {', '.join(rows.columns)}")
     if not tokenizer.is_fast or tokenizer.padding_side != "right":
         raise ValueError(
-            "entity spans are found through a tokenizer's offsets and counted from the left: it has to be a fast one "
-            f"that pads on the right, got {type(tokenizer).__name__} with padding_side={tokenizer.padding_side!r}"
+            "entity spans are found through a tokenizer's offsets and counted from the left: the tokenizer must be a "
+            f"fast one that pads on the right, got {type(tokenizer).__name__} with "
+            f"padding_side={tokenizer.padding_side!r}"
         )
     columns = tokenizer(
         rows["text"].tolist(), truncation=True, max_length=max_length, return_offsets_mapping=True,

@@ -27,7 +27,7 @@ from mixlib.runs.checkpoints import MINILM, TINY, ModelUnavailable, base_name, f
 
 
 class ModelRefused(ModelUnavailable):
-    """A model that is there, but would not be what its name says: its parts do not fit each other."""
+    """A model that is there but would not be what its name says, because its parts do not fit together."""
 
 
 def tiny_config(num_labels: int, vocab_size: int) -> transformers.BertConfig:
@@ -45,7 +45,7 @@ def tiny_config(num_labels: int, vocab_size: int) -> transformers.BertConfig:
 
 
 def tiny_tokenizer() -> transformers.BertTokenizer:
-    """A WordPiece tokenizer that needs no file: the words of the synthetic twins, and any other word by letters."""
+    """A WordPiece tokenizer that needs no file: the words of the synthetic twins, with any other word spelt out."""
     special = ["[PAD]", "[unused0]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     letters = list(string.ascii_lowercase + string.digits + string.punctuation)
     words = [word for word in synthetic.vocabulary() if len(word) > 1]
@@ -61,7 +61,7 @@ def load(name: str, num_labels: int, dropout: float | None = None, head: str = "
 
 
 def check(name: str) -> None:
-    """Refuse, before the first run, a model that none could have: raises what :func:`classifier` raises."""
+    """Before the first run, refuse a model that no run could load: raises what :func:`classifier` raises."""
     with torch.random.fork_rng(devices=[]):
         classifier(name, num_labels=2)
 
@@ -82,8 +82,8 @@ def classifier(name: str, num_labels: int, dropout: float | None = None, head: s
 
     Raises:
         ValueError: unknown head, or no such blocks to keep.
-        ModelUnavailable: the model is nowhere, and it says where it was looked for and how to get it; or it is refused
-            (see :func:`pretrained`).
+        ModelUnavailable: the model was not found (the message says where it was looked for and how to get it), or it is
+            refused (see :func:`pretrained`).
     """
     heads.check(head)
     found = pretrained(base_name(name))
@@ -137,10 +137,10 @@ def pretrained(name: str) -> Pretrained:
     """The model of this name, without slices; read once a process.
 
     Raises:
-        ModelUnavailable: the model is nowhere; says where it was looked for and how to get it.
-        ModelRefused: it is there, but brings code of its own, has no safetensors weights or some that do not fit its
-            configuration or are not finite, or its tokenizer is missing or of another model. A checkpoint may lack what
-            belongs to the head, and the pooler with it (one of masked language modelling has none): both are new.
+        ModelUnavailable: the model was not found; says where it was looked for and how to get it.
+        ModelRefused: it is there, but brings its own code, has no safetensors weights or some that do not fit its
+            configuration or are not finite, or its tokenizer is missing or belongs to another model. A checkpoint may
+            lack the head and with it the pooler (one for masked language modelling has none): both are new then.
     """
     if name in SENT:
         return SENT[name]
@@ -232,7 +232,7 @@ def _own_code(place: str) -> str | None:
     for values, file in ((config, "config.json"), (tokenizer, "tokenizer_config.json")):
         if values.get("auto_map") and not known[file]:
             return (
-                f"it brings code of its own (auto_map in {file}), which mixlib does not run; choose a model that "
+                f"it brings its own code (auto_map in {file}), which mixlib does not run; choose a model that "
                 "transformers knows"
             )
     return None
@@ -241,7 +241,7 @@ def _own_code(place: str) -> str | None:
 def _what_is_missing(folder: Path) -> str | None:
     """Which files a folder lacks to be a model, and how to get them."""
     if not (folder / "config.json").is_file():
-        return "it has no config.json; save_pretrained of a model and of its tokenizer write all that is needed"
+        return "it has no config.json; save_pretrained of the model and of its tokenizer write everything needed"
     if not any(folder.glob("*.safetensors")):
         pickles = sorted(path.name for pattern in ("*.bin", "*.pt", "*.ckpt") for path in folder.glob(pattern))
         instead = f" but {_few(pickles)}, and pickles are not read, because they can run code" if pickles else ""
@@ -271,7 +271,7 @@ def _misfit(model: torch.nn.Module, info: dict[str, Any], weights: dict[str, tor
     if faults:
         return (
             f"its weights do not fit the {type(model).__name__} of its config.json: {'; '.join(faults)}. Weights and "
-            "config.json have to be of one save_pretrained"
+            "config.json have to come from the same save_pretrained"
         )
     broken = [key for key, tensor in weights.items() if not torch.isfinite(tensor).all()]
     return f"{len(broken)} of its tensors hold NaN or infinite values ({_few(broken)})" if broken else None
@@ -283,14 +283,14 @@ PROBE = "the film is bad, and 2 of 3 books are good"
 def _unreadable(tokenizer: Any, model: torch.nn.Module) -> str | None:
     """Why a model cannot read what its tokenizer writes."""
     rows = model.get_input_embeddings().weight.shape[0]
-    right = "The tokenizer has to be saved into the model's folder by its own save_pretrained"
+    right = "Save the tokenizer into the model's folder with its own save_pretrained"
     ids = tokenizer(PROBE, add_special_tokens=False)["input_ids"]
     if not set(ids) - {tokenizer.unk_token_id}:
         return f"its tokenizer ({len(tokenizer)} tokens) knows no word of {PROBE!r}: are its files missing? {right}"
     if (highest := max(tokenizer.get_vocab().values())) >= rows:
-        return f"its tokenizer has ids up to {highest}, but its embedding {rows} rows, 0 to {rows - 1}. {right}"
+        return f"its tokenizer has ids up to {highest}, but its embedding has {rows} rows, 0 to {rows - 1}. {right}"
     if len(tokenizer) < rows / 2:
-        return f"its tokenizer has {len(tokenizer)} tokens, but its embedding {rows} rows. {right}"
+        return f"its tokenizer has {len(tokenizer)} tokens, but its embedding has {rows} rows. {right}"
     return None
 
 

@@ -42,7 +42,7 @@ def numbers(text: str) -> list[int]:
     for part in str(text).split(","):
         ends = re.fullmatch(r"([0-9]+)(?:-([0-9]+))?", part.strip(), re.ASCII)
         if not ends:
-            raise ValueError(f"{text!r} is no list of numbers such as 0,1,2 or 0-9")
+            raise ValueError(f"{text!r} is not a list of numbers such as 0,1,2 or 0-9")
         first, last = int(ends[1]), int(ends[2] or ends[1])
         if last < first:
             raise ValueError(f"the range {part.strip()} ends before it begins; did you mean {last}-{first}?")

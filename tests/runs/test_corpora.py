@@ -106,7 +106,7 @@ def test_a_joined_split_is_not_read_half_from_the_folder_and_half_from_the_hub(f
     frame(8, "a").drop(columns="text_b").to_parquet(folder / "ag_news" / "validation.parquet")
     hub = Dataset.from_dict({"text": ["x"], "label": [0]})
     monkeypatch.setattr(corpora, "load_dataset", lambda *a, **k: hub)
-    with pytest.raises(corpora.DataDiffers, match="only a part is in MIXLIB_DATA"):
+    with pytest.raises(corpora.DataDiffers, match=r"MIXLIB_DATA \(.*\) has only a part of"):
         corpora.load_split("ag_news", "validation+test")
 
 
@@ -201,7 +201,7 @@ def test_another_checksum_is_refused(folder):
     (folder / "manifest.json").write_text(json.dumps(manifest))
     corpora._load_split.cache_clear()
     corpora._check_file.cache_clear()
-    with pytest.raises(corpora.DataDiffers, match=r"its sha256 is .* but manifest\.json beside it says 0000"):
+    with pytest.raises(corpora.DataDiffers, match=r"its sha256 is .* but manifest\.json next to it says 0000"):
         corpora.load_split("rte", "train")
 
 
@@ -218,12 +218,12 @@ def test_other_columns_and_labels_are_refused(folder):
 @pytest.mark.parametrize(
     ("column", "values", "message"),
     [
-        ("label", ["pos", "neg", "pos"], r"label of row 0 is 'pos', which is no whole number \(3 such rows in all\)"),
-        ("label", [0.0, None, 1.0], r"label of row 1 is .*nan.*, which is no whole number \(1 such rows"),
+        ("label", ["pos", "neg", "pos"], r"label of row 0 is 'pos', which is not a whole number \(3 such rows in all\)"),
+        ("label", [0.0, None, 1.0], r"label of row 1 is .*nan.*, which is not a whole number \(1 such rows"),
         ("label", [0, 1, 0.5], r"label of row 2 is .*0\.5.*number the classes from 0"),
-        ("label", pd.array([0, None, 1], "Int64"), r"label of row 1 is .*, which is no whole number"),
-        ("text", ["a", None, "b"], r"text of row 1 is .*, which is no text \(1 such rows in all\)"),
-        ("text_b", [1, 2, 3], r"text_b of row 0 is .*1.*, which is no text \(3 such rows in all\)"),
+        ("label", pd.array([0, None, 1], "Int64"), r"label of row 1 is .*, which is not a whole number"),
+        ("text", ["a", None, "b"], r"text of row 1 is .*, which is not a text \(1 such rows in all\)"),
+        ("text_b", [1, 2, 3], r"text_b of row 0 is .*1.*, which is not a text \(3 such rows in all\)"),
     ],
 )
 def test_what_is_no_text_or_label_is_named_with_file_column_and_row(folder, column, values, message):
@@ -250,7 +250,7 @@ def test_a_broken_manifest_is_named(folder, text):
     (folder / "manifest.json").write_text(text)
     corpora._load_split.cache_clear()
     corpora._check_file.cache_clear()
-    with pytest.raises(corpora.DataDiffers, match=r"manifest\.json: is no list of objects with name, split and sha256"):
+    with pytest.raises(corpora.DataDiffers, match=r"manifest\.json: not a list of objects with name, split and sha256"):
         corpora.load_split("rte", "train")
 
 

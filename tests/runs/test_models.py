@@ -307,7 +307,7 @@ def test_a_folder_without_a_tokenizer_is_refused(folder):
 
 def test_a_tokenizer_of_another_model_is_refused(folder):
     transformers.AutoTokenizer.from_pretrained(models.find(models.MINILM)).save_pretrained(folder)
-    with pytest.raises(models.ModelUnavailable, match="ids up to 30521, but its embedding 582 rows, 0 to 581"):
+    with pytest.raises(models.ModelUnavailable, match="ids up to 30521, but its embedding has 582 rows, 0 to 581"):
         models.load(str(folder), 2)
 
 
@@ -315,7 +315,7 @@ def test_a_tokenizer_far_smaller_than_the_embedding_is_refused(folder):
     rows = torch.zeros(1200, 32)
     change_weights(folder, lambda w: w | {"bert.embeddings.word_embeddings.weight": rows})
     change_settings(folder, vocab_size=1200)
-    with pytest.raises(models.ModelUnavailable, match="its tokenizer has 582 tokens, but its embedding 1200 rows"):
+    with pytest.raises(models.ModelUnavailable, match="its tokenizer has 582 tokens, but its embedding has 1200 rows"):
         models.load(str(folder), 2)
     change_weights(folder, lambda w: w | {"bert.embeddings.word_embeddings.weight": rows[:640]})
     change_settings(folder, vocab_size=640)
@@ -337,7 +337,7 @@ def test_code_that_a_model_brings_is_never_run(folder, tmp_path, monkeypatch, fi
     asked = []
     monkeypatch.setattr("builtins.input", lambda *prompt: asked.append(prompt) or "y")
     with pytest.raises(
-        models.ModelUnavailable, match=rf"brings code of its own \(auto_map in {file}\), which mixlib doe"
+        models.ModelUnavailable, match=rf"brings its own code \(auto_map in {file}\), which mixlib doe"
     ):
         models.load(str(folder), 2)
     assert not mark.exists()
