@@ -1,1 +1,1 @@
-"""How results are weighed: the statistics of a claim, the 58 claims as data, and the verdict on each."""
+"""How results are judged: the statistics of a claim, the 58 claims as data, and the verdict on each."""

@@ -1,10 +1,10 @@
-"""Cells of the evidence: one data set under one recipe, with the methods that are compared on it.
+"""Cells of the evidence: one data set under one recipe, with the methods compared on it.
 
-Claims are judged on cells. All runs of a cell and seed draw the same rows, so that methods are compared seed by seed;
-cells of several papers that share a recipe are one cell, so that a run serves all of them.
+Claims are judged on cells. All runs of a cell and seed draw the same rows, so methods are compared seed by seed. Cells
+of several papers that share a recipe are one cell, so a run serves all of them.
 
 Three things are decided once and committed in ``data/evidence.json``: which seeds of a cell notebooks and verdicts
-read, in which precision, and which cells are alive. Records of further seeds may lie in the store before they are read.
+read, in which precision, and which cells are alive. Records of further seeds may be in the store before they are read.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ class Cell:
 
     Attributes:
         name: such as ``common/sst2``.
-        paper: whose runs they are, ``common`` for those of the pool. Cells that share paper, recipe and a method share
-            its runs.
+        paper: the paper whose runs they are, ``common`` for those of the pool. Cells that share paper, recipe and a
+            method share its runs.
         dataset: see :data:`mixlib.runs.corpora.CORPORA`.
         recipe: fields of ``RunSpec`` that all its runs share.
         methods: by label: a method's key and its parameters. ``none`` is the plain model.
-        first: fields in which the first stage differs, for cells in two stages; ``none`` is then a second stage without
-            mixup, and the label :data:`FIRST` the first stage alone.
+        first: fields in which the first stage differs, for cells with two stages; ``none`` is then a second stage
+            without mixup, and the label :data:`FIRST` the first stage alone.
         seeds: how many its claims need at least.
         model: in place of all-MiniLM-L6-v2.
         precision: of its runs, in place of the profile's.
@@ -74,7 +74,7 @@ class Cell:
 
     @property
     def labels(self) -> list[str]:
-        """What can be compared on it: its methods, and the first stage where there is one."""
+        """What can be compared on it: its methods, and the first stage if there is one."""
         return [*([FIRST] if self.first is not None else []), *self.methods]
 
     @property
@@ -116,14 +116,14 @@ class StudyCell:
     Attributes:
         name: such as ``batchmixup/epoch time``.
         study: see :func:`mixlib.runs.studies.every`.
-        dataset: of the run that is studied; ``None`` where no run is.
+        dataset: of the run that is studied; ``None`` if no run is.
         recipe: fields of that ``RunSpec``; without a run only the number of rows, for readers.
         params: of the study.
-        varied: by label of what is compared, what its spec has of its own: fields of the run, or params where no run is
-            studied. Where one record holds all that is compared, nothing.
-        smoke: params of the study in a trial of seconds.
-        seeds: how many its claims need; 1 where the sample are the batches of one record.
-        model, precision: as of :class:`Cell`.
+        varied: by label of what is compared, what is particular to its spec: fields of the run, or params if no run is
+            studied. Empty if one record holds everything that is compared.
+        smoke: params of the study in a trial that takes seconds.
+        seeds: how many its claims need; 1 if the sample consists of the batches of one record.
+        model, precision: as in :class:`Cell`.
         says: what the cell is for, in a few words.
     """
 
@@ -154,10 +154,10 @@ class StudyCell:
         """The gate looks at no study."""
 
     def spec(self, label: str, seed: int, profile: str = "mini") -> StudySpec:
-        """The study that holds what is called so.
+        """The study that holds what this label names.
 
         Raises:
-            ValueError: nothing in the cell is called so.
+            ValueError: nothing in the cell has this label.
         """
         _check(self, label, "part")
         own, params = self.varied[label], {**self.params, **(self.smoke if profile == "smoke" else {})}
@@ -218,11 +218,11 @@ class Decided:
     Attributes:
         seeds: by cell, those that notebooks and verdicts read.
         alive: by cell, what claims may be about there: ``accuracy`` (and MCC), ``loss`` (and calibration).
-        screened: by cell, the numbers of the screening that this was decided by: ``accuracy``, ``larger_class``,
+        screened: by cell, the numbers of the screening on which this was decided: ``accuracy``, ``larger_class``,
             ``mcc`` (fractions), ``p_accuracy`` and ``p_mcc`` (one-sided).
         left_out: cells that will not be run, with the reason.
-        precision: by cell, the precision in which its runs are read, ``fp32`` where nothing is said. All runs of a cell
-            are of one precision; ``tf32`` are those of a GPU.
+        precision: by cell, the precision in which its runs are read, ``fp32`` if nothing is said. All runs of a cell
+            are in one precision; ``tf32`` runs are those of a GPU.
     """
 
     seeds: dict[str, list[int]]
@@ -260,17 +260,17 @@ def table_runs(
     seeds: Seeds | None = None,
     **recipe: Any,
 ) -> list[RunSpec]:
-    """The runs that a table or figure reads of some cells, cell by cell, at profile ``smoke`` or ``mini``.
+    """The runs of some cells that a table or figure reads, cell by cell, at profile ``smoke`` or ``mini``.
 
-    As committed, of each cell the seeds that have been decided on, in their precision (or ``MIXLIB_PRECISION``); a
-    cell without such seeds is left out as long as another has some. With a model, seeds or a recipe of one's own,
-    those, in the profile's precision.
+    With the committed settings, these are the seeds decided on for each cell, in their precision (or
+    ``MIXLIB_PRECISION``); a cell without such seeds is left out as long as another has some. If a model, seeds or a
+    recipe are given, those are used, in the profile's precision.
 
     Args:
         cells: of the evidence.
         profile: ``smoke`` (two seeds) or ``mini``.
-        labels: only these of each cell's labels, where it has them; by default all.
-        model, seeds, recipe: in place of the cells'; ``recipe`` are fields of ``RunSpec``.
+        labels: only these of each cell's labels, if it has them; by default all.
+        model, seeds, recipe: replace those of the cells; ``recipe`` gives fields of ``RunSpec``.
     """
     labels = None if labels is None else list(labels)
     found = [(cell, cell.labels if labels is None else [x for x in labels if x in cell.labels]) for cell in cells]

@@ -1,6 +1,6 @@
 """All methods under one protocol: what each changes against the plain model, raw and after temperature scaling.
 
-Every difference is taken seed by seed within a data set, turned so that positive is better, and pooled over the data
+Every difference is taken seed by seed within a data set, signed so that positive is better, and pooled over the data
 sets as in :mod:`mixlib.evidence.statistics`. Losses are compared as ratios, everything else in points.
 """
 
@@ -32,9 +32,9 @@ class Score:
         title: for readers, with its unit.
         key: its name in a record.
         unit: of differences: ``points`` (of a number in percent) or ``log ratio``.
-        sign: 1 where more is better, -1 where less is.
+        sign: 1 if more is better, -1 if less is.
         margin: the smallest difference that matters, in that unit; ``None``: that of calibration errors, the smaller of
-            2 points and a quarter of the plain model's.
+            2 points and a quarter of the plain model's error.
     """
 
     title: str
@@ -59,7 +59,7 @@ CATEGORIES = {  # what the categories of a claim are called where nothing is cla
 
 
 def scores(records: Mapping[tuple[str, str], Sequence[RunRecord]]) -> pd.DataFrame:
-    """Test scores at the last update, one row a run and score.
+    """Test scores at the last update, one row per run and score.
 
     Args:
         records: by data set and method; each run with its own seed.
@@ -83,7 +83,7 @@ def scores(records: Mapping[tuple[str, str], Sequence[RunRecord]]) -> pd.DataFra
 
 
 def differences(table: pd.DataFrame, score: str, method: str, scaled: bool = False, to: str = PLAIN) -> dict:
-    """By data set the differences of ``method`` to another one, by seed, positive where ``method`` is better.
+    """By data set, the differences of ``method`` from another one, by seed, positive if ``method`` is better.
 
     Args:
         table: from :func:`scores`.
@@ -133,10 +133,10 @@ def collapsed(records: Mapping[tuple[str, str], Sequence[RunRecord]]) -> pd.Data
 
 
 def training_time(records: Mapping[tuple[str, str], Sequence[RunRecord]]) -> pd.Series:
-    """Training time of each method in plain runs: the mean over data sets of the ratio of median times.
+    """Training time of each method relative to plain runs: the mean over data sets of the ratio of median times.
 
-    Of the very runs that are compared, many of which ran side by side, so it says what they cost, not how fast a step
-    can be (:mod:`mixlib.runs.bench`).
+    It is measured on the very runs that are compared, many of which ran side by side, so it says what they cost, not
+    how fast a step can be (:mod:`mixlib.runs.bench`).
     """
     medians = pd.Series({key: np.median([r.timing["train_seconds"] for r in found]) for key, found in records.items()})
     wide = medians.unstack()
@@ -212,7 +212,7 @@ def panels(table: pd.DataFrame, methods: Sequence[str]) -> dict[str, dict[str, p
 
 
 def in_words(table: pd.DataFrame, methods: Sequence[str], scaled: bool = False) -> pd.DataFrame:
-    """What is found of each method and score, in words; ``*`` where it holds after Holm's correction over methods."""
+    """What is found about each method and score, in words; ``*`` if it holds after Holm's correction over methods."""
     columns = {}
     for score, title in PANELS.items():
         found = against_plain(table, methods, score, scaled)
@@ -248,7 +248,7 @@ def said(judged: statistics.Judgement) -> str:
 
 @dataclass(frozen=True)
 class Ensembles:
-    """What averaging the probabilities of all seeds of a model gives, beside one of them.
+    """What averaging the probabilities of all seeds of a model gives, next to one of them.
 
     Attributes:
         values: by data set, for each score the mean of one seed and that of the ensemble, as text; and the rows.
@@ -264,7 +264,7 @@ class Ensembles:
 def ensembles(members: Mapping[str, Sequence[Predictions]], resamples: int = 1000, seed: int = 0) -> Ensembles:
     """What averaging the probabilities of all seeds of a model gains over one of them (Lakshminarayanan et al. 2017).
 
-    Scored on the test rows that all seeds have. There is one ensemble a data set, so the interval is over these rows.
+    Scored on the test rows that all seeds have. There is one ensemble per data set, so the interval is over these rows.
 
     Args:
         members: by data set, the kept predictions of each seed; data sets whose seeds share fewer than
@@ -272,7 +272,7 @@ def ensembles(members: Mapping[str, Sequence[Predictions]], resamples: int = 100
         resamples: of the test rows.
         seed: of the draws, which are the same every time.
 
-    Where no data set has enough of them, the tables say so.
+    If no data set has enough of them, the tables say so.
     """
     generator = np.random.default_rng(seed)
     table: dict[str, dict[str, str]] = {}
@@ -316,7 +316,7 @@ def ensembles(members: Mapping[str, Sequence[Predictions]], resamples: int = 100
 
 
 def _row_scores(log_probs: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
-    """Of each row: whether right, loss, Brier score, and what its bin of confidence adds up."""
+    """For each row: whether it is right, its loss, its Brier score, and what it adds to its confidence bin."""
     right, confidence = (log_probs.argmax(1) == labels).astype(float), np.exp(log_probs.max(1))
     own = log_probs[np.arange(len(labels)), labels]
     bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
@@ -337,7 +337,7 @@ def ranks(
 ) -> pd.DataFrame:
     """The mean rank of each method over the data sets, 1 the best, with a 95% bootstrap interval over seeds.
 
-    Seeds are drawn once a data set for all methods together, because methods share rows and starting weights.
+    Seeds are drawn once per data set for all methods together, because methods share rows and starting weights.
 
     Args:
         table: from :func:`scores`.

@@ -16,7 +16,7 @@ SPREADS = {"accuracy": 1.5, "mcc": 3.0, "loss": 0.1, "ece": 3.0}
 def designs() -> list[Design]:
     """One design for each claim that can be judged here: that of its part with the least power for the printed size.
 
-    A claim whose paper prints no size is given its margin as the size.
+    A claim whose paper prints no size gets its margin as the size.
     """
     return [_design(claim) for claim in claims().values() if claim.not_here is None]
 
@@ -27,7 +27,7 @@ def _design(claim: Claim) -> Design:
 
 
 def _samples(cell: AnyCell) -> int:
-    """How many differences a cell gives: one a seed, or one a batch where one record was made of many."""
+    """How many differences a cell gives: one per seed, or one per batch if one record was made of many."""
     return cell.params.get("batches", 1) if isinstance(cell, StudyCell) and cell.seeds == 1 else cell.seeds
 
 

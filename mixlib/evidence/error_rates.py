@@ -2,13 +2,13 @@
 
     python -m mixlib error-rates --output rates.csv
 
-A design is what is fixed before a claim is judged: how many data sets and seeds, how far paired differences spread,
-what the paper prints, the margin, the kind of claim and its parts. For each design, experiments are drawn under truths
-that range from the opposite of the paper to exactly the paper, and judged by :func:`.statistics.decide` and
-:func:`mixlib.evidence.statistics.combine`, the functions that judge the real records.
+A design is everything fixed before a claim is judged: the number of data sets and seeds, the spread of paired
+differences, what the paper prints, the margin, the kind of claim and its parts. For each design, experiments are drawn
+under truths that range from the opposite of the paper to exactly the paper, and judged by :func:`.statistics.decide`
+and :func:`mixlib.evidence.statistics.combine`, the functions that judge the real records.
 
-A wrong "supported" is one where the claim is false, a wrong "contradicted" one where it is true. A claim is about
-*these* data sets, so where effects differ between sets the truth is the mean of the effects drawn.
+"Supported" is wrong if the claim is false, "contradicted" if it is true. A claim is about *these* data sets, so if
+effects differ between sets, the truth is the mean of the effects drawn.
 """
 
 from __future__ import annotations
@@ -62,14 +62,14 @@ class Design:
         kind: of claim, as in :class:`mixlib.evidence.statistics.Part`.
         bounds: for claims of kind "bounds".
         parts: how many contrasts must hold together; 2 or more share their plain run (or their method).
-        printed_se: standard error of the printed size; ``None`` where no spread is printed.
+        printed_se: standard error of the printed size; ``None`` if no spread is printed.
         printed_runs: seeds x data sets behind the printed size.
         more_seeds: seeds of each data set after adding some; ``None`` for never.
-        adding: when they are added: ``"precision"`` where the standard error is above ``se_limit``, whatever the sign
-            (the rule); ``"until decided"`` where the category is undecided (peeking, to see what that would do).
+        adding: when they are added: ``"precision"`` if the standard error is above ``se_limit``, whatever the sign (the
+            rule); ``"until decided"`` if the category is undecided (peeking, to see what that would do).
         se_limit: of the pooled contrast.
         part_correlation: of the differences of two parts on the same seed and data set; one half if they share a run
-            and all runs spread alike.
+            and all runs have the same spread.
         set_correlation: of the differences of one seed on two data sets, which the pooled interval takes to be 0.
         noise_df: degrees of freedom of the noise, scaled to ``sd``: infinite is normal, 3 has runs that fail now and
             then.
@@ -128,11 +128,11 @@ class Truth:
 
 
 def truths(design: Design) -> list[Truth]:
-    """The truths that a design is simulated under.
+    """The truths under which a design is simulated.
 
     The paper exactly right; half and a tenth as large; no effect; the opposite; effects that differ between data sets
     with an SD of half a margin and of one margin, around the printed size and around 0. For kinds other than
-    superiority also each end of what is claimed, where errors are most likely, and for several parts all but one as
+    superiority, also each end of what is claimed, where errors are most likely; for several parts, also all but one as
     printed and the last without effect.
     """
 
@@ -308,14 +308,14 @@ def rates(
     Args:
         designs: each a :class:`Design` or a mapping of its fields.
         experiments: drawn for each design and truth; the standard error of a rate of 5% is 0.34 points with 4,000.
-        seed: of all draws. A design's draws depend on its place in the list and on nothing else of it.
+        seed: of all draws. A design's draws depend only on its place in the list.
 
     Returns:
-        One row a design and truth: the design, ``claim_holds`` (in what share of the experiments the claim is true),
+        One row per design and truth: the design, ``claim_holds`` (in what share of the experiments the claim is true),
         the rate of each category, that of "by less than the margin" among all, and the rates of wrong decisions among
-        the experiments in which they are wrong (nan where those are fewer than 50): "supported" of a false claim,
-        "contradicted" of a true one, "no effect" of parts with effects of a margin or more, "smaller than printed" of
-        effects that are not; ``wrong in general`` is the rate of "supported in general" where the mean over all
+        the experiments in which they are wrong (nan if those are fewer than 50): "supported" for a false claim,
+        "contradicted" for a true one, "no effect" for parts with effects of a margin or more, "smaller than printed"
+        for effects that are not; ``wrong in general`` is the rate of "supported in general" if the mean over all
         imaginable data sets is not as claimed. ``seeds used`` is the mean over experiments.
     """
     rows = []
@@ -337,7 +337,7 @@ def expected_wrong(table: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Index ``truth``; columns ``claims`` (that have this truth) and the expected numbers of wrong "supported" and
-        "contradicted". The numbers say nothing of how they clump: claims that share runs err together.
+        "contradicted". The numbers do not show how errors cluster: claims that share runs err together.
     """
     table = table.assign(
         supported=table["wrong supported"].fillna(0) * (1 - table["claim_holds"]),
@@ -392,7 +392,7 @@ def default_designs() -> list[dict[str, object]]:
 
 
 def summary(table: pd.DataFrame) -> str:
-    """The rates in percent, the wrong verdicts to expect, the claims with 80% power, and what errs too often."""
+    """The rates in percent, the wrong verdicts to expect, the claims with 80% power, and whatever errs too often."""
     columns = ["claim", "truth", *reversed(CATEGORIES[1:]), "wrong supported", "wrong contradicted"]
     shown = 100 * table[columns].set_index(["claim", "truth"])
     errs = beyond(table)[columns[:2] + columns[-2:]]

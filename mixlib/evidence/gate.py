@@ -1,7 +1,7 @@
-"""Which cells are alive: where the plain model learns nothing, a difference between two runs says nothing of a method.
+"""Which cells are alive: if the plain model learns nothing, a difference between two runs says nothing about a method.
 
-Decided once, from the plain model's screening runs on seeds of no table, and committed. Deciding it on a table's own
-seeds would favour the plain model, because its luck there would count twice.
+This is decided once, from the plain model's screening runs on seeds that no table uses, and committed. Deciding it on a
+table's own seeds would favour the plain model, because its luck there would count twice.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ ALPHA = 0.05  # one-sided
 
 
 def beats(excesses: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """For each cell the one-sided p value of a mean excess above zero.
+    """For each cell, the one-sided p value of a mean excess above zero.
 
-    The spread over seeds is pooled over the cells, because four seeds of one cell say too little of it.
+    The spread over seeds is pooled over the cells, because four seeds of one cell say too little about it.
 
     Args:
-        excesses: by cell, one value a seed.
+        excesses: by cell, one value per seed.
 
     Raises:
         ValueError: no cell has two seeds.
@@ -48,10 +48,10 @@ def beats(excesses: Mapping[str, np.ndarray]) -> dict[str, float]:
 
 
 def screened(records: Mapping[str, list[RunRecord]]) -> tuple[dict[str, list[str]], dict[str, dict[str, float]]]:
-    """What is alive in each cell, and the numbers it was decided by; see :class:`mixlib.evidence.plan.Decided`.
+    """What is alive in each cell, and the numbers on which it was decided; see :class:`mixlib.evidence.plan.Decided`.
 
-    Accuracy is alive where the plain model beats the larger class of its test rows, loss where its Matthews correlation
-    is above zero.
+    Accuracy is alive if the plain model beats the larger class of its test rows, loss if its Matthews correlation is
+    above zero.
 
     Args:
         records: by cell, the plain model's screening runs.
@@ -78,15 +78,15 @@ def screened(records: Mapping[str, list[RunRecord]]) -> tuple[dict[str, list[str
 
 
 def screening_runs(cell: AnyCell) -> list:
-    """The plain model's screening runs of a cell; one without a plain model, as of a study, has none."""
+    """The plain model's screening runs of a cell; none for a cell without a plain model, such as a study."""
     return [cell.spec(cell.plain, seed) for seed in SCREENING_SEEDS] if cell.plain in cell.labels else []
 
 
 def decide(store: Store | None = None) -> list[str]:
-    """Decide about the cells that were screened since, write it to ``data/evidence.json``, and return their names.
+    """Decide on the cells screened since the last time, write this to ``data/evidence.json``, and return their names.
 
-    What was decided before stays as it is. Nothing is decided before the whole wave ``screening`` is there, because the
-    spread over seeds is pooled over its cells; those that are run last follow when theirs is.
+    Earlier decisions stay as they are. Nothing is decided before the whole wave ``screening`` is complete, because the
+    spread over seeds is pooled over its cells; the cells that are run last follow when their wave is complete.
 
     Raises:
         ValueError: runs of the screening are missing.
@@ -115,10 +115,10 @@ def _commit(decided: plan.Decided) -> None:
 
 
 def raise_seeds(store: Store | None = None) -> dict[str, list[int]]:
-    """Let notebooks and verdicts read every whole seed of each cell, in order; returns the cells that gained some.
+    """Let notebooks and verdicts read every complete seed of each cell, in order; returns the cells that gained some.
 
-    A seed is whole when all methods of the cell are done. Seeds count from the first on without a gap, so that none is
-    left out for what it says. A cell is read in the precision in which it has most of them.
+    A seed is complete when all methods of the cell are done. Seeds count from the first on without a gap, so that none
+    is left out because of its result. A cell is read in the precision in which it has the most complete seeds.
     """
     store, before, gained = store or Store(), plan.decided(), {}
     for name, cell in plan.cells().items():

@@ -1,4 +1,4 @@
-"""The ledger of all claims for readers: counts, groups that open, and what hangs on the margins."""
+"""The ledger of all claims for readers: counts, groups that open, and what depends on the margins."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def papers() -> dict[str, str]:
 
 
 def chapters() -> dict[str, str]:
-    """The notebook of each claim; of two that show it the first."""
+    """The notebook of each claim; if two show it, the first."""
     found: dict[str, str] = {}
     for notebook in plan.handed().chapters:
         for id_ in of_chapter(notebook):
@@ -77,7 +77,7 @@ def groups(verdicts: Mapping[str, Verdict], records: Records, open_first: bool =
 
     Args:
         verdicts: of all claims, or of some.
-        records: that they were made from.
+        records: those from which they were made.
         open_first: whether the papers are unfolded.
     """
     said = published.claims().set_index("id")

@@ -33,8 +33,8 @@ def forest(verdicts: Mapping[str, Verdict], titles: Mapping[str, str] | None = N
     """Every claim as a row: its estimate in margins, the 95% interval, what the paper prints, and the verdict.
 
     Claims differ in unit, so each is shown in multiples of its own margin, the smallest difference that matters;
-    positive is as claimed, so of a claim about a bound it is the distance from the (nearer) bound. A claim of several
-    parts shows the part that decides it.
+    positive is as claimed, so for a claim about a bound it is the distance from the (nearer) bound. A claim with
+    several parts shows the part that decides it.
 
     Args:
         verdicts: by claim, in the order of the rows; see :func:`mixlib.evidence.verdicts.verdicts`.
@@ -104,7 +104,7 @@ def _as_claimed(judgement: Judgement, value: float) -> float:
 
 
 def against_plain(panels: Mapping[str, Mapping[str, pd.DataFrame]], labels: Mapping[str, str]) -> Figure:
-    """Every method's pooled difference to the plain model with its 95% interval, one panel a score.
+    """Every method's pooled difference from the plain model with its 95% interval, one panel per score.
 
     Args:
         panels: by the panel's title the tables to draw, by name, each from
@@ -155,7 +155,8 @@ def against_plain(panels: Mapping[str, Mapping[str, pd.DataFrame]], labels: Mapp
 
 
 def gain_against_cost(cost: pd.Series, gains: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> Figure:
-    """What a method gains over what it costs, one panel a score; the line joins those that no other one dominates.
+    """What a method gains against what it costs, one panel per score; the line joins the methods that no other
+    dominates.
 
     Args:
         cost: training time in plain runs, by method.

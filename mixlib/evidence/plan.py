@@ -1,6 +1,6 @@
 """All cells of the evidence, and in which order they are run.
 
-Nothing here knows a paper: papers hand in what they have (:func:`hand_in`).
+Nothing here knows any paper: papers register what they have (:func:`hand_in`).
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ SENSITIVITY_SEEDS, MOST_SEEDS = 3, 12
 
 @dataclass(frozen=True, kw_only=True)
 class Handed:
-    """What papers hand in to be run and judged.
+    """What papers register to be run and judged.
 
     Attributes:
         pool: cells with all methods.
         papers: cells with a protocol of their own, in the order in which they are run.
         sensitivity: cells of the pool with other settings.
-        studies: what is measured beside scores.
-        last: beginnings of the names of those cells that are left out first where time is short.
+        studies: what is measured in addition to scores.
+        last: beginnings of the names of those cells that are left out first if time is short.
         claims: by paper, in the papers' order, what makes its claims (:class:`mixlib.evidence.verdicts.Claim`); called
             when they are read.
         chapters: by notebook, the paper and the numbers of those of its claims that it shows.
@@ -51,14 +51,14 @@ _CELLS: dict[str, AnyCell] = {}
 
 
 def hand_in(what: Handed) -> None:
-    """Say what there is; takes the place of what was said before."""
+    """Register what there is; replaces anything registered before."""
     _HANDED["in"] = what
     _CELLS.clear()
     _CELLS.update({cell.name: cell for cell in (*what.pool, *what.papers, *what.sensitivity, *what.studies)})
 
 
 def handed() -> Handed:
-    """What papers handed in; ``RuntimeError`` as long as nobody has imported them."""
+    """What papers have registered; ``RuntimeError`` if they have not been imported."""
     if not _HANDED:
         raise RuntimeError("there are no cells and claims yet: import mixlib.papers.registry, which hands them in")
     return _HANDED["in"]
@@ -88,7 +88,7 @@ def _is_last(cell: Cell) -> bool:
 
 
 def _screening(profile: str, last: bool) -> list[RunSpec]:
-    """The plain model of every cell, with seeds of no table; of the cells that are run last apart."""
+    """The plain model of every cell, with seeds that no table uses; separate for the cells that are run last."""
     screened = [
         cell for cell in (*handed().pool, *handed().papers) if cell.plain in cell.labels and _is_last(cell) == last
     ]
@@ -100,7 +100,7 @@ def _first(count: int) -> range:
 
 
 def _studies(profile: str) -> list[Spec]:
-    """Seed by seed, those that measure seconds at the end: nothing is run beside them."""
+    """Seed by seed, with those that measure seconds at the end: nothing runs alongside them."""
     found = [
         spec
         for seed in _first(max(cell.seeds for cell in handed().studies))
@@ -141,8 +141,8 @@ def runs(name: str, profile: str = "mini", seeds: Seeds | None = None) -> list[S
 
     Args:
         name: one of :func:`names`.
-        profile: ``mini``, or ``smoke`` for a trial of seconds on synthetic data.
-        seeds: only these; of a cell by default as many as its claims need.
+        profile: ``mini``, or ``smoke`` for a trial that takes seconds, on synthetic data.
+        seeds: only these; for a cell, by default as many as its claims need.
     """
     if name in cells():
         cell = cells()[name]

@@ -47,7 +47,7 @@ def theme() -> None:
 
 
 def save(figure: Figure, name: str, profile: str) -> Path:
-    """Write ``build/figures/PROFILE/NAME.svg``; where ``update-notebooks`` executes the committed notebooks, the
+    """Write ``build/figures/PROFILE/NAME.svg``; when ``update-notebooks`` executes the committed notebooks, write the
     committed ``figures/NAME.svg``."""
     committed = os.environ.get(paths.UPDATING) and profile == "mini"
     folder = paths.of_checkout(paths.FIGURES) if committed else paths.of_checkout(paths.BUILD) / "figures" / profile
@@ -58,7 +58,7 @@ def save(figure: Figure, name: str, profile: str) -> Path:
 
 
 def differences(data: pd.DataFrame, metrics: Sequence[str]) -> Figure:
-    """Paired difference to no mixup of every cell with its 95% interval, and the paper's beside it.
+    """Paired difference from no mixup in every cell with its 95% interval, next to the paper's difference.
 
     Args:
         data: from :func:`mixlib.evidence.tables.differences`.

@@ -16,16 +16,16 @@ Numbers = Sequence[tuple[float, Mapping[str, str]]]  # of one data set: the weig
 
 
 def printed(tables: str | Sequence[str], sets: Sequence[Numbers], seeds: int, log: bool = False) -> Printed:
-    """The mean over data sets of a contrast of printed numbers, with its standard error where spreads are printed.
+    """The mean over data sets of a contrast of printed numbers, with its standard error if spreads are printed.
 
     Args:
         tables: names of published tables, such as ``batchmixup_table1``.
-        sets: for each data set the weighted numbers; a number is found by the columns of its row.
+        sets: for each data set, the weighted numbers; a number is found by the columns of its row.
         seeds: the paper's.
         log: contrast the logarithms (losses, times).
 
     The paper's runs are taken to be independent. A printed standard deviation or variance is turned into a standard
-    error. ``ValueError`` where a row is not found, or not one alone.
+    error. ``ValueError`` if there is no such row, or more than one.
     """
     terms = [(weight / len(sets), *_number(tables, where, seeds, log)) for numbers in sets for weight, where in numbers]
     weights, values, errors = np.array(terms, dtype=float).T

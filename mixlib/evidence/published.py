@@ -29,10 +29,10 @@ def _read(name: str) -> pd.DataFrame:
 
 
 def table(name: str) -> pd.DataFrame:
-    """A result table, e.g. ``"mixup_calibration_table2"``: one row a printed number.
+    """A result table, e.g. ``"mixup_calibration_table2"``: one row per printed number.
 
-    ``value`` and ``spread`` are numbers (``value_printed`` and ``spread_printed`` keep the digits), other columns text;
-    ``param`` is there for every table and empty where a method has none.
+    ``value`` and ``spread`` are numbers (``value_printed`` and ``spread_printed`` keep the digits), other columns are
+    text; every table has a column ``param``, which is empty if a method has none.
     """
     return _numbers(name).copy()
 
@@ -48,7 +48,7 @@ def _numbers(name: str) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Paper:
-    """A paper: its ``key``, its ``name`` for readers, what its artefacts' ids begin with, and its ``title`` with the
+    """A paper: its ``key``, its ``name`` for readers, the prefix of its artefacts' ids, and its ``title`` with the
     year, as in CITATION.cff."""
 
     key: str
@@ -70,7 +70,7 @@ def claims(paper: str | None = None) -> pd.DataFrame:
 
 
 def hyperparameters(paper: str) -> pd.DataFrame:
-    """What a paper says of its settings: ``dataset``, ``name``, ``value`` (``not stated`` where silent), ``note``."""
+    """What a paper says about its settings: ``dataset``, ``name``, ``value`` (or ``not stated``), ``note``."""
     frame = _read("hyperparameters")
     return frame[frame["paper"] == paper].drop(columns="paper").reset_index(drop=True)
 

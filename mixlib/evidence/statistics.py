@@ -1,16 +1,16 @@
-"""What a paired experiment says of a claim: one pooled contrast, its intervals, and a category.
+"""What a paired experiment says about a claim: one pooled contrast, its intervals, and a category.
 
 A claim has one or more parts. A part is a contrast of two methods on some data sets: for each set the differences of
-runs that share a seed, turned so that positive is as claimed, in points or as log ratios (losses, times).
-:func:`judge` decides a part, :func:`conjunction` a claim of several parts, :func:`best` a claim to beat every rival::
+runs that share a seed, signed so that positive is as claimed, in points or as log ratios (losses, times). :func:`judge`
+decides a part, :func:`conjunction` a claim with several parts, :func:`best` a claim to beat every rival::
 
     part = Part("CLS MixUp - none", {"sst2": d1, "trec_coarse": d2}, margin=1.0, printed=Printed(1.4, runs=10))
     judge(part).words   # "no effect larger than 0.8 points on these 2 sets"
 
-The pooled contrast is the mean over data sets of the mean difference. Its standard error speaks of seeds only, so it
-is a statement about *these data sets*; "in general" is said only where an interval with random effects over data sets
-agrees. Every test is at 5% two-sided (95% intervals); only "no effect larger than X" uses the 90% interval, as is
-usual for two one-sided tests of equivalence (TOST).
+The pooled contrast is the mean over data sets of the mean difference. Its standard error covers seeds only, so it is a
+statement about *these data sets*; "in general" is said only where an interval with random effects over data sets
+agrees. Every test is at 5% two-sided (95% intervals); only "no effect larger than X" uses the 90% interval, as is usual
+for two one-sided tests of equivalence (TOST).
 
 The rule itself, :func:`decide` and :func:`combine`, works on arrays of any shape, so that
 :mod:`mixlib.evidence.error_rates` can run the very same code over thousands of simulated experiments.
@@ -70,13 +70,14 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True)
 class Printed:
-    """The paper's own number for a contrast, turned as the differences are: positive is as claimed.
+    """The paper's own number for a contrast, signed as the differences are: positive is as claimed.
 
     Attributes:
-        size: the printed difference (mean over the same data sets where it has several), in points or as a log ratio.
-        runs: seeds x data sets behind it; needed only where no ``se`` is known, because then the paper is taken to be
-            as exact as so many of our own runs.
-        se: its standard error, where the paper prints a spread; :meth:`from_errors` computes it.
+        size: the printed difference (the mean over the same data sets if there are several), in points or as a log
+            ratio.
+        runs: seeds x data sets behind it; needed only if no ``se`` is known, because then the paper is taken to be as
+            precise as that many of our own runs.
+        se: its standard error, if the paper prints a spread; :meth:`from_errors` computes it.
         df: degrees of freedom of ``se``.
     """
 
@@ -87,10 +88,9 @@ class Printed:
 
     @classmethod
     def from_errors(cls, size: float, errors: Sequence[tuple[float, float]], seeds: int) -> Printed:
-        """From printed standard errors: one pair (first method, second method) a data set.
-
-        The paper's runs are taken to be independent, so variances add; a printed SD is to be divided by the root of
-        ``seeds`` first. Degrees of freedom by Satterthwaite. ``ValueError`` if there are no errors or one seed.
+        """From printed standard errors: one pair (first method, second method) per data set. The paper's runs are taken
+        to be independent, so variances add; a printed SD must first be divided by the square root of ``seeds``. Degrees
+        of freedom follow Satterthwaite. ``ValueError`` if there are no errors or only one seed.
         """
         e = np.asarray(errors, dtype=float).reshape(-1)
         if not e.size or seeds < 2:
@@ -104,21 +104,21 @@ class Printed:
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a claim: a contrast, what is claimed of it, and what was measured.
+    """One part of a claim: a contrast, what is claimed about it, and what was measured.
 
     Attributes:
-        name: said in words, such as ``"SSMix - EmbedMix, accuracy"``.
-        differences: data set -> differences of runs with the same seed, positive as claimed. A ``Series`` is indexed
-            by seed; of a plain sequence the positions are taken for the seeds.
+        name: in words, such as ``"SSMix - EmbedMix, accuracy"``.
+        differences: data set -> differences of runs with the same seed, positive as claimed. A ``Series`` is indexed by
+            seed; in a plain sequence the positions serve as seeds.
         margin: the smallest difference that matters, above 0, in the unit of the differences (a log ratio: log 1.1).
         kind: one of ``KINDS``.
         printed: the paper's number, if it has one.
-        bounds: for ``BOUNDS`` only, where the claim places the difference; one end may be infinite.
+        bounds: for ``BOUNDS`` only, the range in which the claim places the difference; one end may be infinite.
         unit: ``"points"``, or ``"log ratio"`` (shown as a factor).
 
     Raises:
         ValueError: an unknown kind, a margin that is not above 0, missing or superfluous bounds, no data set, or a
-            difference that is not a finite number (its data set and seed are named).
+            difference that is not a finite number (the message names its data set and seed).
     """
 
     name: str
@@ -135,12 +135,13 @@ class Part:
 
     @property
     def region(self) -> tuple[float, float]:
-        """Between which two numbers the true difference lies if the claim holds."""
+        """The two numbers between which the true difference lies if the claim holds."""
         return region(self.kind, self.margin, self.bounds)
 
 
 def region(kind: str, margin: float, bounds: tuple[float, float] | None = None) -> tuple[float, float]:
-    """Between which two numbers the true difference lies if a claim of this kind holds. ``ValueError`` as `Part`."""
+    """The two numbers between which the true difference lies if a claim of this kind holds. ``ValueError`` as
+    `Part`."""
     if kind not in KINDS:
         near = difflib.get_close_matches(kind, KINDS, n=1)
         raise ValueError(
@@ -158,7 +159,7 @@ def region(kind: str, margin: float, bounds: tuple[float, float] | None = None) 
 
 
 def series(differences: Mapping[str, pd.Series | Sequence[float]]) -> dict[str, pd.Series]:
-    """The differences as one ``Series`` of floats a data set, indexed by seed. ``ValueError`` as :class:`Part`."""
+    """The differences as one ``Series`` of floats per data set, indexed by seed. ``ValueError`` as :class:`Part`."""
     if not differences:
         raise ValueError("a contrast needs at least one data set, got none")
     found = {name: pd.Series(values, dtype=float) for name, values in differences.items()}
@@ -182,9 +183,9 @@ class Estimate:
 
     Attributes:
         mean: mean over data sets of the mean paired difference.
-        se: its standard error over seeds; nan where a data set has a single seed.
+        se: its standard error over seeds; nan if a data set has a single seed.
         df: Satterthwaite's degrees of freedom.
-        sd: root of the mean over data sets of the variance of one seed's difference.
+        sd: square root of the mean over data sets of the variance of one seed's difference.
         interval: at 95%.
         interval90: at 90%.
         sets: names of the data sets.
@@ -205,7 +206,8 @@ def satterthwaite(variances: np.ndarray, seeds: np.ndarray) -> tuple[np.ndarray,
     """Standard error and degrees of freedom of a mean of independent means; data sets on the last axis.
 
     The variance is sum(s_k^2 / n_k) / K^2, its degrees of freedom (sum v_k)^2 / sum(v_k^2 / (n_k - 1)) with
-    v_k = s_k^2 / n_k. Without any variance there are none to estimate, and the degrees are those of all seeds.
+    v_k = s_k^2 / n_k. Without any variance there is nothing to estimate, and the degrees of freedom are those of all
+    seeds.
     """
     v = variances / seeds
     total = v.sum(-1)
@@ -259,7 +261,7 @@ def random_effects_interval(
 ) -> Interval | None:
     """The interval for data sets in general: random effects over data sets (Paule and Mandel), t with K - 1 degrees.
 
-    ``None`` with a single data set, or where one has no spread over seeds to be weighed by.
+    ``None`` with a single data set, or if one has no spread over seeds to be weighted by.
     """
     found = series(differences).values()
     variances = np.array([v.var(ddof=1) / len(v) for v in found])
@@ -275,7 +277,7 @@ def random_effects_interval(
 def heterogeneity_p(differences: Mapping[str, pd.Series | Sequence[float]]) -> float:
     """p of Welch's analysis of variance over data sets: do their mean differences differ?
 
-    nan with a single data set, or where one has no spread over seeds.
+    nan with a single data set, or if one has no spread over seeds.
     """
     found = list(series(differences).values())
     if len(found) < 2 or any(len(v) < 2 or no_spread(v) for v in found):
@@ -286,10 +288,10 @@ def heterogeneity_p(differences: Mapping[str, pd.Series | Sequence[float]]) -> f
 def seed_correlation(differences: Mapping[str, pd.Series | Sequence[float]]) -> float:
     """Mean correlation, over pairs of data sets, of the differences of runs with the same seed.
 
-    :func:`pooled` takes it to be 0. Of one contrast it is too uncertain to act on; averaged over many contrasts it
+    :func:`pooled` takes it to be 0. For one contrast it is too uncertain to act on; averaged over many contrasts it
     tells whether seeds act alike on different data sets: at 0.1 a wrong "supported" has a chance of 4.4% instead of
-    2.5% over five data sets, at 0.3 of 8%. Sizes of the same data set are not different data sets.
-    nan with a single data set, fewer than three common seeds, or no spread.
+    2.5% over five data sets, at 0.3 of 8%. Different sizes of one data set do not count as different data sets. nan
+    with a single data set, fewer than three common seeds, or no spread.
     """
     table = pd.concat(series(differences), axis=1).dropna()
     if len(table) < 3 or table.shape[1] < 2 or any(no_spread(table[name]) for name in table):
@@ -299,7 +301,7 @@ def seed_correlation(differences: Mapping[str, pd.Series | Sequence[float]]) -> 
 
 
 def no_spread(differences: pd.Series | Sequence[float]) -> bool:
-    """Whether all differences are the same up to rounding, as those of identical runs are."""
+    """Whether all differences are equal up to rounding, as they are for identical runs."""
     values = np.asarray(differences, dtype=float)
     return bool(np.ptp(values) <= 1e-9 * max(1.0, float(np.abs(values).max())))
 
@@ -307,15 +309,15 @@ def no_spread(differences: pd.Series | Sequence[float]) -> bool:
 def two_way_bootstrap(
     rows: Mapping[str, np.ndarray], resamples: int = 2000, confidence: float = CONFIDENCE, seed: int = 0
 ) -> Interval:
-    """Percentile interval of the pooled contrast over seeds *and* test rows, where all seeds share the test rows.
+    """Percentile interval of the pooled contrast over seeds *and* test rows, if all seeds share the test rows.
 
-    Intervals over seeds alone cover too little there: the rows are a sample as well, and the same one every time.
-    (Where each seed has rows of its own, their part is in the spread over seeds already, and :func:`pooled` is right.)
+    Intervals over seeds alone are then too narrow: the rows are a sample as well, and the same one every time. (If each
+    seed has its own rows, their contribution is already in the spread over seeds, and :func:`pooled` is right.)
 
     Args:
         rows: data set -> paired differences of a score that is a mean over rows (correctness, log-likelihood, Brier),
-            of shape (seeds, rows), in the unit of the contrast. Column j is the same test row for every seed: rows
-            are drawn in common.
+            of shape (seeds, rows), in the unit of the contrast. Column j is the same test row for every seed: rows are
+            drawn jointly.
         resamples: how many.
         confidence: of the interval.
         seed: of the draws, which are the same every time.
@@ -342,14 +344,14 @@ def two_way_bootstrap(
 
 @dataclass(frozen=True)
 class SeedsNeeded:
-    """Seeds a data set for 80% power, at least 4; ``None`` where no number up to 10,000 is enough.
+    """Seeds per data set for 80% power, at least 4; ``None`` if no number up to 10,000 is enough.
 
     Attributes:
-        printed: to decide the claim if the printed size is the truth. ``None`` also without a printed size, or where
-            the printed size itself is not as claimed.
+        printed: to decide the claim if the printed size is the truth. Also ``None`` without a printed size, or if the
+            printed size itself is not as claimed.
         margin: to show that there is no effect beyond the margin if there is none at all; for other kinds than
-            superiority, to support the claim if the truth is in the middle of what it says. :func:`judge` leaves it
-            out where the data sets differ, because "no effect" is not given there however many seeds there are.
+            superiority, to support the claim if the truth is in the middle of what it says. :func:`judge` leaves it out
+            if the data sets differ, because then "no effect" is not given however many seeds there are.
     """
 
     printed: int | None
@@ -357,7 +359,7 @@ class SeedsNeeded:
 
 
 def power(sd: float, sets: int, seeds: int, truth: float, low: float, high: float, confidence: float) -> float:
-    """Chance that the t interval of the pooled contrast lies wholly between ``low`` and ``high``.
+    """Chance that the t interval of the pooled contrast lies entirely between ``low`` and ``high``.
 
     Args:
         sd: of one seed's difference within a data set, the same for all.
@@ -368,8 +370,8 @@ def power(sd: float, sets: int, seeds: int, truth: float, low: float, high: floa
             (-margin, margin) that of TOST.
         confidence: of the interval.
 
-    The data sets are taken to spread alike. Satterthwaite's degrees of freedom come out somewhat lower than theirs:
-    with 4 seeds the true power is up to 3 points below this, with 12 within 1.
+    All data sets are assumed to have the same spread. Satterthwaite's degrees of freedom come out somewhat lower than
+    this assumes: with 4 seeds the true power is up to 3 points below this value, with 12 within 1.
     """
     runs, df, tail = sets * seeds, sets * (seeds - 1), (1 - confidence) / 2
     if math.isinf(low) or math.isinf(high):
@@ -391,7 +393,7 @@ def seeds_needed(
     kind: str = SUPERIORITY,
     bounds: tuple[float, float] | None = None,
 ) -> SeedsNeeded:
-    """Seeds a data set that a claim would need, given the spread seen so far, on the same number of data sets."""
+    """Seeds per data set that a claim would need, given the spread seen so far, on the same number of data sets."""
     low, high = region(kind, margin, bounds)
 
     def search(truth: float, low: float, high: float, confidence: float) -> int | None:
@@ -421,7 +423,7 @@ class Decision(NamedTuple):
     """What :func:`decide` finds, each an array of the same shape.
 
     ``category`` is an index into ``CATEGORIES``; ``small`` says that what is supported or contradicted is so by less
-    than the margin; ``against`` is the two-sided p value of the difference lying outside what is claimed, 1 where the
+    than the margin; ``against`` is the two-sided p value of the difference lying outside what is claimed, 1 if the
     estimate lies inside.
     """
 
@@ -447,18 +449,18 @@ def decide(
     Superiority, the first that holds:
 
     1. ``undecided``: not ``decidable`` (fewer than 4 seeds on a data set, or no spread).
-    2. ``supported``, ``contradicted``: the 95% interval lies beyond 0; ``small`` where the 90% interval lies inside
-       the margin.
+    2. ``supported``, ``contradicted``: the 95% interval lies beyond 0; ``small`` if the 90% interval lies inside the
+       margin.
     3. ``no effect``: the 90% interval lies inside the margin, and the data sets do not differ.
     4. ``smaller than printed``: printed minus measured exceeds t x sqrt(our SE^2 + the paper's SE^2), t two-sided 5%.
-       Its degrees of freedom are ours where the paper's error is taken from our SD, else of both by Satterthwaite.
+       Its degrees of freedom are ours if the paper's error is taken from our SD, else those of both by Satterthwaite.
     5. ``undecided``.
 
-    Any other kind says that the difference lies in a region: ``supported`` where the 95% interval is wholly inside,
-    ``contradicted`` where it is wholly outside, else ``undecided``. (For one-sided regions this is a one-sided test
-    at 2.5%, the same strength of evidence as for superiority.) "No effect" and "smaller than printed" are not given
-    there: they would say the claim over again at a lower level. A region with two ends is not supported where the
-    data sets differ, for the reason that "no effect" is not given: +3 and -2 would average to "hardly changes".
+    Any other kind says that the difference lies in a region: ``supported`` if the 95% interval is entirely inside,
+    ``contradicted`` if it is entirely outside, else ``undecided``. (For one-sided regions this is a one-sided test at
+    2.5%, the same strength of evidence as for superiority.) "No effect" and "smaller than printed" are not given there:
+    they would restate the claim at a lower level. A region with two ends is not supported if the data sets differ, for
+    the same reason that "no effect" is not given: +3 and -2 would average to "hardly changes".
     """
     low, high = t_interval(mean, se, df, CONFIDENCE)
     low90, high90 = t_interval(mean, se, df, EQUIVALENCE_CONFIDENCE)
@@ -500,9 +502,9 @@ def combine(decision: Decision) -> Decision:
     """The category of a claim from those of its parts, which lie on the first axis.
 
     Supported: every part is. Contradicted: a part is, after Holm's correction over the parts (the smallest p value
-    times the number of parts is below 5%). Else the weakest category of a part in the order of ``CATEGORIES``, where
-    a part that is contradicted only before the correction counts as undecided. ``small`` where a supported part is,
-    or where every contradicted one is.
+    times the number of parts is below 5%). Else the weakest category of a part in the order of ``CATEGORIES``, where a
+    part that is contradicted only before the correction counts as undecided. ``small`` if a supported part is, or if
+    every contradicted one is.
     """
     category, small, against = decision
     contradicted = CATEGORIES.index(CONTRADICTED)
@@ -519,21 +521,21 @@ def combine(decision: Decision) -> Decision:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The category of a part or a claim, said in words, and the numbers behind it.
+    """The category of a part or a claim, in words, and the numbers behind it.
 
-    Of a claim with several parts the numbers are those of the part that decides: the one most clearly against a
-    contradicted claim, else the one of the weakest category that is furthest from support.
+    For a claim with several parts, the numbers are those of the part that decides: the one most clearly against a
+    contradicted claim, else, in the weakest category, the one furthest from support.
 
     Attributes:
         name: of the part or claim.
         category: one of ``CATEGORIES``.
         words: the finding in a sentence.
-        small: supported or contradicted, but by less than the margin; counted apart, see ``label``.
+        small: supported or contradicted, but by less than the margin; counted separately, see ``label``.
         decidable: at least 4 seeds on every data set, and spread on each.
         in_general: the random-effects interval over data sets agrees.
         kind, margin, unit, bounds: as in :class:`Part`.
         printed: the printed size, if there is one.
-        estimate: the pooled contrast, positive as claimed; of kind ``BOUNDS`` within the bounds as claimed.
+        estimate: the pooled contrast, positive as claimed; for kind ``BOUNDS``, within the bounds as claimed.
         low, high: its 95% interval.
         low90, high90: its 90% interval.
         p: two-sided p value of no difference.
@@ -544,7 +546,7 @@ class Judgement:
         random_effects: 95% interval for data sets in general.
         per_seed: 95% interval of each seed's mean over data sets.
         seeds_needed: where undecided.
-        parts: the judgements that a claim of several parts is made of.
+        parts: the judgements that make up a claim with several parts.
     """
 
     name: str
@@ -576,17 +578,17 @@ class Judgement:
 
     @property
     def label(self) -> str:
-        """The category as it is counted: ``"supported by less than the margin"`` apart from ``"supported"``."""
+        """The category as it is counted: ``"supported by less than the margin"`` separately from ``"supported"``."""
         return f"{self.category} by less than the margin" if self.small else self.category
 
 
 def not_judgeable(name: str, why: str) -> Judgement:
-    """The judgement of a part that cannot be measured here, for a reason said in words."""
+    """The judgement of a part that cannot be measured here, with the reason in words."""
     return Judgement(name, NOT_JUDGEABLE, f"{NOT_JUDGEABLE}: {why}")
 
 
 def judge(part: Part) -> Judgement:
-    """Decide one part of a claim by :func:`decide`, and say so in words."""
+    """Decide one part of a claim with :func:`decide`, and put the result into words."""
     estimate = pooled(part.differences)
     found = series(part.differences)
     few = [name for name, values in found.items() if len(values) < MIN_SEEDS]
@@ -672,7 +674,7 @@ def amount(value: float, unit: str, sign: bool = False) -> str:
 
 
 def _words(j: Judgement, part: Part, estimate: Estimate) -> str:
-    """The finding in one sentence; the means of the data sets follow where they differ."""
+    """The finding in one sentence, followed by the means of the data sets if they differ."""
     where = "in general" if j.in_general else f"on these {len(j.sets)} sets" if len(j.sets) > 1 else "on this set"
     ends = f"{amount(j.estimate, j.unit, True)} [{amount(j.low, j.unit, True)}, {amount(j.high, j.unit, True)}]"
     if j.category == NO_EFFECT:
@@ -702,7 +704,7 @@ def _words(j: Judgement, part: Part, estimate: Estimate) -> str:
 
 
 def _rounded_up(value: float, unit: str) -> float:
-    """A bound rounded up to what `amount` shows, so that it stays one."""
+    """A bound rounded up to what `amount` shows, so that it remains a bound."""
     if unit == LOG_RATIO:
         return math.log(math.ceil(100 * math.exp(value) - 1e-9) / 100)
     return math.ceil(10 * value - 1e-9) / 10
@@ -723,10 +725,10 @@ def _needs(j: Judgement) -> str:
 
 
 def conjunction(name: str, parts: Sequence[Judgement]) -> Judgement:
-    """Judge a claim that says several things at once; see :func:`combine`.
+    """Judge a claim that makes several statements at once; see :func:`combine`.
 
     Parts that are not judgeable are left out of Holm's correction; they keep a claim from being supported but not
-    from being contradicted. ``in_general`` where every part that decides is. ``ValueError`` without parts.
+    from being contradicted. ``in_general`` if every part that decides is. ``ValueError`` without parts.
     """
     if not parts:
         raise ValueError(f"{name}: a claim needs at least one part, got none")
@@ -763,16 +765,16 @@ def conjunction(name: str, parts: Sequence[Judgement]) -> Judgement:
 
 
 def _standing(j: Judgement) -> float:
-    """How well a part stands, whatever its unit: the estimate in widths of its interval."""
+    """How well a part does, whatever its unit: the estimate in widths of its interval."""
     return j.estimate / (j.high - j.low) if j.high > j.low else -math.inf
 
 
 def best(name: str, parts: Sequence[Judgement]) -> Judgement:
-    """Judge "the best of several": a win over each rival, one part (of kind superiority) a rival.
+    """Judge "the best of several": a win over each rival, one part (of kind superiority) per rival.
 
-    Never against the rival that looks best on the same runs, which is biased against the claim. Where it is not
-    supported but no rival is better by more than the margin (the 95% interval of each part stays above minus the
-    margin), the words add "among the best"; the category stays what :func:`conjunction` says.
+    It is never judged only against the rival that looks best on the same runs, which would be biased against the claim.
+    If it is not supported but no rival is better by more than the margin (the 95% interval of each part stays above
+    minus the margin), the words add "among the best"; the category stays what :func:`conjunction` says.
     """
     judgement = conjunction(name, parts)
     among = all(p.decidable and p.low > -p.margin for p in parts)
@@ -787,13 +789,13 @@ def at_margins(
     together: Callable[[str, Sequence[Judgement]], Judgement] = conjunction,
     factors: Sequence[float] = (0.5, 1, 2),
 ) -> dict[float, Judgement]:
-    """The judgement of a claim with its margins multiplied: does the verdict hang on where the margin was put?
+    """The judgement of a claim with its margins multiplied: does the verdict depend on where the margin was set?
 
     Args:
         name: of the claim.
         parts: of the claim.
         together: :func:`conjunction` or :func:`best`.
-        factors: what the margins are multiplied by.
+        factors: by which the margins are multiplied.
     """
     return {f: together(name, [judge(replace(part, margin=f * part.margin)) for part in parts]) for f in factors}
 
@@ -802,7 +804,7 @@ def q_values(judgements: Mapping[str, Judgement]) -> pd.Series:
     """Benjamini and Hochberg's q of the claims of kind superiority that have a p value, by claim.
 
     It changes no category: q above 0.05 marks a finding that may be one of the few wrong ones to be expected among
-    so many. Of a claim with several parts the largest p counts if they all have to hold, except that a contradicted
+    so many. For a claim with several parts, the largest p counts if they all have to hold, except that a contradicted
     claim has the p value that contradicts it.
     """
     p = {}

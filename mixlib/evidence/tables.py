@@ -1,4 +1,4 @@
-"""Measured numbers beside published ones, with honest statistics; hence ``beside``, a paper's table with both.
+"""Measured numbers next to published ones, with honest statistics; hence ``beside``, a paper's table with both.
 
 Units are the papers': accuracy, Matthews correlation and ECE in percent, loss as 100 times the mean negative
 log-likelihood in nats. Every comparison is paired: the same seed means the same training examples, test examples,
@@ -32,8 +32,8 @@ EVALUATIONS = ("last", "selected")
 
 
 class OfMethods(Mapping[str, Any]):
-    """One part of the look of all methods by key, in their order: read from the classes at each use, so that a method
-    written in a notebook is in it. ``rows`` are rows of tables that are a method with other parameters."""
+    """One aspect of the look of all methods by key, in their order: read from the classes at each use, so that a method
+    written in a notebook is included. ``rows`` are table rows that are a method with other parameters."""
 
     def __init__(self, part: str, rows: dict[str, Any]) -> None:
         self.part, self.rows = part, rows
@@ -73,7 +73,7 @@ NAMES = {  # of data sets, for readers
 
 
 class MixedPrecision(ValueError):
-    """Runs in fp32 and in bf16 where seeds are to be paired."""
+    """Runs in fp32 and in bf16, although seeds are to be paired."""
 
 
 def one_precision(records: Iterable[Record]) -> None:
@@ -96,16 +96,16 @@ def frame(
     param: str = "padding",
     at: str = "last",
 ) -> pd.DataFrame:
-    """One row a run: ``dataset``, ``train_size`` (the paper's row), ``method``, ``param``, ``seed``, the metrics of
+    """One row per run: ``dataset``, ``train_size`` (the paper's row), ``method``, ``param``, ``seed``, the metrics of
     the test split, and ``key`` of the record.
 
     Args:
         records: of one profile.
         size_label: the paper's row that a run belongs to.
         method_of: the paper's method that a run belongs to, a key of :data:`LABELS`.
-        param: the method's parameter that the paper's table tells rows apart by.
+        param: the method's parameter by which the paper's table distinguishes rows.
         at: ``"last"``, the evaluation after the last update: every method has had the same training; or ``"selected"``,
-            the one that is best on the development rows, the rule of most papers.
+            the one that is best on the development rows, which is most papers' rule.
 
     Raises:
         MixedPrecision: some in fp32, some in bf16.
@@ -131,9 +131,9 @@ def frame(
 
 
 def with_mean(data: pd.DataFrame, metric: str = "accuracy") -> pd.DataFrame:
-    """``data`` and below it rows of a data set ``mean``: for each method, parameter and seed the mean of the data sets.
+    """``data``, and below it rows of a data set ``mean``: for each method, parameter and seed, the mean over data sets.
 
-    A seed that one of the data sets lacks is left out, so that every mean is over the same ones.
+    A seed that one of the data sets lacks is left out, so that every mean is over the same data sets.
     """
     keys = ["train_size", "method", "param", "seed"]
     means = data.groupby(keys, sort=False)[metric].agg(["mean", "count"]).reset_index()
@@ -150,16 +150,16 @@ def frame_of_stages(
     reported: Mapping[str, str] | None = None,
     leaking: bool = False,
 ) -> pd.DataFrame:
-    """As :func:`frame`, with accuracy alone, for runs in two stages; the method of a second stage without mixup is
-    ``none_long``, that of a first stage ``none``. ``stage`` is the number of the stage that the score is of.
+    """As :func:`frame`, with accuracy only, for runs in two stages; the method of a second stage without mixup is
+    ``none_long``, that of a first stage ``none``. ``stage`` is the number of the stage that the score comes from.
 
     Args:
         records: of first and second stages.
-        score: ``"last"``: the run alone, test accuracy after its last update; ``"best"``: of whichever stage did better
-            on the development rows (the first of equals), at its selected evaluation; ``"published"``: the best value
-            that any evaluation of either stage reached on the split the paper reports.
+        score: ``"last"``: the run alone, test accuracy after its last update; ``"best"``: that of whichever stage did
+            better on the development rows (the first if equal), at its selected evaluation; ``"published"``: the best
+            value that any evaluation of either stage reached on the split the paper reports.
         reported: that split by data set, ``"dev"`` or ``"test"`` (the default).
-        leaking: the second stages with the dropout leak instead of those without.
+        leaking: use the second stages with the dropout leak instead of those without.
 
     Raises:
         ValueError: unknown score, or a second stage whose first stage is not among the records.
@@ -198,7 +198,7 @@ def _columns(dataset: str, split: str) -> list[tuple[str, str]]:
 
 
 def _score(stages: Sequence[RunRecord], score: str, split: str) -> tuple[float, int]:
-    """The score, and the number of the stage it was reached in (the first of equals)."""
+    """The score, and the number of the stage in which it was reached (the first if equal)."""
     if score == "published":
         split = split if split in stages[-1].evaluations[0] else "test"
         best = [max(e[split]["accuracy"] for e in record.evaluations) for record in stages]
@@ -219,7 +219,7 @@ def by_split(printed: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_dataset(printed: pd.DataFrame) -> pd.DataFrame:
-    """A printed table data set by data set, where the paper has them in columns."""
+    """A printed table data set by data set, if the paper has them in columns."""
     order = list(dict.fromkeys(printed["dataset"]))
     return printed.sort_values("dataset", key=lambda column: column.map(order.index), kind="stable", ignore_index=True)
 
@@ -230,7 +230,7 @@ class Comparison:
 
     ``p`` and ``decided`` are after Holm's correction once :func:`holm` has been applied; a comparison is decided when
     the corrected p is below 0.05. With fewer than :data:`MIN_SEEDS` seeds, or with the same difference for every seed
-    (runs that ended alike, or a coincidence of coarse scores), nothing is decided and p is 1.
+    (runs that ended identically, or a coincidence of coarse scores), nothing is decided and p is 1.
     """
 
     label: str
@@ -252,7 +252,7 @@ class NotMeasured(KeyError):
 
 
 class TooFewSeeds(ValueError):
-    """No spread can be had of fewer than two seeds."""
+    """There is no spread with fewer than two seeds."""
 
 
 def compare(first: pd.Series, second: pd.Series, label: str = "") -> Comparison:
@@ -311,24 +311,24 @@ def beside(
     absent: Mapping[str, str] | None = None,
     published_baseline: str | None = None,
 ) -> pd.DataFrame:
-    """The paper's table with measured columns beside the printed ones.
+    """The paper's table with measured columns next to the printed ones.
 
     Args:
         printed: from :func:`mixlib.evidence.published.table`.
         data: from :func:`frame`.
-        metrics: of the table, in its order; ``"score"`` stands for each data set's own (accuracy or MCC).
-        baseline: the method every other is compared with, by seed.
-        extra: methods that the paper's table does not have, shown below its rows. A baseline it does not have is shown
-            above them.
-        absent: data set -> why nothing was measured there, in place of "not run".
-        published_baseline: the method that printed differences are taken to, where it is another one.
+        metrics: of the table, in its order; ``"score"`` means each data set's own (accuracy or MCC).
+        baseline: the method with which every other is compared, by seed.
+        extra: methods that the paper's table does not have, shown below its rows. A baseline that it does not have is
+            shown above them.
+        absent: data set -> why nothing was measured there, shown instead of "not run".
+        published_baseline: the method from which printed differences are taken, if it is a different one.
 
     Returns:
-        One row a cell of the paper (index: data set, training examples, method, parameter), and for each metric the
+        One row per cell of the paper (index: data set, training examples, method, parameter), and for each metric the
         columns ``published``, ``measured`` (mean and sample standard deviation), ``published difference`` and
-        ``measured difference`` (paired, with a 95% t interval; ``*`` where Holm's correction over all comparisons of
-        the table leaves p below 0.05; "= stage 1" where the score is of the first of two stages with every seed, as the
-        baseline's is), and ``seeds``.
+        ``measured difference`` (paired, with a 95% t interval; ``*`` if Holm's correction over all comparisons of the
+        table leaves p below 0.05; "= stage 1" if the score comes from the first of two stages with every seed, as the
+        baseline's does), and ``seeds``.
     """
     keys = ["dataset", "train_size", "method", "param"]
     score = {
@@ -374,7 +374,7 @@ def beside(
 
 
 def _difference(paper: pd.Series, base: pd.Series) -> str:
-    """A difference of printed values, with the digits that they are printed with."""
+    """A difference of printed values, with as many digits as they are printed with."""
     digits = max(len(value["value_printed"].partition(".")[2]) for value in (paper, base))
     return f"{paper['value'] - base['value']:+.{digits}f}"
 
@@ -397,7 +397,7 @@ def sizes(data: pd.DataFrame, paper: Mapping[str, int] | None = None) -> dict[st
     """What readers call each data set, with its number of training rows: ``IMDb, n = 400 (paper 25,000)``.
 
     Args:
-        data: from :func:`frame`, one size a data set.
+        data: from :func:`frame`, one size per data set.
         paper: the paper's number of rows, by data set.
     """
     found = data.dropna(subset=["examples"]).groupby("dataset", sort=False)["examples"].first()
@@ -406,8 +406,8 @@ def sizes(data: pd.DataFrame, paper: Mapping[str, int] | None = None) -> dict[st
 
 
 def for_readers(table: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
-    """A table of :func:`beside`, of one size a data set, narrower: one level for data set and size, and no number of
-    seeds where it is the same in every row.
+    """A narrower version of a table from :func:`beside` with one size per data set: one level for data set and size,
+    and no number of seeds if it is the same in every row.
 
     Args:
         table: from :func:`beside`.
@@ -426,17 +426,17 @@ def changes(
     baseline: str = "none",
     over: str = "dataset",
 ) -> pd.DataFrame:
-    """What each method changes: the baseline's mean and standard deviation, then paired differences to it.
+    """What each method changes: the baseline's mean and standard deviation, then paired differences from it.
 
     Args:
         data: from :func:`frame`.
         metric: of it.
         names: of the rows, by default :data:`NAMES`.
-        baseline: the method that the others are compared with.
+        baseline: the method with which the others are compared.
         over: the column whose values are the rows.
 
     Returns:
-        A row a data set (or value of ``over``), a column a method; intervals are 95% t intervals, each on its own.
+        One row per data set (or value of ``over``), one column per method; intervals are separate 95% t intervals.
     """
     rows: dict[str, dict[str, str]] = {}
     for value in dict.fromkeys(data[over]):
@@ -453,7 +453,7 @@ def changes(
 def _measured(
     data: pd.DataFrame, cells: Sequence[tuple], metrics: Sequence[str], score: Mapping[str, str], baseline: str
 ) -> dict[tuple[tuple, str], tuple[str, str]]:
-    """For each cell and metric that was measured: its mean and spread, and its difference to the baseline."""
+    """For each cell and metric that was measured: its mean and spread, and its difference from the baseline."""
     keys = ["dataset", "train_size", "method", "param"]
     present = set(data[keys].itertuples(index=False, name=None))
     first = {c for c, stages in data.groupby(keys)["stage"] if (stages == 1).all()} if "stage" in data else set()
@@ -488,7 +488,7 @@ def _printed(printed: pd.DataFrame, keys: Sequence[str], values: tuple, metric: 
 def differences(
     printed: pd.DataFrame, data: pd.DataFrame, metrics: Sequence[str], baseline: str = "none"
 ) -> pd.DataFrame:
-    """The paired differences to ``baseline`` as numbers, for plotting: one row a cell and metric.
+    """The paired differences from ``baseline`` as numbers, for plotting: one row per cell and metric.
 
     Columns: ``dataset``, ``train_size``, ``method``, ``param``, ``metric``, ``mean``, ``low``, ``high``, ``published``.
     """
@@ -510,8 +510,8 @@ def differences(
 
 
 def show(table: pd.DataFrame, caption: str, uuid: str = "table") -> HTML:
-    """A table for a notebook, the same HTML every time, in the page's own colours (light or dark). Text in it is shown
-    as it is, never read as HTML.
+    """A table for a notebook, the same HTML every time, in the page's own colours (light or dark). Its text is shown as
+    it is, never interpreted as HTML.
 
     Args:
         table: what to show.
@@ -532,7 +532,7 @@ def _as_text(value: Any) -> Any:
 def source(profile: str, records: Sequence[RunRecord]) -> str:
     """One line on where numbers come from: profile, model, seeds, test rows, machine, precision.
 
-    On synthetic data it begins with a warning that they are no results.
+    On synthetic data it begins with a warning that they are not results.
     """
     one_precision(records)
     specs = [record.spec for record in records]
@@ -550,7 +550,7 @@ def scale(profile: str, records: Sequence[RunRecord], published_spread: str = "s
     """One line on where the measured numbers of a table come from: model, sizes, seeds, machine.
 
     Args:
-        profile: that the records belong to.
+        profile: to which the records belong.
         records: of the table.
         published_spread: what the paper's ± is.
     """

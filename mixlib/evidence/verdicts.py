@@ -1,7 +1,7 @@
 """Claims as data, and the verdict on each by one rule.
 
 A claim has parts, a part is a contrast of runs on some data sets, and every part is judged by
-:func:`mixlib.evidence.statistics.judge`. Nothing here or in the claims decides by itself. Verdicts read the committed
+:func:`mixlib.evidence.statistics.judge`. Nothing here or in the claims decides on its own. Verdicts read the committed
 seeds of each cell and the committed gate (:func:`mixlib.evidence.plan.decided`); nothing is run.
 """
 
@@ -31,14 +31,14 @@ ALL, BEST = "all", "best"  # every part has to hold; every part is a rival to be
 
 @dataclass(frozen=True)
 class Measure:
-    """What is read of a record.
+    """What is read from a record.
 
     Attributes:
         title: for readers, such as ``accuracy``.
-        unit: ``points``, or ``log ratio`` for what is compared by its ratio.
-        needs: what the gate has to have found alive in a cell, ``accuracy`` or ``loss``; ``None``: nothing.
-        read: from a record and the label of the run to one value, or to several of one record (times of batches).
-        over: what is made of the values of all seeds, such as how far each is from their median.
+        unit: ``points``, or ``log ratio`` for values compared by their ratio.
+        needs: what the gate must have found alive in a cell, ``accuracy`` or ``loss``; ``None``: nothing.
+        read: maps a record and the label of the run to one value, or to several from one record (times of batches).
+        over: what is computed from the values of all seeds, such as how far each is from their median.
     """
 
     title: str
@@ -76,7 +76,7 @@ def _early(record: RunRecord, label: str) -> float:
 
 
 def _seconds(record: StudyRecord, label: str) -> np.ndarray:
-    """Seconds a batch; ``label`` is a method, or ``METHOD n=N``. Where a batch was timed several times, their mean."""
+    """Seconds per batch; ``label`` is a method, or ``METHOD n=N``. If a batch was timed several times, their mean."""
     method, _, n = label.partition(" n=")
     found = record.values["seconds"][method]
     taken = found[n or "1"] if isinstance(found, dict) else found
@@ -120,18 +120,18 @@ class Term:
 
 @dataclass(frozen=True, kw_only=True)
 class Contrast:
-    """One part of a claim: which runs are compared, and what is claimed of the difference.
+    """One part of a claim: which runs are compared, and what is claimed about the difference.
 
     Attributes:
         name: in words, such as ``SSMix against EmbedMix``.
         measure: a key of :data:`MEASURES`.
-        units: for each data set, as readers call it, the terms of the contrast there, turned so that a positive sum is
+        units: for each data set, as readers call it, the terms of the contrast there, signed so that a positive sum is
             as claimed. Interactions have terms of several cells.
         margin: the smallest difference that matters, in the measure's unit; ``None``: that of calibration errors, which
-            depends on the plain model's.
+            depends on the plain model's error.
         kind, bounds: as in :class:`~mixlib.evidence.statistics.Part`.
-        printed: what the paper prints, turned as the terms are; ``None`` where it prints nothing.
-        not_here: data sets of the paper that no cell stands for, with the reason.
+        printed: what the paper prints, signed as the terms are; ``None`` if it prints nothing.
+        not_here: data sets of the paper that no cell represents, with the reason.
     """
 
     name: str
@@ -153,7 +153,7 @@ class Claim:
         parts: what it says, one contrast each.
         rule: the whole rule in one readable line.
         together: :data:`ALL` or :data:`BEST`.
-        not_here: why it cannot be judged here at all; ``None`` where it can.
+        not_here: why it cannot be judged here at all; ``None`` if it can.
     """
 
     id: str
@@ -173,8 +173,8 @@ def against(first: str, second: str, cells: Mapping[str, str], sign: float = 1.0
 
     Args:
         first, second: labels in the cells.
-        cells: by the name of a data set, the cell that stands for it.
-        sign: -1 where less is better.
+        cells: by the name of a data set, the cell that represents it.
+        sign: -1 if less is better.
     """
     return {name: (Term(sign, cell, first), Term(-sign, cell, second)) for name, cell in cells.items()}
 
@@ -192,15 +192,15 @@ class _Unfinished(_Unavailable):
 
 @dataclass(frozen=True)
 class Verdict:
-    """The judgement of a claim with what it rests on.
+    """The judgement of a claim, with what it rests on.
 
     Attributes:
         claim: as data.
         judgement: of the whole claim; its ``parts`` are those of the contrasts.
-        cells: of each part, by data set, the seeds that count.
-        dead: of each part, by data set, why it does not count.
+        cells: for each part, by data set, the seeds that count.
+        dead: for each part, by data set, why it does not count.
         records: keys of the records read.
-        waits: runs that count are not finished, so nothing is said yet, whatever the other parts say.
+        waits: whether runs that count are unfinished, so that nothing is said yet, whatever the other parts say.
     """
 
     claim: Claim
@@ -212,7 +212,7 @@ class Verdict:
 
     @property
     def category(self) -> str:
-        """That of the judgement; :data:`WAITING` where runs are not finished."""
+        """That of the judgement; :data:`WAITING` if runs are not finished."""
         return WAITING if self.waits else self.judgement.category
 
     @property
@@ -236,7 +236,7 @@ class Records:
         self.keys: dict[str, None] = {}
 
     def get(self, spec: Spec) -> Record | None:
-        """The record of a run, ``None`` where there is no usable one."""
+        """The record of a run, ``None`` if there is no usable one."""
         if spec not in self._found:
             try:
                 self._found[spec] = self.store.get(spec)
@@ -245,10 +245,10 @@ class Records:
         return self._found[spec]
 
     def values(self, term: Term, measure: Measure) -> pd.Series:
-        """What one term contributes, by seed (and by number, of measures that read several values of a record).
+        """What one term contributes, by seed (and by number, for measures that read several values from a record).
 
         Raises:
-            ValueError: the cell is dead, or runs are missing, synthetic or of different precision; says which.
+            ValueError: the cell is dead, or runs are missing, synthetic or in different precisions; says which.
         """
         decided = self.decided
         cell = decided.read(plan.get(term.cell))
@@ -285,7 +285,7 @@ class Records:
 
 
 def differences(contrast: Contrast, records: Records) -> tuple[dict[str, pd.Series], dict[str, str], dict[str, str]]:
-    """The differences of each data set by seed, why others do not count, and why others cannot be read yet."""
+    """The differences of each data set by seed; why some data sets do not count; and why others cannot be read yet."""
     found, dead, unfinished = {}, dict(contrast.not_here), {}
     for name, terms in contrast.units.items():
         if mixed := _mixed_precision(terms, records):
@@ -303,8 +303,8 @@ def differences(contrast: Contrast, records: Records) -> tuple[dict[str, pd.Seri
 
 
 def _mixed_precision(terms: Iterable[Term], records: Records) -> list[str]:
-    """The precisions that a contrast would compare with each other. Cells of different precision may stand in one where
-    each has its own comparison in it, as the gain at one size and the gain at another."""
+    """The precisions that a contrast would compare with each other. A contrast may contain cells of different precision
+    if each has its own comparison in it, such as the gain at one size and the gain at another."""
     weights: dict[str, float] = {}
     for term in terms:
         precision = records.decided.read(plan.get(term.cell)).precision
@@ -313,7 +313,7 @@ def _mixed_precision(terms: Iterable[Term], records: Records) -> list[str]:
 
 
 def _by_data_set(found: Mapping[str, pd.Series], contrast: Contrast) -> dict[str, pd.Series]:
-    """One difference a seed and data set: several sizes of a data set share its test rows, and count as their mean."""
+    """One difference per seed and data set: several sizes of a data set share its test rows and count as their mean."""
     groups: dict[str, list[str]] = {}
     for name in found:
         groups.setdefault(plan.get(contrast.units[name][0].cell).dataset, []).append(name)
@@ -335,12 +335,12 @@ def _margin(contrast: Contrast, live: Iterable[str], records: Records) -> float:
 
 
 def judge(claim: Claim, records: Records, margins: float = 1.0) -> Verdict:
-    """The verdict on a claim from the records there are.
+    """The verdict on a claim, from the records there are.
 
     Args:
         claim: as data.
         records: of the cells.
-        margins: what all margins are multiplied by, to see whether a verdict hangs on them.
+        margins: a factor for all margins, to see whether a verdict depends on them.
     """
     if claim.not_here is not None:
         return Verdict(claim, statistics.not_judgeable(claim.id, claim.not_here))
@@ -403,7 +403,7 @@ def table(ids: Sequence[str], records: Records | None = None) -> pd.DataFrame:
 
     Args:
         ids: of the claims, in the order of the rows.
-        records: as of :func:`verdicts`.
+        records: as in :func:`verdicts`.
     """
     records = records or Records()
     found = verdicts(ids=ids, records=records)
@@ -419,7 +419,7 @@ def table(ids: Sequence[str], records: Records | None = None) -> pd.DataFrame:
 
 
 def as_json(verdict: Verdict, records: Records) -> dict[str, Any]:
-    """A verdict for programs, with what it would be at half and twice the margins: see ``claims --json``."""
+    """A verdict for programs, with what it would be at half and at twice the margins: see ``claims --json``."""
     said = published.claims(verdict.claim.paper).set_index("id").loc[verdict.claim.id]
     whole = _numbers(verdict.judgement)
     contrasts = verdict.claim.parts
@@ -452,15 +452,15 @@ BY_ROW = {"accuracy": "accuracy", "brier": "brier"}  # measures that are means o
 
 
 def over_rows(contrast: Contrast, live: Mapping[str, Sequence[int]], records: Records) -> statistics.Interval | None:
-    """A check of a contrast's interval: over seeds *and* test rows, where all seeds were scored on the same rows.
+    """A check of a contrast's interval: over seeds *and* test rows, if all seeds were scored on the same rows.
 
     Args:
-        contrast: of accuracy or Brier score; of other measures there is none.
+        contrast: of accuracy or Brier score; other measures have no such interval.
         live: its data sets that count, with their seeds.
         records: with the kept predictions.
 
     Returns:
-        ``None`` where a data set's seeds share no or too few rows, or nothing was kept of a run.
+        ``None`` if a data set's seeds share too few rows or none, or if no predictions of a run were kept.
     """
     from mixlib.runs.predictions import ROWS_IN_COMMON, in_common  # computes metrics: seconds to import
 
@@ -499,7 +499,7 @@ def collapsed(contrast: Contrast, live: Mapping[str, Sequence[int]], records: Re
 def _part(
     contrast: Contrast, judgement: Judgement, live: Mapping[str, Sequence[int]], records: Records
 ) -> dict[str, Any]:
-    """One part of a claim for programs, with the checks that stand beside its interval."""
+    """One part of a claim for programs, with the checks that accompany its interval."""
     two_way, (failed, runs) = over_rows(contrast, live, records), collapsed(contrast, live, records)
     checks = {
         "over_rows": None if two_way is None else [round(end, 6) for end in two_way],
