@@ -1,4 +1,4 @@
-"""Run notebooks headless: to make a site of what they show, or in place as they are committed."""
+"""Run notebooks headless, either to build a site from what they show or in place, as they are committed."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ MOST_AT_ONCE = 4  # notebooks: each kernel takes more than half a gigabyte
 
 
 class NotebookFailed(RuntimeError):
-    """A notebook one of whose cells raised an error."""
+    """A notebook with a cell that raised an error."""
 
 
 class NotMadeAnew(RuntimeError):
-    """Committed records that came out otherwise on this machine."""
+    """Committed records that came out differently on this machine."""
 
 
 def available() -> list[str]:
@@ -83,12 +83,12 @@ def execute(
     progress: bool = True,
     updating: bool = False,
 ) -> nbformat.NotebookNode:
-    """Run one notebook through papermill. Folders that the environment names mean the same in it as here.
+    """Run one notebook through papermill. Folders named in the environment mean the same there as here.
 
     Args:
         name: notebook, without suffix.
         output: where the executed notebook is written.
-        parameters: put in the place of those in the notebook's ``parameters`` cell.
+        parameters: replace those in the notebook's ``parameters`` cell.
         store: record store of its runs, by default the repository's.
         progress: let runs show their progress bar in the output.
         updating: its figures are the committed ones.
@@ -104,10 +104,10 @@ def execute(
 def execute_all(
     outputs: Mapping[str, Path], parameters: dict[str, object], store: Path | None = None
 ) -> dict[str, str]:
-    """Run notebooks, several at once; for each that failed, what happened. The others are run all the same.
+    """Run notebooks, several at once; returns, for each that failed, what happened. The others are still run.
 
-    Each has a kernel, a process, of its own; what waits for them are threads of this one, so the environment is set
-    once for all. Ctrl-C begins no further notebook.
+    Each has its own kernel, which is a process; threads of this process wait for them, so the environment is set once
+    for all. After Ctrl-C no further notebook is started.
 
     Args:
         outputs: by notebook, where it is written.
@@ -153,7 +153,7 @@ def _execute(name: str, output: Path, parameters: dict[str, object]) -> nbformat
 
 
 def _variables(store: Path | None = None, progress: bool = True, updating: bool = False) -> dict[str, str]:
-    """What the environment of a kernel says beside what it says here."""
+    """What a kernel's environment says in addition to this one."""
     variables = {"PYTHONPATH": os.pathsep.join([str(paths.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])}
     variables |= {variable: str(folder) for variable in paths.FOLDERS if (folder := paths.named(variable))}
     if store:
@@ -174,32 +174,32 @@ def reproduce(
     fresh: bool | None = None,
     output: Path | None = None,
 ) -> Path:
-    """Run notebooks at a profile and make the site of them; returns its first page.
+    """Run notebooks at a profile and build a site from them; returns its first page.
 
     All runs that the notebooks need are done first, in one sweep: they share workers, data and models, and one
     progress bar. The notebooks then find their records. An earlier site stays until they are done.
 
-    As committed (``mini`` without other models or seeds, not fresh) nothing is run: a record that is missing is an
-    error. After all notebooks a few records are made anew (:mod:`mixlib.runs.verify`); the site says what came of it,
-    and ``verify.json`` in it.
+    With the committed settings (``mini`` without other models or seeds, not fresh) nothing is run: a missing record is
+    an error. After all notebooks a few records are made anew (:mod:`mixlib.runs.verify`); the outcome is on the site
+    and in its ``verify.json``.
 
     Args:
         profile: ``smoke``, ``mini`` or ``full``.
         only: artefact ids or notebooks, all by default.
         engine: see :func:`mixlib.runs.engines.get`.
-        model, seeds: in place of the profile's.
+        model, seeds: instead of the profile's.
         fresh: train from an empty record store (beside the site) instead of resuming from the repository's; by
             default only ``smoke`` does.
-        output: folder of the site, by default ``build/reproduce/PROFILE``; executed notebooks stand beside it.
+        output: folder of the site, by default ``build/reproduce/PROFILE``; executed notebooks go next to it.
 
     Raises:
-        RunFailed: some runs failed; the others are done, and the notebooks were not begun.
-        NothingToRead: as committed, a record is missing.
+        RunFailed: some runs failed; the others are done, and the notebooks were not started.
+        NothingToRead: with the committed settings, a record is missing.
         NotebookFailed: some notebooks failed; the site has the others, and those up to where they failed.
-        NotMadeAnew: a committed record came out otherwise; the site is made all the same.
+        NotMadeAnew: a committed record came out differently; the site is still built.
         ModelUnavailable: there is no such model; nothing was cleared away.
-        ValueError: unknown names, no record that can be made anew, what makes the site is not installed, the site is
-            not sound, or a folder that holds something else or that another ``reproduce`` is writing.
+        ValueError: unknown names, no record that can be made anew, missing packages for the site, a site that is not
+            sound, or a folder that holds something else or that another ``reproduce`` is writing.
     """
     registry.check_profile(profile)
     names = choose(only)
@@ -251,7 +251,8 @@ def reproduce(
 
 @contextmanager
 def _alone(folder: Path):
-    """Nobody else writes this site meanwhile; ``ValueError`` if somebody does, or if it is no site."""
+    """Makes sure that nobody else writes this site meanwhile; ``ValueError`` if somebody does, or if it is not a
+    site."""
     site.check_folder(folder)
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,3 +1,4 @@
-"""What each paper did and what came of it: a folder a paper, and the registry that hands them to what stands below."""
+"""What each paper did and what we found: one folder per paper, and the registry that passes them to the layers
+below."""
 
 from mixlib.papers import registry as registry

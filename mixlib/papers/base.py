@@ -1,4 +1,4 @@
-"""What the folder of a paper hands in, as its module ``paper`` says."""
+"""What the folder of a paper registers, in its module ``paper``."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Recipe:
     """How an artefact is made.
 
     Attributes:
-        notebook: that shows it.
-        runs: for a profile; none for a drawing or a settings table.
-        takes_more: whether ``runs`` takes ``more``, names of methods that it would not run by itself.
+        notebook: the notebook that shows it.
+        runs: gives its runs for a profile; none for a drawing or a settings table.
+        takes_more: whether ``runs`` takes ``more``, names of methods that it would not run otherwise.
     """
 
     notebook: str
@@ -36,11 +36,11 @@ class Paper:
     Attributes:
         key: as in ``data/published``.
         recipes: by id of an artefact, how it is made.
-        measured: what the paper only states and we measure, beside the artefacts of ``data/published/artefacts.csv``.
+        measured: what the paper only states and we measure, in addition to ``data/published/artefacts.csv``.
         cells: its own, see :mod:`mixlib.evidence.cells`.
-        studies: cells of what is measured beside scores.
-        last: beginnings of the names of cells that are left out first where time is short.
-        chapters: by notebook, the numbers of the claims that it shows; of two the first is linked.
+        studies: cells of what is measured in addition to scores.
+        last: beginnings of the names of cells that are left out first if time is short.
+        chapters: by notebook, the numbers of the claims that it shows; if two show one, the first is linked.
         claims: makes its claims; called when they are read.
         load: imports its studies, whose functions register themselves; called when one is run.
     """

@@ -1,4 +1,4 @@
-"""What a training step of each method costs beside a plain step on the same rows, measured in one process."""
+"""What a training step of each method costs compared with a plain step on the same rows, measured in one process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a folder of records holds together: what no single record can tell.
+"""Whether a folder of records is consistent: what no single record can tell.
 
 A fault makes one of its numbers, or a comparison of them, untrue. What is only good to know is a note.
 """

@@ -1,4 +1,4 @@
-"""Where a model is, and what its folder holds. Nothing here reads weights into memory: records are made of it too.
+"""Where a model is, and what its folder holds. Nothing here reads weights into memory, because records use it too.
 
 A folder is known by its own name and the digest of its content, never by its path: ``/data/mine`` is the model
 ``mine@2c26b46b68ffc68f`` in specs, keys and records. So the same weights in another place are the same run, and other

@@ -1,4 +1,4 @@
-"""What runs cost: from records of the same kind where there are some, else from counting floating point operations."""
+"""What runs cost: from records of the same kind if there are some, else from counting floating-point operations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records as one table, for who works on them elsewhere, and what differs between two sets of records."""
+"""Records as one table, for use elsewhere, and what differs between two sets of records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Garbage collections that do not look through everything that was ever imported."""
+"""Garbage collection that does not go through everything ever imported."""
 
 from __future__ import annotations
 

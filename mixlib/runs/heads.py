@@ -1,4 +1,4 @@
-"""What stands between the encoder and the class layer where a paper has more there than the model's own head."""
+"""The layers between encoder and class layer, for papers that have more there than the model's own head."""
 
 from __future__ import annotations
 

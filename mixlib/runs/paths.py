@@ -1,4 +1,4 @@
-"""Where things stand: every path of notebooks, tests and commands comes from here.
+"""Where things are: every path in notebooks, tests and commands comes from here.
 
 Notebook tools start kernels in different folders, so nothing of this repository may depend on the working directory.
 What a user names may: relative paths are as seen from where the program was started.

@@ -1,4 +1,4 @@
-"""What a trained model said of each row: small enough to keep beside every record, enough for what is computed later.
+"""A trained model's predictions for each row: small enough to keep with every record, enough for later computations.
 
 Kept are log-probabilities in half precision, rows in the order of their content digests. From them come accuracy, loss,
 Brier score and calibration error of the run, temperature scaling, ensembles of seeds, and comparisons row by row.

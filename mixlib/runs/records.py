@@ -1,4 +1,4 @@
-"""What a run or a study is, and what is written of it: the parents of all specs and records.
+"""What a run or a study is, and what is recorded about it: the parents of all specs and records.
 
 Their kinds are :mod:`mixlib.runs.spec` and :mod:`mixlib.runs.studies`; where records are kept is
 :mod:`mixlib.runs.store`.

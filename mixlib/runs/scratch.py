@@ -1,4 +1,4 @@
-"""Temporary folders that say whose they are, so that those of killed processes can be removed."""
+"""Temporary folders that say which process owns them, so that those of killed processes can be removed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where results are kept: one JSON file a finished run or study, named by a hash of what it is.
+"""Where results are kept: one JSON file per finished run or study, named by a hash of what it is.
 
 So two notebooks that need the same run share it, and a sweep that was stopped goes on where it stopped.
 """

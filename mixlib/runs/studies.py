@@ -1,4 +1,4 @@
-"""What is measured without a row in a results table: an illustration, a geometry, a time. One module a paper.
+"""Measurements without a row in a results table: an illustration, a geometry, a time. One module per paper.
 
 A study is a registered function from its spec to a dictionary of numbers. Its record stands beside those of the runs,
 so a figure is drawn from records alone.

@@ -1,5 +1,5 @@
-"""How fast a sweep is: what a run costs beside its training, several at once beside one after the other, and a run
-beside the same one by transformers' own ``Trainer``."""
+"""How fast a sweep is: what a run costs in addition to its training, several runs at once against one after another,
+and a run against the same one by transformers' own ``Trainer``."""
 
 from __future__ import annotations
 

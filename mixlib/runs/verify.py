@@ -1,4 +1,4 @@
-"""Committed records made anew: a few, drawn at random, are trained on this machine and set beside what they say.
+"""Committed records made anew: a few, drawn at random, are trained on this machine and compared with what they say.
 
 Drawn are runs on real data whose data set and weights are here, and which take a core no more than about
 :data:`LONGEST` seconds, :data:`USUAL` in the mean of all that are drawn. What is compared are the scores after the last

@@ -1,4 +1,4 @@
-"""What AMPLIFY hands in."""
+"""What AMPLIFY registers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The claims of the BatchMixup paper as data. What its sizes become here: rows a class of BANKING77 and FewRel."""
+"""The claims of the BatchMixup paper as data. What its sizes become here: rows per class of BANKING77 and FewRel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What BatchMixup hands in."""
+"""What BatchMixup registers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What BatchMixup's figure, timing statement and claim of a filled space rest on, measured."""
+"""Measurements behind BatchMixup's figure, its statement on timing and its claim to fill the space."""
 
 from __future__ import annotations
 

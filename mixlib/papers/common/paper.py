@@ -1,4 +1,4 @@
-"""What the protocol that all methods share hands in, with the playground."""
+"""What the protocol that all methods share registers, with the playground."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pool: all methods under one recipe a data set, on the same rows.
+"""The pool: all methods under one recipe per data set, on the same rows.
 
 Every table that needs no protocol of its own reads its runs.
 """

@@ -1,4 +1,4 @@
-"""What the MixUp-calibration paper hands in."""
+"""What the MixUp-calibration paper registers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every method makes of one pair of texts at a given weight, and what a classifier says of the mix.
+"""What every method makes of one pair of texts at a given weight, and what a classifier says about the mix.
 
 All mixing is that of :mod:`mixlib.methods`, with dropout off and the weight given in place of the one that training
 draws. For looking at, and for a pair of one's own: :func:`mix` takes any sequence classifier.

@@ -1,4 +1,4 @@
-"""What SSMix hands in."""
+"""What SSMix registers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where runs execute: ``local``, one after the other in this process, or ``ray``, several at once on any number of
+"""Where runs execute: ``local``, one after another in this process, or ``ray``, several at once on any number of
 machines. Both give the same numbers."""
 
 from mixlib.runs.engines.base import Engine as Engine

@@ -1,4 +1,4 @@
-"""What every engine offers to a sweep, and how one run is done wherever that is."""
+"""What every engine offers a sweep, and how one run is done, wherever that is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One run after the other in this process."""
+"""One run after another in this process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mixlib.runs.store import Store
 
 @dataclass(kw_only=True)
 class Local(Engine):
-    """One run after the other in this process.
+    """One run after another in this process.
 
     Attributes:
         cpus_per_run: threads of PyTorch; by default those it has.

@@ -1,4 +1,4 @@
-"""Run what is missing: in which order, shared with whom, and what is said of it."""
+"""Run what is missing: in which order, shared with which other sweeps, and with what messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker of the engine ``ray`` does: it holds data and weights in memory and does one run after the other."""
+"""What a worker of the engine ``ray`` does: it holds data and weights in memory and does one run after another."""
 
 from __future__ import annotations
 
