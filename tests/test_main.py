@@ -186,7 +186,7 @@ def test_doctor_says_that_a_folder_of_data_is_not_there(store_folder, monkeypatc
         (("claims", "bert"), "unknown paper 'bert'"),
         (("claims", "ssmix", "--only", "amplify-1"), "amplify-1 is none of ssmix's claims"),
         (("run", "all", "calibration-tabel2"), "did you mean calibration-table"),
-        (("run", "pool", "--model", "tiny"), "of pool only seeds can be chosen, its model belongs to it"),
+        (("run", "pool", "--model", "tiny"), "for pool only seeds can be chosen; its model is fixed"),
         (("run", ""), "unknown artefact ''; `python -m mixlib list` names them"),
         (("bench", "--sweep", "--tokens", "2"), "lengths of at least 4 tokens are needed"),
         (("bench", "--sweep", "--engine", "spark"), "unknown engine 'spark'"),

@@ -148,7 +148,8 @@ def _execute(name: str, output: Path, parameters: dict[str, object]) -> nbformat
         )  # fmt: skip
     except pm.PapermillExecutionError as error:
         raise NotebookFailed(
-            f"{name}: cell {error.exec_count} failed with {error.ename}: {error.evalue}; up to there it is in {output}"
+            f"{name}: cell {error.exec_count} failed with {error.ename}: {error.evalue}; the notebook up to there is in "
+            f"{output}"
         ) from error
 
 
@@ -225,7 +226,7 @@ def reproduce(
         site.check_folder(notebooks)
         if store:
             site.clear(store)
-            tqdm.write(f"Records go to {store}; if stopped, go on with MIXLIB_RESULTS={store} and --resume", sys.stderr)
+            tqdm.write(f"Records go to {store}; to resume, use MIXLIB_RESULTS={store} and --resume", sys.stderr)
         executor = engines.get(engine)
         try:
             engines.run_all(dict.fromkeys(specs), executor, Store(store), read_only=as_committed)

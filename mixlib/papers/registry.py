@@ -49,7 +49,7 @@ def artefact_runs(artefact_id: str, profile: str, **overrides: object) -> list[S
     check_profile(profile)
     if artefact_id in plan.names():
         if overrides.get("model") is not None:
-            raise ValueError(f"of {artefact_id} only seeds can be chosen, its model belongs to it")
+            raise ValueError(f"for {artefact_id} only seeds can be chosen; its model is fixed")
         if profile == "full":  # the evidence has a protocol of its own, the papers have theirs
             return []
         return plan.runs(artefact_id, profile, overrides.get("seeds"))

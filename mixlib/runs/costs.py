@@ -30,12 +30,12 @@ RUN_SECONDS = 1  # loading, tokenizing, starting
 STUDY_SECONDS = 300
 CPU_FLOPS = 50e9  # a core
 ASSUMPTIONS = (
-    f"GPU-hours are counted, not measured: {TRAIN_FLOPS} floating point operations a parameter and token for training, "
-    f"{EVAL_FLOPS} for evaluation; 85 M parameters for bert-base and 303 M for roberta-large outside the embeddings; "
-    f"{TOKENS_A_WORD:g} tokens a word and {PADDING:g} times that with padding (word counts: data/corpora.json), or "
-    f"max_length where a data set is not in it; a GPU that sustains {GPU_FLOPS / 1e12:.0f} TFLOP/s in bf16 and needs "
-    f"{1000 * GPU_UPDATE_SECONDS:.0f} ms an update beside that; {RUN_SECONDS} s a run, {STUDY_SECONDS} s a study. One "
-    "run after the other; what several at once gain, `bench --sweep` measures."
+    f"GPU-hours are counted, not measured: {TRAIN_FLOPS} floating-point operations per parameter and token for "
+    f"training, {EVAL_FLOPS} for evaluation; 85 M parameters for bert-base and 303 M for roberta-large outside the embeddings; "
+    f"{TOKENS_A_WORD:g} tokens per word and {PADDING:g} times that with padding (word counts: data/corpora.json), or "
+    f"max_length if a data set is not in it; a GPU that sustains {GPU_FLOPS / 1e12:.0f} TFLOP/s in bf16 and needs "
+    f"{1000 * GPU_UPDATE_SECONDS:.0f} ms more per update; {RUN_SECONDS} s more per run, {STUDY_SECONDS} s per study. "
+    "One run after another; `bench --sweep` measures what several at once gain."
 )
 
 

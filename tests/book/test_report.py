@@ -53,7 +53,7 @@ def test_a_failing_notebook_fails(tmp_path, monkeypatch):
     with pytest.raises(report.NotebookFailed) as failure:
         report.execute("99_broken", output, {})
     assert str(failure.value) == (
-        f"99_broken: cell 2 failed with ZeroDivisionError: division by zero; up to there it is in {output}"
+        f"99_broken: cell 2 failed with ZeroDivisionError: division by zero; the notebook up to there is in {output}"
     )
     assert "division by zero" in output.read_text()
 

@@ -375,7 +375,7 @@ def test_ctrl_c_says_how_far_it_came(tmp_path, spec, monkeypatch, capsys):
     monkeypatch.setattr(base, "execute", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run_all([replace(spec, seed=s) for s in range(3)], store=Store(tmp_path), progress=False)
-    assert "stopped after 1 of 3 runs; the same command goes on there" in capsys.readouterr().err
+    assert "stopped after 1 of 3 runs; the same command resumes there" in capsys.readouterr().err
 
 
 def test_the_bar_says_what_is_running_failed_and_left(spec):

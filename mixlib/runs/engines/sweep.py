@@ -171,7 +171,7 @@ def _say_what_is_waited_for(elsewhere: list[Spec], store: Store, said: set[str])
         said.add(who)
         others = f" and {more} more" if more else ""
         tqdm.write(
-            f"waiting for {spec}{others}: taken by {who}. If it hangs, end it; if it is gone, delete the file",
+            f"waiting for {spec}{others}: taken by {who}. If that hangs, end it; if it is gone, delete the file",
             sys.stderr,
         )
 
@@ -210,7 +210,7 @@ def _keep(outcome: Outcome, store: Store) -> list[Spec]:
 
 def _cannot_write(reason: str, spec: Spec, store: Store) -> OSError:
     what = f"{reason}: the record of {spec} could not be written to {store.folder}"
-    return OSError(f"{what}. The sweep was stopped; the records before it are kept. Mend that and start again")
+    return OSError(f"{what}. The sweep was stopped; the records before it are kept. Fix this and start again")
 
 
 def _units(specs: Iterable[Spec]) -> list[list[Spec]]:
@@ -311,7 +311,7 @@ def run_all(
                 failed = sweep(todo, engine, store, bar)
             except KeyboardInterrupt:
                 ended = bar.total - len(bar.left)
-                tqdm.write(f"stopped after {ended} of {bar.total} runs; the same command goes on there", sys.stderr)
+                tqdm.write(f"stopped after {ended} of {bar.total} runs; the same command resumes there", sys.stderr)
                 raise
         if failed:
             reasons: dict[str, list[Spec]] = {}
