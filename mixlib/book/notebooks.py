@@ -148,8 +148,8 @@ def _execute(name: str, output: Path, parameters: dict[str, object]) -> nbformat
         )  # fmt: skip
     except pm.PapermillExecutionError as error:
         raise NotebookFailed(
-            f"{name}: cell {error.exec_count} failed with {error.ename}: {error.evalue}; the notebook up to there is in "
-            f"{output}"
+            f"{name}: cell {error.exec_count} failed with {error.ename}: {error.evalue}; the notebook up to there is "
+            f"in {output}"
         ) from error
 
 

@@ -31,11 +31,11 @@ STUDY_SECONDS = 300
 CPU_FLOPS = 50e9  # a core
 ASSUMPTIONS = (
     f"GPU-hours are counted, not measured: {TRAIN_FLOPS} floating-point operations per parameter and token for "
-    f"training, {EVAL_FLOPS} for evaluation; 85 M parameters for bert-base and 303 M for roberta-large outside the embeddings; "
-    f"{TOKENS_A_WORD:g} tokens per word and {PADDING:g} times that with padding (word counts: data/corpora.json), or "
-    f"max_length if a data set is not in it; a GPU that sustains {GPU_FLOPS / 1e12:.0f} TFLOP/s in bf16 and needs "
-    f"{1000 * GPU_UPDATE_SECONDS:.0f} ms more per update; {RUN_SECONDS} s more per run, {STUDY_SECONDS} s per study. "
-    "One run after another; `bench --sweep` measures what several at once gain."
+    f"training, {EVAL_FLOPS} for evaluation; 85 M parameters for bert-base and 303 M for roberta-large outside the "
+    f"embeddings; {TOKENS_A_WORD:g} tokens per word and {PADDING:g} times that with padding (word counts: "
+    f"data/corpora.json), or max_length if a data set is not in it; a GPU that sustains {GPU_FLOPS / 1e12:.0f} TFLOP/s "
+    f"in bf16 and needs {1000 * GPU_UPDATE_SECONDS:.0f} ms more per update; {RUN_SECONDS} s more per run, "
+    f"{STUDY_SECONDS} s per study. One run after another; `bench --sweep` measures what several at once gain."
 )
 
 
