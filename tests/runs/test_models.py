@@ -336,9 +336,7 @@ def test_code_that_a_model_brings_is_never_run(folder, tmp_path, monkeypatch, fi
         change_settings(folder, file, tokenizer_class="Evil", auto_map={"AutoTokenizer": ["evil.Evil", None]})
     asked = []
     monkeypatch.setattr("builtins.input", lambda *prompt: asked.append(prompt) or "y")
-    with pytest.raises(
-        models.ModelUnavailable, match=rf"brings its own code \(auto_map in {file}\), which mixlib doe"
-    ):
+    with pytest.raises(models.ModelUnavailable, match=rf"brings its own code \(auto_map in {file}\), which mixlib doe"):
         models.load(str(folder), 2)
     assert not mark.exists()
     assert asked == []
