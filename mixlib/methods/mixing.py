@@ -132,7 +132,7 @@ def random_pairs(rows: int, generator: torch.Generator) -> Tensor:
 
 
 def mix(x: Tensor, perm: Tensor, lam: float | Tensor) -> Tensor:
-    """``lam * x + (1 - lam) * x[perm]`` along the first axis; ``lam``: a number, or a tensor broadcast to ``x``."""
+    """``lam * x + (1 - lam) * x[perm]`` along the first axis; ``lam`` a number or a tensor that broadcasts to ``x``."""
     return lam * x + (1 - lam) * x[perm]
 
 

@@ -299,7 +299,7 @@ def test_seeds_as_papermill_and_notebooks_give_them(given, seeds):
     ("given", "message"),
     [
         ([], "seeds is empty"),
-        ("", "no list of numbers such as 0,1,2 or 0-9"),
+        ("", "not a list of numbers such as 0,1,2 or 0-9"),
         ("2-1", "did you mean 1-2"),
         ("0-1000000", "more than 10,000 numbers"),
         (["0"], r"seeds are whole numbers from 0 on, .* got \['0'\]"),

@@ -513,7 +513,7 @@ def test_a_run_of_a_folder_whose_content_changed_is_refused(folder, tmp_path, sp
         execute(held)
     monkeypatch.setattr(checkpoints, "FOLDERS", {})
     monkeypatch.chdir(tmp_path / "mine")
-    with pytest.raises(models.ModelUnavailable, match="is a folder 'mine' that was not named in this process: name it"):
+    with pytest.raises(models.ModelUnavailable, match="is a folder 'mine' that was not named in this process: give"):
         execute(held)
 
 
