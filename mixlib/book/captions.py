@@ -40,8 +40,8 @@ WORDS = {
         "measured with 95% intervals below."
     ),
     "12_batchmixup_epoch_time/ratio": (
-        "Time of an epoch in plain epochs against the number of mixed points n, a line a method with 95% intervals; a "
-        "black bar marks what is printed for pairwise mixup."
+        "Time of an epoch in plain epochs against the number of mixed points n, a line a method with 95% intervals "
+        "over batches; a black bar marks what is printed for pairwise mixup."
     ),
     "13_batchmixup_geometry/points": (
         "The sentence vectors of a batch and the points mixed from them on the first two principal axes, a panel for "
@@ -83,8 +83,8 @@ WORDS = {
         "mean distance from the segment by share replaced, for SSMix, EmbedMix and TMix, with 95% intervals."
     ),
     "35_ssmix_step_time/ratio": (
-        "A panel a data set, a row a method: time of a training step in plain steps on the same 32 texts, the median "
-        "as a diamond and every round as a dot."
+        "A panel a data set, a row a method: time of a training step in plain steps on the same texts: a "
+        "dot a batch, a diamond their geometric mean."
     ),
     "35_ssmix_step_time/stages": (
         "Accuracy by epoch with 95% intervals for four plans: plain then SSMix, plain then plain, SSMix from the "
@@ -120,8 +120,8 @@ WORDS = {
         "Training cross-entropy over updates, a panel a data set and a line a method, with bands over seeds."
     ),
     "45_amplify_figure3/step_times": (
-        "A row a method: time of a training step in plain steps on the same 32 texts, the median as a diamond and "
-        "every round as a dot."
+        "A row a method: time of a training step in plain steps on the same texts: a dot a batch, a diamond their "
+        "geometric mean."
     ),
     "46_amplify_figures4_5_6/figure4": (
         "Attention between the words of two sentences as lines from left to right, for AMPLIFY, EmbedMix and no "

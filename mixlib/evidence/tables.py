@@ -274,6 +274,13 @@ def compare(first: pd.Series, second: pd.Series, label: str = "") -> Comparison:
     return Comparison(label, float(difference.mean()), float(low), float(high), p, len(seeds), p < 1 - CONFIDENCE)
 
 
+def geometric_mean(ratios: pd.Series) -> tuple[float, float, float]:
+    """The geometric mean of ratios, and its t interval."""
+    logs = np.log(ratios)
+    found = compare(logs, 0 * logs)
+    return float(np.exp(found.mean)), float(np.exp(found.low)), float(np.exp(found.high))
+
+
 def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """The same comparisons with Holm-corrected p values, decided over all of them together."""
     if not comparisons:
