@@ -569,7 +569,7 @@ def scale(profile: str, records: Sequence[RunRecord], published_spread: str = "s
     warning = "SYNTHETIC DATA, not a result. " if any(s.synthetic for s in specs) else ""
     return (
         f"{warning}Measured at profile {profile}: {', '.join(sorted({s.model for s in specs}))}, {several} seeds, "
-        f"{' to '.join(str(n) for n in dict.fromkeys((tests[0], tests[-1])))} test examples a run, "
+        f"{' to '.join(str(n) for n in dict.fromkeys((tests[0], tests[-1])))} test examples per run, "
         f"made on {', '.join(sorted({r.origin for r in records}))} in {records[0].precision}. "
         "± is the sample standard deviation over seeds "
         f"(published: {published_spread}). Δ: difference to no mixup; measured Δ is paired by seed, with its "
