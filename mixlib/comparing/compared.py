@@ -235,8 +235,8 @@ class Comparison:
             "The test rows are the same for all seeds; a difference counts as decided only where an interval over "
             "seeds and test rows together excludes 0 as well (not for ECE)"
             if self.data.has_test
-            else "Each seed tests on a draw of its own, and draws overlap: the intervals speak of these rows, not of "
-            "others"
+            else "Each seed tests on its own draw of rows, and draws overlap: the intervals apply to these rows, not "
+            "to others"
         )
         return [
             f"No mixup: mean ± standard deviation over {seeds} seeds. Other methods: mean, and in brackets the "
@@ -244,10 +244,10 @@ class Comparison:
             "over the methods",
             rows,
             "Always answering the largest class of the test rows is right in "
-            f"{100 * self._larger_class:.1f}%. NLL in nats; Brier from 0 to 2. Lower is better but for accuracy",
-            "Temperature scaling fits one number on rows that were not trained on; it leaves accuracy as it is",
-            "One model, and one recipe, chosen on other data by the plain model: a method may need another to be at "
-            "its best",
+            f"{100 * self._larger_class:.1f}%. NLL in nats; Brier from 0 to 2. Lower is better, except for accuracy",
+            "Temperature scaling fits one number on rows that were not trained on; it does not change accuracy",
+            "There is one model and one recipe, chosen on other data with the plain model: a method may need another "
+            "recipe to be at its best",
         ]
 
     def as_json(self) -> dict[str, Any]:

@@ -153,6 +153,10 @@ class StudyCell:
     def plain(self) -> None:
         """The gate looks at no study."""
 
+    def on(self, model: str | None) -> StudyCell:
+        """This cell on another model, or itself for ``None``."""
+        return self if model is None else replace(self, model=model)
+
     def spec(self, label: str, seed: int, profile: str = "mini") -> StudySpec:
         """The study that holds what this label names.
 

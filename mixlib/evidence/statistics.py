@@ -756,7 +756,7 @@ def conjunction(name: str, parts: Sequence[Judgement]) -> Judgement:
     if len(parts) > 1:
         words = f"{category} for " + "; ".join(f"{p.name} ({p.words})" for p in deciding)
         others = [f"{p.name} ({p.category})" for p in parts if p not in deciding]
-        words += f"; beside it {', '.join(others)}" if others else ""
+        words += f"; other parts: {', '.join(others)}" if others else ""
     general = all(p.in_general for p in deciding)
     return replace(
         deciding[0], name=name, category=category, words=words, small=small, in_general=general, against=against,

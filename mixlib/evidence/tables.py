@@ -274,6 +274,13 @@ def compare(first: pd.Series, second: pd.Series, label: str = "") -> Comparison:
     return Comparison(label, float(difference.mean()), float(low), float(high), p, len(seeds), p < 1 - CONFIDENCE)
 
 
+def geometric_mean(ratios: pd.Series) -> tuple[float, float, float]:
+    """The geometric mean of ratios, and its t interval."""
+    logs = np.log(ratios)
+    found = compare(logs, 0 * logs)
+    return float(np.exp(found.mean)), float(np.exp(found.low)), float(np.exp(found.high))
+
+
 def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """The same comparisons with Holm-corrected p values, decided over all of them together."""
     if not comparisons:
@@ -562,7 +569,7 @@ def scale(profile: str, records: Sequence[RunRecord], published_spread: str = "s
     warning = "SYNTHETIC DATA, not a result. " if any(s.synthetic for s in specs) else ""
     return (
         f"{warning}Measured at profile {profile}: {', '.join(sorted({s.model for s in specs}))}, {several} seeds, "
-        f"{' to '.join(str(n) for n in dict.fromkeys((tests[0], tests[-1])))} test examples a run, "
+        f"{' to '.join(str(n) for n in dict.fromkeys((tests[0], tests[-1])))} test examples per run, "
         f"made on {', '.join(sorted({r.origin for r in records}))} in {records[0].precision}. "
         "± is the sample standard deviation over seeds "
         f"(published: {published_spread}). Δ: difference to no mixup; measured Δ is paired by seed, with its "

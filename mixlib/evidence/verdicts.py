@@ -75,12 +75,17 @@ def _early(record: RunRecord, label: str) -> float:
     return 100 * next(e for e in record.evaluations if round(e["epoch"]) == EARLY)["curve"]["accuracy"]
 
 
-def _seconds(record: StudyRecord, label: str) -> np.ndarray:
+def batch_seconds(record: StudyRecord, label: str) -> np.ndarray:
     """Seconds per batch; ``label`` is a method, or ``METHOD n=N``. If a batch was timed several times, their mean."""
     method, _, n = label.partition(" n=")
     found = record.values["seconds"][method]
     taken = found[n or "1"] if isinstance(found, dict) else found
     return np.reshape(taken, (record.spec.params["batches"], -1)).mean(axis=1)
+
+
+def step_ratio(record: StudyRecord, label: str) -> np.ndarray:
+    """Time of a step over that of a plain step on the same batch, a number a batch."""
+    return batch_seconds(record, label) / batch_seconds(record, "none")
 
 
 MEASURES: dict[str, Measure] = {  # those of one paper stand with its claims, and are added there
@@ -103,9 +108,9 @@ MEASURES: dict[str, Measure] = {  # those of one paper stand with its claims, an
     "unsteadiness": Measure(f"mean standard deviation of the training loss over {WINDOW} updates", "log ratio", "loss",
                             _unsteadiness),
     "seconds": Measure("seconds of a step on the same batch", "log ratio", None,
-                       lambda record, label: np.log(_seconds(record, label)).tolist()),
+                       lambda record, label: np.log(batch_seconds(record, label)).tolist()),
     "plain steps": Measure("time of a step in % of a plain step on the same batch", "% of a plain step", None,
-                           lambda record, label: (100 * _seconds(record, label) / _seconds(record, "none")).tolist()),
+                           lambda record, label: (100 * step_ratio(record, label)).tolist()),
 }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 from mixlib.runs import machine
 from mixlib.runs.records import Record, Spec, number
+from mixlib.runs.spec import RunSpec
 
 STUDIES: dict[str, Callable[..., dict[str, Any]]] = {}
 LOADERS: list[Callable[[], object]] = []  # each registers studies: handed in from above, as nothing here knows a paper
@@ -54,6 +55,12 @@ class StudySpec(Spec):
     @property
     def name(self) -> str:
         return self.study
+
+    @property
+    def run(self) -> RunSpec | None:
+        """The run that it is about, with the study's seed."""
+        about = self.params.get("run")
+        return RunSpec.from_canonical({**about, "seed": self.seed}) if about else None
 
     @property
     def precision(self) -> str:

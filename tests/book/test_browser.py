@@ -139,7 +139,7 @@ def test_the_playground_is_read_without_a_script_and_moved_by_keys(folder, brows
     tables = page.locator("table").count()
     assert tables >= 8
     assert all(page.locator("table").nth(i).is_visible() for i in range(tables))
-    assert page.get_by_text("Sliders stand here where scripts run").count() == 2
+    assert page.get_by_text("Sliders appear here where scripts can run").count() == 2
     assert page.get_by_role("slider").count() == 0
     context.close()
 

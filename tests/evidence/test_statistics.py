@@ -507,7 +507,7 @@ def test_conjunctions(parts, label):
 
 
 def test_conjunctions_name_the_parts():
-    assert conjunction("c", [GOOD, FLAT]).words == f"no effect for flat ({FLAT.words}); beside it good (supported)"
+    assert conjunction("c", [GOOD, FLAT]).words == f"no effect for flat ({FLAT.words}); other parts: good (supported)"
     assert conjunction("c", [FLAT]).words == FLAT.words
     assert conjunction("c", [GOOD, DEAD]).words.startswith("not judgeable here for dead (")
     assert conjunction("c", [GOOD, BAD]).estimate == BAD.estimate

@@ -187,7 +187,7 @@ def batchmixup_figures():
     curve = {"step": [0, 10], "loss": [1, 0], "accuracy": [0.5, 1], "cosine": [0, 1], "norm": [1, 2]}
     methods = ("mixup", "nonlinear_mixup", "batchmixup", "none")
     times = pd.DataFrame([
-        {"method": m, "n": n, "seed": s, "ratio": n + rng.random()} for m in methods for n in (1, 5) for s in range(3)
+        {"method": m, "n": n, "batch": s, "ratio": n + rng.random()} for m in methods for n in (1, 5) for s in range(3)
     ])  # fmt: skip
     picture = {"vectors": rng.random((4, 2)).tolist(), "points": rng.random((2, 5, 2)).tolist()}
     measured = ("spread", "distance", "box_side", "rank_share")

@@ -201,7 +201,7 @@ def test_batchmixup_full_is_all_that_the_paper_states():
     assert {s.train_fraction for s in specs} == set(shares)
     assert corpora.get("fewrel75_none").num_labels == 76
     assert SAID["classes"] == "75 relations + None"
-    assert batchmixup.TIMED_N["full"][-1] == int(SAID["n_mixed_points"].split()[0])
+    assert batchmixup.TIMED_N[-1] == int(SAID["n_mixed_points"].split()[0])
     for spec in batchmixup.figure1("full"):
         if spec.study == "toy":
             assert spec.params["epochs"] == int(SAID["epochs"].iloc[-1]) == 100

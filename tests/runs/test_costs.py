@@ -103,7 +103,7 @@ def test_training_examples_of_a_run():
 
 
 def test_a_study_takes_the_time_of_its_records_or_a_round_number():
-    specs = batchmixup.epoch_time("mini")
+    specs = batchmixup.epoch_time("mini", seeds=range(3))
     made = [fabricated_study(specs[0], {}, seconds=40.0)]
     assert Costs(made, "test machine").estimate(specs[1:3]).seconds == pytest.approx(80.0)
     assert Costs([], "test machine").estimate(specs[:1]).gpu_seconds == costs.STUDY_SECONDS

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from mixlib.methods import sites
 from mixlib.runs import training
-from mixlib.runs.spec import RunSpec
 from mixlib.runs.studies import StudySpec, study
 
 BATCH = 20  # texts of one forward pass
@@ -72,7 +71,7 @@ def attention(spec: StudySpec) -> dict[str, Any]:
     - ``accuracy`` of the model; with ``keep`` also ``views``.
     """
     p = spec.params
-    fitted = training.fit(RunSpec.from_canonical(p["run"] | {"seed": spec.seed}))
+    fitted = training.fit(spec.run)
     reader = Reader(fitted.trainer.model, fitted.tokenizer)
     block, first = (sites.chosen_blocks(reader.model, [name])[0] for name in p["blocks"])
     test = fitted.evaluated["test"]

@@ -12,7 +12,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from mixlib.evidence.plots import DASHES, MARKERS, PALETTE, t_interval
-from mixlib.evidence.tables import LABELS, NAMES
+from mixlib.evidence.tables import LABELS, NAMES, geometric_mean
 
 
 def by_fraction(
@@ -131,10 +131,10 @@ def objective_curves(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> Fig
 
 
 def epoch_times(ratios: pd.DataFrame, published: float, n: int) -> Figure:
-    """Epoch time over that of the plain model against the number of mixed points n.
+    """Epoch time over that of the plain model against the number of mixed points n: geometric means over batches.
 
     Args:
-        ratios: columns ``method``, ``n``, ``seed``, ``ratio``.
+        ratios: columns ``method``, ``n``, ``batch``, ``ratio``.
         published: the paper's ratio for the pairwise methods at ``n``.
         n: that the paper's ratio is for.
     """
@@ -144,9 +144,8 @@ def epoch_times(ratios: pd.DataFrame, published: float, n: int) -> Figure:
         chosen = mixed[mixed["method"] == method]
         steps = sorted(chosen["n"].unique())
         groups = [chosen.loc[chosen["n"] == step, "ratio"] for step in steps]
-        mean = np.array([g.mean() for g in groups])
-        reach = np.transpose([t_interval(g) for g in groups])
-        axis.errorbar(steps, mean, yerr=[mean - reach[0], reach[1] - mean], capsize=3, color=PALETTE[method],
+        mean, low, high = np.transpose([geometric_mean(g) for g in groups])
+        axis.errorbar(steps, mean, yerr=[mean - low, high - mean], capsize=3, color=PALETTE[method],
                       linestyle=DASHES[method], marker=MARKERS[method], label=LABELS[method])  # fmt: skip
     axis.plot(n, published, marker="_", markersize=18, markeredgewidth=3, color="black", linestyle="none",
               label="published, pairwise")  # fmt: skip

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import pandas as pd
 
 from mixlib.evidence.tables import LABELS, NAMES, NotMeasured, cell, compare
+from mixlib.evidence.verdicts import batch_seconds, step_ratio
 from mixlib.papers.batchmixup import protocol
 from mixlib.runs import corpora
 from mixlib.runs.spec import RunRecord
@@ -102,20 +102,20 @@ def chance(printed: pd.DataFrame) -> pd.DataFrame:
 
 
 def epoch_ratios(records: Sequence[StudyRecord]) -> pd.DataFrame:
-    """Epoch times of the study ``epoch_time``: ``method``, ``n``, ``seed``, ``ratio`` to the plain model's, ``seconds``
-    a batch, ``batches_per_epoch``. Times are medians over the timed batches."""
+    """Times of the study ``epoch_time``, a row a batch: ``method``, ``n``, ``batch``, ``ratio`` of the time of all its
+    updates to the plain step of that batch, ``seconds``, ``batches_per_epoch``."""
     rows = []
     for record in records:
-        plain = np.median(record.values["seconds"]["none"]["1"])
         for method, by_n in record.values["seconds"].items():
-            for n, taken in by_n.items():
-                ratio = float(np.median(taken) / plain)
-                rows.append({"method": method, "n": int(n), "seed": record.spec.seed, "ratio": ratio,
-                             "seconds": float(np.median(taken)),
-                             "batches_per_epoch": record.values["batches_per_epoch"]})  # fmt: skip
+            for n in by_n:
+                label = f"{method} n={n}"
+                timed = zip(step_ratio(record, label), batch_seconds(record, label), strict=True)
+                rows += [{"method": method, "n": int(n), "batch": f"{record.spec.seed}/{i}", "ratio": ratio,
+                          "seconds": seconds, "batches_per_epoch": record.values["batches_per_epoch"]}
+                         for i, (ratio, seconds) in enumerate(timed)]  # fmt: skip
     order = [method for method in LABELS if method in {row["method"] for row in rows}]
     return pd.DataFrame(rows).sort_values(
-        ["method", "n"], key=lambda c: c.map(order.index) if c.name == "method" else c
+        ["method", "n"], key=lambda c: c.map(order.index) if c.name == "method" else c, kind="stable"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +18,6 @@ from mixlib.methods.batchmixup import mixed_points, shares_of
 from mixlib.methods.mixing import sample_beta
 from mixlib.papers import geometry
 from mixlib.runs import bench, heads, training
-from mixlib.runs.spec import RunSpec
 from mixlib.runs.studies import StudySpec, study
 
 CENTRE, DEVIATION = 2.0, 2.0  # of the two Gaussian clouds at (-2, -2) and (2, 2); ours, as the paper gives none
@@ -98,7 +98,7 @@ def geometry_of_policies(spec: StudySpec) -> dict[str, Any]:
     points of each policy on the vectors' two principal axes; ``accuracy`` of the trained model.
     """
     p = spec.params
-    fitted = training.fit(RunSpec.from_canonical(p["run"] | {"seed": spec.seed}))
+    fitted = training.fit(spec.run)
     trainer, model = fitted.trainer, fitted.trainer.model.eval()
     generator = torch.Generator().manual_seed(spec.seed)
     order = torch.randperm(len(fitted.train), generator=generator).tolist()
@@ -169,7 +169,7 @@ def epoch_time(spec: StudySpec) -> dict[str, Any]:
     falls on all alike. Values: ``batches_per_epoch``; ``seconds`` by method and n, a list of all timings.
     """
     p = spec.params
-    fitted = training.fit(RunSpec.from_canonical(p["run"] | {"seed": spec.seed, "max_steps": 1}))
+    fitted = training.fit(replace(spec.run, max_steps=1))
     trainer = fitted.trainer
     model, size = trainer.model.train(), trainer.args.per_device_train_batch_size
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)

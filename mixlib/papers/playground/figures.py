@@ -33,8 +33,8 @@ NOTES = {  # by method; of BatchMixup by place
 }
 RULES = {"embedmix": "folded", "tmix": "folded", "sentencemix": "folded", "amplify": "max_of_n"}  # others: one draw
 INSTEAD = (
-    "Sliders stand here where scripts run: in JupyterLab once the notebook is trusted, and on the pages of this book. "
-    "The tables and figures beside them show some of their positions."
+    "Sliders appear here where scripts can run: in JupyterLab once the notebook is trusted, and on the pages of this "
+    "book. The tables and figures next to them show some of their positions."
 )
 
 

@@ -8,7 +8,6 @@ from torch import nn
 
 from mixlib.papers.playground.mixes import mix
 from mixlib.runs import training
-from mixlib.runs.spec import RunSpec
 from mixlib.runs.studies import StudySpec, study
 
 
@@ -31,7 +30,7 @@ def mixed_pairs(spec: StudySpec) -> dict[str, Any]:
 
 def trained(spec: StudySpec) -> tuple[nn.Module, Any, float]:
     """The model that a study is about, trained now; its tokenizer, and its accuracy on the test rows (a fraction)."""
-    fitted = training.fit(RunSpec.from_canonical(spec.params["run"] | {"seed": spec.seed}))
+    fitted = training.fit(spec.run)
     return fitted.trainer.model.eval(), fitted.tokenizer, fitted.last("accuracy")
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from mixlib.evidence import statistics
 from mixlib.evidence.tables import LABELS, NAMES, Comparison, by_split, cell, compare, frame_of_stages, holm
+from mixlib.evidence.verdicts import batch_seconds, step_ratio
 from mixlib.papers.ssmix import protocol
 from mixlib.runs.records import Record
 from mixlib.runs.spec import RunRecord
@@ -344,16 +345,16 @@ def start_table(records: Sequence[RunRecord]) -> pd.DataFrame:
 
 
 def step_ratios(records: Sequence[StudyRecord]) -> pd.DataFrame:
-    """Step times of the study ``step_time``: ``dataset``, ``method``, ``batch``, ``ratio`` to the plain step of that
-    batch, ``seconds``, ``tokens`` a row; ``padded`` is a plain step padded as the published code pads."""
+    """Times of the study ``step_time``, a row a batch: ``dataset``, ``method``, ``batch``, ``ratio`` to the plain step
+    of that batch, ``seconds``, ``tokens`` a row; ``padded`` is a plain step padded to a fixed length."""
     rows = []
     for record in records:
-        taken = record.values["seconds"]
-        for method, seconds in taken.items():
+        for method in record.values["seconds"]:
+            timed = zip(step_ratio(record, method), batch_seconds(record, method), strict=True)
             rows += [
                 {"dataset": record.spec.params["run"]["dataset"], "method": method, "batch": f"{record.spec.seed}/{i}",
-                 "ratio": s / plain, "seconds": s, "tokens": record.values["tokens"]}
-                for i, (s, plain) in enumerate(zip(seconds, taken["none"], strict=True))
+                 "ratio": ratio, "seconds": seconds, "tokens": record.values["tokens"]}
+                for i, (ratio, seconds) in enumerate(timed)
             ]  # fmt: skip
     return pd.DataFrame(rows)
 

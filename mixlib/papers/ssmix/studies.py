@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,7 +14,6 @@ from mixlib.methods.base import inputs_of, plain_loss, swapped_halves
 from mixlib.papers import geometry
 from mixlib.papers.ssmix import texts
 from mixlib.runs import bench, training
-from mixlib.runs.spec import RunSpec
 from mixlib.runs.studies import StudySpec, study
 
 PLAIN_TURNS = 2  # the plain step is what all others are divided by: it is timed more often than they are
@@ -30,7 +30,7 @@ def step_time(spec: StudySpec) -> dict[str, Any]:
     trainable ``parameters`` of the model with each method (older records have none).
     """
     p = spec.params
-    fitted = training.fit(RunSpec.from_canonical(p["run"] | {"seed": spec.seed, "max_steps": 1}))
+    fitted = training.fit(replace(spec.run, max_steps=1))
     trainer = fitted.trainer
     model, size = trainer.model.train(), trainer.args.per_device_train_batch_size
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
@@ -73,7 +73,7 @@ def mixed_texts(spec: StudySpec) -> dict[str, Any]:
     of the model, ``mixed``: one :class:`mixlib.papers.ssmix.texts.MixedPair` a method.
     """
     p = spec.params
-    fitted = training.fit(RunSpec.from_canonical(p["run"] | {"seed": spec.seed}))
+    fitted = training.fit(spec.run)
     a, b = (text if isinstance(text, str) else tuple(text) for text in p["texts"])
     mixed = [
         texts.mix_pair(
@@ -97,7 +97,7 @@ def off_the_segment(spec: StudySpec) -> dict[str, Any]:
     which they stray most; ``accuracy`` of the model.
     """
     p = spec.params
-    fitted = training.fit(RunSpec.from_canonical(p["run"] | {"seed": spec.seed}))
+    fitted = training.fit(spec.run)
     trainer, model = fitted.trainer, fitted.trainer.model.eval()
     data = fitted.evaluated["test"]
     batch = trainer._prepare_inputs(trainer.data_collator([data[i] for i in range(len(data) // 2 * 2)]))

@@ -17,7 +17,7 @@ from mixlib.runs.checkpoints import base_name
 from mixlib.runs.engines.base import Engine, Outcome, why
 from mixlib.runs.engines.named import get
 from mixlib.runs.records import DamagedRecord, NewerRecord, Record, Spec
-from mixlib.runs.spec import RunFailed
+from mixlib.runs.spec import RunFailed, RunSpec
 from mixlib.runs.store import Store
 from mixlib.runs.studies import StudySpec
 
@@ -286,6 +286,7 @@ def run_all(
         ValueError: unknown engine, or an option that it does not have.
         NothingToRead: with ``read_only``, a run has no usable record.
         ModelUnavailable: the one model of all these runs; nothing was run.
+        DataUnavailable: the data of all these runs; nothing was run.
         RunFailed: some runs failed; the others are done and their records kept.
         OSError: a record could not be written; those before it are kept, and the sweep was stopped.
     """
@@ -299,7 +300,7 @@ def run_all(
             "committed settings a notebook trains nothing: make them with `python -m mixlib run ID --profile mini` "
             "(IDs: `python -m mixlib list`), or set seeds or model yourself"
         )
-    _check_model(missing(specs, store))
+    _check_inputs(missing(specs, store))
     while todo := missing(specs, store):  # again if another sweep made the first stage of one of these anew
         store.sweep_up()
         scratch.sweep_up()
@@ -324,15 +325,29 @@ def run_all(
     return [store.get(spec) for spec in specs]
 
 
-def _check_model(todo: Iterable[Spec]) -> None:
-    """Refuse a model that all runs share and none could have. Of several models each run finds out for itself, and the
-    others are done."""
-    names = {getattr(spec, "model", None) or spec.params.get("run", {}).get("model") for spec in todo} - {None}
-    if len({base_name(name) for name in names}) == 1:
-        from mixlib.runs import models  # seconds to import, and who only reads needs none
+def _check_inputs(todo: Iterable[Spec]) -> None:
+    """Refuse a model that all runs share and none could load, and data of which none is available. With several models
+    or data sets, each run finds out for itself, and the others are done."""
+    runs = [run for spec in todo if (run := spec if isinstance(spec, RunSpec) else spec.run)]
+    if not runs:
+        return
+    from mixlib.runs import corpora, models  # seconds to import, and who only reads needs none
 
+    names = {run.model for run in runs}
+    if len({base_name(name) for name in names}) == 1:
         for name in names:
             models.check(name)
+    unavailable = None
+    for name, synthetic in dict.fromkeys((run.dataset, run.synthetic) for run in runs):
+        try:
+            for split in corpora.splits_of(name):
+                corpora.load_split(name, split, synthetic)
+        except corpora.DataUnavailable as error:
+            unavailable = unavailable or error
+        else:
+            return
+    if unavailable:
+        raise unavailable
 
 
 def _name_what_is_wrong(spec: Spec, store: Store) -> None:

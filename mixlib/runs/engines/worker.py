@@ -30,8 +30,7 @@ def inputs(spec: Spec) -> dict[Input, Any]:
     A study of a run reads what that run reads.
     """
     if not isinstance(spec, RunSpec):
-        about = spec.params.get("run")
-        return inputs(RunSpec.from_canonical({**about, "seed": spec.seed})) if about else {}
+        return inputs(spec.run) if spec.run else {}
     splits = {
         ("split", spec.dataset, split, spec.synthetic): corpora.data_folder()
         for split in corpora.splits_of(spec.dataset)
