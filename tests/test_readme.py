@@ -58,7 +58,7 @@ def test_every_file_and_method_the_readme_names_exists():
 def test_every_command_line_is_understood(line):
     """With its options and their values, and without being run; what the commands do, other tests say."""
     name, *arguments = shlex.split(line.replace("$SLURM_ARRAY_TASK_ID", "3").replace("$JOB_COMPLETION_INDEX", "3"))[3:]
-    context = main.commands[name].make_context(name, arguments)
+    context = main.commands[name].make_context(name, arguments, **main.context_settings)  # or it forgets -h
     given = context.params
     if "engine" in given:
         options = {option: given[option] for option in engines.Ray.options() if given.get(option) is not None}
@@ -78,7 +78,7 @@ def test_every_make_line_gives_commands_that_are_understood(line):
     assert out.returncode == 0, out.stderr
     said = out.stdout.replace("\\\n", " ").splitlines()
     for command in (shlex.split(part.split("-m mixlib", 1)[1]) for part in said if "-m mixlib" in part):
-        given = main.commands[command[0]].make_context(command[0], command[1:]).params
+        given = main.commands[command[0]].make_context(command[0], command[1:], **main.context_settings).params
         if "engine" in given:
             engines.get(given["engine"])
         wanted = dict(word.split("=", 1) for word in words if "=" in word)

@@ -196,7 +196,7 @@ def test_the_default_methods_have_the_papers_parameters():
 def test_what_is_asked_for_wrongly_says_what_would_be_right():
     for asked, message in [
         ({"methods": ["cls_mixupp"]}, "did you mean cls_mixup"),
-        ({"methods": ["tmix:alpha"]}, "written as tmix:alpha=0.4"),
+        ({"methods": ["tmix:alpha"]}, "as in tmix:alpha=0.4"),
         ({"methods": ["tmix:alfa=1"]}, "'tmix' has no parameter alfa"),
         ({"methods": ["none"]}, "nothing to compare"),
         ({"seeds": 0}, "no seeds"),
