@@ -518,21 +518,28 @@ def differences(
 
 def show(table: pd.DataFrame, caption: str, uuid: str = "table") -> HTML:
     """A table for a notebook, the same HTML every time, in the page's own colours (light or dark). Its text is shown as
-    it is, never interpreted as HTML.
+    it is, never interpreted as HTML. Data sets get their names for readers, and a missing number is a dash.
 
     Args:
         table: what to show.
         caption: one line above it: units, profile, what ± means.
         uuid: tells several tables of one notebook apart.
     """
-    table = table.map(_as_text).rename(index=_as_text, columns=_as_text)
-    table = table.rename_axis(index=_as_text, columns=_as_text)
+    table = table.map(_as_text).rename(index=_for_readers, columns=_for_readers)
+    table = table.rename_axis(index=_for_readers, columns=_for_readers)
     left = [{"selector": "td, th", "props": "text-align: left; vertical-align: top"}]
     styler = table.style.set_table_styles(left).set_uuid(uuid)
     return HTML(f"<p><strong>{html.escape(caption)}</strong></p>{styler.to_html()}")
 
 
+def _for_readers(label: Any) -> Any:
+    names = NAMES | {"dataset": "data set", "data_set": "data set"}
+    return _as_text(names.get(label, label) if isinstance(label, str) else label)
+
+
 def _as_text(value: Any) -> Any:
+    if isinstance(value, float) and np.isnan(value):
+        return "–"
     return html.escape(value, quote=False) if isinstance(value, str) else value
 
 

@@ -225,6 +225,14 @@ class Verdict:
         """The category as it is counted, see :attr:`mixlib.evidence.statistics.Judgement.label`."""
         return WAITING if self.waits else self.judgement.label
 
+    @property
+    def words(self) -> str:
+        """What was measured, and on which of the claim's data sets it was not; why is in :attr:`dead`."""
+        left_out = dict.fromkeys(
+            name for live, dead in zip(self.cells, self.dead, strict=False) if live and not self.waits for name in dead
+        )
+        return self.judgement.words + (f"; not counted: {', '.join(left_out)}" if left_out else "")
+
 
 class Records:
     """Records of the cells, read once.
@@ -415,7 +423,7 @@ def table(ids: Sequence[str], records: Records | None = None) -> pd.DataFrame:
     said = published.claims().set_index("id")["claim"]
     rows = {
         id_: {
-            "claim": said[id_], "verdict": found[id_].label, "measured": found[id_].judgement.words,
+            "claim": said[id_], "verdict": found[id_].label, "measured": found[id_].words,
             "rule": found[id_].claim.rule, "records": len(found[id_].records),
         }
         for id_ in ids

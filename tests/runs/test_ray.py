@@ -37,12 +37,17 @@ run_all([replace(base, seed=s) for s in range(300)], "ray workers=2", Store({fol
 """
 
 
+OF_KILLED_DRIVERS: list[psutil.Process] = []  # processes that Ray needs a minute to end: other tests run meanwhile
+
+
 @pytest.fixture(scope="session", autouse=True)  # not of the module: tests of others may come between
 def _one_ray():
     with engines.get(ENGINE):
         pass  # Ray is up now, with the environment as it was before any test
     yield
     engines.get(ENGINE).close()
+    _, alive = psutil.wait_procs(OF_KILLED_DRIVERS, timeout=90)
+    assert alive == []
 
 
 def busy_workers(but=frozenset()):
@@ -195,31 +200,34 @@ def test_a_run_whose_worker_dies_again_and_again_is_given_up(tmp_path, spec):
         run_all([endless], "ray workers=1 retries=0 time_limit=60", Store(tmp_path), progress=False)
 
 
-def stopped_driver(spec, sig, folder):
-    """A driver in a process of its own that was sent a signal after three runs, and all processes it had started."""
+def driver_in(folder, spec):
+    """A sweep on Ray in a process of its own."""
+    folder.mkdir()
     code = SWEEP.format(spec=spec.canonical(), folder=str(folder))
     with (folder / "stderr").open("w") as said:
-        driver = subprocess.Popen([sys.executable, "-c", code], stdout=said, stderr=said, start_new_session=True)
+        return subprocess.Popen([sys.executable, "-c", code], stdout=said, stderr=said, start_new_session=True)
+
+
+def stop(driver, sig, folder):
+    """Send a signal to a driver after three runs; all processes that it had started."""
     deadline = time.monotonic() + 180
     while len(list(folder.rglob("*.json"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.05)
     started = psutil.Process(driver.pid).children(recursive=True)
     assert len(started) > 2, (folder / "stderr").read_text()
     driver.send_signal(sig)
-    return driver, started
+    assert driver.wait(timeout=60) != 0
+    return started
 
 
 def test_drivers_that_are_stopped_leave_every_finished_record_and_no_process(tmp_path, spec):
-    """The second one meanwhile: after SIGKILL Ray's own agents stay for a minute, with nothing to do."""
-    stopped = {}
-    for sig in (signal.SIGKILL, signal.SIGINT):
-        (tmp_path / sig.name).mkdir()
-        stopped[sig.name] = stopped_driver(spec, sig, tmp_path / sig.name)
-    for name, (driver, started) in stopped.items():
-        assert driver.wait(timeout=60) != 0
-        _, alive = psutil.wait_procs(started, timeout=90)
-        assert alive == []
-        store = Store(tmp_path / name)
+    """After SIGKILL the processes of Ray stay for a minute: that they end is seen when all tests have."""
+    drivers = {sig: driver_in(tmp_path / sig.name, spec) for sig in (signal.SIGKILL, signal.SIGINT)}
+    OF_KILLED_DRIVERS.extend(stop(drivers[signal.SIGKILL], signal.SIGKILL, tmp_path / "SIGKILL"))
+    _, alive = psutil.wait_procs(stop(drivers[signal.SIGINT], signal.SIGINT, tmp_path / "SIGINT"), timeout=90)
+    assert alive == []
+    for sig in drivers:
+        store = Store(tmp_path / sig.name)
         records, left_out = store.scan()
         assert 3 <= len(records) < 300
         assert left_out == {}
