@@ -140,12 +140,14 @@ def epoch_times(ratios: pd.DataFrame, published: float, n: int) -> Figure:
     """
     figure, axis = plt.subplots(figsize=(6.6, 4.2), layout="constrained")
     mixed = ratios[ratios["method"] != "none"]
-    for method in [m for m in LABELS if m in set(mixed["method"])]:
+    shown = [m for m in LABELS if m in set(mixed["method"])]
+    for place, method in enumerate(shown):
         chosen = mixed[mixed["method"] == method]
         steps = sorted(chosen["n"].unique())
         groups = [chosen.loc[chosen["n"] == step, "ratio"] for step in steps]
         mean, low, high = np.transpose([geometric_mean(g) for g in groups])
-        axis.errorbar(steps, mean, yerr=[mean - low, high - mean], capsize=3, color=PALETTE[method],
+        beside = np.array(steps) + 0.3 * (place - (len(shown) - 1) / 2)  # or marks of equal times hide each other
+        axis.errorbar(beside, mean, yerr=[mean - low, high - mean], capsize=3, color=PALETTE[method],
                       linestyle=DASHES[method], marker=MARKERS[method], label=LABELS[method])  # fmt: skip
     axis.plot(n, published, marker="_", markersize=18, markeredgewidth=3, color="black", linestyle="none",
               label="published, pairwise")  # fmt: skip
