@@ -5,6 +5,8 @@ ENGINE ?= local
 ONLY ?=
 FRESH ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Packages are compiled when they are first imported; where that is not kept, each process would compile torch anew
+unexport PYTHONDONTWRITEBYTECODE
 
 # An active conda environment that has mixlib (environment.yml) is used as it is; otherwise we make our own
 CONDA := $(if $(CONDA_PREFIX),$(shell "$(CONDA_PREFIX)/bin/python" -Ic "import mixlib" 2>/dev/null && echo yes))
@@ -32,7 +34,7 @@ test-site: $(READY)  ## build the site and check every page in a browser
 
 test: $(READY)  ## lint, types, unit tests, then every committed notebook against its outputs
 	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
-	HF_HUB_OFFLINE=1 $(PY) -m pytest -n 2 --dist worksteal
+	HF_HUB_OFFLINE=1 $(PY) -m pytest -n 3 --dist worksteal
 	HF_HUB_OFFLINE=1 TQDM_DISABLE=1 $(PY) -m pytest -n 2 --dist loadfile --nbval notebooks
 
 test-install: $(READY)  ## pip's dry run: MixupTrainer installs alongside an older torch and pandas 2 (needs the package index)

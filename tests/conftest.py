@@ -14,6 +14,14 @@ from mixlib.runs import models
 from mixlib.runs.spec import RunSpec
 
 
+WAITING = ("test_ray", "test_hub", "test_readme", "test_engines")  # their processes take minutes, mostly idle
+
+
+def pytest_collection_modifyitems(items):
+    """Tests that wait begin first, so that a worker does not wait alone at the end."""
+    items.sort(key=lambda item: item.path.stem not in WAITING)
+
+
 def pytest_collection_finish():
     gc.collect()
     gc.freeze()  # trainers collect garbage at each start: not among all imports, hundreds of times

@@ -183,7 +183,6 @@ def step_times(data: pd.DataFrame, order: Mapping[str, str], claimed: float | No
         sns.pointplot(shown, x="ratio", y="label", order=list(order.values()), linestyle="none", estimator=stats.gmean,
                       errorbar=None, color="black", marker="D", markersize=6, markeredgecolor="white", zorder=3,
                       ax=axis)  # fmt: skip
-        plt.setp(axis.get_yticklabels(), multialignment="right")
         axis.axvline(1, color="black", linewidth=1)
         if claimed is not None:
             axis.axvline(claimed, color="black", linewidth=1, linestyle=":")
