@@ -13,7 +13,6 @@ import mixlib.papers.registry  # noqa: F401 (cells, claims and studies are there
 from mixlib.runs import models
 from mixlib.runs.spec import RunSpec
 
-
 WAITING = ("test_ray", "test_hub", "test_readme", "test_engines")  # their processes take minutes, mostly idle
 
 
