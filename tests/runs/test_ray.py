@@ -42,8 +42,10 @@ OF_KILLED_DRIVERS: list[psutil.Process] = []  # processes that Ray needs a minut
 
 @pytest.fixture(scope="session", autouse=True)  # not of the module: tests of others may come between
 def _one_ray():
-    with engines.get(ENGINE):
-        pass  # Ray is up now, with the environment as it was before any test
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MIXLIB_DATA", raising=False)  # workers have what the driver sends them, and nothing else
+        with engines.get(ENGINE):
+            pass  # Ray is up now, with the environment as it was before any test
     yield
     engines.get(ENGINE).close()
     _, alive = psutil.wait_procs(OF_KILLED_DRIVERS, timeout=90)
