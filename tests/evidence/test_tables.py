@@ -250,3 +250,10 @@ def test_text_in_a_table_is_never_read_as_html():
     assert shown.count("&lt;img src=x onerror=alert(1)&gt; &amp; co") == 5
     assert "0.500000" in shown  # numbers are shown as before
     assert table.iloc[0, 0] == evil
+
+
+def test_a_table_names_data_sets_for_readers_and_shows_a_dash_for_a_missing_number():
+    table = pd.DataFrame({"trec_coarse": [1.5, np.nan]}, index=pd.Index(["sst2", "other"], name="data_set"))
+    shown = tables.show(table, "caption").data
+    assert all(word in shown for word in ("TREC-coarse", "SST-2", "data set", "other", "–"))
+    assert not any(word in shown for word in ("trec_coarse", "sst2", "data_set", ">nan"))
