@@ -115,6 +115,8 @@ class Part:
         printed: the paper's number, if it has one.
         bounds: for ``BOUNDS`` only, the range in which the claim places the difference; one end may be infinite.
         unit: ``"points"``, or ``"log ratio"`` (shown as a factor).
+        samples: what one difference of a data set comes from, for the words: ``"seeds"``, or ``"batches"`` if one
+            record holds many.
 
     Raises:
         ValueError: an unknown kind, a margin that is not above 0, missing or superfluous bounds, no data set, or a
@@ -128,6 +130,7 @@ class Part:
     printed: Printed | None = None
     bounds: tuple[float, float] | None = None
     unit: str = "points"
+    samples: str = "seeds"
 
     def __post_init__(self) -> None:
         region(self.kind, self.margin, self.bounds)  # refuses what makes no sense
@@ -637,7 +640,7 @@ def judge(part: Part) -> Judgement:
             needed = replace(needed, margin=None)
         judgement = replace(judgement, seeds_needed=needed)
     if few:
-        words = f"{UNDECIDED}: {min(estimate.seeds)} seeds on {few[0]}, at least {MIN_SEEDS} are needed"
+        words = f"{UNDECIDED}: {min(estimate.seeds)} {part.samples} on {few[0]}, at least {MIN_SEEDS} are needed"
     elif same:
         words = f"{UNDECIDED}: all differences on {same[0]} are identical, so nothing says how far they could vary"
     else:
@@ -688,7 +691,7 @@ def _words(j: Judgement, part: Part, estimate: Estimate) -> str:
     elif j.category == SMALLER:
         text = f"smaller than the printed {amount(j.printed, j.unit)} {where}: {ends}"
     elif j.category == UNDECIDED:
-        text = f"undecided {where}: {ends}{_needs(j)}"
+        text = f"undecided {where}: {ends}{_needs(j, part.samples)}"
     else:
         margin = f" by less than the margin of {amount(j.margin, j.unit)}" if j.small else ""
         if j.kind == NON_INFERIORITY and j.category == SUPPORTED and j.high < 0:
@@ -710,18 +713,25 @@ def _rounded_up(value: float, unit: str) -> float:
     return math.ceil(10 * value - 1e-9) / 10
 
 
-def _needs(j: Judgement) -> str:
-    """How many seeds an undecided part would need; a printed size that is not as claimed is left out."""
-
-    def seeds(number: int | None) -> str:
-        return f"{number} seeds" if number else f"more than {MOST_SEEDS:,} seeds"
-
-    wants = []
-    if j.printed is not None and (j.seeds_needed.printed or (j.kind == SUPERIORITY and j.printed > 0)):
-        wants.append(f"{seeds(j.seeds_needed.printed)} for the printed {amount(j.printed, j.unit)}")
+def _needs(j: Judgement, samples: str) -> str:
+    """How many seeds (or batches) an undecided part would need, and for what there already are enough of them; a
+    printed size that is not as claimed is left out."""
+    needed, enough, there = [], [], min(j.seeds)
+    wanted = [(j.seeds_needed.printed, f"the printed {amount(j.printed, j.unit)}")] if _can_show_printed(j) else []
     if j.seeds_needed.margin or not j.differs_between_sets:
-        wants.append(f"{seeds(j.seeds_needed.margin)} for the margin of {amount(j.margin, j.unit)}")
-    return f"; needs {' and '.join(wants)}" if wants else ""
+        wanted.append((j.seeds_needed.margin, f"the margin of {amount(j.margin, j.unit)}"))
+    for number, size in wanted:
+        if number is not None and number <= there:
+            enough.append(size)
+        else:
+            count = f"{number:,}" if number else f"more than {MOST_SEEDS:,}"
+            needed.append(f"{count} {samples} for {size}")
+    text = f"; needs {' and '.join(needed)}" if needed else ""
+    return text + (f"; {there} {samples} are enough for {' and '.join(enough)}" if enough else "")
+
+
+def _can_show_printed(j: Judgement) -> bool:
+    return j.printed is not None and (bool(j.seeds_needed.printed) or (j.kind == SUPERIORITY and j.printed > 0))
 
 
 def conjunction(name: str, parts: Sequence[Judgement]) -> Judgement:

@@ -370,8 +370,9 @@ def judge(claim: Claim, records: Records, margins: float = 1.0) -> Verdict:
             parts.append(statistics.not_judgeable(contrast.name, why))
             continue
         unit, margin = MEASURES[contrast.measure].unit, margins * _margin(contrast, found, records)
+        samples = "batches" if any(values.index.nlevels > 1 for values in found.values()) else "seeds"
         parts.append(statistics.judge(Part(contrast.name, _by_data_set(found, contrast), margin, contrast.kind,
-                                           contrast.printed, contrast.bounds, unit)))  # fmt: skip
+                                           contrast.printed, contrast.bounds, unit, samples)))  # fmt: skip
     keys, records.keys = tuple(records.keys), before | records.keys
     together = statistics.best if claim.together == BEST else statistics.conjunction
     whole = together(claim.id, parts)

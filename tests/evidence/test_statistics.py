@@ -445,6 +445,14 @@ def test_words_of_undecided_say_what_it_would_take():
     assert "more than 10,000 seeds for the printed 0.01 points" in judge(part(0.4, 2.5, printed=Printed(0.01))).words
 
 
+def test_words_of_undecided_say_for_what_there_are_enough_seeds():
+    text = judge(part(0.4, 2.5, printed=Printed(2.0, runs=15))).words
+    assert seeds_for(2.5, 5, 2.0, 1.0).printed <= 6 < seeds_for(2.5, 5, 2.0, 1.0).margin == 12
+    assert text.endswith("; needs 12 seeds for the margin of 1 point; 6 seeds are enough for the printed 2 points")
+    batches = Part("time", {"mrpc": exact(0.15, 0.5, 100)}, 0.2, BOUNDS, bounds=(-math.inf, 0.2), samples="batches")
+    assert judge(batches).words.endswith("; 100 batches are enough for the margin of 0.2 points")
+
+
 def test_words_of_log_ratios_are_factors():
     margin = math.log(1.1)
     loss = Part("loss", alike(math.log(1.3), 0.05), margin, unit=LOG_RATIO)

@@ -171,6 +171,10 @@ def test_batches_of_a_timed_study_are_its_sample():
     found = verdicts.judge(CLAIMS["batchmixup-8"], experiment(CLAIMS["batchmixup-8"], noise=0.5))
     assert found.judgement.seeds == (100,)
     assert found.cells == ({"RTE": [FIRST_SEED]},)
+    unclear = verdicts.judge(CLAIMS["batchmixup-8"], experiment(CLAIMS["batchmixup-8"], noise=20.0))
+    assert unclear.judgement.category == statistics.UNDECIDED
+    assert " batches " in unclear.words
+    assert " seeds " not in unclear.words
 
 
 def test_studies_are_a_wave_of_their_own_with_the_timed_ones_at_its_end():
