@@ -13,12 +13,25 @@ import mixlib.papers.registry  # noqa: F401 (cells, claims and studies are there
 from mixlib.runs import models
 from mixlib.runs.spec import RunSpec
 
-WAITING = ("test_ray", "test_hub", "test_readme", "test_engines")  # their processes take minutes, mostly idle
+WAITING = ("test_ray", "test_engines", "test_hub", "test_readme", "test_types")  # their processes take minutes
 
 
 def pytest_collection_modifyitems(items):
-    """Tests that wait begin first, so that a worker does not wait alone at the end."""
-    items.sort(key=lambda item: item.path.stem not in WAITING)
+    """Tests that wait begin first, on different workers.
+
+    pytest-xdist gives each worker an equal stretch of the list; whoever is done takes from the end of another's.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    others = [item for item in items if item.path.stem not in WAITING]
+    ordered = []
+    for worker in range(workers):
+        share = (len(items) - len(ordered)) // (workers - worker)
+        mine = WAITING[worker::workers]
+        first = sorted((item for item in items if item.path.stem in mine), key=lambda item: mine.index(item.path.stem))
+        fill = max(share - len(first), 0)
+        ordered += first + others[:fill]
+        del others[:fill]
+    items[:] = ordered + others
 
 
 def pytest_collection_finish():
