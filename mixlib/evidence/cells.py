@@ -267,8 +267,9 @@ def table_runs(
     """The runs of some cells that a table or figure reads, cell by cell, at profile ``smoke`` or ``mini``.
 
     With the committed settings, these are the seeds decided on for each cell, in their precision (or
-    ``MIXLIB_PRECISION``); a cell without such seeds is left out as long as another has some. If a model, seeds or a
-    recipe are given, those are used, in the profile's precision.
+    ``MIXLIB_PRECISION``); a cell without such seeds is left out as long as another has some. If seeds are given, those
+    are used: of a cell for which all of them were decided on in its precision, otherwise in the profile's, as with a
+    model or a recipe.
 
     Args:
         cells: of the evidence.
@@ -278,18 +279,15 @@ def table_runs(
     """
     labels = None if labels is None else list(labels)
     found = [(cell, cell.labels if labels is None else [x for x in labels if x in cell.labels]) for cell in cells]
-    as_committed = profile == "mini" and model is None and seeds is None and not recipe
-    if as_committed and any(decided().seeds.get(cell.name) for cell, _ in found):
-        exact = not os.environ.get("MIXLIB_PRECISION")
-        return [
-            spec
-            for cell, wanted in found
-            for spec in (decided().read(cell) if exact else cell).specs(decided().seeds.get(cell.name, []), wanted)
-        ]
+    as_committed = profile == "mini" and model is None and not recipe
+    exact = as_committed and not os.environ.get("MIXLIB_PRECISION")
+    all_decided = as_committed and seeds is None and any(decided().seeds.get(cell.name) for cell, _ in found)
     specs = []
     for cell, wanted in found:
-        chosen = seeds_or(seeds, _first_seeds(cell, profile))
+        there = decided().seeds.get(cell.name, [])
+        chosen = there if all_decided else seeds_or(seeds, _first_seeds(cell, profile))
         own = replace(cell, model=model or cell.model, recipe=cell.recipe | recipe)
+        own = decided().read(own) if exact and set(chosen) <= set(there) else own
         specs += own.specs(chosen, wanted, profile)
     return specs
 

@@ -153,6 +153,10 @@ def test_a_table_reads_the_decided_seeds_in_their_precision(decisions, monkeypat
     assert found == replace(pool_cell, precision="tf32").specs([100, 101], ["none", "cls_mixup"])
     own = table_runs([pool_cell, few], "mini", ["none"], seeds=[7])
     assert {(spec.seed, spec.precision) for spec in own} == {(7, "fp32")}
+    some = table_runs([pool_cell], "mini", ["none"], seeds=[101])  # what is there is read, not made in fp32
+    assert {(spec.seed, spec.precision) for spec in some} == {(101, "tf32")}
+    more = table_runs([pool_cell], "mini", ["none"], seeds="100-102")  # one precision in a table
+    assert {spec.precision for spec in more} == {"fp32"}
     assert {spec.num_train_epochs for spec in table_runs([few], "mini", ["none"], num_train_epochs=10)} == {10}
     assert all(spec.synthetic and spec.seed in (100, 101) for spec in table_runs([few], "smoke"))
     monkeypatch.setenv("MIXLIB_PRECISION", "fp32")
