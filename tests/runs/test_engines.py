@@ -108,6 +108,13 @@ def test_a_poisoned_run_is_reported_and_the_rest_goes_on(tmp_path, spec):
     assert store.get(poisoned) is None
 
 
+def test_runs_on_data_that_is_there_are_done_whatever_the_others_lack(tmp_path, spec, no_data):
+    nobody_has = replace(spec, dataset="mrpc", synthetic=False)
+    with pytest.raises(RunFailed, match=r"1 of 2 runs failed[^$]*data set 'mrpc', split 'train', is not available"):
+        run_all([nobody_has, spec], store=Store(tmp_path), progress=False)
+    assert not Store(tmp_path).missing([spec])
+
+
 def test_a_record_cut_in_half_is_named_and_made_again(tmp_path, spec, capsys):
     store = Store(tmp_path)
     (record,) = run_all([spec], store=store, progress=False)
