@@ -305,12 +305,12 @@ class Book:
         text = interval(row["estimate"], row["low"], row["high"])
         return f"**{text}**" if row["category"] == "better" else text
 
-    def _named(self, keys: Iterable[str], column: str) -> str:
-        found, names = self.gains[column], []
-        for key in keys:
-            little = ", gain too small to matter" if found.loc[key, "high"] < found.attrs["margin"] else ""
-            names.append(f"[{LABELS[key]}](/methods/{key}.md) (cost {self.cost(key)}{little})")
-        return ", ".join(names)
+    def _named(self, keys: Iterable[str], lost: bool = False) -> str:
+        """Links with costs; ``lost``: and with what they lose in accuracy."""
+        accuracy = {
+            key: f", accuracy {signed(self.gains['accuracy'].loc[key, 'estimate'])}" if lost else "" for key in keys
+        }
+        return ", ".join(f"[{LABELS[k]}](/methods/{k}.md) (cost {self.cost(k)}{text})" for k, text in accuracy.items())
 
     def findings(self) -> list[str]:
         """What was found, a sentence or two each, from the verdicts and the pool; plain words without links."""
@@ -320,8 +320,8 @@ class Book:
         ]
         for category, title in ((statistics.SUPPORTED, "Held up"), (statistics.CONTRADICTED, "Contradicted")):
             found = [id_ for id_, verdict in self.verdicts.items() if verdict.category == category]
-            said = "; ".join(f"{plain(self.claims[id_]).rstrip('.')} ({id_})" for id_ in found)
-            lines += [f"**{title}.** {said}."] if said else []
+            said = "".join(f"\n  * {plain(self.claims[id_]).rstrip('.')} ({id_}{self._but(id_)})." for id_ in found)
+            lines += [f"**{title}**{said}"] if said else []
         lines += self.published_head()
         if not self.gains:
             return lines
@@ -359,6 +359,14 @@ class Book:
         )
         return lines
 
+    def _but(self, id_: str) -> str:
+        """What "at least as good" hides: it holds although the difference is against it, by less than the margin."""
+        found = self.verdicts[id_].judgement
+        if found.category != statistics.SUPPORTED or found.kind != statistics.NON_INFERIORITY or not found.high < 0:
+            return ""
+        lost, margin = (statistics.amount(abs(value), found.unit) for value in (found.estimate, found.margin))
+        return f": worse by {lost}, which is within the margin of {margin}"
+
     def readme(self) -> dict[str, str]:
         """The generated parts of README, by name."""
         keys = [key for key in pool.METHODS if key != "none"]
@@ -379,9 +387,16 @@ class Book:
             found, accuracy = self.gains[title], self.gains["accuracy"]
             better = found[found["category"] == "better"].sort_values("estimate", ascending=False).index
             at_a_loss = [key for key in better if accuracy.loc[key, "category"] == "worse"]
-            good = [key for key in better if key not in at_a_loss]
-            line = f"For {words}: {self._named(good, title) or 'no method is clearly better than plain fine-tuning'}."
-            lines.append(line + (f" At the cost of accuracy: {self._named(at_a_loss, title)}." if at_a_loss else ""))
+            little = [k for k in better if k not in at_a_loss and found.loc[k, "high"] < found.attrs["margin"]]
+            good = self._named(key for key in better if key not in at_a_loss + little)
+            none = (
+                "no gain is large enough to matter" if little else "no method is clearly better than plain fine-tuning"
+            )
+            line = f"For {words}: {good or none}."
+            line += f" Better, but by too little to matter: {self._named(little)}." if little else ""
+            lines.append(
+                line + (f" At the cost of accuracy: {self._named(at_a_loss, lost=True)}." if at_a_loss else "")
+            )
         header = ["method", "cost", *COLUMNS]
         rows = [
             [f"[{LABELS[key]}](/methods/{key}.md)", self.cost(key), *(self._gain(key, c) for c in COLUMNS)]
@@ -584,15 +599,22 @@ def plain_ends(text: str) -> str:
 
 
 def numbers(judgement: statistics.Judgement) -> str:
-    """Estimate, interval, unit and printed size; empty where there is none."""
+    """Estimate, interval and unit (factors have none), the margin of a claim of equality, and the
+    printed size; empty where there is none."""
     if not math.isfinite(judgement.estimate):
         return ""
-    digits = 2 if judgement.unit == "log ratio" else 1
-    text = signed(judgement.estimate, digits)
+    unit = judgement.unit
+
+    def said(value: float) -> str:
+        return statistics.amount(value, unit, sign=True).replace("-", MINUS)
+
+    text = said(judgement.estimate)
     if math.isfinite(judgement.low):
-        text += f" [{signed(judgement.low, digits)}, {signed(judgement.high, digits)}]"
-    text += f" {judgement.unit}"
-    return text if judgement.printed is None else f"{text}; printed {signed(judgement.printed, digits)}"
+        text += f" [{said(judgement.low)}, {said(judgement.high)}]"
+    text += "" if unit == statistics.LOG_RATIO else f" {unit}"
+    if judgement.kind in (statistics.NON_INFERIORITY, statistics.EQUIVALENCE):
+        text += f"; margin {statistics.amount(judgement.margin, unit)}"
+    return text if judgement.printed is None else f"{text}; printed {said(judgement.printed)}"
 
 
 def estimate(verdict: verdicts.Verdict) -> str:

@@ -94,10 +94,31 @@ def test_which_method_for_what_follows_from_the_records(book, monkeypatch):
     accuracy, loss, ece = text.splitlines()[:3]
     assert "[CLS MixUp](/methods/cls_mixup.md) (cost 1.0)" in accuracy
     assert "label smoothing" not in accuracy
-    assert re.search(r"lower test loss: \[CLS MixUp\].*At the cost of accuracy: \[label smoothing\]", loss)
+    lost = r"At the cost of accuracy: \[label smoothing\]\(\S+\) \(cost 1\.0, accuracy −[45]\.\d\)"
+    assert re.search(r"lower test loss: \[CLS MixUp\].*" + lost, loss)
     assert re.search(r"For better calibration: .*At the cost of accuracy: \[label smoothing\]", ece)
     row = next(line for line in text.splitlines() if line.startswith("| [CLS MixUp]"))
     assert re.search(r"\| 1\.0 \| \*\*\+[23]\.\d \[\+\d\.\d,\s\+\d\.\d\]\*\*", row)
+
+
+def test_a_gain_that_is_too_small_to_matter_is_named_as_such(book, monkeypatch):
+    monkeypatch.setattr(pages, "COLUMNS", {k: v for k, v in pages.COLUMNS.items() if not v[1]})  # nothing is scaled
+    little = comparison.labelled(
+        records([spec for cell in pool.POOL for spec in cell.specs(range(100, 106))],
+                lambda spec: {"nll": -0.02} if spec.method == "tmix" else {}, noise=0.001)
+    )  # fmt: skip
+    book.pool = little
+    loss = book.which().splitlines()[1]
+    assert "no gain is large enough to matter. Better, but by too little to matter: [TMix]" in loss
+
+
+def test_claims_that_held_up_are_a_list(book):
+    book.gains = {}
+    supported = [id_ for id_, verdict in book.verdicts.items() if verdict.category == statistics.SUPPORTED]
+    (held,) = [line for line in book.findings() if line.startswith("**Held up**\n")]
+    items = held.splitlines()[1:]
+    assert [re.search(r"\((\S+)\)\.$", item).group(1) for item in items] == supported
+    assert all(item.startswith("  * ") for item in items)
 
 
 def test_findings_follow_from_the_records(book):
@@ -296,3 +317,21 @@ def test_every_command_stands_on_the_page_of_commands():
 def test_figures_of_numbers_read_as_people_write_them():
     part = statistics.Part("x", {"a": pd.Series(np.array([-1.0, -1.2, -0.9, -1.1]))}, 1.0)
     assert pages.numbers(statistics.judge(part)).startswith("−1.1 [−1.3, −0.8] points")
+    equal = statistics.judge(
+        statistics.Part("x", {"a": pd.Series([-0.31, -0.3, -0.29, -0.3])}, 1.0, statistics.NON_INFERIORITY)
+    )
+    assert pages.numbers(equal) == "−0.3 [−0.3, −0.3] points; margin 1 point"
+    times = pd.Series(np.log([1.68, 1.7, 1.69, 1.69]))
+    slower = statistics.Part("x", {"a": times}, 0.1, unit="log ratio", printed=statistics.Printed(np.log(2)))
+    assert pages.numbers(statistics.judge(slower)) == "x1.69 [x1.68, x1.70]; printed x2.00"
+
+
+def test_what_is_as_good_only_within_the_margin_says_so_among_what_held_up(book):
+    book.gains = {}
+    lower = statistics.judge(
+        statistics.Part("x", {"a": pd.Series([-0.31, -0.3, -0.29, -0.3])}, 1.0, statistics.NON_INFERIORITY)
+    )
+    claim = verdicts.claims()["ssmix-1"]
+    book.verdicts = {"ssmix-1": verdicts.Verdict(claim, lower)}
+    (held,) = [line for line in book.findings() if line.startswith("**Held up**\n")]
+    assert held.endswith("(ssmix-1: worse by 0.3 points, which is within the margin of 1 point).")
