@@ -117,7 +117,7 @@ def test_claims_that_held_up_are_a_list(book):
     supported = [id_ for id_, verdict in book.verdicts.items() if verdict.category == statistics.SUPPORTED]
     (held,) = [line for line in book.findings() if line.startswith("**Held up**\n")]
     items = held.splitlines()[1:]
-    assert [re.search(r"\((\S+)\)\.$", item).group(1) for item in items] == supported
+    assert [re.search(r"\(([\w-]+)(: [^)]+)?\)\.$", item).group(1) for item in items] == supported
     assert all(item.startswith("  * ") for item in items)
 
 
