@@ -368,12 +368,13 @@ class Book:
         return f": worse by {lost}, which is within the margin of {margin}"
 
     def readme(self) -> dict[str, str]:
-        """The generated parts of README, by name."""
+        """The generated parts of README, by name; lists of claims as running text, because it is one screen."""
         keys = [key for key in pool.METHODS if key != "none"]
         header = ["method", "cost, in plain runs", *COLUMNS]
         rows = [[f"{LABELS[key]} (`{key}`)", self.cost(key), *(self._gain(key, c) for c in COLUMNS)] for key in keys]
         return {
-            "verdicts": ledger.as_markdown(self.verdicts), "findings": bullets(self.findings()[1:]),
+            "verdicts": ledger.as_markdown(self.verdicts),
+            "findings": bullets(line.replace("**\n", ".**\n").replace("\n  * ", " ") for line in self.findings()[1:]),
             "methods": table(header, rows),
         }  # fmt: skip
 
