@@ -35,6 +35,8 @@ from mixlib.runs.spec import RunRecord
 from mixlib.runs.store import usable
 
 MINUS = "−"
+UNTRAINED = 20  # points of accuracy lost, by a method that does not train
+QUOTED = ", in the papers' own words; what was judged is the direction, not the amount, on the data sets in brackets:"
 COLUMNS = {  # what a method is asked for: a score, whether after temperature scaling, and the words
     "accuracy": ("accuracy", False, "a higher accuracy"),
     "loss": ("nll", False, "a lower test loss"),
@@ -310,7 +312,8 @@ class Book:
         accuracy = {
             key: f", accuracy {signed(self.gains['accuracy'].loc[key, 'estimate'])}" if lost else "" for key in keys
         }
-        return ", ".join(f"[{LABELS[k]}](/methods/{k}.md) (cost {self.cost(k)}{text})" for k, text in accuracy.items())
+        names = pool.labels()
+        return ", ".join(f"[{names[k]}](/methods/{k}.md) (cost {self.cost(k)}{text})" for k, text in accuracy.items())
 
     def findings(self) -> list[str]:
         """What was found, a sentence or two each, from the verdicts and the pool; plain words without links."""
@@ -320,8 +323,8 @@ class Book:
         ]
         for category, title in ((statistics.SUPPORTED, "Held up"), (statistics.CONTRADICTED, "Contradicted")):
             found = [id_ for id_, verdict in self.verdicts.items() if verdict.category == category]
-            said = "".join(f"\n  * {plain(self.claims[id_]).rstrip('.')} ({id_}{self._but(id_)})." for id_ in found)
-            lines += [f"**{title}**{said}"] if said else []
+            said = "".join(f"\n  * {plain(self.claims[id_]).rstrip('.')} ({id_}; {self._on(id_)})." for id_ in found)
+            lines += [f"**{title}**{QUOTED}{said}"] if said else []
         lines += self.published_head()
         if not self.gains:
             return lines
@@ -337,10 +340,12 @@ class Book:
             f"{self._gain('label_smoothing', 'accuracy')}."
         )
         lower, sharper = ([key for key in mixing if _better(found, key)] for found in (loss, ece))
+        untrained = [key for key in sharper if accuracy.loc[key, "estimate"] < -UNTRAINED]
+        only = f" ({_names(untrained)} only because {'they do' if untrained[1:] else 'it does'} not train)"
         best = loss.loc[mixing, "estimate"].idxmax()
         lines.append(
             f"**Loss and calibration.** {len(lower)} of {len(mixing)} mixup methods lower the test loss, and "
-            f"{len(sharper)} lower the calibration error. Label smoothing saves "
+            f"{len(sharper)} lower the calibration error{only if untrained else ''}. Label smoothing saves "
             f"{self._gain('label_smoothing', 'loss')} percent of the loss; the best mixup method ({LABELS[best]}) "
             f"saves {self._gain(best, 'loss')}."
         )
@@ -349,8 +354,9 @@ class Book:
         worse = [key for key in mixing if scaled.loc[key, "category"] == "worse"]
         lines.append(
             "**After temperature scaling** of every model (one number, fitted on development rows), "
-            f"{_names(still) or 'no mixup method'} still {'lower' if still[1:] else 'lowers'} the loss, and "
-            f"{len(worse)} {'raises' if len(worse) == 1 else 'raise'} it."
+            f"{_names(still) or 'no mixup method'} still {'lower' if still[1:] else 'lowers'} the loss"
+            f"{_corrected(scaled, still)}, and {len(worse)} {'raises' if len(worse) == 1 else 'raise'} it; label "
+            f"smoothing saves {self._gain('label_smoothing', 'loss, scaled')} percent."
         )
         costs = pd.Series({key: self.costs[key] for key in mixing})
         lines.append(
@@ -358,6 +364,11 @@ class Book:
             f"slowest ({LABELS[costs.idxmax()]}) {costs.max():.1f} times."
         )
         return lines
+
+    def _on(self, id_: str) -> str:
+        """The data sets on which a claim was judged, and what "at least as good" hides."""
+        sets = list(dict.fromkeys(name for live in self.verdicts[id_].cells for name in live))
+        return " / ".join(sets) + self._but(id_)  # names of sets have commas
 
     def _but(self, id_: str) -> str:
         """What "at least as good" hides: it holds although the difference is against it, by less than the margin."""
@@ -371,10 +382,12 @@ class Book:
         """The generated parts of README, by name; lists of claims as running text, because it is one screen."""
         keys = [key for key in pool.METHODS if key != "none"]
         header = ["method", "cost, in plain runs", *COLUMNS]
-        rows = [[f"{LABELS[key]} (`{key}`)", self.cost(key), *(self._gain(key, c) for c in COLUMNS)] for key in keys]
+        rows = [
+            [f"{pool.labels()[key]} (`{key}`)", self.cost(key), *(self._gain(key, c) for c in COLUMNS)] for key in keys
+        ]
         return {
             "verdicts": ledger.as_markdown(self.verdicts),
-            "findings": bullets(line.replace("**\n", ".**\n").replace("\n  * ", " ") for line in self.findings()[1:]),
+            "findings": bullets(line.replace("\n  * ", " ") for line in self.findings()[1:]),
             "methods": table(header, rows),
         }  # fmt: skip
 
@@ -400,7 +413,7 @@ class Book:
             )
         header = ["method", "cost", *COLUMNS]
         rows = [
-            [f"[{LABELS[key]}](/methods/{key}.md)", self.cost(key), *(self._gain(key, c) for c in COLUMNS)]
+            [f"[{pool.labels()[key]}](/methods/{key}.md)", self.cost(key), *(self._gain(key, c) for c in COLUMNS)]
             for key in keys
         ]
         note = (
@@ -586,6 +599,12 @@ def _names(keys: Iterable[str]) -> str:
     """``A, B and C``."""
     *others, last = [LABELS[key] for key in keys] or [""]
     return f"{', '.join(others)} and {last}" if others else last
+
+
+def _corrected(found: pd.DataFrame, keys: Sequence[str]) -> str:
+    """Which of these gains do not hold after Holm's correction over all methods of the pool."""
+    lost = [key for key in keys if not found.loc[key, "p_holm"] < statistics.ALPHA]
+    return f" ({'' if len(lost) == len(keys) else _names(lost) + ' '}not after Holm's correction)" if lost else ""
 
 
 def plain_code(text: str) -> str:

@@ -115,9 +115,11 @@ def test_a_gain_that_is_too_small_to_matter_is_named_as_such(book, monkeypatch):
 def test_claims_that_held_up_are_a_list(book):
     book.gains = {}
     supported = [id_ for id_, verdict in book.verdicts.items() if verdict.category == statistics.SUPPORTED]
-    (held,) = [line for line in book.findings() if line.startswith("**Held up**\n")]
+    (held,) = [line for line in book.findings() if line.startswith("**Held up**, in the papers' own words;")]
     items = held.splitlines()[1:]
-    assert [re.search(r"\(([\w-]+)(: [^)]+)?\)\.$", item).group(1) for item in items] == supported
+    assert [re.search(r"\(([\w-]+); [^)]+\)\.$", item).group(1) for item in items] == supported
+    where = dict(zip(supported, items, strict=True))
+    assert "(mixup_calibration-10; CoLA / QNLI, for RTE and BoolQ)" in where["mixup_calibration-10"]  # the claim is about others too
     assert all(item.startswith("  * ") for item in items)
 
 
@@ -133,7 +135,7 @@ def test_findings_follow_from_the_records(book):
     assert loss.startswith(
         "**Loss and calibration.** 1 of 9 mixup methods lower the test loss, and 0 lower the calibration error."
     )
-    assert re.search(r"CLS MixUp still lowers the loss, and \d raises? it\.", scaled)
+    assert re.search(r"CLS MixUp still lowers the loss, and \d raises? it; label smoothing saves ", scaled)
     assert cost.startswith("**Cost.** The median mixup method trains 1.0 times as long as the plain model, the slowest")
     assert cost.endswith("1.0 times.")
 
@@ -332,6 +334,6 @@ def test_what_is_as_good_only_within_the_margin_says_so_among_what_held_up(book)
         statistics.Part("x", {"a": pd.Series([-0.31, -0.3, -0.29, -0.3])}, 1.0, statistics.NON_INFERIORITY)
     )
     claim = verdicts.claims()["ssmix-1"]
-    book.verdicts = {"ssmix-1": verdicts.Verdict(claim, lower)}
-    (held,) = [line for line in book.findings() if line.startswith("**Held up**\n")]
-    assert held.endswith("(ssmix-1: worse by 0.3 points, which is within the margin of 1 point).")
+    book.verdicts = {"ssmix-1": verdicts.Verdict(claim, lower, ({"SST-2": [100, 101, 102, 103]},))}
+    (held,) = [line for line in book.findings() if line.startswith("**Held up**, in the papers' own words;")]
+    assert held.endswith("(ssmix-1; SST-2: worse by 0.3 points, which is within the margin of 1 point).")

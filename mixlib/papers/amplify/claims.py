@@ -252,8 +252,8 @@ CLAIMS: tuple[Claim, ...] = (
             Contrast(name="AMPLIFY costs little", measure="seconds", margin=FACTOR, kind=statistics.NON_INFERIORITY,
                      units=against("none", "amplify", {"MRPC": "amplify/step time"})),
         ),
-        rule="Time of a step of AMPLIFY over a plain one on the same batch of MRPC; supported if its 95% interval is "
-        "below 1.1, contradicted if it is above. That no parameters are added is exact: they are counted in the "
+        rule="Time of a plain step over AMPLIFY's on the same batch of MRPC; supported if its 95% interval is above "
+        "1/1.1, contradicted if it is below. That no parameters are added is exact: they are counted in the "
         "record.",
     ),
     Claim(

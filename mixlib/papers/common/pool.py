@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from mixlib import methods
+from mixlib.evidence import tables
 from mixlib.evidence.cells import RECIPE, Cell, cell, table_runs
 from mixlib.runs.profiles import check_profile
 from mixlib.runs.spec import RunRecord, RunSpec
@@ -36,6 +37,13 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
         {"alpha": 1.0, "n_per_row": 75, "policy": "elementwise", "objective": "softmax"},
     ),
 }
+
+
+def labels() -> dict[str, str]:
+    """The pool's methods by key, as tables and figures name them."""
+    return {key: tables.LABELS[key] for key in METHODS} | {"none_long": "no mixup, twice the updates"}
+
+
 POOL: tuple[Cell, ...] = (
     cell("common/sst2", "sst2", METHODS, train_size=400, num_train_epochs=6, test_size=1821),
     cell("common/ag_news", "ag_news", METHODS, train_size=400, num_train_epochs=6, test_size=1000),
