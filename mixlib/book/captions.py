@@ -1,4 +1,4 @@
-"""Descriptions of the chapters' pictures for readers who do not see them: how to read each one, true at every profile.
+"""Descriptions of the chapters' pictures for readers who cannot see them: how to read each one, true at every profile.
 
 The numbers that a picture shows are in the tables and the text around it.
 """

@@ -13,12 +13,13 @@ from mixlib.evidence.plots import MARKERS, PALETTE
 from mixlib.evidence.tables import LABELS
 
 BLOCKS = 12
-SHOWN = {"tmix": (7, 9, 12)}  # blocks that are drawn from, of twelve; all of them where nothing is said
+SHOWN = {"tmix": (7, 9, 12)}  # blocks that a method draws from, of twelve; by default all of them
 GREY = "0.55"
 
 
 def columns(key: str, about: About) -> list[float]:
-    """Where on the axis of :func:`where_it_mixes` a method has its marks; blocks are 1 to 12, attention half before."""
+    """Where on the axis of :func:`where_it_mixes` a method has its marks; blocks are 1 to 12, attention is half a step
+    before."""
     last = BLOCKS + 1
     at = {"words": [-1.4], "embeddings": [-0.3], "sentence": [float(last)], "label": [last + 1.0],
           "attention": [block - 0.5 for block in range(1, last)],
@@ -27,14 +28,14 @@ def columns(key: str, about: About) -> list[float]:
 
 
 def where_it_mixes(methods: Mapping[str, About] | None = None) -> Figure:
-    """A row a method, a mark wherever it changes what a twelve-block classifier computes.
+    """One row per method, a mark wherever it changes what a twelve-block classifier computes.
 
     Filled marks: in every batch. Hollow ones: in one of these places, drawn anew for each batch. Between the numbers of
     two blocks lies the attention of the second.
 
     Args:
-        methods: what is said of them, in the order of the rows, by default all; those that change nothing, or of which
-            it is not said, are left out.
+        methods: what is said about each, in the order of the rows, by default all; those that change nothing, or do not
+            say where, are left out.
     """
     shown = {key: about for key, about in (every() if methods is None else methods).items() if about.where}
     figure, axis = plt.subplots(figsize=(9, 0.34 * len(shown) + 1.5), layout="constrained")

@@ -24,7 +24,7 @@ def mathml(tex: str, display: str = "inline") -> str:
     """An equation as MathML. ``ValueError`` names the equation if it cannot be read."""
     try:
         return latex2mathml.converter.convert(tex, display=display)
-    except Exception as error:  # the converter raises many kinds
+    except Exception as error:  # the converter raises many kinds of error
         raise ValueError(f"cannot read the equation {tex!r}: {type(error).__name__} {error}") from error
 
 
@@ -39,9 +39,9 @@ def block(translator: HTML5Translator, node: nodes.math_block) -> None:
 
 
 def scrolling(html: str) -> str:
-    """Each table of a piece of HTML in a box of its own that scrolls, by keyboard too, where the page is too narrow.
+    """Put each table of a piece of HTML in a box of its own that scrolls, by keyboard too, if the page is too narrow.
 
-    Intervals and spreads in it stay on one line.
+    Intervals and spreads in them stay on one line.
     """
 
     def boxed(found: re.Match) -> str:
@@ -52,17 +52,17 @@ def scrolling(html: str) -> str:
 
 
 def reachable(html: str) -> str:
-    """Blocks of code that the keyboard can reach, and so scroll."""
+    """Make blocks of code reachable by keyboard, so that it can scroll them."""
     return html.replace("<pre>", '<pre tabindex="0">')
 
 
 def to_pages(html: str) -> str:
-    """Links that a notebook's own HTML has to other notebooks, turned to their pages."""
+    """Turn links to other notebooks in a notebook's own HTML into links to their pages."""
     return _CHAPTER.sub(r'href="\1.html\2"', html)
 
 
 def finish(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
-    """Mend the page that the theme is about to write; after the theme, which makes the navigation."""
+    """Fix the page that the theme is about to write; runs after the theme, which makes the navigation."""
     if "body" in context:
         context["body"] = to_pages(scrolling(reachable(context["body"])))
     headed = 'role="heading" aria-level="2"'
@@ -70,7 +70,7 @@ def finish(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any
 
 
 def escape_bars(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """``|a|`` in a docstring is a length, and no substitution."""
+    """``|a|`` in a docstring is a length, not a substitution."""
     lines[:] = [_LENGTH.sub(r"\\|\1\\|", line) for line in lines]
 
 
@@ -80,7 +80,7 @@ def skip_fields(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options
 
 
 def commands(name: str) -> dict[str, str]:
-    """By command of a click group ``module:group``, its help."""
+    """The help of each command of a click group ``module:group``, by name."""
     module, _, group = name.partition(":")
     group, found = getattr(importlib.import_module(module), group), {}
     settings = {"help_option_names": group.context_settings.get("help_option_names")}  # a command remembers the first

@@ -43,7 +43,7 @@ def choose(only: Sequence[str] = ()) -> list[str]:
     """Notebooks by artefact id, notebook name or number; all of them for an empty choice.
 
     Raises:
-        ValueError: nothing of that name (with the nearest names), or an artefact that has no notebook yet.
+        ValueError: nothing of that name (with the nearest names), or an artefact without a notebook yet.
     """
     names = available()
     chosen = []
@@ -65,7 +65,7 @@ def choose(only: Sequence[str] = ()) -> list[str]:
 
 @contextmanager
 def environment(**values: str):
-    """Set environment variables, which kernels inherit, for the time of a ``with`` block."""
+    """Set environment variables, which kernels inherit, for the duration of a ``with`` block."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -181,7 +181,7 @@ def reproduce(
     progress bar. The notebooks then find their records. An earlier site stays until they are done.
 
     With the committed settings (``mini`` without other models or seeds, not fresh) nothing is run: a missing record is
-    an error. After all notebooks a few records are made anew (:mod:`mixlib.runs.verify`); the outcome is on the site
+    an error. After all notebooks, a few records are retrained (:mod:`mixlib.runs.verify`); the outcome is on the site
     and in its ``verify.json``.
 
     Args:
@@ -189,8 +189,8 @@ def reproduce(
         only: artefact ids or notebooks, all by default.
         engine: see :func:`mixlib.runs.engines.get`.
         model, seeds: instead of the profile's.
-        fresh: train from an empty record store (beside the site) instead of resuming from the repository's; by
-            default only ``smoke`` does.
+        fresh: train from an empty record store (next to the site) instead of resuming from the repository's; by default
+            only ``smoke`` does.
         output: folder of the site, by default ``build/reproduce/PROFILE``; executed notebooks go next to it.
 
     Raises:
@@ -199,7 +199,7 @@ def reproduce(
         NotebookFailed: some notebooks failed; the site has the others, and those up to where they failed.
         NotMadeAnew: a committed record came out differently; the site is still built.
         ModelUnavailable: there is no such model; nothing was cleared away.
-        ValueError: unknown names, no record that can be made anew, missing packages for the site, a site that is not
+        ValueError: unknown names, no record that can be retrained, missing packages for the site, a site that is not
             sound, or a folder that holds something else or that another ``reproduce`` is writing.
     """
     registry.check_profile(profile)
@@ -252,7 +252,7 @@ def reproduce(
 
 @contextmanager
 def _alone(folder: Path):
-    """Makes sure that nobody else writes this site meanwhile; ``ValueError`` if somebody does, or if it is not a
+    """Make sure that no other process writes this site in the meantime; ``ValueError`` if one does, or if it is not a
     site."""
     site.check_folder(folder)
     made = not folder.exists()
@@ -268,7 +268,7 @@ def _alone(folder: Path):
         yield
     finally:
         Store.release(lock)
-        if made and {path.name for path in folder.iterdir()} == {site.MARKER}:  # stopped before there was anything
+        if made and {path.name for path in folder.iterdir()} == {site.MARKER}:  # stopped before anything was written
             shutil.rmtree(folder)
 
 

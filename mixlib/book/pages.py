@@ -141,7 +141,7 @@ def subjects(claim: Claim) -> list[str]:
 
 
 def parameters(cls: type[Method]) -> dict[str, tuple[str, str]]:
-    """By parameter of a method, its default and its meaning, from the fields and the docstrings of its classes."""
+    """The default and the meaning of each parameter of a method, from the fields and docstrings of its classes."""
     said: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         doc = inspect.cleandoc(base.__dict__.get("__doc__") or "") if issubclass(base, Method) else ""
@@ -217,7 +217,7 @@ class Book:
         return found
 
     def made_of(self, name: str) -> str:
-        """How many committed records a chapter shows, and how long making them took; empty where it has none."""
+        """How many committed records a chapter shows, and how long making them took; empty if it has none."""
         ids = [id_ for id_, recipe in RECIPES.items() if recipe.notebook == name]
         specs = dict.fromkeys(spec for id_ in ids for spec in artefact_runs(id_, "mini"))
         found = [record for record in map(self.records.get, specs) if record is not None]
@@ -232,7 +232,7 @@ class Book:
         return next((f"[{plain(c.title)}](/{name}.ipynb)" for c in self.chapters if c.name == name), f"`{name}`")
 
     def contents(self) -> str:
-        """The chapters beside every page: those of each paper, ``NN_PREFIX_WHAT``, then those across papers."""
+        """The chapters listed next to every page: those of each paper, ``NN_PREFIX_WHAT``, then those across papers."""
         groups: dict[str, list[str]] = {paper.name: [] for paper in published.papers().values()}
         groups["Across the papers"] = []
         for chapter in self.chapters:
@@ -259,7 +259,7 @@ class Book:
         if not self.fairness:
             return []
         effects, runs = factor_effects(self.fairness).query("dataset == @dataset"), conditions(self.fairness)
-        head = effects[effects["factor"] == "head"].iloc[0]  # AMPLIFY's alone: its leads over all change alike
+        head = effects[effects["factor"] == "head"].iloc[0]  # AMPLIFY's alone: its leads over all change equally
         own, plain = (
             tables.cell(runs, "accuracy", dataset=dataset, method=m, labels="same", head=h, schedule="stated")
             for m, h in (("amplify", "published"), ("none", "mean"))
@@ -619,8 +619,8 @@ def plain_ends(text: str) -> str:
 
 
 def numbers(judgement: statistics.Judgement) -> str:
-    """Estimate, interval and unit (factors have none), the margin of a claim of equality, and the
-    printed size; empty where there is none."""
+    """Estimate, interval and unit (factors have none), the margin of a claim of equality, and the printed size; empty
+    if there is none."""
     if not math.isfinite(judgement.estimate):
         return ""
     unit = judgement.unit
@@ -662,7 +662,7 @@ def modules() -> list[str]:
 
 
 def api_index() -> str:
-    """Every module with the first line of its docstring. No table of contents: it would stand on every page."""
+    """Every module with the first line of its docstring. No table of contents: it would appear on every page."""
     return "# API\n\nEvery module with its docstrings.\n\n" + bullets(
         f"[{module}]({module}.md): {plain_code(from_rst(_first_line(module)))}" for module in modules()
     )

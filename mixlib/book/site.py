@@ -36,7 +36,7 @@ def clear(folder: Path) -> None:
     """Empty the folder of an earlier site; ``ValueError`` if it holds anything that is not one."""
     check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    mark(folder)  # first: whatever is left of it when this is stopped is still known as a site
+    mark(folder)  # first: whatever is left of it when this is stopped is still recognised as a site
     for path in folder.iterdir():
         if path.name not in (MARKER, LOCK):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
@@ -80,18 +80,18 @@ def repository() -> str | None:
 
 
 def version() -> str:
-    """The version of the code, with the commit where git knows it."""
+    """The version of the code, with the commit if git knows it."""
     commit = machine.git_state().get("commit", "")
     return machine.code_version() + (f", commit {commit[:10]}" if commit else "")
 
 
 def banner(profile: str, fresh: bool, names: Sequence[str] = (), made_anew: str | None = None) -> str:
-    """What stands on top of every page of a site that ``reproduce`` made.
+    """What is shown at the top of every page of a site that ``reproduce`` made.
 
     Args:
         profile: of the notebooks that were run.
         fresh: whether their runs were trained just now.
-        names: the notebooks that were run, where not all were.
+        names: the notebooks that were run, if not all were.
         made_anew: what a live check of committed records found, such as ``3 of 3 records made anew on this machine``.
     """
     which = f"Chapters {', '.join(name[:2] for name in names)}" if names else "Chapters"
@@ -111,10 +111,11 @@ def build(
     Args:
         output: folder, by default ``build/site``; what an earlier site left there is deleted.
         executed: by chapter, the notebook that was run in place of the committed one.
-        announcement: stands on top of every page, see :func:`banner`.
+        announcement: shown at the top of every page, see :func:`banner`.
 
     Raises:
-        ValueError: the extra is not installed, the folder is no site, or Sphinx warned of anything (which it printed).
+        ValueError: the extra is not installed, the folder is not a site, or Sphinx warned of anything (which it
+            printed).
     """
     check()
     from sphinx.cmd.build import build_main
@@ -195,10 +196,10 @@ _OUT = re.compile(r"\]\((?:\.\./)+([\w./-]+)(#[\w-]+)?\)")
 
 
 def relink(text: str, repository: str | None) -> str:
-    """Links that leave the book for files of the repository, turned to what the site has of them.
+    """Turn links that leave the book for files of the repository into links to what the site has of them.
 
-    Modules become their API pages, the changelog its page; anything else is a link to GitHub, or plain words where
-    the repository has no place there.
+    Modules become their API pages, the changelog its page; anything else is a link to GitHub, or plain words if the
+    repository is not there.
     """
 
     def turned(match: re.Match) -> str:

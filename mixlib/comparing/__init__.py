@@ -1,1 +1,1 @@
-"""Methods compared on data of a user's own."""
+"""Methods compared on a user's own data."""

@@ -30,7 +30,7 @@ METRICS = ("accuracy", "nll", "ece", "brier")
 TITLES = {"accuracy": "accuracy %", "nll": "NLL", "ece": "ECE %", "brier": "Brier"}
 PERCENT = ("accuracy", "ece")
 BY_ROW = ("accuracy", "nll", "brier")  # metrics that are means over rows
-MOST_GROUPS = 2000  # of test rows, from which an interval over rows is made
+MOST_GROUPS = 2000  # groups of test rows from which an interval over rows is computed
 SMALL = 1.0  # points of accuracy: methods shown to differ by less are said not to differ
 
 

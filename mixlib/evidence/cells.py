@@ -24,7 +24,7 @@ from mixlib.runs.spec import RunSpec
 from mixlib.runs.studies import StudySpec
 
 FIRST = "first stage"  # of cells in two stages: what every second stage starts from
-SCREENING_SEEDS = range(1000, 1004)  # of no table; the plain model alone
+SCREENING_SEEDS = range(1000, 1004)  # that no table uses; the plain model alone
 FIRST_SEED = 100  # seeds below were looked at before the rules were fixed
 
 # One recipe for all: what differs between data sets is the number of rows and epochs, the length of the texts, and the
@@ -268,8 +268,8 @@ def table_runs(
 
     With the committed settings, these are the seeds decided on for each cell, in their precision (or
     ``MIXLIB_PRECISION``); a cell without such seeds is left out as long as another has some. If seeds are given, those
-    are used: of a cell for which all of them were decided on in its precision, otherwise in the profile's, as with a
-    model or a recipe.
+    are used, in a cell's precision if all of them were decided on for it, otherwise in the profile's, as with a model
+    or a recipe.
 
     Args:
         cells: of the evidence.

@@ -1,4 +1,4 @@
-"""All methods under one protocol: what each changes against the plain model, raw and after temperature scaling.
+"""All methods under one protocol: what each changes relative to the plain model, raw and after temperature scaling.
 
 Every difference is taken seed by seed within a data set, signed so that positive is better, and pooled over the data
 sets as in :mod:`mixlib.evidence.statistics`. Losses are compared as ratios, everything else in points.
@@ -153,7 +153,7 @@ def margin(table: pd.DataFrame, score: str) -> float:
 
 
 def against_plain(table: pd.DataFrame, methods: Sequence[str], score: str, scaled: bool = False) -> pd.DataFrame:
-    """Every method's pooled difference to the plain model.
+    """Every method's pooled difference from the plain model.
 
     Args:
         table: from :func:`scores`, of the data sets that count.
@@ -222,7 +222,7 @@ def in_words(table: pd.DataFrame, methods: Sequence[str], scaled: bool = False) 
 
 
 def by_rate(tables: Mapping[str, pd.DataFrame], methods: Sequence[str], score: str = "accuracy") -> pd.DataFrame:
-    """The pooled difference to the plain model at several learning rates, as text with its 95% interval.
+    """The pooled difference from the plain model at several learning rates, as text with its 95% interval.
 
     Args:
         tables: by the column's title a table from :func:`scores`, of the same data sets.

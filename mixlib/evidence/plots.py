@@ -66,7 +66,7 @@ def differences(data: pd.DataFrame, metrics: Sequence[str]) -> Figure:
     """
     data = data.assign(cell=(data["dataset"] + ", " + data["train_size"]).str.removesuffix(", "))
     methods = [m for m in LABELS if m in set(data["method"])]
-    lines: list[tuple[str, str]] = []  # one line a cell and method, an empty one between cells
+    lines: list[tuple[str, str]] = []  # one line per cell and method, an empty one between cells
     middles: dict[str, float] = {}
     for name in dict.fromkeys(data["cell"]):
         present = [m for m in methods if m in set(data[data["cell"] == name]["method"])]

@@ -805,7 +805,7 @@ def at_margins(
         name: of the claim.
         parts: of the claim.
         together: :func:`conjunction` or :func:`best`.
-        factors: by which the margins are multiplied.
+        factors: what the margins are multiplied by.
     """
     return {f: together(name, [judge(replace(part, margin=f * part.margin)) for part in parts]) for f in factors}
 

@@ -52,7 +52,7 @@ class OfMethods(Mapping[str, Any]):
         return len(self._all())
 
     def __or__(self, rows: dict[str, Any]) -> OfMethods:
-        """With other or further rows."""
+        """With other or additional rows."""
         return OfMethods(self.part, self.rows | rows)
 
 
@@ -103,7 +103,7 @@ def frame(
         records: of one profile.
         size_label: the paper's row that a run belongs to.
         method_of: the paper's method that a run belongs to, a key of :data:`LABELS`.
-        param: the method's parameter by which the paper's table distinguishes rows.
+        param: the method's parameter that distinguishes rows in the paper's table.
         at: ``"last"``, the evaluation after the last update: every method has had the same training; or ``"selected"``,
             the one that is best on the development rows, which is most papers' rule.
 
@@ -324,7 +324,7 @@ def beside(
         printed: from :func:`mixlib.evidence.published.table`.
         data: from :func:`frame`.
         metrics: of the table, in its order; ``"score"`` means each data set's own (accuracy or MCC).
-        baseline: the method with which every other is compared, by seed.
+        baseline: the method that every other is compared with, by seed.
         extra: methods that the paper's table does not have, shown below its rows. A baseline that it does not have is
             shown above them.
         absent: data set -> why nothing was measured there, shown instead of "not run".
@@ -439,7 +439,7 @@ def changes(
         data: from :func:`frame`.
         metric: of it.
         names: of the rows, by default :data:`NAMES`.
-        baseline: the method with which the others are compared.
+        baseline: the method that the others are compared with.
         over: the column whose values are the rows.
 
     Returns:
@@ -564,7 +564,7 @@ def scale(profile: str, records: Sequence[RunRecord], published_spread: str = "s
     """One line on where the measured numbers of a table come from: model, sizes, seeds, machine.
 
     Args:
-        profile: to which the records belong.
+        profile: the one that the records belong to.
         records: of the table.
         published_spread: what the paper's ± is.
     """

@@ -61,7 +61,7 @@ def _rise(record: RunRecord, label: str) -> float:
     return math.log(curve[-1] / min(curve))
 
 
-WINDOW = 5  # updates, in which a training loss moves
+WINDOW = 5  # updates, over which the spread of a training loss is taken
 
 
 def _unsteadiness(record: RunRecord, label: str) -> float:
@@ -84,11 +84,11 @@ def batch_seconds(record: StudyRecord, label: str) -> np.ndarray:
 
 
 def step_ratio(record: StudyRecord, label: str) -> np.ndarray:
-    """Time of a step over that of a plain step on the same batch, a number a batch."""
+    """Time of a step over that of a plain step on the same batch, one number per batch."""
     return batch_seconds(record, label) / batch_seconds(record, "none")
 
 
-MEASURES: dict[str, Measure] = {  # those of one paper stand with its claims, and are added there
+MEASURES: dict[str, Measure] = {  # those of one paper are with its claims, and are added there
     "accuracy": Measure("accuracy", "points", "accuracy", _points("accuracy")),
     "mcc": Measure("Matthews correlation", "points", "accuracy", _points("mcc")),
     "loss": Measure("loss", "log ratio", "loss", _log("nll")),
@@ -462,7 +462,7 @@ def as_json(verdict: Verdict, records: Records) -> dict[str, Any]:
     }  # fmt: skip
 
 
-BY_ROW = {"accuracy": "accuracy", "brier": "brier"}  # measures that are means over test rows: their name of a row
+BY_ROW = {"accuracy": "accuracy", "brier": "brier"}  # measures that are means over test rows: their name for a row
 
 
 def over_rows(contrast: Contrast, live: Mapping[str, Sequence[int]], records: Records) -> statistics.Interval | None:

@@ -35,11 +35,11 @@ class Paper:
 
     Attributes:
         key: as in ``data/published``.
-        recipes: by id of an artefact, how it is made.
+        recipes: by artefact id, how it is made.
         measured: what the paper only states and we measure, in addition to ``data/published/artefacts.csv``.
         cells: its own, see :mod:`mixlib.evidence.cells`.
         studies: cells of what is measured in addition to scores.
-        last: beginnings of the names of cells that are left out first if time is short.
+        last: prefixes of the names of cells that are left out first if time is short.
         chapters: by notebook, the numbers of the claims that it shows; if two show one, the first is linked.
         claims: makes its claims; called when they are read.
         load: imports its studies, whose functions register themselves; called when one is run.

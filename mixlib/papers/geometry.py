@@ -1,4 +1,4 @@
-"""Where mixed points lie: how far from the segments between the originals, how spread, in how many directions.
+"""Where mixed points lie: how far from the segments between the originals, how widely spread, in how many directions.
 
 Pure functions of tensors: ``points`` (points, hidden) are the mixed ones, ``vectors`` (rows, hidden) the originals.
 """
@@ -22,7 +22,7 @@ def distance_to_segments(points: Tensor, vectors: Tensor) -> Tensor:
 
 
 def on_segment(points: Tensor, start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
-    """Where each point lies beside its own segment, in units of that segment's length.
+    """Where each point lies relative to its own segment, in units of that segment's length.
 
     Args:
         points, start, end: (rows, hidden); segment i runs from ``start[i]`` to ``end[i]``.
@@ -51,7 +51,8 @@ def spread(points: Tensor, vectors: Tensor) -> float:
 def effective_rank(points: Tensor) -> float:
     """In how many directions the points spread: exp of the entropy of the shares of variance of their principal axes.
 
-    (Roy and Vetterli 2007, with squared singular values.) Points on a line have 1, an even ball of k dimensions has k.
+    (Roy and Vetterli 2007, with squared singular values.) Points on a line have 1, a uniform ball of k dimensions has
+    k.
     """
     variance = torch.linalg.svdvals(points - points.mean(0)).pow(2)
     share = variance / variance.sum()
@@ -61,7 +62,7 @@ def effective_rank(points: Tensor) -> float:
 def box_side(points: Tensor, vectors: Tensor) -> float:
     """Side of the points' bounding box over that of the vectors', the geometric mean over the dimensions.
 
-    Its power by the number of dimensions is the ratio of the volumes.
+    Raised to the number of dimensions, it is the ratio of the volumes.
     """
     sides = [x.amax(0) - x.amin(0) for x in (points, vectors)]
     return float((sides[0].clamp_min(1e-12) / sides[1].clamp_min(1e-12)).log().mean().exp())

@@ -28,7 +28,7 @@ RECIPES: dict[str, Recipe] = {id_: recipe for paper in PAPERS for id_, recipe in
 
 
 def artefacts() -> list[Artefact]:
-    """Every table, figure and algorithm of the papers, and after each paper's what we measure beside them."""
+    """Every table, figure and algorithm of the papers, and after each paper's, what we measure in addition."""
     own = published.artefacts()
     return [
         artefact
@@ -40,7 +40,7 @@ def artefacts() -> list[Artefact]:
 def artefact_runs(artefact_id: str, profile: str, **overrides: object) -> list[Spec]:
     """The runs an artefact needs at a profile, ``[]`` if it needs none or is not built yet.
 
-    In place of an artefact: a cell of the evidence, a wave of them, or ``evidence`` for all
+    Instead of an artefact: a cell of the evidence, a wave of them, or ``evidence`` for all
     (:mod:`mixlib.evidence.plan`); of these only ``seeds`` can be overridden.
 
     Raises:

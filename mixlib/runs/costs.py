@@ -1,4 +1,4 @@
-"""What runs cost: from records of the same kind if there are some, else from counting floating-point operations."""
+"""What runs cost: from records of the same kind if there are any, else by counting floating-point operations."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from mixlib.runs import corpora
 from mixlib.runs.records import Record, Spec
 from mixlib.runs.spec import RunSpec
 
-# parameters outside the embeddings: every one of them takes part in one multiply-add a token
+# parameters outside the embeddings: each of them takes part in one multiply-add per token
 ENCODER_PARAMETERS = {"bert-base-uncased": 85e6, "distilbert-base-uncased": 43e6, "roberta-large": 303e6,
                       "all-MiniLM-L6-v2": 10.6e6, "tiny": 0.02e6}  # fmt: skip
-TRAIN_FLOPS = 6  # a parameter and token: 2 forward, 4 backward
+TRAIN_FLOPS = 6  # per parameter and token: 2 forward, 4 backward
 EVAL_FLOPS = 2
 TOKENS_A_WORD, PADDING = 1.3, 1.2
 GPU_FLOPS = 20e12  # what batches of 16 short texts get out of a data-centre GPU
-GPU_UPDATE_SECONDS = 0.02  # starting the kernels of an update, however small the batch
+GPU_UPDATE_SECONDS = 0.02  # launching the kernels of an update, however small the batch
 RUN_SECONDS = 1  # loading, tokenizing, starting
 STUDY_SECONDS = 300
-CPU_FLOPS = 50e9  # a core
+CPU_FLOPS = 50e9  # per core
 ASSUMPTIONS = (
     f"GPU-hours are counted, not measured: {TRAIN_FLOPS} floating-point operations per parameter and token for "
     f"training, {EVAL_FLOPS} for evaluation; 85 M parameters for bert-base and 303 M for roberta-large outside the "
@@ -41,16 +41,16 @@ ASSUMPTIONS = (
 
 @dataclass(frozen=True)
 class Work:
-    """What a run amounts to: floating point operations and optimizer updates."""
+    """How much work a run is: floating-point operations and optimizer updates."""
 
     flops: float
     updates: float
 
 
 def work(spec: RunSpec) -> Work:
-    """What a run amounts to. Splits taken whole count as large as was counted, unknown models as BERT-base,
-    texts of unknown length as ``max_length`` tokens."""
-    whole = spec.model.partition("[")[0]  # some of its blocks count as all of them
+    """How much work a run is. Splits taken whole count with their counted size, unknown models as BERT-base, texts of
+    unknown length as ``max_length`` tokens."""
+    whole = spec.model.partition("[")[0]  # a model with some of its blocks counts as the whole
     parameters = ENCODER_PARAMETERS.get(whole, ENCODER_PARAMETERS["bert-base-uncased"])
     method = methods.get(spec.method, **spec.method_params)
     steps = math.ceil(train_rows(spec) / spec.batch_size) * method.updates_per_batch
@@ -67,7 +67,7 @@ def work(spec: RunSpec) -> Work:
 
 
 def tokens(spec: RunSpec) -> float:
-    """Tokens of a text of a run, with padding."""
+    """Tokens per text in a run, with padding."""
     splits = _splits(spec.dataset)
     words = [split["mean_words"] for split in splits.values()]
     if not words or spec.head == "mean":  # that head's rows are padded to max_length
@@ -76,7 +76,7 @@ def tokens(spec: RunSpec) -> float:
 
 
 def train_rows(spec: RunSpec) -> float:
-    """Training examples of a run."""
+    """Number of training examples in a run."""
     if spec.train_size is not None:
         return spec.train_size
     corpus = corpora.get(spec.dataset)
@@ -86,12 +86,12 @@ def train_rows(spec: RunSpec) -> float:
 
 
 def _splits(dataset: str) -> dict[str, Any]:
-    """The counted splits of a data set; none where it was not counted."""
+    """The counted splits of a data set; none if it was not counted."""
     try:
         return (_own_counts(dataset) if corpora.get(dataset).own else corpora.committed_counts().get(dataset, {})).get(
             "splits", {}
         )
-    except corpora.DataUnavailable:  # a file of another process
+    except corpora.DataUnavailable:  # a file that only another process has read
         return {}
 
 
@@ -107,18 +107,18 @@ def _split_rows(dataset: str, split: str) -> int:
 
 
 def relative(spec: Spec) -> float:
-    """How long a run takes, as a share of what others take on the same machine: for the time that a sweep has left."""
+    """How long a run takes relative to others on the same machine, for estimating the time that a sweep has left."""
     return 1 + work(spec).flops / CPU_FLOPS if isinstance(spec, RunSpec) else STUDY_SECONDS
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What runs will take one after the other.
+    """How long runs will take one after another.
 
     Attributes:
-        seconds: of those whose kind was run before, on a machine as that was.
-        machine: what that was.
-        gpu_seconds: of the others, on a GPU, by counting (:data:`ASSUMPTIONS`).
+        seconds: for runs whose kind was run before, on a machine like the one it ran on.
+        machine: that machine.
+        gpu_seconds: for the others, on a GPU, by counting (:data:`ASSUMPTIONS`).
     """
 
     seconds: float
@@ -134,7 +134,8 @@ class Estimate:
 
 
 class Costs:
-    """What runs take, learned from records: of this machine where it has some, else of the one that has most.
+    """How long runs take, learned from records: those of this machine if it has any, else those of the machine with the
+    most.
 
     Args:
         records: of any machine.
@@ -157,10 +158,11 @@ class Costs:
         self._rates = {model: _rates(measured) for model, measured in kinds.items()}
 
     def estimate(self, specs: Iterable[Spec]) -> Estimate:
-        """What these runs take.
+        """How long these runs take.
 
-        A run of a cell that has records takes their median time. Another one of a model that has records takes what
-        those needed a run, an update and an operation. The others, and studies never done, are counted.
+        A run whose cell has records takes their median time. Otherwise, a run whose model has records takes what those
+        needed per run, per update and per operation. The rest, and studies never done before, are estimated by
+        counting.
         """
         seconds = gpu = 0.0
         for spec in specs:
@@ -178,7 +180,7 @@ class Costs:
 
 
 def _rates(measured: list[tuple[float, Work]]) -> np.ndarray:
-    """Seconds a run, an update and an operation, none below 0, with the least relative error."""
+    """Seconds per run, per update and per operation, none below 0, with the least relative error."""
     seconds = np.array([s for s, _ in measured])
     amounts = np.array([(1, w.updates, w.flops) for _, w in measured])
     scale = amounts.max(0)

@@ -21,13 +21,13 @@ METRICS = [f"{at}test_{name}" for at in ("", "last_") for name in RANGES]
 
 
 def frame(records: Iterable[Record]) -> pd.DataFrame:
-    """One row a run, in the order of the records; studies are left out.
+    """One row per run, in the order of the records; studies are left out.
 
     Returns:
         Columns ``key``, ``paper``, ``dataset``, the sizes of its draw, ``model``, ``method``, ``params`` (JSON),
         ``seed``, ``precision``, ``test_accuracy`` and so on at the selected evaluation and ``last_test_accuracy`` and
         so on at the last one (fractions and nats), ``steps``, ``train_seconds``, ``total_seconds``, ``code``,
-        ``origin``, ``started``, and ``settings``: all settings that are not the usual ones (JSON).
+        ``origin``, ``started``, and ``settings``: all settings that differ from their defaults (JSON).
     """
     rows = []
     for record in records:
@@ -55,9 +55,9 @@ def export(path: Path, store: Store | None = None, synthetic: bool = False) -> t
     """Write the runs of a store as a table: ``.parquet`` or ``.csv``.
 
     Args:
-        path: of the table; what is there is replaced.
+        path: of the table; an existing file is replaced.
         store: by default the repository's.
-        synthetic: whether runs on synthetic twins are among them.
+        synthetic: whether to include runs on synthetic twins.
 
     Returns:
         How many runs it holds, and the files left out, each with the reason.
@@ -83,12 +83,12 @@ def export(path: Path, store: Store | None = None, synthetic: bool = False) -> t
 
 
 def load(path: Path) -> pd.DataFrame:
-    """The table of :func:`frame` of a folder of records, whose unusable files are named on standard error, or of a file
+    """The table of :func:`frame`, from a folder of records (unusable files are named on standard error) or from a file
     that :func:`export` wrote.
 
     Raises:
-        FileNotFoundError: there is nothing, or a folder without records.
-        ValueError: it is no such table.
+        FileNotFoundError: there is nothing there, or a folder without records.
+        ValueError: it is not such a table.
     """
     if path.is_dir():
         records, left_out = Store(path).scan()
@@ -118,10 +118,11 @@ class Difference:
 
     Attributes:
         only_in_a, only_in_b: runs that only one has.
-        equal: runs whose metrics are equal to the bit.
+        equal: runs whose metrics are identical to the bit.
         moved: the others.
-        cells: one row a cell with moved runs: ``cell``, ``runs`` (that both have), ``moved``, and of each metric the
-            mean difference of the runs that both have (second less first) and the ``largest`` of any metric.
+        cells: one row per cell with moved runs: ``cell``, ``runs`` (that both have), ``moved``, for each metric the
+            mean difference over the runs that both have (second minus first), and the ``largest`` difference of any
+            metric.
     """
 
     only_in_a: int
@@ -148,7 +149,7 @@ def difference(a: pd.DataFrame, b: pd.DataFrame) -> Difference:
 
 
 def _cell(settings: str) -> str:
-    """The settings of a cell, as a line that says what they are."""
+    """The settings of a cell, in one readable line."""
     values = json.loads(settings)
     seedless = {name: value for name, value in values.items() if name not in ("seed", "paper", "dataset", "method")}
     if "first_stage" in seedless:

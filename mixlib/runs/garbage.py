@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def quick_garbage_collection() -> Iterator[None]:
-    """What is there now is left alone by ``gc.collect()`` inside.
+    """Inside this context, ``gc.collect()`` leaves alone what was there before.
 
     Some libraries call it often (the Trainer at each start, statsmodels at each correction), and with torch,
     transformers and pandas imported a call takes a third of a second. What the caller has frozen stays frozen.

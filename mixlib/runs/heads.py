@@ -16,7 +16,7 @@ HEADS = ("own", "tanh", "entities", "mean", "untyped")
 
 
 def check(head: str) -> str:
-    """The head itself; ``ValueError`` with the known ones if there is none of that name."""
+    """The head itself; ``ValueError`` with the known ones if there is none with that name."""
     if head == "published":
         raise ValueError("head 'published' is 'mean' for amplify and 'untyped' for any other method: name one of them")
     if head not in HEADS:
@@ -27,7 +27,7 @@ def check(head: str) -> str:
 def of_method(head: str, method: str) -> str:
     """The head itself, or for ``"published"`` the one that the published code of AMPLIFY gives this method.
 
-    That is ``"mean"``, :class:`MeanClassifier`, for ``amplify`` and for everything it is compared with ``"untyped"``,
+    For ``amplify`` that is ``"mean"`` (:class:`MeanClassifier`); for every method it is compared with, ``"untyped"``,
     the model's own head without token types.
     """
     if head == "published":
@@ -116,7 +116,7 @@ class EntityClassifier(nn.Module):
 class MeanClassifier(nn.Module):
     """Mean of the last hidden states over all positions, padding included, dropout, linear layer (AMPLIFY's code).
 
-    So what it says depends on how far texts are padded: pad all of them to one length, as that code does.
+    So its output depends on how far texts are padded: pad all of them to one length, as that code does.
 
     Args:
         model: a sequence classifier whose encoder and configuration are used; its own head is dropped.

@@ -26,7 +26,7 @@ LIBRARIES = ("torch", "transformers", "accelerate", "datasets", "tokenizers", "t
 
 
 def bf16_is_fast() -> bool:
-    """Whether bfloat16 pays on this machine: a CUDA GPU, or a CPU with instructions for it.
+    """Whether bfloat16 pays off on this machine: a CUDA GPU, or a CPU with instructions for it.
 
     PyTorch emulates bfloat16 on other CPUs, which is many times slower than float32.
     """
@@ -36,9 +36,9 @@ def bf16_is_fast() -> bool:
 
 
 def default_precision(profile: str) -> str:
-    """The precision that runs of a profile are made in: ``MIXLIB_PRECISION``, else bf16 at ``full`` on GPUs, else fp32.
+    """The precision of a profile's runs: ``MIXLIB_PRECISION``, else bf16 at ``full`` on GPUs, else fp32.
 
-    Records made on a laptop and on a server with bfloat16 instructions stand in one table, so a machine never chooses.
+    Records from a laptop and from a server with bfloat16 instructions share one table, so the machine never decides.
 
     Raises:
         ValueError: ``MIXLIB_PRECISION`` names no precision.
@@ -57,7 +57,7 @@ def machine_class() -> str:
     return f"{os.cpu_count()}-core {platform.machine()} CPU"
 
 
-# The source that a run's numbers depend on, from the folder of the package on
+# The source that a run's numbers depend on, relative to the package's folder
 NUMBERS = (
     "methods/*.py", "trainer.py", "runs/corpora.py", "runs/synthetic.py", "runs/models.py", "runs/heads.py",
     "runs/metrics.py", "runs/trimming.py", "runs/training.py",
@@ -68,7 +68,7 @@ NUMBERS = (
 def code_version() -> str:
     """Hash of the source that a run's numbers depend on: tells whether two records were made by the same code.
 
-    It says when numbers may differ, not when a file was moved or explained: names of files, imports, docstrings,
+    It changes when numbers may differ, not when a file is moved or documented: file names, imports, docstrings,
     comments, blank lines and how a method looks in figures do not count.
     """
     folder = paths.ROOT / "mixlib"
@@ -78,7 +78,7 @@ def code_version() -> str:
 
 
 def statements(source: str) -> str:
-    """The source of a module without what changes no number: see :func:`code_version`."""
+    """The source of a module without the parts that change no number: see :func:`code_version`."""
     lines, left_out = source.splitlines(keepends=True), []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, (ast.Import, ast.ImportFrom)) or (
@@ -92,7 +92,7 @@ def statements(source: str) -> str:
         if token.type == tokenize.COMMENT:
             (row, start), (_, end) = token.start, token.end
             before, after = (len(lines[row - 1][:column].encode()) for column in (start, end))
-            spans.append((row, before, row, after))  # bytes, as of ast
+            spans.append((row, before, row, after))  # in bytes, as ast counts
     content = [line.encode() for line in lines]
     for row, start, last, end in sorted(spans, reverse=True):
         content[row - 1 : last] = [content[row - 1][:start] + content[last - 1][end:], *[b"\n"] * (last - row)]
@@ -102,7 +102,7 @@ def statements(source: str) -> str:
 
 @lru_cache(maxsize=1)
 def cpu_model() -> str:
-    """The name that the CPU gives itself, where the system tells it."""
+    """The name that the CPU reports, if the system tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -113,7 +113,7 @@ def cpu_model() -> str:
 
 @lru_cache(maxsize=1)
 def git_state() -> dict[str, Any]:
-    """``commit`` of this checkout; ``dirty``: whether a tracked file differs from it. Empty where git cannot say."""
+    """``commit`` of this checkout; ``dirty``: whether a tracked file differs from it. Empty if git cannot say."""
 
     def git(*words: str) -> str:
         command = ["git", "-C", str(paths.ROOT), *words]
@@ -133,8 +133,8 @@ def _versions() -> dict[str, str]:
 
 
 def peak_memory() -> int | None:
-    """The most bytes that this process took: of the GPU where there is one, else of memory; ``None`` where the system
-    does not tell (Windows)."""
+    """The most bytes that this process has used: of GPU memory if there is a GPU, else of main memory; ``None`` if the
+    system does not tell (Windows)."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     with suppress(ImportError):
@@ -146,7 +146,7 @@ def peak_memory() -> int | None:
 
 
 def environment(precision: str) -> dict[str, Any]:
-    """What a record says of the machine and the libraries it was made with."""
+    """What a record says about the machine and the libraries it was made with."""
     peak = peak_memory()
     return {
         "python": platform.python_version(),

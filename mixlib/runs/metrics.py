@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy, one_hot
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 ECE_BINS = 15  # mixup_calibration, appendix A
-TEMPERATURES = (0.05, 20.0)  # what is fitted stays between; few rows, all of them right, would ask for 0
+TEMPERATURES = (0.05, 20.0)  # limits of the fit: few rows, all of them right, would ask for 0
 
 
 def ece(probabilities: torch.Tensor, labels: torch.Tensor, bins: int = ECE_BINS) -> float:
@@ -29,10 +29,11 @@ def ece(probabilities: torch.Tensor, labels: torch.Tensor, bins: int = ECE_BINS)
 
 
 def ece_mass(probabilities: torch.Tensor, labels: torch.Tensor, bins: int = ECE_BINS) -> float:
-    """Expected calibration error with bins of equally many rows (Nixon et al. 2019), in place of equal widths.
+    """Expected calibration error with bins of equally many rows (Nixon et al. 2019) instead of equal widths.
 
-    The edges are quantiles of the confidence, as in scikit-learn's ``calibration_curve(strategy="quantile")``: rows of
-    one confidence share a bin, so that the order of rows does not matter; of fewer rows than bins each has its own.
+    The edges are quantiles of the confidence, as in scikit-learn's ``calibration_curve(strategy="quantile")``: rows
+    with the same confidence share a bin, so the order of rows does not matter; with fewer rows than bins, each row has
+    its own.
 
     Args:
         probabilities: (rows, num_labels).
@@ -67,7 +68,7 @@ def fit_temperature(logits: Any, labels: Any) -> float:
     """The temperature within :data:`TEMPERATURES` at which these rows have the lowest mean negative log-likelihood.
 
     Fitted on development rows and applied to test rows. The loss has one valley in log T (it is convex in 1 / T), so a
-    bounded search of one number finds it.
+    bounded one-dimensional search finds it.
 
     Args:
         logits: (rows, num_labels), or log-probabilities: a constant added to a row changes nothing.
@@ -94,7 +95,7 @@ def _doubles(values: Any) -> torch.Tensor:
 def reliability(probabilities: torch.Tensor, labels: torch.Tensor, bins: int = ECE_BINS) -> dict[str, list[float]]:
     """What a reliability diagram shows: rows, summed confidence and correct rows of each equal-width bin.
 
-    Sums rather than means, so that diagrams of several seeds are pooled by adding.
+    Sums rather than means, so that diagrams of several seeds can be pooled by adding.
     """
     confidence, predicted = probabilities.clamp(max=1 - 1e-7).max(1)
     index = (confidence * bins).long()

@@ -39,7 +39,7 @@ def tiny_config(num_labels: int, vocab_size: int) -> transformers.BertConfig:
         num_attention_heads=2,
         intermediate_size=64,
         max_position_embeddings=256,
-        initializer_range=0.1,  # the usual 0.02 barely moves in the few steps this model is meant for
+        initializer_range=0.1,  # with the usual 0.02 it barely moves in the few steps it is meant for
         num_labels=num_labels,
     )
 
@@ -70,13 +70,13 @@ def classifier(name: str, num_labels: int, dropout: float | None = None, head: s
     """A sequence classifier with a fresh head. Seed torch before the call: the head is random.
 
     Args:
-        name: ``"tiny"``, ``"all-MiniLM-L6-v2"``, a folder, or a name on the hub. Only safetensors weights are read,
-            and no code that a model brings is run. ``"NAME[::k]"`` keeps every k-th block of it, from the first on
+        name: ``"tiny"``, ``"all-MiniLM-L6-v2"``, a folder, or a name on the hub. Only safetensors weights are read, and
+            no code that comes with a model is run. ``"NAME[::k]"`` keeps every k-th block, starting with the first
             (DistilBERT began as BERT's ``[::2]``).
         num_labels: number of classes.
         dropout: dropout of the encoder and the head; ``None`` keeps the model's own.
         head: ``"own"``: the model's; ``"tanh"``: two tanh layers without dropout before its class layer;
-            ``"entities"``: a relation classifier on two entity spans; ``"mean"``: the mean over all positions in place
+            ``"entities"``: a relation classifier on two entity spans; ``"mean"``: the mean over all positions instead
             of the model's head (all: :mod:`mixlib.runs.heads`); ``"untyped"``: the model's, meant for rows without
             ``token_type_ids``.
 
@@ -90,7 +90,7 @@ def classifier(name: str, num_labels: int, dropout: float | None = None, head: s
     config = deepcopy(found.config)
     config.num_labels = num_labels
     set_dropout(config, dropout)
-    with _ONE_AT_A_TIME, quiet():  # a new head is what we ask for, no need for the report of missing weights
+    with _ONE_AT_A_TIME, quiet():  # the new head is intended, so no report of missing weights is needed
         if found.weights is None:
             model = transformers.AutoModelForSequenceClassification.from_config(config, trust_remote_code=False)
         else:
@@ -117,8 +117,8 @@ class Pretrained:
         config: of the checkpoint; copied before it is changed.
         weights: its tensors by name, without those it lacks; ``None`` for a model that begins at random.
         tokenizer: shared by all runs, which do not change it.
-        encoded: what it made of texts, for each ``max_length`` (see :func:`mixlib.runs.corpora.encode`): runs of other
-            seeds and methods meet the same ones.
+        encoded: what the tokenizer made of texts, for each ``max_length`` (see :func:`mixlib.runs.corpora.encode`):
+            runs with other seeds and methods meet the same texts.
         digest: see :func:`weights_digest`.
     """
 
@@ -134,7 +134,7 @@ _ONE_AT_A_TIME = threading.RLock()  # transformers patches torch while it builds
 
 
 def pretrained(name: str) -> Pretrained:
-    """The model of this name, without slices; read once a process.
+    """The model of this name, without slices; read once per process.
 
     Raises:
         ModelUnavailable: the model was not found; says where it was looked for and how to get it.
@@ -149,18 +149,18 @@ def pretrained(name: str) -> Pretrained:
 
 
 def version(name: str) -> tuple[str, checkpoints.Stamps]:
-    """Where a model is, and the age of its files: what it was read from is still the same while this is."""
+    """Where a model is, and the stamps of its files: while these stay the same, so does what was read."""
     place = name if name == TINY else find(name)
     return place, checkpoints.stamps(place) if os.path.isdir(place) and name != TINY else ()
 
 
 def weights_digest(name: str) -> str:
-    """Sixteen hexadecimal digits of what numbers depend on: a model's weights, configuration and tokenizer.
+    """Digest, in sixteen hexadecimal digits, of what numbers depend on: a model's weights, configuration and tokenizer.
 
-    See :func:`mixlib.runs.checkpoints.digest`; of ``tiny``, which begins at random, of its configuration and
-    vocabulary. Slices have the digest of the whole.
+    See :func:`mixlib.runs.checkpoints.digest`; for ``tiny``, which begins at random, it is that of its configuration
+    and vocabulary. Slices have the digest of the whole model.
 
-    Raises what :func:`pretrained` raises where the model is not a folder here.
+    Raises what :func:`pretrained` raises if the model is not a folder here.
     """
     name = base_name(name)
     place, files = version(name) if name not in SENT else (name, ())
@@ -180,7 +180,7 @@ def _pretrained(name: str, place: str, files: checkpoints.Stamps) -> Pretrained:
     try:
         if reason := _own_code(place):
             raise _refused(name, place, reason)
-        # what the checkpoint lacks is filled in at random, and dropped again: no run may depend on who read it first
+        # what the checkpoint lacks is filled in at random, and dropped again: no run may depend on which read it first
         with quiet(), torch.random.fork_rng(devices=[]):
             config = transformers.AutoConfig.from_pretrained(place, trust_remote_code=False)
             tokenizer = transformers.AutoTokenizer.from_pretrained(place, trust_remote_code=False)
@@ -190,7 +190,7 @@ def _pretrained(name: str, place: str, files: checkpoints.Stamps) -> Pretrained:
             )  # fmt: skip
     except ModelUnavailable:
         raise
-    except Exception as error:  # a damaged folder can raise anything in transformers and what it stands on
+    except Exception as error:  # a damaged folder can raise anything in transformers and the libraries below it
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if os.path.isdir(place):
             raise _refused(name, place, _what_is_missing(Path(place)) or f"it cannot be read ({reason})") from error
@@ -205,7 +205,7 @@ def _pretrained(name: str, place: str, files: checkpoints.Stamps) -> Pretrained:
             f"the hub as {place!r} ({reason}). To get it: {hint}, or name one that is here: {TINY}, {MINILM} "
             "(extra offline)"
         ) from error
-    # what has another shape than the configuration says is as new as what the checkpoint lacks
+    # weights of another shape than the configuration says are as new as those the checkpoint lacks
     new = set(info["missing_keys"]) | {key for key, *_ in info["mismatched_keys"]}
     weights = {key: tensor for key, tensor in model.state_dict().items() if key not in new}
     if reason := _misfit(model, info, weights) or _unreadable(tokenizer, model):
@@ -221,8 +221,8 @@ def _refused(name: str, place: str, reason: str) -> ModelRefused:
 
 
 def _own_code(place: str) -> str | None:
-    """What of a model only code of its own could read, and ``None`` where transformers has classes for all of it:
-    those are used then, and the weights have to fit them."""
+    """The part of a model that only code of its own could read; ``None`` if transformers has classes for all of it:
+    those are then used, and the weights have to fit them."""
     config, _ = transformers.PreTrainedConfig.get_config_dict(place)
     tokenizer = get_tokenizer_config(place)
     known = {
@@ -301,7 +301,7 @@ def _few(names: Iterable[str], shown: int = 3) -> str:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No progress bars and no remarks of transformers, only its errors."""
+    """Only the errors of transformers: no progress bars and no remarks."""
     before = hf_logging.get_verbosity()
     hf_logging.set_verbosity_error()
     hf_logging.disable_progress_bar()
@@ -313,11 +313,11 @@ def quiet() -> Iterator[None]:
 
 
 def keep_blocks(model: torch.nn.Module, every: int) -> None:
-    """Keep the first block of a classifier and every so many-th after it, in place.
+    """Keep every ``every``-th block of a classifier, starting with the first, in place.
 
     Raises:
-        ValueError: fewer than two blocks apart, or further apart than the model has blocks.
-        sites.UnsupportedArchitecture: blocks that are not a list of their own.
+        ValueError: ``every`` is below two, or above the model's number of blocks.
+        sites.UnsupportedArchitecture: the model's blocks are not a list of their own.
     """
     kind, n = sites.family(model), sites.num_blocks(model)
     if not 2 <= every <= n:

@@ -1,7 +1,7 @@
 """Where things are: every path in notebooks, tests and commands comes from here.
 
 Notebook tools start kernels in different folders, so nothing of this repository may depend on the working directory.
-What a user names may: relative paths are as seen from where the program was started.
+Paths that a user gives may: relative ones start from where the program was started.
 """
 
 import os
@@ -22,7 +22,7 @@ UPDATING = "MIXLIB_UPDATING"  # set while the committed notebooks are executed: 
 
 
 class NoCheckout(FileNotFoundError):
-    """Something of the repository is needed that a package installed without it does not have."""
+    """Something is needed that only the repository has, not a package installed without it."""
 
 
 def of_checkout(path: Path) -> Path:
@@ -41,7 +41,7 @@ def of_checkout(path: Path) -> Path:
 
 
 def named(variable: str) -> Path | None:
-    """The folder that an environment variable names, as an absolute path; ``None`` where it is not set, or empty.
+    """The folder that an environment variable names, as an absolute path; ``None`` if it is not set, or empty.
 
     Raises:
         NotADirectoryError: it names a file.
@@ -56,11 +56,11 @@ def named(variable: str) -> Path | None:
 
 
 def results() -> Path:
-    """The folder of run records of real data: ``MIXLIB_RESULTS``, by default ``data/results``."""
+    """The folder of run records on real data: ``MIXLIB_RESULTS``, by default ``data/results``."""
     return named("MIXLIB_RESULTS") or of_checkout(DATA / "results")
 
 
 def synthetic_results() -> Path:
-    """The folder of run records of synthetic data, kept apart so that they never stand among results."""
+    """The folder of run records on synthetic data, kept apart so that they are never mixed with results."""
     override = named("MIXLIB_RESULTS")
     return override / "synthetic" if override else of_checkout(BUILD) / "results" / "synthetic"

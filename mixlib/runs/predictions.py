@@ -1,7 +1,7 @@
 """A trained model's predictions for each row: small enough to keep with every record, enough for later computations.
 
-Kept are log-probabilities in half precision, rows in the order of their content digests. From them come accuracy, loss,
-Brier score and calibration error of the run, temperature scaling, ensembles of seeds, and comparisons row by row.
+Log-probabilities are kept in half precision, rows in the order of their content digests. They give the accuracy, loss,
+Brier score and calibration error of the run, temperature scaling, ensembles of seeds, and row-by-row comparisons.
 """
 
 from __future__ import annotations
@@ -20,36 +20,37 @@ from scipy.special import logsumexp
 from mixlib.runs import metrics
 
 FORMAT = 1
-ALL_UP_TO = 10  # classes that are kept, each with its own log-probability
+ALL_UP_TO = 10  # classes: all are kept, each with its own log-probability
 ROWS_IN_COMMON = 200  # that several runs need to be compared row by row
-LIKELIEST = 8  # of more classes these are kept, and the label's; the rest as one number, and how it spreads on average
+LIKELIEST = 8  # with more classes these are kept, and the label's; the rest as one number and its average spread
 HALF = np.finfo(np.float16)
 PER_ROW = ("accuracy", "nll", "brier", "confidence")
 SCALED = ("nll", "ece", "ece_mass", "brier")
 
 
 class DamagedPredictions(ValueError):
-    """Bytes that are not kept predictions, or no longer."""
+    """Bytes that are not, or no longer, kept predictions."""
 
 
 @dataclass(frozen=True, eq=False)
 class SplitPredictions:
-    """What the model said of the rows of one split.
+    """What the model predicted for the rows of one split.
 
     Attributes:
         num_labels: number of classes.
-        classes: (rows, kept) class numbers. Up to ten classes all of them, likeliest first; of more the eight likeliest
-            and at last the label's where it is none of these, else the ninth.
+        classes: (rows, kept) class numbers. With up to ten classes all of them, likeliest first; with more the eight
+            likeliest and then the label's if it is not one of these, else the ninth.
         below: (rows, kept - 1) float16, how far the log-probability of ``classes[:, 1:]`` lies below the likeliest's.
-            Of more than ten classes one more column: how far the mean probability of the classes not kept lies below.
-        place: (rows,) where the label stands in ``classes``: 0 where the model is right.
-        rows: (rows,) rising numbers that name the rows: their places among all rows they were drawn from, in the order
-            of content digests.
-        tail: (num_labels - kept,) float16, of more than ten classes: how far the classes not kept, likeliest first, lie
-            below their mean probability, on average over the rows. Their sum alone would not tell what a temperature
-            makes of them.
+            With more than ten classes, one more column: how far the mean probability of the classes not kept lies
+            below.
+        place: (rows,) the position of the label in ``classes``: 0 if the model is right.
+        rows: (rows,) ascending numbers that identify the rows: their positions among all rows they were drawn from, in
+            the order of content digests.
+        tail: (num_labels - kept,) float16, with more than ten classes: how far the classes not kept, likeliest first,
+            lie below their mean probability, on average over the rows. Their sum alone would not tell what a
+            temperature does to them.
         total: number of rows they were drawn from.
-        among: checksum of those, as in :func:`mixlib.runs.corpora.counted`.
+        among: checksum of those rows, as in :func:`mixlib.runs.corpora.counted`.
     """
 
     num_labels: int
@@ -108,7 +109,7 @@ class SplitPredictions:
 
         exact = logits.max(1, keepdims=True) - logits
         below, tail = _half(exact), np.zeros(0, np.float16)
-        classes = below.argsort(1, kind="stable")  # of what is kept, so that reading it back sorts alike
+        classes = below.argsort(1, kind="stable")  # of what is kept, so that reading it back sorts it the same way
         kept = classes
         if num_labels > ALL_UP_TO:
             classes = classes[:, : LIKELIEST + 1]
@@ -139,7 +140,7 @@ class SplitPredictions:
 
     @cached_property
     def log_probs(self) -> np.ndarray:
-        """Log-probabilities (rows, num_labels); classes that were not kept share their part as ``tail`` has it."""
+        """Log-probabilities (rows, num_labels); classes that were not kept share their part as ``tail`` says."""
         classes, rows = self.classes.astype(np.int64), len(self.classes)
         below = np.zeros((rows, self.num_labels))
         np.put_along_axis(below, classes[:, 1:], self.below[:, : classes.shape[1] - 1], 1)
@@ -152,7 +153,7 @@ class SplitPredictions:
         return metrics.scaled(-below, 1.0).numpy()
 
     def metrics(self, temperature: float = 1.0) -> dict[str, Any]:
-        """Of the rows together, as in :func:`mixlib.runs.metrics.evaluate`."""
+        """Metrics of all rows together, as in :func:`mixlib.runs.metrics.evaluate`."""
         return metrics.evaluate(metrics.scaled(self.log_probs, temperature), self.labels)
 
     def per_row(self, metric: str, temperature: float = 1.0) -> np.ndarray:
@@ -172,7 +173,7 @@ class SplitPredictions:
         return -own if metric == "nll" else np.exp(2 * log_probs).sum(1) - 2 * np.exp(own) + 1
 
     def take(self, chosen: np.ndarray) -> SplitPredictions:
-        """Some of the rows, by a mask or by rising places."""
+        """Some of the rows, by a mask or by ascending positions."""
         arrays = {name: getattr(self, name)[chosen] for name in ("classes", "below", "place", "rows")}
         return SplitPredictions(
             num_labels=self.num_labels, tail=self.tail, total=self.total, among=self.among, **arrays
@@ -181,7 +182,7 @@ class SplitPredictions:
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a model said of the rows of its splits (``dev``, ``test``) at the last update."""
+    """What a model predicted for the rows of its splits (``dev``, ``test``) at the last update."""
 
     splits: dict[str, SplitPredictions]
 
@@ -197,22 +198,23 @@ class Predictions:
         splits: Mapping[str, tuple[Any, Any, Sequence[bytes]]],
         drawn_from: Mapping[str, Sequence[bytes]] | None = None,
     ) -> Predictions:
-        """Keep what a model said.
+        """Keep what a model predicted.
 
         Args:
             splits: for each split the logits (rows, num_labels), the labels (rows,), and the content digest of each row
                 (:attr:`mixlib.runs.corpora.Split.digests`), all in one order.
-            drawn_from: for a split the digests of all rows that its own were drawn from, so that rows are known again
-                in another draw. Without it two draws can be compared only where they are the same rows.
+            drawn_from: for each split, the digests of all rows that its own were drawn from, so that rows are
+                recognised in another draw. Without it, two draws can be compared only if they are the same rows.
 
         Raises:
-            ValueError: other shapes, logits that are not finite, labels that are no class, digests that are not unique.
+            ValueError: wrong shapes, logits that are not finite, labels that are not classes, digests that are not
+                unique.
         """
         whole = drawn_from or {}
         return cls({name: SplitPredictions.from_logits(*split, whole.get(name)) for name, split in splits.items()})
 
     def metrics(self, split: str = "test", temperature: float = 1.0) -> dict[str, Any]:
-        """Of the rows of a split together, as in :func:`mixlib.runs.metrics.evaluate`."""
+        """Metrics of all rows of a split together, as in :func:`mixlib.runs.metrics.evaluate`."""
         return self[split].metrics(temperature)
 
     def per_row(self, metric: str, split: str = "test", temperature: float = 1.0) -> np.ndarray:
@@ -221,11 +223,12 @@ class Predictions:
 
     @cached_property
     def temperature(self) -> float:
-        """Fitted on the development rows (:func:`mixlib.runs.metrics.fit_temperature`)."""
+        """The temperature fitted on the development rows (:func:`mixlib.runs.metrics.fit_temperature`)."""
         return metrics.fit_temperature(self["dev"].log_probs, self["dev"].labels)
 
     def scaled_metrics(self, split: str = "test") -> dict[str, float]:
-        """``temperature``, and ``nll``, ``ece``, ``ece_mass`` and ``brier`` of a split at it; accuracy is the same."""
+        """``temperature``, and ``nll``, ``ece``, ``ece_mass`` and ``brier`` of a split at that temperature; accuracy is
+        the same."""
         scaled = self.metrics(split, self.temperature)
         return {"temperature": self.temperature, **{name: scaled[name] for name in SCALED}}
 
@@ -267,7 +270,7 @@ class Predictions:
 
     @cached_property
     def digest(self) -> str:
-        """Sixteen hexadecimal digits of what is kept, however it was compressed."""
+        """Digest of what is kept, in sixteen hexadecimal digits, however it was compressed."""
         return sha256(b"".join(part.tobytes() for part in self._content().values())).hexdigest()[:16]
 
     @classmethod
@@ -298,12 +301,12 @@ class Predictions:
                     **own,
                 )
             return cls(splits)
-        except Exception as error:  # zip, zlib, json and numpy raise many kinds
+        except Exception as error:  # zip, zlib, json and numpy raise many kinds of error
             raise DamagedPredictions(f"not kept predictions ({type(error).__name__}: {error})") from error
 
 
 def in_common(predictions: Sequence[Predictions], split: str = "test") -> list[SplitPredictions]:
-    """Of each run the rows that all of them have, in the same order: for comparisons row by row.
+    """For each run, the rows that all of them have, in the same order: for row-by-row comparisons.
 
     Raises:
         ValueError: rows of different data, or none in common.
@@ -324,7 +327,7 @@ def ensemble(predictions: Sequence[Predictions], split: str = "test") -> tuple[n
     """The mean of the probabilities of several runs (Lakshminarayanan et al. 2017), on the rows that all of them have.
 
     Returns:
-        Probabilities (rows, num_labels) and labels (rows,); their logarithms can go to
+        Probabilities (rows, num_labels) and labels (rows,); their logarithms can be passed to
         :func:`mixlib.runs.metrics.evaluate`.
 
     Raises what :func:`in_common` raises.
@@ -334,7 +337,7 @@ def ensemble(predictions: Sequence[Predictions], split: str = "test") -> tuple[n
 
 
 def _half(values: np.ndarray) -> np.ndarray:
-    """As float16, between 0 and its largest number, and above 0 where the value is, so that no tie comes into being."""
+    """As float16, between 0 and its largest number, and above 0 if the value is, so that no ties arise."""
     half = values.clip(0, float(HALF.max)).astype(np.float16)
     return np.where((values > 0) & (half == 0), HALF.smallest_subnormal, half)
 

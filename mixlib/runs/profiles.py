@@ -12,10 +12,10 @@ from mixlib.runs.spec import RunSpec
 from mixlib.runs.studies import StudySpec
 
 PROFILES = ("smoke", "mini", "full")
-MOST_NUMBERS = 10_000  # a longer list is a slip of the keyboard
+MOST_NUMBERS = 10_000  # a longer list is a typing error
 LARGEST_SEED = 2**32 - 1  # of numpy's generators
 Named = str | tuple[str, dict[str, Any]]  # a method by name, or with parameters in place of the protocol's
-Seeds = Iterable[int] | int | str  # as a list, one by itself, or as in "0,1,5-9"
+Seeds = Iterable[int] | int | str  # a list, a single one, or text such as "0,1,5-9"
 
 
 def check_profile(profile: str) -> str:
@@ -36,7 +36,8 @@ def numbers(text: str) -> list[int]:
     """``"0,1,5-9"`` as a list of whole numbers.
 
     Raises:
-        ValueError: it is no such list, holds nothing, or a range that ends before it begins, or more than 10,000.
+        ValueError: it is not such a list, is empty, or holds a range that ends before it begins or more than 10,000
+            numbers.
     """
     found: list[int] = []
     for part in str(text).split(","):
@@ -56,11 +57,11 @@ def seeds_or(seeds: Seeds | None, usual: Iterable[int]) -> list[int]:
     """The seeds asked for, each once; the usual ones for ``None``.
 
     Args:
-        seeds: a list, a single number, or text as in :func:`numbers`: what papermill's ``-p seeds 0-2`` gives.
+        seeds: a list, a single number, or text as in :func:`numbers`, such as papermill's ``-p seeds 0-2`` gives.
         usual: of the protocol.
 
     Raises:
-        ValueError: no seeds, or something that is none.
+        ValueError: no seeds, or something that is not one.
     """
     if seeds is None:
         return list(usual)

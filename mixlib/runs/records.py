@@ -1,7 +1,6 @@
-"""What a run or a study is, and what is recorded about it: the parents of all specs and records.
+"""What a run or a study is, and what is recorded about it: the base classes of all specs and records.
 
-Their kinds are :mod:`mixlib.runs.spec` and :mod:`mixlib.runs.studies`; where records are kept is
-:mod:`mixlib.runs.store`.
+Their kinds are in :mod:`mixlib.runs.spec` and :mod:`mixlib.runs.studies`; records are kept by :mod:`mixlib.runs.store`.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ class DamagedRecord(ValueError):
 
 
 class VoidRecord(DamagedRecord):
-    """A record of a run that started from weights which a later first stage took the place of."""
+    """A record of a run that started from weights of its first stage that have since been replaced."""
 
     kind = "void"
 
 
 class NewerRecord(DamagedRecord):
-    """A record with fields that only a later version of mixlib knows. Nothing here takes its place."""
+    """A record with fields that only a later version of mixlib knows. Nothing here replaces it."""
 
     kind, remedy = "newer", "it stays as it is: read it with that version, or move it away to run this again"
 
@@ -41,7 +40,7 @@ class Spec(ABC):
     Attributes:
         paper: whose protocol this is.
         seed: of every random choice.
-        synthetic: on invented data, never a result.
+        synthetic: on synthetic data, never a result.
     """
 
     paper: str
@@ -49,7 +48,7 @@ class Spec(ABC):
     synthetic: bool = False
 
     def canonical(self) -> dict[str, Any]:
-        """The fields that differ from their defaults, with sorted names: what the key is made of.
+        """The fields that differ from their defaults, sorted by name: the key is made from them.
 
         Leaving defaults out keeps the keys of existing records when a field is added.
         """
@@ -62,7 +61,7 @@ class Spec(ABC):
 
     @cached_property
     def key(self) -> str:
-        """Sixteen hexadecimal digits that name this run."""
+        """Sixteen hexadecimal digits that identify this run."""
         return sha256(json.dumps(self.canonical(), sort_keys=True).encode()).hexdigest()[:16]
 
     @property
@@ -73,7 +72,7 @@ class Spec(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """What the file name says beside seed and key."""
+        """What the file name says besides seed and key."""
 
     @classmethod
     def from_canonical(cls, values: dict[str, Any]) -> Self:
@@ -85,7 +84,7 @@ class Spec(ABC):
         """The kind of record that holds its result."""
         return next(kind for kind in RECORD_TYPES if kind.spec_type is type(self))
 
-    def __hash__(self) -> int:  # dataclass makes its own for each subclass, which has to name this one again
+    def __hash__(self) -> int:  # dataclass makes one for each subclass, which has to restore this one
         return hash(self.key)
 
 
@@ -116,7 +115,7 @@ class Record(ABC):
 
     @property
     def precision(self) -> str:
-        """What it was made in, ``fp32`` or ``bf16``."""
+        """The precision it was made in, such as ``fp32`` or ``bf16``."""
         return self.environment.get("precision", self.spec.precision)
 
     @property
@@ -126,11 +125,11 @@ class Record(ABC):
 
     @abstractmethod
     def check(self) -> None:
-        """Raise ``ValueError``, ``TypeError`` or ``KeyError`` if what was measured cannot be: absent, of another type,
-        out of its range, or of a method or data set that is not known."""
+        """Raise ``ValueError``, ``TypeError`` or ``KeyError`` if what was measured is impossible: missing, of the wrong
+        type, out of range, or of an unknown method or data set."""
 
     def to_json(self) -> str:
-        """The record as text, with its key and the digest of all else."""
+        """The record as text, with its key and the digest of everything else."""
         values = {"key": self.spec.key, **{name: getattr(self, name) for name in _written(type(self))}}
         values["spec"] = self.spec.canonical()
         values["digest"] = content_digest(values)
@@ -180,12 +179,12 @@ def _required(kind: type) -> set[str]:
 
 
 def content_digest(values: dict[str, Any]) -> str:
-    """Sixteen hexadecimal digits of the values of a record, whatever their order and layout in the file."""
+    """Digest of the values of a record, in sixteen hexadecimal digits, whatever their order and layout in the file."""
     return sha256(json.dumps(values, sort_keys=True, allow_nan=False).encode()).hexdigest()[:16]
 
 
 def _parse(text: str) -> dict[str, Any]:
-    """The values of a record file without its digest, which fits where there is one (older records have none)."""
+    """The values of a record file without its digest, which has to fit if there is one (older records have none)."""
     try:
         values = json.loads(text, parse_constant=_no_number)
         if not isinstance(values, dict):
@@ -206,7 +205,7 @@ def _no_number(text: str) -> float:
 
 
 def number(values: Any, name: str, low: float = -math.inf, high: float = math.inf) -> float:
-    """The number of this name among values, if it is one in this range; else ``ValueError`` or ``TypeError``."""
+    """The value of this name, if it is a number in this range; else ``ValueError`` or ``TypeError``."""
     value = values[name]
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} is no number but {value!r}")
@@ -216,7 +215,7 @@ def number(values: Any, name: str, low: float = -math.inf, high: float = math.in
 
 
 def read(text: str, kinds: Iterable[type[Record]]) -> Record:
-    """A record of whichever of these kinds it is; :class:`DamagedRecord` if of none."""
+    """The record, whichever of these kinds it is; :class:`DamagedRecord` if it is none of them."""
     values = _parse(text)
     settings = values.get("spec")
     for kind in kinds:

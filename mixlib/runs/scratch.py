@@ -1,4 +1,4 @@
-"""Temporary folders that say which process owns them, so that those of killed processes can be removed."""
+"""Temporary folders whose names say which process owns them, so that those of killed processes can be removed."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 
 
 def prefix(kind: str) -> str:
-    """What the name of a temporary folder of this process begins with: for ``run`` or ``sweep``, machine, process."""
+    """How this process's temporary folders are named: the kind (``run`` or ``sweep``), the machine, the process id."""
     return f"mixlib-{kind}-{platform.node()}-{os.getpid()}-"
 
 
 def sweep_up() -> None:
-    """Remove those whose process, on this machine, is no more."""
-    if os.name == "nt":  # there a process cannot be asked whether it lives
+    """Remove those whose process, on this machine, has ended."""
+    if os.name == "nt":  # where there is no way to ask whether a process is alive
         return
     for folder in Path(tempfile.gettempdir()).glob("mixlib-*-*-*-*"):
         owner, number, _ = folder.name.rsplit("-", 2)

@@ -1,6 +1,6 @@
 """One fine-tuning run: what it is (:class:`RunSpec`) and what came out (:class:`RunRecord`).
 
-Nothing here trains, so that whoever reads records does not wait for what trains; that is :mod:`mixlib.runs.training`.
+Nothing here trains, so reading records does not wait for the training code, which is :mod:`mixlib.runs.training`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SCHEDULES = ("stated", "published")
 LOSSES_KEPT = 400  # in a record
 RANGES = {"accuracy": (0, 1), "mcc": (-1, 1), "nll": (0, math.inf), "ece": (0, 1), "ece_mass": (0, 1), "brier": (0, 2)}
 ADDED = ("ece_mass", "brier")  # metrics that older records lack
-NUMBERS: dict[str, tuple[type, float, float]] = {  # of a RunSpec, the ends included
+NUMBERS: dict[str, tuple[type, float, float]] = {  # of a RunSpec: type and range, ends included
     "seed": (int, 0, 2**32 - 1), "train_size": (int, 1, math.inf), "train_per_class": (int, 1, math.inf),
     "train_fraction": (float, 1e-9, 1), "dev_size": (int, 0, math.inf), "test_size": (int, 1, math.inf),
     "max_length": (int, 3, math.inf), "batch_size": (int, 1, math.inf), "learning_rate": (float, 0, 1e300),
@@ -43,39 +43,39 @@ class RunSpec(Spec):
 
     Attributes:
         dataset: see :data:`mixlib.runs.corpora.CORPORA`.
-        train_size, dev_size, test_size: examples drawn for this seed; ``None`` all. Without development examples the
-            epoch is selected on the test split.
+        train_size, dev_size, test_size: examples drawn for this seed; ``None`` for all. Without development examples
+            the epoch is selected on the test split.
         train_per_class, train_fraction: training examples of each class, and the share kept of each class (see
-            :func:`mixlib.runs.corpora.sample`), in place of ``train_size``.
+            :func:`mixlib.runs.corpora.sample`), instead of ``train_size``.
         model: see :func:`mixlib.runs.models.load`. A folder is held as ``NAME@DIGEST``, see
             :mod:`mixlib.runs.checkpoints`.
         head: see :func:`mixlib.runs.models.load`. Rows for ``head="mean"`` are padded to ``max_length``.
             ``head="published"`` is the one that AMPLIFY's code gives the method
             (:func:`mixlib.runs.heads.of_method`).
         method, method_params: see :mod:`mixlib.methods`.
-        max_length: tokens, longer texts are cut.
+        max_length: in tokens; longer texts are cut.
         batch_size, learning_rate, num_train_epochs, warmup_ratio, weight_decay, lr_scheduler_type: of AdamW training.
-        schedule: ``"stated"``: as those say. ``"published"``: as AMPLIFY's code has it: a cosine without warmup whose
-            length is the batches of an epoch *divided* by the epochs, and which goes on past its end, so that the
+        schedule: ``"stated"``: as those say. ``"published"``: as in AMPLIFY's code, a cosine without warmup whose
+            length is the batches of an epoch *divided* by the epochs, and which continues past its end, so that the
             learning rate swings between its full value and 0.
-        early_stopping_patience: stop after so many evaluations without a better ``metric_for_best_model``.
+        early_stopping_patience: stop after this many evaluations without a better ``metric_for_best_model``.
         label_noise: share of the training labels replaced by other ones (:func:`mixlib.runs.corpora.with_label_noise`).
         dropout: of encoder and head; ``None`` keeps the model's own.
         eval_epochs: epochs from one evaluation to the next.
-        eval_steps: updates from one evaluation to the next where that is sooner.
+        eval_steps: updates from one evaluation to the next, if that is sooner.
         group_by_length: whether batches hold texts of similar length.
         metric_for_best_model: ``accuracy`` or ``mcc``; the evaluation with its highest value is selected. ``None``: the
             last one counts, and development examples are scored at the last update only, for temperature scaling.
         curve_size: test examples scored at evaluations before the last; all of them are scored at the last update and
             at the selected evaluation. ``None``: all of them at every evaluation.
-        max_grad_norm: gradients are clipped to it, 0 for no clipping.
+        max_grad_norm: gradients are clipped to this norm; 0 for no clipping.
         precision: ``fp32``, ``bf16`` for autocast, or ``tf32`` for the tensor cores of an NVIDIA GPU; a run in another
             precision is another run.
         first_stage: the run whose best weights this one starts from, with a fresh optimizer; ``None``: the pretrained
             ones.
         keep_state: keep the weights of the selected evaluation in the store, for runs that start from them.
         dropout_leak: see :class:`mixlib.trainer.MixupTrainer`.
-        max_steps: stop after so many optimizer updates (a trial, not the protocol).
+        max_steps: stop after this many optimizer updates (a trial, not the protocol).
         seed: (of the draw of examples, the new head, dropout, batch order and mixing), paper, synthetic: see
             :class:`mixlib.runs.records.Spec`.
     """
@@ -176,7 +176,7 @@ class RunSpec(Spec):
 
 
 def _check_number(name: str, value: Any, kind: type, low: float, high: float) -> None:
-    """``ValueError`` unless it is a number of this kind in this range, or ``None`` where that is a default."""
+    """``ValueError`` unless it is a number of this kind in this range, or ``None`` if that is the default."""
     if value is None and RunSpec.__dataclass_fields__[name].default is None:
         return
     if isinstance(value, bool) or not isinstance(value, (int, kind)) or not low <= value <= high:
@@ -191,26 +191,27 @@ class RunRecord(Record):
     """What one finished run measured.
 
     Attributes:
-        evaluations: one entry an evaluation: ``epoch``, ``step``, and for ``dev`` and ``test`` the metrics of
-            :func:`mixlib.runs.metrics.evaluate`; ``train_loss`` is the mean training loss since the evaluation before.
-            With ``curve_size`` an entry has ``curve``, the metrics of those examples, and only the last and the
-            selected one have ``test``.
+        evaluations: one entry per evaluation: ``epoch``, ``step``, and for ``dev`` and ``test`` the metrics of
+            :func:`mixlib.runs.metrics.evaluate`; ``train_loss`` is the mean training loss since the previous
+            evaluation. With ``curve_size`` an entry has ``curve``, the metrics of those examples, and only the last and
+            the selected one have ``test``.
         selected: index of the evaluation that the selection rule chose.
-        selected_on: ``dev`` or ``test``, the split the choice was made on; ``last`` where none was made.
-        scaled: of the test examples at the last update after temperature scaling: ``temperature`` (fitted on the
-            development examples), ``nll``, ``ece``, ``ece_mass``, ``brier``. Empty without development examples.
+        selected_on: ``dev`` or ``test``, the split the choice was made on; ``last`` if none was made.
+        scaled: metrics of the test examples at the last update after temperature scaling: ``temperature`` (fitted on
+            the development examples), ``nll``, ``ece``, ``ece_mass``, ``brier``. Empty without development examples.
         reliability: reliability bins of the test split at the selected evaluation.
-        train_losses: training loss of each update, of mixed rows where rows are mixed; in a run of more than
-            ``LOSSES_KEPT`` updates means of several. Empty in older records.
+        train_losses: training loss of each update, on mixed rows if rows are mixed; in a run of more than
+            ``LOSSES_KEPT`` updates, means over several. Empty in older records.
         timing: ``train_seconds`` (without evaluation), ``eval_seconds``, ``steps``, ``seconds_per_step``,
             ``total_seconds``.
-        data: source and checksums of the drawn examples; ``model``, the digest of the pretrained one; ``train_rows``;
+        data: source and checksums of the drawn examples; ``model``, the digest of the pretrained model; ``train_rows``;
             ``larger_class``, the share of the most common class of the test examples; ``labels_changed`` by label
             noise; ``state``, the digest of the weights that were kept; ``first_stage``, the digest of those it started
-            from; ``predictions``, the digest of the file beside the record; where entities were cut off by
+            from; ``predictions``, the digest of the file next to the record; if entities were cut off by
             ``max_length``, the rows left out of each split.
-        predictions: what the model said of each example at the last update, where ``curve_size`` is given or the last
-            evaluation counts; ``None`` in a record that was read (see :meth:`mixlib.runs.store.Store.predictions`).
+        predictions: what the model predicted for each example at the last update, if ``curve_size`` is given or the
+            last evaluation counts; ``None`` in a record read from a file (see
+            :meth:`mixlib.runs.store.Store.predictions`).
         spec, environment, origin, started: see :class:`mixlib.runs.records.Record`.
     """
 
@@ -268,7 +269,7 @@ class RunRecord(Record):
         best = len(self.evaluations) - 1
         if self.selected_on != "last":
             scores = [entry[self.selected_on][self.spec.metric_for_best_model] for entry in self.evaluations]
-            best = scores.index(max(scores))  # the first of equals
+            best = scores.index(max(scores))  # the first if tied
         if type(self.selected) is not int or self.selected != best:
             raise ValueError(f"selected is {self.selected!r}, but the best evaluation is {best}")
         for index in {best, len(self.evaluations) - 1} if self.spec.curve_size is not None else {best}:

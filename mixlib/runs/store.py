@@ -1,6 +1,6 @@
 """Where results are kept: one JSON file per finished run or study, named by a hash of what it is.
 
-So two notebooks that need the same run share it, and a sweep that was stopped goes on where it stopped.
+So two notebooks that need the same run share it, and a sweep that was stopped resumes where it left off.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from mixlib.runs.studies import StudyRecord
 if TYPE_CHECKING:
     from mixlib.runs.predictions import Predictions
 
-TEMPORARY_KEPT = 24 * 3600  # seconds after which the temporary file of a write counts as that of a killed one
+TEMPORARY_KEPT = 24 * 3600  # seconds after which a temporary file counts as left behind by a killed write
 
 
 KINDS = (RunRecord, StudyRecord)
 
 
 def read(text: str) -> Record:
-    """A record of whichever kind it is; :class:`DamagedRecord` if of none."""
+    """The record, whichever kind it is; :class:`DamagedRecord` if it is of none."""
     return records.read(text, KINDS)
 
 
@@ -50,7 +50,7 @@ def text_of(path: Path) -> str:
 
     Raises:
         FileNotFoundError: it is not there.
-        DamagedRecord: there is something that cannot be read.
+        DamagedRecord: it is there but cannot be read.
     """
     try:
         return path.read_text(encoding="utf-8")
@@ -62,7 +62,7 @@ def text_of(path: Path) -> str:
 
 
 def digest(path: Path) -> str:
-    """Sixteen hexadecimal digits of the content of a file; of one that has not changed since, without reading it."""
+    """Digest of a file's content, in sixteen hexadecimal digits; a file that has not changed is not read again."""
     about = path.stat()
     return _digest(path, about.st_mtime_ns, about.st_size, about.st_ino)
 
@@ -74,8 +74,8 @@ def _digest(path: Path, *about: int) -> str:
 
 
 def disk_is_full(error: BaseException) -> bool:
-    """Whether what went wrong is that a disk takes no more, which whatever is run next will meet as well."""
-    if isinstance(error, SafetensorError):  # its own class, also for an error of the system
+    """Whether the error means that a disk is full, which the next runs would meet as well."""
+    if isinstance(error, SafetensorError):  # its own class, even for an error of the system
         return "while serializing" in str(error)
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
@@ -84,8 +84,8 @@ def write(path: Path, fill: Callable[[str], object]) -> Path:
     """Write a file by atomic rename: others see all of it or nothing, and a failed write leaves nothing.
 
     Args:
-        path: of the file; its folder is made.
-        fill: writes the content into the file of the name it is given.
+        path: of the file; its folder is created.
+        fill: writes the content into a file whose name it is given.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{secrets.token_hex(8)}.tmp"
@@ -104,13 +104,13 @@ def write(path: Path, fill: Callable[[str], object]) -> Path:
 
 
 def take(path: Path) -> FileLock | None:
-    """Lock a file, and write into it who did; ``None`` if another process has it locked.
+    """Lock a file and write into it who holds it; ``None`` if another process has locked it.
 
-    The end of this process, however it comes, unlocks it.
+    It is unlocked when this process ends, however that happens.
 
     Raises:
-        OSError: the file system has no such locks. A file that merely exists in place of one is not used: one left
-            behind by a killed process would stop everybody for ever.
+        OSError: the file system does not support such locks. The mere existence of a file is not used instead: a file
+            left behind by a killed process would block everyone for ever.
     """
     lock = FileLock(path, fallback_to_soft=False)
     try:
@@ -123,7 +123,7 @@ def take(path: Path) -> FileLock | None:
             error.errno, f"{path} cannot be locked ({error.strerror}): records need a folder on a file system with "
             "locks (flock), which MIXLIB_RESULTS may name"
         ) from error  # fmt: skip
-    with suppress(OSError):  # only to say so
+    with suppress(OSError):  # the name is only informative
         path.write_text(f"process {os.getpid()} on {platform.node()}\n", encoding="utf-8")
     return lock
 
@@ -147,12 +147,12 @@ def usable(store: Store, spec: Spec) -> Record | None:
 
 
 class Store:
-    """A folder of records, one JSON file a finished run, by default the repository's ``data/results``.
+    """A folder of records, one JSON file per finished run, by default the repository's ``data/results``.
 
-    Several processes may use one folder at once, also from several machines that share it. Beside the records stand
-    ``.npz`` (what a run said of its examples), and, never committed, ``.failed`` (why a run has no record),
-    ``.json.damaged`` (what a new record took the place of), ``.safetensors`` (kept weights), ``.tmp`` (a write
-    under way) and ``.locks`` (runs under way).
+    Several processes may use one folder at once, also from several machines that share it. Next to the records are
+    ``.npz`` (a run's predictions) and, never committed, ``.failed`` (why a run has no record), ``.json.damaged`` (what
+    a new record replaced), ``.safetensors`` (kept weights), ``.tmp`` (a write under way) and ``.locks`` (runs under
+    way).
 
     Args:
         folder: for runs on real data; synthetic ones go to a folder of their own that is not committed.
@@ -193,7 +193,8 @@ class Store:
         return record
 
     def _state_said(self, first: Spec) -> str | None:
-        """The digest of the weights that the record of a first stage names, read once while it does not change."""
+        """The digest of the weights that the record of a first stage names, read once as long as that does not
+        change."""
         path = self.path(first)
         try:
             about = path.stat()
@@ -211,7 +212,7 @@ class Store:
     def put(self, record: Record) -> Path:
         """Write a record by atomic rename: other processes see all of it or nothing.
 
-        A damaged or void file in its place is kept beside it, and the note of an earlier failure is removed.
+        A damaged or void file in its place is kept next to it, and the note of an earlier failure is removed.
 
         Raises:
             DamagedRecord: the record holds what cannot have been measured.
@@ -234,7 +235,7 @@ class Store:
         return path
 
     def predictions(self, record: Record) -> Predictions:
-        """What the model of a run said of its development and test examples at the last update.
+        """What a run's model predicted for its development and test examples at the last update.
 
         Raises:
             FileNotFoundError: none were kept with this record.
@@ -252,10 +253,10 @@ class Store:
         return found
 
     def keep(self, record: Record) -> bool:
-        """Put the record of a run that was done now, unless there is one as good; returns whether it was put.
+        """Put the record of a run that was just done, unless there is one as good; returns whether it was put.
 
-        A first stage whose weights had to be made again keeps its record if they came out the same. If not, the new one
-        takes its place, and what started from the former weights is void (:meth:`void`).
+        A first stage whose weights had to be recreated keeps its record if they came out the same. If not, the new
+        record replaces it, and what started from the former weights is void (:meth:`void`).
         """
         spec = record.spec
         same = not _keeps(spec) or self._state_said(spec) == record.data.get("state")
@@ -279,7 +280,7 @@ class Store:
     def claim(self, spec: Spec) -> FileLock | None:
         """Take a run, so that no other sweep on this folder starts it; ``None`` if one has taken it.
 
-        The end of this process, however it comes, lets go of what it had not given back with :meth:`release`.
+        When this process ends, however that happens, the runs that it has not given back with :meth:`release` are free.
         """
         return take(self._lock_path(spec))
 
@@ -293,7 +294,7 @@ class Store:
     @staticmethod
     def release(lock: FileLock) -> None:
         """Give back a run that was taken."""
-        Path(lock.lock_file).unlink(missing_ok=True)  # still held: whoever waits for this file looks for a new one
+        Path(lock.lock_file).unlink(missing_ok=True)  # still held: a process waiting for this file looks for a new one
         lock.release()
 
     def _failure_path(self, spec: Spec) -> Path:
@@ -305,14 +306,14 @@ class Store:
         write(self._failure_path(spec), lambda temporary: Path(temporary).write_text(f"{note}\n", encoding="utf-8"))
 
     def failure(self, spec: Spec) -> str | None:
-        """Why the last try of a run failed; ``None`` if it did not, or was not tried."""
+        """Why the last attempt at a run failed; ``None`` if it did not, or if there was none."""
         try:
             return str(json.loads(text_of(self._failure_path(spec)))["reason"])
         except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
     def state_path(self, spec: Spec) -> Path:
-        """Where the weights of a run are kept that others start from, or would be. They are not committed."""
+        """Where the weights of a run that others start from are kept, or would be. They are not committed."""
         return self.path(spec).with_suffix(".safetensors")
 
     def put_state(self, spec: Spec, model: nn.Module) -> str:
@@ -320,11 +321,11 @@ class Store:
         path = self.state_path(spec)
         try:
             return digest(write(path, lambda temporary: safetensors.save_model(model, temporary)))
-        except SafetensorError as error:  # as it calls also what the system says, such as of a full disk
+        except SafetensorError as error:  # its class for errors of the system as well, such as a full disk
             raise OSError(errno.ENOSPC, f"weights cannot be written ({error})", str(path)) from error
 
     def put_state_bytes(self, spec: Spec, content: bytes | memoryview) -> None:
-        """Keep weights that another process wrote, given as the content of its file."""
+        """Keep weights that another process wrote, given as the content of their file."""
         write(self.state_path(spec), lambda temporary: Path(temporary).write_bytes(content))
 
     def state(self, spec: Spec) -> str | None:
@@ -345,7 +346,7 @@ class Store:
         Raises:
             FileNotFoundError: none were kept here.
             DamagedRecord: the file is unusable, or holds other weights than the record of the run names; it is named,
-                and has to be deleted to make it again.
+                and has to be deleted before it can be recreated.
         """
         path, remedy = self.state_path(spec), f"delete it to run {spec} again"
         found, said = digest(path), self._state_said(spec)
@@ -358,7 +359,7 @@ class Store:
         return found
 
     def missing(self, specs: Iterable[Spec]) -> list[Spec]:
-        """Those of the runs that have no usable record, each once."""
+        """The runs that have no usable record, each once."""
         return [spec for spec in dict.fromkeys(specs) if not self._usable(spec)]
 
     def _usable(self, spec: Spec) -> bool:
@@ -387,7 +388,7 @@ class Store:
                     raise DamagedRecord(f"its name does not fit its settings ({right})")
                 found[path] = record
             except FileNotFoundError:
-                if path.is_symlink():  # else it was deleted meanwhile
+                if path.is_symlink():  # otherwise it was deleted in the meantime
                     left_out[path] = "a link to nothing"
             except (ValueError, TypeError) as error:  # also settings that name no file
                 left_out[path] = str(error)
@@ -415,14 +416,14 @@ def _start(record: Record) -> Spec | None:
 
 
 def _other_weights(record: Record, said: str | None) -> str | None:
-    """What is wrong with a record whose first stage's record names these weights, if it started from others."""
+    """What is wrong with a record if it started from other weights than these, which its first stage's record names."""
     if _start(record) is None or said in (None, began := record.data.get("first_stage")):
         return None
     return f"started from the weights {began} of its first stage, whose record now says {said}"
 
 
 def _set_aside(path: Path) -> None:
-    """Make room for a record where a file, a folder or a link is that cannot be used; nothing is lost."""
+    """Make room for a record in place of an unusable file, folder or link, which is kept."""
     aside, number = path.with_name(f"{path.name}.damaged"), 1
     while os.path.lexists(aside):
         number += 1

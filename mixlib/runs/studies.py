@@ -1,7 +1,7 @@
 """Measurements without a row in a results table: an illustration, a geometry, a time. One module per paper.
 
-A study is a registered function from its spec to a dictionary of numbers. Its record stands beside those of the runs,
-so a figure is drawn from records alone.
+A study is a registered function from its spec to a dictionary of numbers. Its record is kept with those of the runs, so
+a figure is drawn from records alone.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from mixlib.runs.records import Record, Spec, number
 from mixlib.runs.spec import RunSpec
 
 STUDIES: dict[str, Callable[..., dict[str, Any]]] = {}
-LOADERS: list[Callable[[], object]] = []  # each registers studies: handed in from above, as nothing here knows a paper
-TIMED = frozenset({"step_time", "epoch_time"})  # they measure seconds: an engine runs nothing beside them
+LOADERS: list[Callable[[], object]] = []  # each registers studies; handed in from above: nothing here knows any paper
+TIMED = frozenset({"step_time", "epoch_time"})  # they measure seconds: an engine runs nothing alongside them
 
 
 def study(function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
@@ -30,14 +30,15 @@ def study(function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, An
 
 
 def every() -> dict[str, Callable[..., dict[str, Any]]]:
-    """All studies by name. They train, and what trains takes seconds to import: who only reads does not wait for it."""
+    """All studies by name. They train, and the training code takes seconds to import: reading does not wait for it."""
     for load in LOADERS:
         load()
     return STUDIES
 
 
 def hand_in(load: Callable[[], object]) -> None:
-    """Have this called when a study is wanted; it registers some, and is a function of a module, for Ray's workers."""
+    """Have this called when a study is wanted; it registers studies, and has to be a module-level function, for Ray's
+    workers."""
     if load not in LOADERS:
         LOADERS.append(load)
 
@@ -64,7 +65,7 @@ class StudySpec(Spec):
 
     @property
     def precision(self) -> str:
-        """Of the run that it is about; ``fp32`` where it is about none."""
+        """The precision of the run that it is about; ``fp32`` if it is about none."""
         return self.params.get("run", {}).get("precision", "fp32")
 
     __hash__ = Spec.__hash__
@@ -105,7 +106,7 @@ def execute(spec: StudySpec) -> StudyRecord:
     Raises:
         ValueError: unknown study (with the nearest names), and what the study itself refuses.
     """
-    import transformers  # who reads records does not wait for it
+    import transformers  # reading records does not wait for it
 
     studies = every()
     if spec.study not in studies:

@@ -1,5 +1,5 @@
 """How fast a sweep is: what a run costs in addition to its training, several runs at once against one after another,
-and a run against the same one by transformers' own ``Trainer``."""
+and a run against the same run by transformers' own ``Trainer``."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ ROWS = {"train_size": 48, "dev_size": 60, "curve_size": 32, "test_size": 120}  #
 
 
 def measure(specs: Iterable[Spec], engine: str = ONE_BY_ONE, runs: int = 100) -> dict[str, Any]:
-    """Time a grid of runs, one after the other with one thread, and by another engine.
+    """Time a grid of runs, one after another on one thread, and by another engine.
 
-    Both do the same grid from an empty store, after as many runs as there are workers, which are not counted: a
-    worker's first run loads data and model.
+    Both do the same grid from an empty store. As many runs as there are workers are done first and not counted, because
+    a worker's first run loads data and model.
 
     Args:
         specs: what the grid is taken from, evenly; studies and second stages are left out.
-        engine: what is compared with the engine ``local`` of one thread.
-        runs: of the grid.
+        engine: what is compared with the engine ``local`` on one thread.
+        runs: number of runs in the grid.
 
     Returns:
-        ``machine``, ``runs``, and ``engines``: for each its ``engine``, ``workers``, ``start_seconds``
-        until its workers had done their first run, ``seconds`` of the grid, ``beside_seconds``, what a run of it took
-        beside training and evaluation, ``train_seconds``, the mean of both, and ``ratio``, how many times as fast as
-        one after the other.
+        ``machine``, ``runs``, and ``engines``: for each its ``engine``, ``workers``, ``start_seconds`` until its
+        workers had done their first run, ``seconds`` of the grid, ``beside_seconds``, what a run took in addition to
+        training and evaluation, ``train_seconds``, the mean of those two, and ``ratio``, how many times as fast it is
+        as one after another.
     """
     found = []
     grid = _grid(specs, runs)
@@ -82,7 +82,7 @@ def _time_sweep(engine: Engine, description: str, grid: list[RunSpec], store: St
 
     start = time.perf_counter()
     with engine:
-        # seeds of no table, so that none of the grid is done by it; as many as workers, and again, for each to have one
+        # seeds that no table uses, so that these are not runs of the grid; twice as many as workers, so each gets one
         engine.expect(len(grid))
         workers = engine.places
         done([replace(grid[i % len(grid)], seed=10**6 + i) for i in range(2 * workers)])
@@ -104,24 +104,24 @@ def _time_sweep(engine: Engine, description: str, grid: list[RunSpec], store: St
 def beside_trainer(
     recipe: dict[str, Any], tokens: Sequence[int] = TOKENS, rounds: int = 3, smoke: bool | None = None
 ) -> list[dict[str, Any]]:
-    """Time a run of the plain model as a sweep does it, beside the same run by transformers' own ``Trainer``.
+    """Time a run of the plain model as a sweep does it, and the same run by transformers' own ``Trainer``.
 
-    It is a run of a recipe with an eighth of the usual rows, on one thread: IMDb reviews, which fill up any length. The
+    It is a run of a recipe with an eighth of the usual rows, on one thread: IMDb reviews, which fill any length. The
     Trainer gets the same rows, collator, optimizer and seed; as usual it reads model and tokenizer, encodes the texts,
-    and scores all development and test examples at each epoch. Both take turns, who is first changes from round to
-    round, and a first run of each, of one update, is not counted. On a CPU the seconds are those of this process alone,
-    so that other programs on the machine hardly matter.
+    and scores all development and test examples at each epoch. They take turns, the one to go first changes from round
+    to round, and a first run of each, of one update, is not counted. On a CPU the seconds are those of this process
+    alone, so that other programs on the machine hardly matter.
 
     Args:
         recipe: fields of ``RunSpec``, such as those of the evidence.
-        tokens: to which lengths the texts are cut.
+        tokens: the lengths that texts are cut to.
         rounds: runs of each.
         smoke: the tiny model on synthetic texts, by default only where MiniLM or IMDb is not available.
 
     Returns:
         for each length ``tokens``, ``model``, ``rounds``, the median ``seconds`` of our runs and ``trainer_seconds`` of
         the others, ``ratio``, the median over the rounds of ours divided by the other's, and ``loss_difference``, the
-        largest between their training losses.
+        largest difference between their training losses.
     """
     check_lengths(tokens, rounds)
     if smoke is None:
@@ -187,7 +187,7 @@ class _SameNoise(Trainer):
 
 
 def _by_trainer(spec: RunSpec) -> list[float]:
-    """The training losses of the run, done as anybody does it without this library."""
+    """The training losses of the run, done as usual, without this library."""
     corpus = corpora.get(spec.dataset)
     data = corpora.sample(
         spec.dataset, spec.seed, spec.train_size, spec.dev_size, spec.test_size, synthetic_twin=spec.synthetic

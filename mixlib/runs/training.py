@@ -37,7 +37,7 @@ from mixlib.trainer import MixupTrainer
 TOKEN_TYPES = {"token_type_ids"}
 SPLITS = ("dev", "test", "curve")  # curve: the test examples scored at each evaluation
 SCALARS = ("accuracy", "mcc", "nll", "ece", "ece_mass", "brier")
-EVAL_ROWS = {"cpu": 32, "cuda": 128}  # a CPU is busy with few rows, and fewer need less padding
+EVAL_ROWS = {"cpu": 32, "cuda": 128}  # a few rows keep a CPU busy, and fewer need less padding
 
 
 class _StopOnNan(TrainerCallback):
@@ -48,7 +48,7 @@ class _StopOnNan(TrainerCallback):
 
 
 class _StopEarly(EarlyStoppingCallback):
-    """Early stopping that looks at the split it is to look at, and asks for no checkpoints."""
+    """Early stopping that looks at the split it is told to, and needs no checkpoints."""
 
     def on_train_begin(self, args, state, control, **kwargs):
         pass
@@ -59,7 +59,7 @@ class _StopEarly(EarlyStoppingCallback):
 
 
 class _KeepBest(TrainerCallback):
-    """Keeps a copy of the weights of the evaluation with the highest ``metric``, the first of equals, in memory."""
+    """Keeps, in memory, a copy of the weights of the evaluation with the highest ``metric``, the first if tied."""
 
     def __init__(self, metric: str) -> None:
         self.metric, self.score, self.step = metric, -math.inf, -1
@@ -75,7 +75,7 @@ class _Trainer(MixupTrainer):
     """Remembers the logits and labels of each split's last evaluation (keys ``eval_dev``, ``eval_test``, ...).
 
     How often a run is scored has no influence on its training: each pass over rows takes a number from the stream that
-    dropout draws from, so that stream is put back afterwards.
+    dropout draws from, so that stream is restored afterwards.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -90,7 +90,8 @@ class _Trainer(MixupTrainer):
 
 
 def loss_interval(steps: int, every: int) -> int:
-    """Updates from one logged training loss to the next: divides ``every``, and keeps to ``LOSSES_KEPT`` losses."""
+    """Updates from one logged training loss to the next: a divisor of ``every`` that keeps to ``LOSSES_KEPT``
+    losses."""
     return next(n for n in range(1, every + 1) if every % n == 0 and (steps <= LOSSES_KEPT * n or n == every))
 
 
@@ -108,12 +109,12 @@ class Fitted:
         trainer: after training; ``trainer.model`` is the model of the last step.
         tokenizer: of the model.
         train: the encoded training examples.
-        evaluated: the encoded ``dev`` (where there is one) and ``test`` examples, longest first.
+        evaluated: the encoded ``dev`` (if there are any) and ``test`` examples, longest first.
         rows: for ``dev`` and ``test`` the digests of those examples, in the same order.
         drawn_from: see :class:`mixlib.runs.corpora.Sample`.
-        best: the weights of the evaluation to be selected, where they may be needed after the last step.
+        best: the weights of the evaluation to be selected, if they may be needed after the last step.
         data: source and checksums of the examples, rows trained on and left out.
-        seconds: training took, evaluation included.
+        seconds: how long training took, evaluation included.
     """
 
     trainer: _Trainer
@@ -134,7 +135,8 @@ class Fitted:
 def fit(spec: RunSpec, store: Store | None = None) -> Fitted:
     """Train one run; :func:`execute` makes the record of it.
 
-    A run that starts from another one takes its weights from the store; where they are not kept, that one is run now.
+    A run that starts from another one takes that one's weights from the store; if they are not kept, that one is run
+    first.
 
     Args:
         spec: the run.
@@ -142,7 +144,7 @@ def fit(spec: RunSpec, store: Store | None = None) -> Fitted:
 
     Raises:
         RunFailed: the loss became NaN or infinite.
-        ValueError, OSError: unknown names, values out of range, data or model that cannot be had.
+        ValueError, OSError: unknown names, values out of range, data or model not available.
     """
     head = heads.of_method(spec.head, spec.method)
     rows = _drawn(spec, head)
@@ -164,10 +166,10 @@ def fit(spec: RunSpec, store: Store | None = None) -> Fitted:
 
 @dataclass(frozen=True)
 class _Rows:
-    """What a run trains on and is scored on: the fields of :class:`Fitted`, and
+    """What a run trains on and is scored on: fields of :class:`Fitted`, and those below.
 
     Attributes:
-        watched: what is scored during the training, by the name of its scores.
+        watched: what is scored during training, by the name of its scores.
         found: ``data`` of :class:`Fitted`.
     """
 
@@ -182,7 +184,7 @@ class _Rows:
 
 
 def _drawn(spec: RunSpec, head: str) -> _Rows:
-    """The rows of a run: drawn, some of their labels changed where the run asks for it, tokenized."""
+    """The rows of a run: drawn, some of their labels changed if the run asks for it, tokenized."""
     num_labels = corpora.get(spec.dataset).num_labels
     data = corpora.sample(
         spec.dataset, spec.seed, spec.train_size, spec.dev_size, spec.test_size, synthetic_twin=spec.synthetic,
@@ -206,8 +208,8 @@ def _drawn(spec: RunSpec, head: str) -> _Rows:
 
 
 def _watched(spec: RunSpec, evaluated: dict[str, Dataset], test: Dataset) -> dict[str, Dataset]:
-    """What is scored during the training: all that is evaluated where the run selects, else the test rows; in place of
-    these the first ``curve_size`` where the run says so."""
+    """What is scored during training: all that is evaluated if the run selects, else the test rows; instead of the test
+    rows, the first ``curve_size`` of them if the run says so."""
     watched = evaluated if spec.metric_for_best_model else {"test": evaluated["test"]}
     if spec.curve_size is None:
         return watched
@@ -217,7 +219,7 @@ def _watched(spec: RunSpec, evaluated: dict[str, Dataset], test: Dataset) -> dic
 
 
 def _best_kept(spec: RunSpec, evaluated: Container[str]) -> _KeepBest | None:
-    """Who keeps the weights to be selected, where they are needed after the last step."""
+    """What keeps the weights to be selected, if they are needed after the last step."""
     selected_on = _selected_on(spec, evaluated)
     if selected_on == "last" or not (spec.keep_state or spec.curve_size is not None):
         return None
@@ -253,7 +255,7 @@ def _trainer(
 
 
 def _train(trainer: _Trainer, precision: str, met: Iterable[Dataset]) -> float:
-    """Train, with the embedding rows of the tokens in ``met`` alone; the seconds it took."""
+    """Train, with the embedding rows of the tokens in ``met`` alone; returns the seconds it took."""
     _set_tf32(precision)
     clock = time.perf_counter()
     occurring = trimming.occurring(trainer.processing_class, list(met), trainer.method)
@@ -263,7 +265,7 @@ def _train(trainer: _Trainer, precision: str, met: Iterable[Dataset]) -> float:
 
 
 def _selected_on(spec: RunSpec, evaluated: Container[str]) -> str:
-    """What the evaluation is selected on: a split, or ``last`` where the last one counts."""
+    """What the evaluation is selected on: a split, or ``last`` if the last one counts."""
     if spec.metric_for_best_model is None:
         return "last"
     return "dev" if "dev" in evaluated else "test"
@@ -286,7 +288,7 @@ def _encoded(spec: RunSpec, head: str, splits: dict[str, pd.DataFrame]) -> dict[
 
 
 def _skipped(data: corpora.Sample, train: Dataset, evaluated: dict[str, Dataset]) -> dict[str, int]:
-    """For each split the drawn examples that are not in it."""
+    """For each split, how many drawn examples are not in it."""
     drawn = {"train": data.train, "dev": data.dev, "test": data.test}
     return {name: len(drawn[name]) - len(rows) for name, rows in {"train": train, **evaluated}.items()}
 
@@ -300,8 +302,8 @@ def _check_precision(spec: RunSpec) -> None:
 
 
 def _set_tf32(precision: str) -> None:
-    """The matrix products of float32 on a GPU. Of itself transformers makes them tf32, and the first word it is given
-    holds for the process; here one process does runs of several precisions."""
+    """Set how a GPU computes matrix products of float32. By default transformers makes them tf32, and the first setting
+    it is given holds for the process; here one process does runs of several precisions."""
     if torch.cuda.is_available():
         torch.backends.cuda.matmul.fp32_precision = "tf32" if precision == "tf32" else "ieee"
 
@@ -309,7 +311,8 @@ def _set_tf32(precision: str) -> None:
 def _arguments(
     spec: RunSpec, folder: str, rows: int, updates_per_batch: int, selected_on: str | None
 ) -> TrainingArguments:
-    """What the Trainer is told of a run that trains on so many rows; ``None``: nothing is scored during training."""
+    """The Trainer's arguments for a run that trains on this many rows. ``selected_on=None``: nothing is scored during
+    training."""
     steps_per_epoch = math.ceil(rows / spec.batch_size) * updates_per_batch
     steps = spec.max_steps or steps_per_epoch * spec.num_train_epochs
     every = spec.max_steps or min(steps_per_epoch * spec.eval_epochs, spec.eval_steps or steps)
@@ -335,7 +338,7 @@ def _arguments(
         **schedule,
         optim="adamw_torch_fused",
         bf16=bf16,
-        use_cpu=bf16 and not gpu,  # the Trainer asks for it before it uses bf16 on a CPU
+        use_cpu=bf16 and not gpu,  # the Trainer requires it before it uses bf16 on a CPU
         max_grad_norm=spec.max_grad_norm,
         train_sampling_strategy="group_by_length" if spec.group_by_length else "random",
         eval_strategy="steps" if selected_on else "no",
@@ -351,15 +354,15 @@ def _arguments(
 
 
 def _first_stage(spec: RunSpec, model: torch.nn.Module, store: Store) -> str:
-    """Load the weights that a run kept into the model, after running it if they or their record are not there; their
-    digest. Weights that are not those of the record are refused."""
+    """Load the weights that a run kept into the model, doing that run first if they or their record are missing;
+    returns their digest. Weights that are not those of the record are refused."""
     if store.state(spec) is None or store.get(spec) is None:
         store.keep(execute(spec, store))
     return store.load_state(spec, model)
 
 
 def execute(spec: RunSpec, store: Store | None = None) -> RunRecord:
-    """Train and evaluate one run and return its record; nothing is written but weights that are to be kept.
+    """Train and evaluate one run and return its record; nothing is written except weights that are to be kept.
 
     Args:
         spec: the run.
@@ -381,7 +384,7 @@ def execute(spec: RunSpec, store: Store | None = None) -> RunRecord:
         selected = len(evaluations) - 1
         if selected_on != "last":
             scores = [entry[selected_on][spec.metric_for_best_model] for entry in evaluations]
-            selected = scores.index(max(scores))  # the first of equals
+            selected = scores.index(max(scores))  # the first if tied
         if fitted.best:
             trainer.model.load_state_dict(fitted.best.state)
         if "test" not in evaluations[selected]:
@@ -428,7 +431,7 @@ def _score_the_last_update(fitted: Fitted) -> None:
 
 
 def _predictions(fitted: Fitted) -> Predictions:
-    """What the model of the last update said of the examples of each split."""
+    """What the model predicted for the examples of each split at the last update."""
     scored = fitted.trainer.scored
     splits = {name: (*scored[f"eval_{name}"], fitted.rows[name]) for name in fitted.evaluated}
     return Predictions.from_logits(splits, fitted.drawn_from)
@@ -439,16 +442,17 @@ def _rounded(found: dict[str, float]) -> dict[str, float]:
 
 
 def _metrics(log: dict[str, Any], prefix: str) -> dict[str, Any]:
-    """What :func:`mixlib.runs.metrics.evaluate` found, out of a Trainer's log."""
+    """What :func:`mixlib.runs.metrics.evaluate` found, from a Trainer's log."""
     found = {name: round(log[f"{prefix}_{name}"], 6) for name in SCALARS if f"{prefix}_{name}" in log}
     return found | {"reliability": log[f"{prefix}_reliability"]}
 
 
 def _evaluations(history: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[float], float]:
-    """Group the Trainer's log by step into one entry an evaluation; the training losses, and seconds of evaluation."""
+    """Group the Trainer's log by step into one entry per evaluation; also the training losses, and seconds of
+    evaluation."""
     by_step: dict[int, dict[str, Any]] = {}
     losses: list[float] = []
-    since: list[float] = []  # losses after the evaluation before
+    since: list[float] = []  # losses since the previous evaluation
     seconds = 0.0
     for log in history:
         entry = by_step.setdefault(log["step"], {"step": log["step"], "epoch": round(log["epoch"], 4)})

@@ -1,7 +1,7 @@
 """Word embeddings without the rows that a run never looks up.
 
-A short run meets a few of a model's 30,000 tokens, but clipping and AdamW go through all rows at each update. The other
-rows get no gradient, so leaving them out changes no number of the run, only its time.
+A short run meets only a few of a model's 30,000 tokens, but clipping and AdamW go through all rows at each update. The
+other rows get no gradient, so leaving them out changes none of the run's numbers, only its time.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from mixlib.methods import Method
 
 
 class TrimmedEmbedding(nn.Embedding):
-    """Some rows of an embedding, looked up by the ids that they had in it.
+    """Some rows of an embedding, looked up by their ids in the whole one.
 
-    Its state, read and written, is that of the whole embedding: the other rows stay in that.
+    Its state, when read or written, is that of the whole embedding, which keeps the other rows.
 
     Args:
         whole: the embedding.
-        ids: rows to keep, each once and rising, with that of ``whole.padding_idx`` among them.
+        ids: rows to keep, each once and in ascending order, ``whole.padding_idx`` among them.
     """
 
     places: Tensor
@@ -35,7 +35,7 @@ class TrimmedEmbedding(nn.Embedding):
         pad = None if whole.padding_idx is None else int(torch.searchsorted(ids, whole.padding_idx))
         super().__init__(len(ids), whole.embedding_dim, pad, _weight=whole.weight.detach()[ids])
         self.weight.requires_grad_(whole.weight.requires_grad)
-        self._whole = (whole,)  # no submodule: the optimizer must not find it
+        self._whole = (whole,)  # not a submodule: the optimizer must not find it
         places = torch.full((whole.num_embeddings,), len(ids), device=ids.device)  # no such row: looking it up raises
         self.register_buffer("places", places.scatter(0, ids, torch.arange(len(ids), device=ids.device)), False)
 
@@ -68,7 +68,7 @@ class TrimmedEmbedding(nn.Embedding):
 
 
 def occurring(tokenizer: Any, datasets: Iterable[Dataset], method: Method) -> Tensor:
-    """The token ids that a run can meet, rising: those of its rows, all special ones, and what the method writes.
+    """The token ids that a run can meet, ascending: those of its rows, all special ones, and those the method writes.
 
     Args:
         tokenizer: of the run.
@@ -86,12 +86,12 @@ def occurring(tokenizer: Any, datasets: Iterable[Dataset], method: Method) -> Te
 def trimmed(model: nn.Module, ids: Tensor) -> Iterator[bool]:
     """Inside this context the model's word embedding has the rows ``ids`` alone; ids in the data stay as they are.
 
-    Make the optimizer inside. Afterwards the model has its own embedding module again, with the rows trained inside and
-    the others as they were before. (A run with the whole embedding would have shrunk those by weight decay, and nothing
-    else.) Weights saved or loaded inside have the usual shape, too; that of the parameter is the smaller one.
+    Create the optimizer inside. Afterwards the model has its own embedding module again, with the rows trained inside
+    and the others as they were before. (A run with the whole embedding would have shrunk those by weight decay, and
+    nothing else.) Weights saved or loaded inside have the usual shape, too; only the parameter itself is smaller.
 
-    Losses and weights are the same to the bit on a CPU, gradient clipping included, where the width of the embedding is
-    a multiple of 16, as in all usual models. Otherwise, and on a GPU, the sum of squares of the gradients is made in
+    Losses and weights are the same to the bit on a CPU, gradient clipping included, if the width of the embedding is a
+    multiple of 16, as in all usual models. Otherwise, and on a GPU, the sum of squares of the gradients is computed in
     another order, so that a clipped run may differ in the last digits; without clipping it does not.
 
     Args:

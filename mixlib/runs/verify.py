@@ -1,18 +1,18 @@
-"""Committed records made anew: a few, drawn at random, are trained on this machine and compared with what they say.
+"""Committed records made anew: a few, drawn at random, are retrained on this machine and compared with what they say.
 
-Drawn are runs on real data whose data set and weights are here, and which take a core no more than about
-:data:`LONGEST` seconds, :data:`USUAL` in the mean of all that are drawn. What is compared are the scores after the last
-update, which tables and verdicts read. How often a run is scored on the way has no influence on its training, so that
-is left out.
+The draw is from runs on real data whose data set and weights are here and that take one core no more than about
+:data:`LONGEST` seconds, and :data:`USUAL` on average over those drawn. The scores after the last update, which tables
+and verdicts read, are compared. How often a run is scored along the way has no influence on its training, so that is
+left out.
 
-On the same kind of machine a run in fp32 comes out the same bit for bit: every training loss, and what the model says
-of each development and test example. Elsewhere it does not: another CPU rounds otherwise, which training amplifies, and
-a GPU, where the records in tf32 were made, draws other numbers for dropout. There accuracy and loss may differ by
-:data:`SPREADS` standard deviations of the same run over its other committed seeds, which draw examples and heads anew
-as well. That tells a wrong method or recipe, not a tenth of a point.
+On the same kind of machine, a run in fp32 comes out the same bit for bit: every training loss, and what the model
+predicts for each development and test example. Elsewhere it does not: another CPU rounds differently, which training
+amplifies, and a GPU, where the records in tf32 were made, draws other numbers for dropout. There accuracy and loss may
+differ by :data:`SPREADS` standard deviations of the same run over its other committed seeds, each of which draws its
+own examples and head. That reveals a wrong method or recipe, not a tenth of a point.
 
-Left out are runs in two stages, and records that do not name the instructions of their CPU: those are older than the
-last change that moved numbers on purpose (evaluations no longer move the random stream of dropout).
+Runs in two stages are left out, and so are records that do not name the instructions of their CPU: those are older than
+the last change that moved numbers on purpose (evaluations no longer move the random stream of dropout).
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ from mixlib.runs.records import DamagedRecord
 from mixlib.runs.spec import RunRecord, RunSpec
 from mixlib.runs.store import Store, read, text_of
 
-LONGEST, USUAL = 120.0, 67.0  # seconds of a core
-CORE_FLOPS = 100e9  # a second of a core, measured with all-MiniLM-L6-v2 on texts of 20 tokens
+LONGEST, USUAL = 120.0, 67.0  # seconds on one core
+CORE_FLOPS = 100e9  # per second and core, measured with all-MiniLM-L6-v2 on texts of 20 tokens
 SPREADS, FEWEST_OTHERS = 5, 4
-COMPARED = ("accuracy", "nll")  # within a tolerance; bit for bit everything is
-SAME = ("device", "cpu", "instructions", "torch", "transformers")  # what a run's bits depend on, beside the code
+COMPARED = ("accuracy", "nll")  # within a tolerance; bit for bit, everything is compared
+SAME = ("device", "cpu", "instructions", "torch", "transformers")  # what a run's bits depend on besides the code
 EQUAL, WITHIN, OUTSIDE = "equal to the bit", "within tolerance", "outside"
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A committed record that can be made anew here.
+    """A committed record that can be retrained here.
 
     Attributes:
         path: of its file.
         record: what it says.
-        tolerance: of each of :data:`COMPARED`; ``None`` where it has to be equal to the bit.
+        tolerance: for each of :data:`COMPARED`; ``None`` if the record has to match to the bit.
     """
 
     path: Path
@@ -62,18 +62,18 @@ class Candidate:
 
     @property
     def paper(self) -> str | None:
-        """Of the method; ``None`` for the plain model and the baselines of no paper."""
+        """The paper of the method; ``None`` for the plain model and the baselines of no paper."""
         return methods.REGISTRY[self.record.spec.method].paper
 
     @cached_property
     def seconds(self) -> float:
-        """What it takes, see :func:`seconds`."""
+        """How long it takes, see :func:`seconds`."""
         return seconds(self.record.spec)
 
 
 @dataclass(frozen=True)
 class Row:
-    """What came of one record. ``measured`` is empty where the run failed; ``verdict`` says why."""
+    """The outcome for one record. ``measured`` is empty if the run failed; ``verdict`` says why."""
 
     record: str
     method: str
@@ -86,20 +86,20 @@ class Row:
 
     @property
     def ok(self) -> bool:
-        """Whether the record was made anew."""
+        """Whether the record was reproduced."""
         return self.verdict in (EQUAL, WITHIN)
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came of all of them. ``seed`` draws the same ones again."""
+    """The outcome for all of them. ``seed`` draws the same ones again."""
 
     seed: int
     rows: list[Row]
 
     @property
     def ok(self) -> bool:
-        """Whether all were made anew."""
+        """Whether all were reproduced."""
         return all(row.ok for row in self.rows)
 
     @property
@@ -129,16 +129,16 @@ def _numbers(values: dict[str, float], sign: str = "") -> str:
 
 
 def verify(count: int = 3, dataset: str | None = None, seed: int | None = None, store: Store | None = None) -> Result:
-    """Make a few committed records anew.
+    """Retrain a few committed records.
 
     Args:
-        count: how many, fewer where there are fewer.
+        count: how many; fewer if there are not as many.
         dataset: only records of this one, by default of all that are here.
-        seed: of the draw, by default another one each time.
+        seed: of the draw, by default a different one each time.
         store: of the records, by default the repository's. Nothing is written.
 
     Raises:
-        ValueError: unknown data set (with the nearest names), or no record that can be made anew here.
+        ValueError: unknown data set (with the nearest names), or no record that can be retrained here.
     """
     seed = random.SystemRandom().randrange(10**6) if seed is None else seed
     store = store or Store()
@@ -153,7 +153,7 @@ def verify(count: int = 3, dataset: str | None = None, seed: int | None = None, 
 
 
 def candidates(store: Store, dataset: str | None = None) -> list[Candidate]:
-    """The records of the folder that can be made anew here, see above; in the order of their files."""
+    """The records of the folder that can be retrained here (see above), in the order of their files."""
     wanted = [corpora.get(dataset).name] if dataset else list(corpora.CORPORA)
     here = tuple(f"{name}-" for name in wanted if corpora.at_hand(name))
     records: dict[Path, RunRecord] = {}
@@ -184,7 +184,8 @@ def _can_be_made(record: RunRecord) -> bool:
 
 
 def seconds(spec: RunSpec) -> float:
-    """What a run takes a core that does nothing else beside another such core, by counting: scored once, at its end."""
+    """How long a run takes on a core that does nothing else, next to another such core, by counting: scored once, at
+    its end."""
     return costs.RUN_SECONDS + costs.work(replace(spec, eval_epochs=spec.num_train_epochs)).flops / CORE_FLOPS
 
 
@@ -195,16 +196,16 @@ def _alike(record: RunRecord) -> bool:
 
 
 def _tolerance(others: Sequence[RunRecord]) -> dict[str, float]:
-    """What the other seeds of a run allow it; not itself, for a wrong record would allow itself anything."""
+    """What the other seeds of a run allow it; not its own record, which if wrong would allow itself anything."""
     return {name: SPREADS * stdev(other.last[name] for other in others) for name in COMPARED}
 
 
 def draw(found: Sequence[Candidate], count: int, seed: int) -> list[Candidate]:
-    """A few of them at random: first one that has to be equal to the bit, then methods of papers not drawn yet, as long
-    as there are some. One that takes long leaves time for short ones only."""
+    """A few of them at random: first one that has to match to the bit, then methods of papers not drawn yet, as long as
+    there are any. A long one leaves time for short ones only."""
 
     def leaves_another(one: Candidate) -> bool:
-        """Whether there is time for a method of one more paper behind it."""
+        """Whether there is time for a method of one more paper after it."""
         papers = {candidate.paper for candidate in [*drawn, one]} | {None}
         rest = [other.seconds for other in left if other.paper not in papers]
         return len(drawn) + 1 == count or min(rest, default=0) <= budget - one.seconds
@@ -224,7 +225,7 @@ def draw(found: Sequence[Candidate], count: int, seed: int) -> list[Candidate]:
 
 
 def _made(drawn: Sequence[Candidate]) -> list[RunRecord | str]:
-    """The records of today, or why there is none; as many at once as there are cores."""
+    """The new records, or why there is none; as many at once as there are cores."""
     context = get_context("spawn")  # a fork of a process that has used its threads may hang
     with ProcessPoolExecutor(min(len(drawn), joblib.cpu_count()), mp_context=context) as pool:
         longest_first = sorted(drawn, key=lambda candidate: -candidate.seconds)  # so that no core waits for the last
@@ -272,5 +273,5 @@ def _verdict(candidate: Candidate, new: RunRecord) -> str:
 
 
 def _said(record: RunRecord) -> Any:
-    """What the model said at the last update: of each example where that was kept, else its scores."""
+    """What the model predicted at the last update: for each example if that was kept, else its scores."""
     return record.data.get("predictions") or record.last

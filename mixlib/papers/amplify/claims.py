@@ -60,7 +60,8 @@ def _accuracy(
 
 
 def _deviation(name: str, weights: Mapping[str, float]) -> Contrast:
-    """How far seeds lie apart. The paper prints variances; the mean distance of a normal value is 0.80 of its SD."""
+    """How far apart seeds lie. The paper prints variances; the mean absolute deviation of a normal value is 0.80 of its
+    SD."""
     table = published.table("amplify_table2").set_index(["dataset", "method"])["spread"]
     # its variances are divided by the number of runs
     size = sum(
@@ -82,7 +83,7 @@ def _draws(rival: int) -> Contrast:
     paper, label = protocol.METHODS["amplify"]["n"], f"amplify n={rival}"
     found = [(1.0, {"dataset": "trec_coarse", "method": "amplify", "param": str(paper)}),
              (-1.0, {"dataset": "trec_coarse", "method": "amplify", "param": str(rival)})]  # fmt: skip
-    # of Table 1 no number of runs is stated, and its TREC numbers are multiples of 0.2: single runs on 500 questions
+    # Table 1 states no number of runs, and its TREC numbers are multiples of 0.2: single runs on 500 questions
     return Contrast(name=f"5 draws over {rival}", measure="accuracy", units=against("amplify", label, DRAWS),
                     printed=printed("amplify_table1", [found], 1),
                     not_here=FULL_SIZE | dict.fromkeys(("MRPC", "SST-2", "SST-5", "TREC-fine"), ONE_SET))  # fmt: skip
@@ -106,7 +107,7 @@ def _padding() -> tuple[Contrast, Contrast]:
 
 
 def _noise() -> Contrast:
-    """Accuracy that wrong labels cost the other methods of mixup, minus what they cost AMPLIFY."""
+    """Accuracy that wrong labels cost the other mixup methods, minus what they cost AMPLIFY."""
     share = {"amplify": -1.0} | dict.fromkeys(MIXUP.values(), 1 / len(MIXUP))
     terms = tuple(
         Term(sign * weight, cell, label)

@@ -21,7 +21,7 @@ from mixlib.methods.mixing import lam_cdf
 
 BLUE, ORANGE, INSIDE, ACROSS = "#0173b2", "#de8f05", "#0173b2", "#b03a00"
 SIGNED = LinearSegmentedColormap.from_list("signed", [ORANGE, "white", BLUE])  # the neuron view's: blue is positive
-SMOOTHED = 4  # updates whose mean a loss curve shows, or a twentieth of all where that is more
+SMOOTHED = 4  # updates averaged in a loss curve, or a twentieth of all if that is more
 ACROSS_AT_MOST = 3  # panels
 
 
@@ -90,7 +90,7 @@ def lam_distributions(alphas: Sequence[float], draws: Sequence[int], alpha: floa
 def by_setting(
     printed: pd.DataFrame, data: pd.DataFrame, settings: Mapping[tuple[str, str], str], plain: str | None, name: str
 ) -> Figure:
-    """Accuracy by the setting of a method: the paper's above, the measured one below, a column a data set.
+    """Accuracy by the setting of a method: the paper's above, the measured one below, one column per data set.
 
     Args:
         printed: the paper's table.
@@ -132,7 +132,7 @@ def by_setting(
 
 
 def loss_by_update(data: Mapping[str, pd.DataFrame], looks: Mapping[str, str]) -> Figure:
-    """Training loss over updates, geometric mean over seeds of a running mean, with its 95% interval; a panel each.
+    """Training loss over updates, geometric mean over seeds of a running mean, with its 95% interval; one panel each.
 
     The interval is of the logarithm, as a cross-entropy is never below zero.
 
@@ -167,11 +167,12 @@ def loss_by_update(data: Mapping[str, pd.DataFrame], looks: Mapping[str, str]) -
 
 
 def attention_lines(views: Mapping[str, Mapping[str, Any]], query: str | None = None) -> Figure:
-    """Figures 4 and 5: lines from each word to the words it looks at, as strong as it looks; a panel a method.
+    """Figures 4 and 5: lines from each word to the words it attends to, as strong as the attention; one panel per
+    method.
 
     Args:
         views: method -> words, their side and the attention between them, from the study ``attention``.
-        query: draw the lines of this word alone.
+        query: draw only the lines of this word.
     """
     any_view = next(iter(views.values()))
     rows = len(any_view["words"])
@@ -206,9 +207,9 @@ def attention_lines(views: Mapping[str, Mapping[str, Any]], query: str | None = 
 
 
 def neuron_view(views: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """Figure 6: query of a word, keys of all words, their products and the attention that follows; a row a method.
+    """Figure 6: query of a word, keys of all words, their products and the resulting attention; one row per method.
 
-    Blue is positive, orange negative, strength is size.
+    Blue is positive, orange negative; the stronger the colour, the larger the value.
 
     Args:
         views: method -> the neuron view of the study ``attention``.
@@ -237,12 +238,12 @@ def neuron_view(views: Mapping[str, Mapping[str, Any]]) -> Figure:
 
 
 def word_graph(views: Mapping[str, Mapping[str, Any]], query: str, links: int = 60) -> Figure:
-    """Figure 7: the words as a graph, node colour by the attention the query gives it, strongest links drawn.
+    """Figure 7: the words as a graph, nodes coloured by the attention the query gives them, strongest links drawn.
 
     Args:
         views: method -> words, their side and the attention between them.
         query: the word whose attention colours the nodes, its first occurrence.
-        links: number of links drawn, the strongest between words that do not stand side by side.
+        links: number of links drawn, the strongest between words that are not neighbours.
     """
     figure, axes = plt.subplots(1, len(views), figsize=(6.1 * len(views), 6.4), squeeze=False, layout="constrained")
     top = max(_from(view, query).max() for view in views.values())
@@ -273,18 +274,19 @@ def word_graph(views: Mapping[str, Mapping[str, Any]], query: str, links: int = 
 
 
 def _between_words(view: Mapping[str, Any]) -> np.ndarray:
-    """The attention between words, that from or to special tokens as nothing."""
+    """The attention between words; from or to special tokens it counts as zero."""
     word = np.array([side is not None for side in view["side"]])
     return np.where(np.outer(word, word), np.array(view["attention"]), 0.0)
 
 
 def _from(view: Mapping[str, Any], query: str) -> np.ndarray:
-    """The first query's attention to every word, special tokens as nothing."""
+    """The first query's attention to every word; to special tokens it counts as zero."""
     return _between_words(view)[view["words"].index(query)]
 
 
 def attention_summary(data: pd.DataFrame, quantities: Mapping[str, str]) -> Figure:
-    """Attention quantities by training method: a dot a seed, the mean with its 95% interval; a panel a quantity.
+    """Attention quantities by training method: one dot per seed, the mean with its 95% interval; one panel per
+    quantity.
 
     Args:
         data: from :func:`mixlib.papers.amplify.frames.attention_frame`.
@@ -306,11 +308,11 @@ def attention_summary(data: pd.DataFrame, quantities: Mapping[str, str]) -> Figu
 
 
 def factor_leads(effects: pd.DataFrame, metric: str = "accuracy") -> Figure:
-    """AMPLIFY's lead over each other method, as the paper states its methods and as its code has them.
+    """AMPLIFY's lead over each other method, with the methods as the paper states them and as its code has them.
 
     Args:
         effects: from :func:`mixlib.papers.amplify.frames.factor_effects`.
-        metric: the one they were made with.
+        metric: the one they were computed with.
     """
     sets = list(dict.fromkeys(effects["dataset"]))
     rivals, factors = (list(dict.fromkeys(effects[column])) for column in ("rival", "factor"))
@@ -346,7 +348,7 @@ def factor_leads(effects: pd.DataFrame, metric: str = "accuracy") -> Figure:
 
 
 def by_noise(data: pd.DataFrame) -> Figure:
-    """Accuracy by the share of wrong training labels, mean with its 95% interval; a panel a data set.
+    """Accuracy by the share of wrong training labels, mean with its 95% interval; one panel per data set.
 
     Args:
         data: from :func:`mixlib.papers.amplify.frames.conditions`.

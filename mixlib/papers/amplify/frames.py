@@ -20,7 +20,7 @@ RIVALS = ("none", *protocol.BASELINES)
 
 
 def variances(printed: pd.DataFrame, data: pd.DataFrame) -> pd.DataFrame:
-    """Printed variances beside the measured ones over seeds, in squared points.
+    """Printed variances next to the measured ones over seeds, in squared points.
 
     Args:
         printed: of Table 2, with the printed spread as ``value_printed``.
@@ -39,12 +39,12 @@ def variances(printed: pd.DataFrame, data: pd.DataFrame) -> pd.DataFrame:
 
 
 def conditions(records: Sequence[RunRecord]) -> pd.DataFrame:
-    """:func:`mixlib.evidence.tables.frame` with what runs of this paper differ in beside the method.
+    """:func:`mixlib.evidence.tables.frame` with the settings that runs of this paper differ in besides the method.
 
-    Columns beside it: ``n`` (draws), ``model``, ``labels`` (``same``, ``independent``), ``head``, ``schedule``,
+    Additional columns: ``n`` (draws), ``model``, ``labels`` (``same``, ``independent``), ``head``, ``schedule``,
     ``noise`` (share of wrong training labels), ``grouped`` (batches of similar length), ``train_loss`` (mean over all
-    updates), ``unsteadiness`` (mean over the standard deviations of windows of
-    :data:`~mixlib.evidence.verdicts.WINDOW` updates).
+    updates), ``unsteadiness`` (mean over the standard deviations of windows of :data:`~mixlib.evidence.verdicts.WINDOW`
+    updates).
     """
     data = frame(records, method_of=protocol.method_of)
     more = []
@@ -60,14 +60,14 @@ def conditions(records: Sequence[RunRecord]) -> pd.DataFrame:
 
 
 def measured(records: Sequence[RunRecord], **how: str) -> pd.DataFrame:
-    """:func:`mixlib.evidence.tables.frame` with the rows and columns of the paper's tables; ``how``: its ``param``,
+    """:func:`mixlib.evidence.tables.frame` with the rows and columns of the paper's tables; ``how``: its ``param`` and
     ``at``."""
     ours = {theirs: name for name, theirs in protocol.FULL_DATA.items()}
     return frame(records, method_of=protocol.method_of, **how).replace({"dataset": ours})
 
 
 def by_draws(printed: pd.DataFrame, data: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
-    """Table 1, published beside measured: accuracy by the number of draws, and what the paper's number is ahead by.
+    """Table 1, published next to measured: accuracy by the number of draws, and how far the paper's number is ahead.
 
     Args:
         printed: Table 1.
@@ -115,10 +115,10 @@ def lost_to_noise(records: Sequence[RunRecord]) -> pd.DataFrame:
 
 
 def training_losses(records: Sequence[RunRecord]) -> pd.DataFrame:
-    """Figure 3 in numbers: mean training loss and its unsteadiness beside the loss on test rows, which nothing mixes.
+    """Figure 3 in numbers: mean training loss and its unsteadiness, next to the loss on test rows, which nothing mixes.
 
-    One row a data set and method: means over seeds, in nats; a training loss and its unsteadiness as ratios to
-    AMPLIFY's too, geometric means over seeds with their 95% intervals.
+    One row per data set and method: means over seeds, in nats; training loss and unsteadiness also as ratios to
+    AMPLIFY's, geometric means over seeds with their 95% intervals.
     """
     data, rows = conditions(records), {}
     for (dataset, method), group in data.groupby(["dataset", "method"], sort=False):
@@ -153,7 +153,7 @@ def partner_share(method: str) -> float:
 
 
 def attention_frame(records: Sequence[StudyRecord]) -> pd.DataFrame:
-    """What the study ``attention`` measured, lists as their means: one row a ``method`` and ``seed``."""
+    """What the study ``attention`` measured, lists as their means: one row per ``method`` and ``seed``."""
     rows = []
     for record in records:
         values = {name: value for name, value in record.values.items() if name not in ("views", "accuracy")}
@@ -184,16 +184,17 @@ FACTORS = ("as stated", "labels", "head", "schedule", "all three")
 
 
 def factor_effects(records: Sequence[RunRecord], metric: str = "accuracy") -> pd.DataFrame:
-    """AMPLIFY's lead over each other method under the conditions of the paper, and with what its code does otherwise.
+    """AMPLIFY's lead over each other method under the paper's conditions, and with what its code does differently.
 
     Args:
         records: of :func:`mixlib.papers.amplify.protocol.fairness`.
         metric: ``accuracy``, ``loss``, ``ece`` or ``train_loss``.
 
     Returns:
-        One row a ``dataset``, ``rival`` and ``factor`` (:data:`FACTORS`): the ``lead`` of AMPLIFY with ``lead_low`` and
-        ``lead_high``, the ``change`` of that lead by the factor with ``low``, ``high``, ``interval`` and ``decided``
-        (Holm over all different changes), the ``printed`` lead in accuracy, and ``share``, change / printed in percent.
+        One row per ``dataset``, ``rival`` and ``factor`` (:data:`FACTORS`): the ``lead`` of AMPLIFY with ``lead_low``
+        and ``lead_high``, the ``change`` of that lead due to the factor with ``low``, ``high``, ``interval`` and
+        ``decided`` (Holm over all different changes), the ``printed`` lead in accuracy, and ``share``, change / printed
+        in percent.
     """
     data = conditions(records)
     printed = published.table("amplify_table2").set_index(["dataset", "method"])["value"]
@@ -221,14 +222,14 @@ def factor_effects(records: Sequence[RunRecord], metric: str = "accuracy") -> pd
                              "share": 100 * change.mean / said})  # fmt: skip
                 changes.append(change)
     table = pd.DataFrame(rows)
-    # one comparison may stand against several methods: a head that changes for AMPLIFY alone changes all leads alike
+    # one comparison may count for several rivals: a head that changes for AMPLIFY alone changes all leads equally
     distinct = {(c.mean, c.low, c.high): c for c in changes if c.high > c.low}
     decided = dict(zip(distinct, (c.decided for c in holm(list(distinct.values()))), strict=True))
     return table.assign(decided=[decided.get((c.mean, c.low, c.high), False) for c in changes])
 
 
 def effects_by_rival(effects: pd.DataFrame) -> pd.DataFrame:
-    """:func:`factor_effects` for readers: a row a rival, with AMPLIFY's leads over it and what each factor adds."""
+    """:func:`factor_effects` for readers: one row per rival, with AMPLIFY's leads over it and what each factor adds."""
     rows: dict[tuple[str, str], dict[str, str]] = {}
     for row in effects.to_dict("records"):
         found = rows.setdefault((NAMES.get(row["dataset"], row["dataset"]), LABELS[row["rival"]]), {})
@@ -267,7 +268,8 @@ def every_condition(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def equal_heads(cells: pd.DataFrame) -> pd.DataFrame:
-    """AMPLIFY minus no mixup by the heads of both, and what the mean head does without mixup; a column a data set."""
+    """AMPLIFY minus no mixup by the heads of both, and what the mean head does without mixup; one column per data
+    set."""
     pairs = {
         "own head, both": ("own", "own"), "mean head, both": ("published", "mean"),
         "mean head against the baselines' head": ("published", "published"),

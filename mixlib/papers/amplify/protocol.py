@@ -1,7 +1,7 @@
 """What the AMPLIFY paper did, and at what size it is repeated here.
 
 ``STATED`` are the paper's settings, ``CHOICES`` ours where it is silent, the same for every method of a table.
-``PUBLISHED`` is what its code does otherwise, one factor at a time (notebook 52).
+``PUBLISHED`` is what its code does differently, one factor at a time (notebook 52).
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ METHODS: dict[str, dict[str, Any]] = {  # sections 3 and 4.2
 
 
 def _whole(epochs: int) -> dict[str, int]:
-    """So many epochs and one evaluation at their end."""
+    """This many epochs, with one evaluation at their end."""
     return {"num_train_epochs": epochs, "eval_epochs": epochs}
 
 
 # Ours: seeds 0, 1, 2; casing of DistilBERT; the model's own dropout; no clipping; the epoch of the best accuracy on the
-# development rows, which is also what early stopping looks at; scores on the test sets, whose labelled sizes the
-# printed accuracies of MRPC, SST-2, SST-5 and TREC fit. "Yelp-5" is Yelp polarity: 560,000 rows, two classes, 97%.
-# Where there is no development set, a quarter of the training rows is held out, as in the authors' code; of IMDb the
+# development rows, which is also what early stopping looks at; scores on the test sets, whose labelled sizes fit the
+# printed accuracies of MRPC, SST-2, SST-5 and TREC. "Yelp-5" is Yelp polarity: 560,000 rows, two classes, 97%. Where
+# there is no development set, a quarter of the training rows is held out, as in the authors' code; for IMDb the
 # development rows are cut from the test set, as for the other paper that uses it.
 CHOICES: dict[str, Any] = {"max_grad_norm": 0.0, "dropout": None, "metric_for_best_model": "accuracy"}
 FULL: dict[str, dict[str, Any]] = {
@@ -71,10 +71,10 @@ FULL: dict[str, dict[str, Any]] = {
 }
 FULL_DATA = {"yelp5": "yelp_polarity"}
 
-# Tables and figures of scores read cells of the evidence at mini. What is studied beside them has runs of its own, as
-# small as two CPU cores can do. Learning rate and batch size are the best of 2e-4, 5e-4 and 1e-3 with batches of 32
-# and of 5e-4 with 16, for the plain model on TREC-fine and SST-2 with a seed of no table; no mixup method was looked
-# at. Runs are evaluated once, at their end, so nothing is chosen and no development rows are needed.
+# Tables and figures of scores read cells of the evidence at mini. Whatever else is studied has runs of its own, sized
+# for two CPU cores. Learning rate and batch size are the best of 2e-4, 5e-4 and 1e-3 with batches of 32 and of 5e-4
+# with 16, for the plain model on TREC-fine and SST-2 with a seed that no table uses; no mixup method was looked at.
+# Runs are evaluated once, at their end, so nothing is chosen and no development rows are needed.
 MINI_TRAINING: dict[str, Any] = {"learning_rate": 5e-4, "batch_size": 16, "group_by_length": True, "dev_size": 0}
 MINI: dict[str, dict[str, Any]] = {
     "mrpc": _whole(2) | {"train_size": 64, "test_size": 80, "max_length": 48},
@@ -82,7 +82,7 @@ MINI: dict[str, dict[str, Any]] = {
 }
 MINI_SEEDS = range(6)
 MINI_MORE_SEEDS = {"trec_fine": range(10)}  # short runs
-MINI_SMALL = f"{MINILM}[::2]"  # every second block, as DistilBERT began with of BERT's, but not distilled
+MINI_SMALL = f"{MINILM}[::2]"  # every second block, as DistilBERT took from BERT, but not distilled
 
 _SMOKE = _whole(2) | {
     "learning_rate": 5e-3, "train_size": 64, "dev_size": 0, "test_size": 48, "max_length": 32, "batch_size": 16,
@@ -92,10 +92,10 @@ SMOKE_DATASETS = ("mrpc", "trec_fine")
 
 
 def settings(profile: str, dataset: str) -> dict[str, Any]:
-    """The fields of ``RunSpec`` that a profile sets for a data set, but for method, model and seed.
+    """The fields of ``RunSpec`` that a profile sets for a data set, except method, model and seed.
 
     Raises:
-        ValueError: a data set of which mini has no runs but those of the evidence.
+        ValueError: a data set for which mini has no runs other than those of the evidence.
     """
     names = ("batch_size", "num_train_epochs", "learning_rate", "lr_scheduler_type", "warmup_ratio", "weight_decay")
     training = {name: STATED[name] for name in names} | CHOICES | {"dataset": dataset}
@@ -136,7 +136,7 @@ def runs(
         dataset: one of :data:`DATASETS`; at mini one of :data:`MINI`.
         methods: names, or names with parameters in place of the paper's.
         model, seeds, overrides: in place of the profile's; overrides are fields of ``RunSpec``.
-        more_seeds: ten where the profile has them for a data set, for comparisons that need them.
+        more_seeds: ten seeds if the profile has them for the data set, for comparisons that need them.
     """
     usual = {"full": STATED["model"], "mini": MINILM, "smoke": TINY}[check_profile(profile)]
     return method_runs(
@@ -156,8 +156,8 @@ def _on_all(methods: Sequence[Named], **overrides: Any) -> list[RunSpec]:
     return [spec for dataset in DATASETS for spec in runs("full", dataset, methods, **overrides)]
 
 
-# Which cells of the evidence the tables and figures read below full, by profile: all that claims are judged on, at
-# smoke two. The pool has two data sets more, which are shown beside Table 2.
+# Which cells of the evidence the tables and figures read below full, by profile: all that claims are judged on; at
+# smoke, two. The pool has two more data sets, which are shown next to Table 2.
 TABLE_2_ON = {
     "mini": ("amplify/mrpc", "common/sst2", "common/sst5", "common/trec_fine", "common/trec_coarse"),
     "smoke": ("amplify/mrpc", "common/trec_fine"),
@@ -218,7 +218,8 @@ PUBLISHED: dict[str, dict[str, Any]] = {
 
 
 def padding(profile: str, **overrides: Any) -> list[RunSpec]:
-    """With and without AMPLIFY, in batches of texts of similar length and of any, which need more padding (claim 6)."""
+    """With and without AMPLIFY, in batches of texts of similar length and of any length, which need more padding (claim
+    6)."""
     if check_profile(profile) == "full":
         return [
             spec
@@ -234,7 +235,7 @@ LOSS_EPOCHS = 105  # 12,000 updates of MRPC
 def figure3(profile: str, **overrides: Any) -> list[RunSpec]:
     """Training loss of MRPC over more updates than Table 2 has, and without early stopping (Figure 3).
 
-    Below full the runs of Table 2, of MRPC and of single texts.
+    Below full, the runs of Table 2 on MRPC and on single texts.
     """
     if check_profile(profile) == "full":
         longer = _whole(LOSS_EPOCHS) | {"early_stopping_patience": None}
@@ -248,7 +249,7 @@ TIMED = [{"label": method, "method": method, "params": METHODS[method]} for meth
 def step_time(profile: str, model: str | None = None, seeds: Seeds | None = None) -> list[StudySpec]:
     """Seconds a training step takes on MRPC, in the paper's batches of 32 texts of up to 256 tokens.
 
-    Below full the cell that claims 9 and 10 read: batches of 16 texts of up to 96 tokens.
+    Below full, the cell that claims 9 and 10 read: batches of 16 texts of up to 96 tokens.
     """
     if check_profile(profile) != "full":
         return STEP_TIME.on(model).specs(seeds_or(seeds, [FIRST_SEED]), profile=profile)
@@ -259,7 +260,7 @@ def step_time(profile: str, model: str | None = None, seeds: Seeds | None = None
     return [study_of(spec, "step_time", **params) for spec in specs]
 
 
-LOOKED_AT = {"smoke": 4, "mini": 120, "full": 500}  # pairs of sentences beside the paper's
+LOOKED_AT = {"smoke": 4, "mini": 120, "full": 500}  # pairs of sentences in addition to the paper's
 LONGER = {"smoke": {}, "mini": _whole(3) | {"train_size": 128}, "full": {}}
 
 
@@ -280,7 +281,7 @@ def fairness(profile: str, **overrides: Any) -> list[RunSpec]:
     """Table 2's methods as the paper says and as its code does: labels, head, schedule, one at a time, then all.
 
     The plain model is also run with AMPLIFY's head, which no row of the paper has. Single texts have one token type, so
-    that leaving types out changes nothing there and is not run.
+    leaving types out changes nothing there and is not run.
     """
     specs: list[RunSpec] = []
     unrelated = [(method, PUBLISHED["labels"]) for method in BASELINES]
@@ -306,7 +307,7 @@ NOISE_ON = ("mrpc", "trec_fine")
 def noise(profile: str, **overrides: Any) -> list[RunSpec]:
     """Table 2's methods with a tenth and a fifth of the training labels wrong (claim 15; not in the paper).
 
-    Below full a fifth alone.
+    Below full, only a fifth.
     """
     if check_profile(profile) == "full":
         return [
@@ -318,7 +319,7 @@ def noise(profile: str, **overrides: Any) -> list[RunSpec]:
     return table_runs(_cells(["common/trec_coarse", "amplify/trec_coarse 20% noise"]), profile, TABLE_2, **overrides)
 
 
-# The cells of the claims beside the pool; the first has the pool's runs, and more draws and single blocks
+# The cells of the claims besides the pool; the first has the pool's runs, plus more draws and single blocks
 DRAWN = {f"amplify n={n}": ("amplify", METHODS["amplify"] | {"n": n}) for n in DRAWS if n != METHODS["amplify"]["n"]}
 SINGLE = {f"amplify block {block}": ("amplify", METHODS["amplify"] | {"blocks": [f"{block}/12"]}) for block in BLOCKS}
 FIVE = {name: pool.METHODS[name] for name in TABLE_2}

@@ -13,9 +13,9 @@ from mixlib.methods import sites
 from mixlib.runs import training
 from mixlib.runs.studies import StudySpec, study
 
-BATCH = 20  # texts of one forward pass
+BATCH = 20  # texts per forward pass
 
-# Figures 4 to 7: the paper's sentences. Its pairs of Figures 6 and 7 are one sentence twice.
+# Figures 4 to 7: the paper's sentences. Its pairs in Figures 6 and 7 are one sentence twice.
 HOPPED = ("the rabbit quickly hopped", "the turtle slowly crawled")
 TIRED = "The animal didn't cross the street because it was too tired"
 FILM = (
@@ -55,19 +55,19 @@ REFERENCES = (
 
 @study
 def attention(spec: StudySpec) -> dict[str, Any]:
-    """Where the words of given and of many other sentences look after training with a method (claims 13 and 14).
+    """What the words of given sentences, and of many others, attend to after training with a method (claims 13 and 14).
 
     Params: ``run`` (canonical spec of a run, trained first), ``blocks`` (such as ``"4/12"``: of Figures 4 to 6, and of
-    Figure 7), ``pairs`` (how many sentence pairs are made, and how many of the test split are looked at), ``keep``
-    (keep what is drawn). Attention is averaged over heads, and where a word has several pieces summed over those looked
-    at and averaged over those that look. Values, of the first block unless said otherwise:
+    Figure 7), ``pairs`` (how many sentence pairs are made up, and how many of the test split are looked at), ``keep``
+    (keep what figures draw). Attention is averaged over heads; if a word has several pieces, it is summed over those
+    attended to and averaged over those that attend. Values, of the first block unless stated otherwise:
 
-    - ``crossing``, ``crossing_made``, ``crossing_test``: of the attention of words to words, the share that goes to the
-      other sentence, for the paper's pair, and as lists for made pairs and test pairs;
-    - ``linked``, ``linked_made``: of a subject's attention to the two verbs, the share its own verb gets;
+    - ``crossing``, ``crossing_made``, ``crossing_test``: the share of attention between words that goes to the other
+      sentence, for the paper's pair, and as lists for made-up pairs and test pairs;
+    - ``linked``, ``linked_made``: the share of a subject's attention to the two verbs that its own verb gets;
     - ``resolved``: attention of "it" to "animal", "too" and "tired" (both copies), ``resolved_film`` that of "it" to
       "film" in the second block;
-    - ``resolved_made``: of the attention of "it" to two nouns, the share of the one it stands for, a list;
+    - ``resolved_made``: the share of the attention of "it" to two nouns that goes to the one it stands for, a list;
     - ``accuracy`` of the model; with ``keep`` also ``views``.
     """
     p = spec.params
@@ -109,7 +109,7 @@ def _made_pairs(count: int) -> list[tuple[str, str]]:
 
 
 def _linked(text: ReadText) -> float:
-    """Of each subject's attention to the two verbs, its own verb's share, the mean of both sentences."""
+    """The share of a subject's attention to the two verbs that its own verb gets, the mean of both sentences."""
     (a, b), (verb_a, verb_b) = ([sentence[i] for sentence in text.sentences()] for i in (1, 3))
     own = [_share(text.between(a, verb_a), text.between(a, verb_b)), _share(text.between(b, verb_b),
                                                                            text.between(b, verb_a))]  # fmt: skip
@@ -146,7 +146,7 @@ class ReadText:
         return float(self.attention[query, key])
 
     def crossing(self) -> float:
-        """Of the attention of words to words, the share that goes to the other sentence."""
+        """The share of attention between words that goes to the other sentence."""
         a, b = self.sentences()
         inside = self.attention[a][:, a].sum() + self.attention[b][:, b].sum()
         across = self.attention[a][:, b].sum() + self.attention[b][:, a].sum()
@@ -162,10 +162,10 @@ class ReadText:
 
 
 class Reader:
-    """A trained classifier that says where its words look.
+    """A trained classifier that shows what its words attend to.
 
     Args:
-        model: a Hugging Face classifier; from now on with the eager attention that gives weights, in eval mode.
+        model: a Hugging Face classifier; it is switched to eager attention, which returns weights, and to eval mode.
         tokenizer: of the model, a fast one.
     """
 
@@ -221,7 +221,7 @@ class Reader:
     def neurons(self, pair: tuple[str, str], block: int, query: str) -> dict[str, Any]:
         """What the neuron view of a word shows: query, keys, products and attention in one head of a block.
 
-        The head is the one in which the word looks most at words, rather than at special tokens.
+        The head is the one in which the word attends most to words rather than special tokens.
         """
         attention = sites.attentions(self.model)[block - 1]
         caught: dict[str, Tensor] = {}
@@ -252,7 +252,7 @@ class Reader:
 
 
 def by_group(attention: Tensor, groups: list[list[int]]) -> Tensor:
-    """Attention between groups of tokens: summed over those looked at, averaged over those that look."""
+    """Attention between groups of tokens: summed over those attended to, averaged over those that attend."""
     member = torch.zeros(len(groups), attention.shape[0])
     for number, group in enumerate(groups):
         member[number, group] = 1.0

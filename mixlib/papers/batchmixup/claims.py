@@ -1,4 +1,4 @@
-"""The claims of the BatchMixup paper as data. What its sizes become here: rows per class of BANKING77 and FewRel."""
+"""The claims of the BatchMixup paper as data. Its sizes become rows per class of BANKING77 and FewRel here."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TIME, SHAPE = "batchmixup/epoch time", "batchmixup/geometry"
 PLAIN = "BatchMixup against no mixup"
 WORDS = {"none": PLAIN, "mixup": "BatchMixup against pairwise mixup",
          "nonlinear_mixup": "BatchMixup against nonlinear mixup"}  # fmt: skip
-# The paper's sizes that come nearest: 1% of BANKING77 is 1 row a class, 25% are 32. At 5 and 10 it prints nothing
+# The nearest of the paper's sizes: 1% of BANKING77 is 1 row per class, 25% are 32. At 5 and 10 it prints nothing
 STAND_FOR = (("banking77", "1%"), ("banking77", "25%"))
 
 
@@ -54,8 +54,8 @@ def _slope(x: list[float]) -> list[float]:
     return (centred / (centred**2).sum()).tolist()
 
 
-# Claim 3: points of gain for each halving of the rows. From 30 a class to 1 are five halvings, so that a margin of 1
-# point over the whole range is a fifth of that each
+# Claim 3: points of gain for each halving of the rows. From 30 per class to 1 there are five halvings, so a margin of 1
+# point over the whole range is a fifth of that for each
 _PER_HALVING = _slope([-math.log2(n) for n in A_CLASS])
 _PRINTED_PER_HALVING = _slope([-math.log2(share) for share in FRACTIONS.values()])
 HALVING = POINT / math.log2(A_CLASS[-1] / A_CLASS[0])
@@ -88,7 +88,7 @@ def _at_chance(method: str, words: str) -> Contrast:
     )  # fmt: skip
 
 
-LIFT = (20.0, math.inf)  # points, claim 5; at equal updates, of which pairwise mixup makes several a batch
+LIFT = (20.0, math.inf)  # points, claim 5; at equal updates: pairwise mixup makes several per batch
 
 
 def _lift(method: str, over: str, words: str) -> Contrast:
@@ -98,11 +98,11 @@ def _lift(method: str, over: str, words: str) -> Contrast:
     )  # fmt: skip
 
 
-# Claims 8 to 10: the paper's 15 draws, on its batches of five texts of RTE
+# Claims 8 to 10: the paper's 15 draws, on its batches of five RTE texts
 DRAWS = EVIDENCE_N[-1]
 SAME_EPOCH, LONGER_EPOCH = math.log(1.2), math.log(8)  # factors that `testable_as` draws
 EPOCH = {"RTE": TIME}
-MINUTES = {"plain": 1.5, "mixup": 20.0}  # section 5, of an epoch on a V100; "about" the same for BatchMixup
+MINUTES = {"plain": 1.5, "mixup": 20.0}  # section 5, per epoch on a V100; "about" the same for BatchMixup
 
 
 def _longer(method: str, words: str) -> Contrast:
@@ -137,7 +137,7 @@ def _beyond_pairs(measure: str, words: str) -> Contrast:
     )  # fmt: skip
 
 
-# Claim 12: a plane that does not separate two equal classes is nearer to chance than to a perfect one
+# Claim 12: a plane that does not separate two equal classes is nearer to chance than to perfection
 HALF_WAY = 75.0
 _CLOUDS = {f"two Gaussian clouds, learning rate {rate:g}": f"rate={rate:g}" for rate in TOY_RATES}
 

@@ -18,12 +18,12 @@ from mixlib.evidence.tables import LABELS, NAMES, geometric_mean
 def by_fraction(
     printed: pd.DataFrame, data: pd.DataFrame, columns: Mapping[str, str], fractions: Sequence[str]
 ) -> Figure:
-    """Accuracy by the number of training examples: the paper's above, the measured one below, a column a data set.
+    """Accuracy by the number of training examples: the paper's above, the measured one below, one column per data set.
 
     Args:
         printed: the paper's table.
         data: from :func:`mixlib.evidence.tables.frame`.
-        columns: measured data set -> the paper's key of it.
+        columns: measured data set -> the paper's key for it.
         fractions: labels of the paper's shares, largest first.
     """
     figure, axes = plt.subplots(2, len(columns), figsize=(4.1 * len(columns), 6.4), squeeze=False,
@@ -89,7 +89,7 @@ def toy_panels(plain: Mapping[str, Any], mixed: Mapping[str, Any]) -> Figure:
 
 
 def toy_accuracies(accuracies: pd.DataFrame) -> Figure:
-    """Accuracy over many draws of five points a class: one dot a draw, the mean with its 95% interval.
+    """Accuracy over many draws of five points per class: one dot per draw, the mean with its 95% interval.
 
     Args:
         accuracies: columns ``variant``, ``learning_rate``, ``accuracy`` (percent).
@@ -111,7 +111,7 @@ def toy_accuracies(accuracies: pd.DataFrame) -> Figure:
 
 
 def objective_curves(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
-    """Loss, accuracy, likeness and size of the class vectors over training, for each reading of the objective.
+    """Loss, accuracy, similarity and size of the class vectors over training, for each reading of the objective.
 
     Args:
         curves: values of the study ``objectives`` by objective.
@@ -136,7 +136,7 @@ def epoch_times(ratios: pd.DataFrame, published: float, n: int) -> Figure:
     Args:
         ratios: columns ``method``, ``n``, ``batch``, ``ratio``.
         published: the paper's ratio for the pairwise methods at ``n``.
-        n: that the paper's ratio is for.
+        n: the n that the paper's ratio is for.
     """
     figure, axis = plt.subplots(figsize=(6.6, 4.2), layout="constrained")
     mixed = ratios[ratios["method"] != "none"]
@@ -146,7 +146,7 @@ def epoch_times(ratios: pd.DataFrame, published: float, n: int) -> Figure:
         steps = sorted(chosen["n"].unique())
         groups = [chosen.loc[chosen["n"] == step, "ratio"] for step in steps]
         mean, low, high = np.transpose([geometric_mean(g) for g in groups])
-        beside = np.array(steps) + 0.3 * (place - (len(shown) - 1) / 2)  # or marks of equal times hide each other
+        beside = np.array(steps) + 0.3 * (place - (len(shown) - 1) / 2)  # else marks of equal times hide each other
         axis.errorbar(beside, mean, yerr=[mean - low, high - mean], capsize=3, color=PALETTE[method],
                       linestyle=DASHES[method], marker=MARKERS[method], label=LABELS[method])  # fmt: skip
     axis.plot(n, published, marker="_", markersize=18, markeredgewidth=3, color="black", linestyle="none",
@@ -183,7 +183,7 @@ def mixed_points(picture: Mapping[str, Any], panels: Mapping[int, str]) -> Figur
 
 
 def policy_geometry(data: pd.DataFrame) -> Figure:
-    """How far the points of each policy spread, one panel a quantity, mean over the seeds with its 95% interval.
+    """How far the points of each policy spread, one panel per quantity, mean over the seeds with its 95% interval.
 
     Args:
         data: columns ``label``, ``rows`` (batch size), ``spread``, ``distance``, ``rank_share``, ``box_side``.

@@ -15,7 +15,7 @@ from mixlib.runs.studies import StudyRecord
 
 
 def accuracies(printed: pd.DataFrame, data: pd.DataFrame) -> pd.DataFrame:
-    """Table 1, published | measured: a row a data set and size, a column a method; standard deviations after ±.
+    """Table 1, published | measured: one row per data set and size, one column per method; standard deviations after ±.
 
     Args:
         printed: Table 1.
@@ -30,8 +30,8 @@ def accuracies(printed: pd.DataFrame, data: pd.DataFrame) -> pd.DataFrame:
 
 
 def gains(data: pd.DataFrame, over: str = "none", printed: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Differences to one method with their 95% t intervals; with Table 1, published | measured. Rows and columns as in
-    :func:`accuracies`."""
+    """Differences from one method with their 95% t intervals; with Table 1, published | measured. Rows and columns as
+    in :func:`accuracies`."""
 
     def cells(said: pd.Series | None, here: pd.DataFrame, method: str) -> str:
         if method == over:
@@ -65,7 +65,7 @@ def _by_size(
 
 
 def _said(printed: pd.DataFrame, here: pd.DataFrame, method: str) -> pd.Series | None:
-    """What the paper prints for one method where these runs stand; ``None`` where nothing."""
+    """What the paper prints for one method in the place of these runs; ``None`` if nothing."""
     dataset, size = here[["dataset", "train_size"]].iloc[0]
     rows = printed[(printed["dataset"] == protocol.PRINTED.get(dataset, dataset)) & (printed["train_size"] == size)
                    & (printed["method"] == method)]  # fmt: skip
@@ -73,7 +73,7 @@ def _said(printed: pd.DataFrame, here: pd.DataFrame, method: str) -> pd.Series |
 
 
 def updates(records: Sequence[RunRecord]) -> pd.DataFrame:
-    """Optimizer updates of a run: a row a data set and size, a column a method."""
+    """Optimizer updates of a run: one row per data set and size, one column per method."""
     rows = pd.DataFrame(
         {"data set": NAMES.get(r.spec.dataset, r.spec.dataset), "training examples": f"{r.data['train_rows']:,}",
          "method": LABELS[r.spec.method], "updates": r.timing["steps"]}
@@ -84,7 +84,7 @@ def updates(records: Sequence[RunRecord]) -> pd.DataFrame:
 
 
 def chance(printed: pd.DataFrame) -> pd.DataFrame:
-    """The paper's chance row beside one over the classes and the larger class of the splits, in percent."""
+    """The paper's chance row next to one over the number of classes and the largest class of the splits, in percent."""
     rows = {}
     for row in printed[printed["method"] == "majority"].to_dict("records"):
         ours = {theirs: name for name, theirs in protocol.PRINTED.items()}.get(row["dataset"], row["dataset"])
@@ -102,8 +102,8 @@ def chance(printed: pd.DataFrame) -> pd.DataFrame:
 
 
 def epoch_ratios(records: Sequence[StudyRecord]) -> pd.DataFrame:
-    """Times of the study ``epoch_time``, a row a batch: ``method``, ``n``, ``batch``, ``ratio`` of the time of all its
-    updates to the plain step of that batch, ``seconds``, ``batches_per_epoch``."""
+    """Times of the study ``epoch_time``, one row per batch: ``method``, ``n``, ``batch``, ``ratio`` of the time of all
+    its updates to the plain step of that batch, ``seconds``, ``batches_per_epoch``."""
     rows = []
     for record in records:
         for method, by_n in record.values["seconds"].items():
@@ -120,9 +120,9 @@ def epoch_ratios(records: Sequence[StudyRecord]) -> pd.DataFrame:
 
 
 def policy_rows(records: Sequence[StudyRecord]) -> pd.DataFrame:
-    """Measurements of the study ``geometry_of_policies``: one row a ``rows`` (batch size), policy and ``seed``.
+    """Measurements of the study ``geometry_of_policies``: one row per ``rows`` (batch size), policy and ``seed``.
 
-    Beside what the study measures: ``label`` of the policy, ``rank_share`` of the originals' effective rank.
+    In addition to what the study measures: ``label`` of the policy, ``rank_share`` of the originals' effective rank.
     """
     found = pd.DataFrame([row | {"seed": r.spec.seed} for r in records for row in r.values["rows"]])
     found = found.fillna({"temperature": 1.0})

@@ -1,7 +1,7 @@
 """What the BatchMixup paper did, and at what size it is repeated here.
 
-The paper states little: ``STATED`` is all of it. ``CODE`` are values it leaves open and its author's earlier public
-code has; ``CHOICES`` are ours. All of them are the same for every method of a table.
+The paper states little: ``STATED`` is all of it. ``CODE`` are values that it leaves open and its author's earlier
+public code has; ``CHOICES`` are ours. All of them are the same for every method of a table.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PAPER = "batchmixup"
 FRACTIONS = {"full": 1.0, "75%": 0.75, "50%": 0.5, "25%": 0.25, "1%": 0.01}
 # Two stand-ins for FewRel: the paper's 75 + None, and 42 of its relations with all their examples
 DATASETS = ("rte", "fewrel75_none", "fewrel", "banking77")
-PRINTED = {"fewrel75_none": "fewrel"}  # whose printed column is compared, where it has another name
+PRINTED = {"fewrel75_none": "fewrel"}  # whose printed column is compared, if it has another name
 VARIANTS = ("none", "mixup", "nonlinear_mixup", "batchmixup")
 
 STATED: dict[str, Any] = {"model": "roberta-large", "seeds": 3, "timing_draws": 15, "toy_epochs": 100, "toy_shots": 5}
@@ -44,9 +44,9 @@ CODE_METHODS: dict[str, dict[str, Any]] = {
 CODE_POINTS = {"rte": {"n": 400}}  # a batch of 5
 CODE_POINTS_PER_ROW = {"n_per_row": 75}  # 2400 for a batch of 32
 # Ours: the objective that can be trained, and the paper's weight for each dimension. Where a data set has no labelled
-# rows beside those trained on and those reported (RTE, BANKING77), the epoch is chosen on the reported split.
+# rows besides those trained on and those reported (RTE, BANKING77), the epoch is chosen on the reported split.
 CHOICES: dict[str, Any] = {"policy": "elementwise", "objective": "softmax"}
-CLIPPING = {"max_grad_norm": 1.0}  # the Trainer's default; neither the paper nor the code says that they clip
+CLIPPING = {"max_grad_norm": 1.0}  # the Trainer's default; neither the paper nor the code mentions clipping
 FULL_SIZES: dict[str, dict[str, Any]] = {
     "rte": {"dev_size": 0},
     "fewrel75_none": {},
@@ -55,9 +55,9 @@ FULL_SIZES: dict[str, dict[str, Any]] = {
 }
 HEAD = {"rte": "tanh", "banking77": "tanh", "fewrel75_none": "entities", "fewrel": "entities"}  # the author's code
 
-# Table 1 reads cells of the evidence at mini. What is studied beside it has plain runs of its own, as small as two CPU
-# cores can do. The learning rate is the best of 2e-4, 1e-4 and 5e-5 for the plain model with one and with two
-# updates a batch, taken together, on a seed of no table; no mixup method was looked at.
+# Table 1 reads cells of the evidence at mini. Whatever else is studied has plain runs of its own, sized for two CPU
+# cores. The learning rate is the best of 2e-4, 1e-4 and 5e-5 for the plain model with one and with two updates per
+# batch, taken together, on a seed that no table uses; no mixup method was looked at.
 _MINI = {"learning_rate": 5e-5, "batch_size": 8, "num_train_epochs": 1, "group_by_length": True, "train_per_class": 6,
          "dev_size": 8}  # fmt: skip
 MINI: dict[str, dict[str, Any]] = {
@@ -123,8 +123,8 @@ def runs(
     )  # fmt: skip
 
 
-# The cells of Table 1 below full, and which of the paper's rows a size stands for: 1% of BANKING77 is one row a class,
-# 25% are 32, 1% of RTE is 12 a class. The other sizes have no printed row
+# The cells of Table 1 below full, and which of the paper's rows a size stands for: 1% of BANKING77 is one row per
+# class, 25% are 32, 1% of RTE is 12 per class. The other sizes have no printed row
 TABLE_1_ON = {
     "mini": (
         "banking77-1",
@@ -142,7 +142,7 @@ STANDS_FOR = {("banking77", 1): "1%", ("banking77", 30): "25%", ("fewrel", 7): "
 
 
 def size_label(spec: RunSpec) -> str:
-    """The row of Table 1 a run belongs to, or stands for; where there is none, such as ``5 a class``."""
+    """The row of Table 1 a run belongs to, or stands for; if there is none, a name such as ``5 a class``."""
     a_class = spec.train_per_class
     if spec.train_fraction != 1 or a_class in (None, CODE[spec.dataset].get("train_per_class")):
         return next(label for label, fraction in FRACTIONS.items() if fraction == spec.train_fraction)
@@ -152,7 +152,7 @@ def size_label(spec: RunSpec) -> str:
 def table1(profile: str, **overrides: Any) -> list[RunSpec]:
     """Three tasks at five shares of the training data, four methods, and the plain model with as many updates.
 
-    Below full on the sizes of the evidence, with three draws of the pairwise methods a batch.
+    Below full, on the sizes of the evidence, with three draws per batch for the pairwise methods.
     """
     if check_profile(profile) == "full":
         return [
@@ -166,7 +166,7 @@ def table1(profile: str, **overrides: Any) -> list[RunSpec]:
 
 
 # Figure 1. The paper says: Gaussian points, 5 a class, a perceptron, 100 epochs. Means, spread, size of the perceptron,
-# optimizer and learning rate are ours; a second learning rate shows how much hangs on it.
+# optimizer and learning rate are ours; a second learning rate shows how much depends on it.
 TOY: dict[str, Any] = {"shots": STATED["toy_shots"], "epochs": STATED["toy_epochs"], "width": 16}
 TOY_RATES = (0.01, 0.001)
 TOY_DRAWS = {"smoke": 3, "mini": 200, "full": 200}
@@ -207,7 +207,7 @@ TIMED_N, TIMED_BATCHES = (1, 5, 10, 15), 20  # at full; 15: section 5
 def epoch_time(profile: str, model: str | None = None, seeds: Seeds | None = None) -> list[StudySpec]:
     """Section 5's timing statement: an epoch of RTE with every method at several n.
 
-    Below full the cell that claims 8 to 10 read, in the paper's batches of five texts of up to 128 tokens.
+    Below full, the cell that claims 8 to 10 read, in the paper's batches of five texts of up to 128 tokens.
     """
     if check_profile(profile) != "full":
         return EPOCH_TIME.on(model).specs(seeds_or(seeds, [FIRST_SEED]), profile=profile)
@@ -231,7 +231,7 @@ def geometry(profile: str, model: str | None = None, seeds: Seeds | None = None)
     """Where the points of each policy lie among the sentence vectors of a trained plain model (BANKING77)."""
     few: dict[str, Any] = {"dev_size": 0, "test_size": 80}
     if profile == "mini":
-        # longer and faster than in Table 1, so that the classes have begun to part
+        # longer and faster than in Table 1, so that the classes have begun to separate
         few |= {"num_train_epochs": 4, "eval_epochs": 4, "learning_rate": 2e-4}
     specs = runs(profile, "banking77", "full", ["none"], model=model, seeds=_study_seeds(profile, seeds), **few)
     params = {"rows": GEOMETRY_ROWS[profile], "points": 400, "policies": POLICIES}
@@ -260,7 +260,7 @@ CELLS: tuple[Cell, ...] = (
     cell("batchmixup/banking77-1", "banking77", COMPARED, train_per_class=1, num_train_epochs=40, eval_epochs=20,
          **_BANKING),
     cell("batchmixup/banking77-5", "banking77", COMPARED, train_per_class=5, num_train_epochs=16, eval_epochs=8,
-         batch_size=15, **_BANKING),  # batches of 16 would leave one of the 385 rows, which has nothing to mix with
+         batch_size=15, **_BANKING),  # batches of 16 would leave one of the 385 rows with nothing to mix with
     cell("batchmixup/banking77-10", "banking77", COMPARED, train_per_class=10, num_train_epochs=8, **_BANKING),
     cell("batchmixup/banking77-30", "banking77", COMPARED, train_per_class=30, num_train_epochs=4, **_BANKING),
     cell("batchmixup/fewrel", "fewrel", COMPARED, train_per_class=20, num_train_epochs=8, test_size=1000,

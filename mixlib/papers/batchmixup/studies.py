@@ -20,7 +20,7 @@ from mixlib.papers import geometry
 from mixlib.runs import bench, heads, training
 from mixlib.runs.studies import StudySpec, study
 
-CENTRE, DEVIATION = 2.0, 2.0  # of the two Gaussian clouds at (-2, -2) and (2, 2); ours, as the paper gives none
+CENTRE, DEVIATION = 2.0, 2.0  # of the two Gaussian clouds at (-2, -2) and (2, 2); ours, because the paper gives none
 POOL = 2000
 GRID = 41
 PLAIN_TURNS = 4
@@ -52,7 +52,7 @@ def clouds(rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
 
 @study
 def toy(spec: StudySpec) -> dict[str, Any]:
-    """Figure 1: five points of each of two Gaussian classes, a perceptron of 100 epochs, one method.
+    """Figure 1: five points of each of two Gaussian classes, a perceptron trained for 100 epochs, one method.
 
     Params: ``method``, ``method_params``, ``draws`` (trainings, each on new points), ``shots``, ``epochs``,
     ``learning_rate``, ``width``. Values: ``accuracy`` of each draw on the same pool of points; for the first draw its
@@ -94,7 +94,7 @@ def geometry_of_policies(spec: StudySpec) -> dict[str, Any]:
 
     Params: ``run`` (canonical spec of a plain run that is trained first), ``rows`` (batch sizes), ``points``,
     ``policies`` (list of ``{"policy": pairwise | nonlinear | elementwise | sample, "alpha", "temperature"}``). Values:
-    ``rows`` of measurements, one a batch size and policy; ``pictures`` by batch size: the vectors and the first mixed
+    ``rows`` of measurements, one per batch size and policy; ``pictures`` by batch size: the vectors and the first mixed
     points of each policy on the vectors' two principal axes; ``accuracy`` of the trained model.
     """
     p = spec.params
@@ -145,9 +145,10 @@ def draw_points(
     generator: torch.Generator,
     temperature: float = 1.0,
 ) -> tuple[Tensor, float]:
-    """Points mixed from vectors (rows, hidden) by a policy, and the mean of the largest share a row has in one.
+    """Points mixed from vectors (rows, hidden) by a policy, and the mean over points of the largest share that a row
+    has.
 
-    ``pairwise`` and ``nonlinear`` mix random pairs with a draw each, ``sample`` and ``elementwise`` the whole batch.
+    ``pairwise`` and ``nonlinear`` mix random pairs with one draw each, ``sample`` and ``elementwise`` the whole batch.
     """
     rows, width = vectors.shape
     if policy in ("pairwise", "nonlinear"):
@@ -165,8 +166,8 @@ def epoch_time(spec: StudySpec) -> dict[str, Any]:
     """Seconds an epoch takes with each method at several n (claims 8 to 10).
 
     Params: ``run`` (canonical spec of the plain run whose epoch it is), ``n`` (numbers of mixed points), ``batches``
-    (timed, of the epoch's). Methods take turns in random order on the same batch, so that other load on the machine
-    falls on all alike. Values: ``batches_per_epoch``; ``seconds`` by method and n, a list of all timings.
+    (how many of the epoch's are timed). Methods take turns in random order on the same batch, so that other load on the
+    machine affects all equally. Values: ``batches_per_epoch``; ``seconds`` by method and n, a list of all timings.
     """
     p = spec.params
     fitted = training.fit(replace(spec.run, max_steps=1))
@@ -198,7 +199,7 @@ def epoch_time(spec: StudySpec) -> dict[str, Any]:
 
 @study
 def objectives(spec: StudySpec) -> dict[str, Any]:
-    """The printed dot-product loss beside the softmax reading, on the toy problem with all its points.
+    """The printed dot-product loss next to the softmax reading, on the toy problem with all its points.
 
     Params: ``objective``, ``policy``, ``steps``, ``learning_rate``, ``width``, ``rows``. Values: every tenth step's
     ``loss``, ``accuracy`` on the batch, ``cosine`` of the two class vectors and their mean ``norm``.

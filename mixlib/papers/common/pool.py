@@ -18,7 +18,7 @@ from mixlib.runs.profiles import check_profile
 from mixlib.runs.spec import RunRecord, RunSpec
 
 PAPER = "common"
-# Each paper's own parameters; SSMix and the plain model of twice the updates cost two plain steps, all others one
+# Each paper's own parameters; SSMix and the plain model with twice the updates cost two plain steps, all others one
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "none": ("none", {}),
     "none_long": ("none_long", {"updates": 2}),
@@ -58,16 +58,18 @@ POOL: tuple[Cell, ...] = (
          eval_epochs=1),
 )  # fmt: skip
 SMOKE_CELLS = (POOL[0], POOL[2])  # enough for a trial
-RATES = (0.5, 2.0)  # times the learning rate: how much hangs on it
+RATES = (0.5, 2.0)  # times the learning rate: how much depends on it
 SENSITIVITY = tuple(found.with_rate(factor) for found in (POOL[0], POOL[2]) for factor in RATES)
 
 
 def methods_on_all(profile: str, more: Iterable[str] = (), **overrides: Any) -> list[RunSpec]:
-    """Every method on every data set of the pool (notebook 51); at ``full`` nothing, that is the papers' own.
+    """Every method on every data set of the pool (notebook 51); at ``full`` nothing, because that is for the papers'
+    own protocols.
 
     Args:
         profile: ``smoke``, ``mini`` or ``full``.
-        more: names of methods beside :data:`METHODS`, with their default parameters. No verdict reads their runs.
+        more: names of methods in addition to :data:`METHODS`, with their default parameters. No verdict reads their
+            runs.
         **overrides: of :func:`mixlib.evidence.cells.table_runs`.
     """
     chosen = {"smoke": SMOKE_CELLS, "mini": POOL, "full": ()}[check_profile(profile)]

@@ -9,7 +9,7 @@ from mixlib.evidence.printed import Numbers, printed
 from mixlib.evidence.statistics import EQUIVALENCE, NON_INFERIORITY, Printed
 from mixlib.evidence.verdicts import BEST, FACTOR, POINT, Claim, Contrast, Term, against
 
-SEEDS = 5  # the paper's; of its Table 5 it does not say
+SEEDS = 5  # the paper's; for Table 5 it does not say
 TABLES = tuple(f"mixup_calibration_table{n}" for n in (2, 3, 4))
 METHODS = {"cls_mixup": "CLS MixUp", "input_mixup": "Input MixUp", "manifold_mixup": "Manifold MixUp"}
 TOKEN_LEVEL = ("input_mixup", "manifold_mixup")
@@ -20,7 +20,7 @@ FEW = {"IMDb": "mixup_calibration/imdb-32", "AG News": "mixup_calibration/ag_new
 FOUR = CONTENT | {f"{name} with 32": cell for name, cell in FEW.items()}
 COLA = {"CoLA": "mixup_calibration/cola"}
 SST2 = {"SST-2 with 64": "mixup_calibration/sst2-64"}
-# where the paper prints what stands for a data set here
+# where the paper prints the counterpart of a data set here
 WHERE: dict[str, dict[str, str]] = {
     "IMDb": {"dataset": "imdb", "train_size": "full"},
     "IMDb with 32": {"dataset": "imdb", "train_size": "32"},
@@ -32,7 +32,7 @@ WHERE: dict[str, dict[str, str]] = {
 }
 _NOT_LEARNT = "no recipe of this size at which the plain model learns"
 NO_PAIRS = {"RTE": _NOT_LEARNT, "BoolQ": _NOT_LEARNT}
-# Question and sentence: the one set of pairs that is learnt here. The paper has it nowhere
+# Question and sentence: the one set of pairs that is learned here. The paper does not use it
 PAIRS = {"QNLI, for RTE and BoolQ": "common/qnli"}
 HARDER = COLA | PAIRS
 MEASURED = {"accuracy": ("accuracy", 1.0), "loss": ("loss", -1.0), "ece": ("ece", -1.0), "mcc": ("mcc", 1.0)}
@@ -64,9 +64,9 @@ def _better(
     beside: Iterable[str] | None = None,
     **rest: Any,
 ) -> Contrast:
-    """The methods are better than another one: more accurate, or of less loss or calibration error.
+    """The methods are better than another one: more accurate, or with less loss or calibration error.
 
-    ``beside``: the paper's data sets whose printed numbers stand beside it, by default all that have a cell.
+    ``beside``: the paper's data sets whose printed numbers are shown next to it, by default all that have a cell.
     """
     beside = [unit for unit in cells if unit in WHERE] if beside is None else list(beside)
     units = {unit: _gain(weights, over, cell, MEASURED[measure][1]) for unit, cell in cells.items()}

@@ -19,13 +19,13 @@ from mixlib.runs.spec import RunRecord
 
 
 def scaled_differences(data: pd.DataFrame, metrics: Sequence[str]) -> Figure:
-    """Paired difference to no mixup with its 95% interval: filled as trained, hollow after temperature scaling.
+    """Paired difference from no mixup with its 95% interval: filled as trained, hollow after temperature scaling.
 
     Args:
         data: from :func:`mixlib.papers.mixup_calibration.frames.differences`.
         metrics: one panel each, keys of :data:`mixlib.papers.mixup_calibration.frames.TITLES`.
     """
-    lines: list[tuple[str, str]] = []  # one line a place and method, an empty one between places
+    lines: list[tuple[str, str]] = []  # one line per place and method, an empty one between places
     middles: dict[str, float] = {}
     for place, rows in data.groupby("place", sort=False):
         methods = list(dict.fromkeys(rows["method"]))
@@ -74,7 +74,7 @@ def _wrapped(place: str) -> str:
 
 
 def reliability(groups: Mapping[str, Mapping[str, Mapping[str, Any]]], title: str = "") -> Figure:
-    """Reliability diagrams, one column a method: accuracy in each bin of confidence, pooled over the seeds.
+    """Reliability diagrams, one column per method: accuracy in each bin of confidence, pooled over the seeds.
 
     Bars below the diagonal are overconfident. A bar's gap to the diagonal, weighted by its rows, is the ECE; the
     strip below shows where the rows are. A second pair of rows shows the same models after temperature scaling.
@@ -122,7 +122,7 @@ def _bars(top: plt.Axes, bottom: plt.Axes, found: Mapping[str, Any], color: Any)
 
 
 def paddings(measured: pd.DataFrame, printed: pd.DataFrame, baseline: pd.Series) -> Figure:
-    """Accuracy of Input MixUp by padding: a dot a seed, the mean with its 95% interval, and the printed value.
+    """Accuracy of Input MixUp by padding: one dot per seed, the mean with its 95% interval, and the printed value.
 
     Args:
         measured: columns ``param``, ``accuracy`` (percent).
@@ -147,7 +147,7 @@ def paddings(measured: pd.DataFrame, printed: pd.DataFrame, baseline: pd.Series)
 
 
 def loss_curves(groups: Mapping[str, Mapping[str, Sequence[RunRecord]]]) -> Figure:
-    """Test loss over training steps, one panel a data set: mean over the seeds with its 95% t interval.
+    """Test loss over training steps, one panel per data set: mean over the seeds with its 95% t interval.
 
     Args:
         groups: data set -> method -> records; see :func:`mixlib.papers.mixup_calibration.frames.of`.
@@ -170,7 +170,7 @@ def loss_curves(groups: Mapping[str, Mapping[str, Sequence[RunRecord]]]) -> Figu
 
 
 def manifold_schematic(lam: float = 0.7, blocks: int = 6, layer: int = 3) -> Figure:
-    """Manifold MixUp drawn: hidden states of two texts mixed after one block, their one-hot labels alike.
+    """Manifold MixUp drawn: hidden states of two texts mixed after one block, their one-hot labels likewise.
 
     Args:
         lam: weight of the first text.

@@ -1,8 +1,8 @@
 """The tables of the MixUp-calibration paper: loss and calibration as trained and after temperature scaling.
 
 Temperature scaling (Guo et al. 2017) divides the logits of a trained model by one number, fitted on development rows.
-It changes no prediction, costs nothing, and lowers confidence as mixup does; so what mixup saves is shown beside what
-it still saves where every model, the plain one included, has been scaled.
+It changes no prediction, costs nothing, and lowers confidence as mixup does; so what mixup saves is shown next to what
+it still saves once every model, the plain one included, has been scaled.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def place(dataset: str, size: str = "full", rows: float | None = None) -> str:
     """A data set with its number of training rows, for readers: ``IMDb, n = 400 (paper 25,000)``.
 
     Args:
-        dataset: key of it.
+        dataset: its key.
         size: the paper's row, ``full`` or a number.
-        rows: that were trained on; ``None`` where nothing was run.
+        rows: how many were trained on; ``None`` if nothing was run.
     """
     name = tables.NAMES.get(dataset, dataset)
     if size != "full":
@@ -58,14 +58,14 @@ def padding(param: str) -> str:
 
 
 def row_label(method: str, param: str) -> str:
-    """What stands at the left of a row: the method, or of a table of paddings the padding."""
+    """What is shown at the left of a row: the method, or in a table of paddings the padding."""
     return padding(param) if param else LABELS[method]
 
 
 def frame(records: Iterable[RunRecord]) -> pd.DataFrame:
-    """One row a run, as :func:`mixlib.evidence.tables.frame` has it, and ``score`` (accuracy, of CoLA MCC), ``selected
-    score`` (at the evaluation that was best on development rows, the paper's rule), ``scaled loss``, ``scaled ece`` and
-    ``temperature`` (nan without development rows)."""
+    """One row per run, as :func:`mixlib.evidence.tables.frame` has it, and ``score`` (accuracy, for CoLA MCC),
+    ``selected score`` (at the evaluation that was best on development rows, the paper's rule), ``scaled loss``,
+    ``scaled ece`` and ``temperature`` (nan without development rows)."""
     records = list(records)
     last, selected = (tables.frame(records, protocol.size_label, at=at) for at in ("last", "selected"))
     own = [protocol.METRIC.get(dataset, "accuracy") for dataset in last["dataset"]]
@@ -77,7 +77,7 @@ def frame(records: Iterable[RunRecord]) -> pd.DataFrame:
 
 
 def _versions(data: pd.DataFrame, metric: str) -> dict[str, str]:
-    """The columns of a metric by how it is scored; after scaling only where all runs have it."""
+    """The columns of a metric by how it is scored; after scaling only if all runs have it."""
     found = {RAW: metric}
     if metric in SCORES and data[f"scaled {metric}"].notna().all():
         found[SCALED] = f"scaled {metric}"
@@ -93,7 +93,7 @@ def _digits(text: str) -> int:
 
 
 def _published(printed: pd.DataFrame, cell: Sequence[str], metric: str) -> tuple[str, str, float]:
-    """The printed value with its spread, the difference to the plain model in the paper's digits, and as a number."""
+    """The printed value with its spread, the difference from the plain model in the paper's digits, and as a number."""
     rows = printed[printed["metric"] == _own(metric, cell[0])].set_index(CELL)
     plain = (cell[0], cell[1], PLAIN, "")
     if tuple(cell) not in rows.index:
@@ -118,7 +118,7 @@ def _cells(printed: pd.DataFrame, data: pd.DataFrame) -> list[tuple[str, ...]]:
 
 
 def _changes(data: pd.DataFrame, cells: Sequence[tuple[str, ...]], column: str) -> dict[tuple, Comparison]:
-    """By cell the paired difference to the plain model."""
+    """The paired difference from the plain model, by cell."""
     found = {}
     for cell in cells:
         plain = data[(data[CELL[:2]] == cell[:2]).all(axis=1) & (data["method"] == PLAIN)].set_index("seed")[column]
@@ -134,11 +134,12 @@ def table(printed: pd.DataFrame, data: pd.DataFrame, metric: str) -> pd.DataFram
     Args:
         printed: from :func:`mixlib.evidence.published.table`.
         data: from :func:`frame`.
-        metric: ``score``, ``loss`` or ``ece``. Beside ``score`` stands that of the epoch the paper would choose.
+        metric: ``score``, ``loss`` or ``ece``. Next to ``score`` is that of the epoch the paper would choose.
 
     Returns:
-        Rows by data set and method. Measured are the mean and the sample standard deviation, and the paired difference
-        to no mixup with its 95% interval, ``*`` where Holm's correction over this table leaves p below 0.05.
+        Rows by data set and method. Measured columns have the mean and sample standard deviation, and the paired
+        difference from no mixup with its 95% interval, ``*`` where Holm's correction over this table leaves p below
+        0.05.
     """
     cells, versions = _cells(printed, data), _versions(data, metric)
     compared = {(v, c): d for v, column in versions.items() for c, d in _changes(data, cells, column).items()}
@@ -166,7 +167,7 @@ def table(printed: pd.DataFrame, data: pd.DataFrame, metric: str) -> pd.DataFram
 
 
 def differences(printed: pd.DataFrame, data: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
-    """The paired differences to no mixup as numbers, for plotting.
+    """The paired differences from no mixup as numbers, for plotting.
 
     Columns: ``place``, ``method``, ``metric``, ``scored`` (as trained or after scaling), ``mean``, ``low``, ``high``,
     ``published``.
@@ -185,7 +186,8 @@ def differences(printed: pd.DataFrame, data: pd.DataFrame, metrics: Sequence[str
 
 
 def _saved(data: pd.DataFrame, metric: str, column: str, methods: Sequence[str]) -> dict[tuple[str, str], pd.Series]:
-    """By data set and size the mean over methods of the difference to no mixup, of a loss as log ratio, by seed."""
+    """By data set and size, the mean over methods of the difference from no mixup, by seed; for a loss, as a log
+    ratio."""
     found = {}
     for key, rows in data.groupby(CELL[:2], sort=False):
         values = rows[rows["param"] == ""].pivot(index="seed", columns="method", values=column)
@@ -204,9 +206,8 @@ def _interval(mean: float, low: float, high: float, metric: str) -> str:
 def savings(data: pd.DataFrame) -> pd.DataFrame:
     """What mixup changes in loss (in %) and ECE (in points), as trained and after temperature scaling.
 
-    Of each data set and size the mean over the three methods; below, over the data sets that the paper has, of each
-    method and of the three together. Sizes of one data set share its test rows and count as their mean, as in the
-    claims.
+    For each data set and size, the mean over the three methods; below, over the paper's data sets, for each method and
+    for the three together. Sizes of one data set share its test rows and count as their mean, as in the claims.
 
     Args:
         data: from :func:`frame`.
@@ -241,7 +242,7 @@ def bins(records: Sequence[RunRecord], store: Store | None = None) -> dict[str, 
     """The reliability bins of some runs, pooled, at the last update, as trained and after temperature scaling.
 
     ``rows``, ``confidence`` and ``correct`` are sums by bin, ``ece`` the mean of the runs' own (a fraction). Runs whose
-    predictions were not kept have their bins at the selected evaluation alone.
+    predictions were not kept have their bins only at the selected evaluation.
 
     Args:
         records: of one method in one cell.
@@ -266,7 +267,7 @@ def at_temperatures(
 
     Args:
         records: of one method in one cell, their predictions kept.
-        temperatures: that the logits of all runs are divided by.
+        temperatures: those that the logits of all runs are divided by.
         store: where the predictions are, by default the repository's.
     """
     store, found = store or Store(), {}
@@ -294,7 +295,7 @@ def _summed(each: Sequence[Mapping[str, Sequence[float]]], eces: Sequence[float]
 
 
 def curve(record: RunRecord) -> pd.DataFrame:
-    """``step``, ``epoch`` and ``loss`` (nats) of a run's evaluations, on the rows of its curve where it has some."""
+    """``step``, ``epoch`` and ``loss`` (nats) of a run's evaluations, on the rows of its curve if it has any."""
     return pd.DataFrame(
         {"step": e["step"], "epoch": e["epoch"], "loss": e.get("curve", e.get("test"))["nll"]}
         for e in record.evaluations
@@ -302,7 +303,7 @@ def curve(record: RunRecord) -> pd.DataFrame:
 
 
 def of(records: Iterable[RunRecord], methods: Sequence[str] | None = None) -> dict[str, dict[str, list[RunRecord]]]:
-    """Runs by place, and there by method."""
+    """Runs by place, and within it by method."""
     found: dict[str, dict[str, list[RunRecord]]] = {}
     for record in records:
         if methods is None or record.spec.method in methods:
@@ -335,7 +336,7 @@ def overfitting(groups: Mapping[str, Mapping[str, Sequence[RunRecord]]]) -> pd.D
 
 
 def settings(specs: Iterable[RunSpec]) -> pd.DataFrame:
-    """How the runs of some tables are trained: one row a cell, the same for all its methods."""
+    """How the runs of some tables are trained: one row per cell, the same for all its methods."""
     seeds: dict[RunSpec, set[int]] = {}
     for spec in specs:
         if spec.method == PLAIN:

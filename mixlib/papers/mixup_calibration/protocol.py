@@ -85,7 +85,7 @@ def size_label(spec: RunSpec) -> str:
     return str(few) if is_few else "full"
 
 
-# The cells of the claims beside the pool: few examples, where the plain model overfits, and the paddings of Table 5
+# The cells of the claims besides the pool: few examples, where the plain model overfits, and the paddings of Table 5
 MIXED = {name: pool.METHODS[name] for name in VARIANTS}
 LATE = {"cls_mixup_late": ("cls_mixup_late", {"alpha": 1.0})}
 PADDED = {f"input_mixup {padding}": ("input_mixup", {"alpha": 1.0, "padding": padding}) for padding in PADDINGS}
@@ -104,8 +104,8 @@ CELLS: tuple[Cell, ...] = (
 
 
 def _of_cells(names: Sequence[str], profile: str, labels: Iterable[str] = VARIANTS, **overrides: Any) -> list[RunSpec]:
-    """The runs of some cells at ``smoke`` and ``mini``; at ``smoke``, where all cells are of one size, of each data set
-    the first alone."""
+    """The runs of some cells at ``smoke`` and ``mini``; at ``smoke``, where all cells have one size, only the first of
+    each data set."""
     found = [{found.name: found for found in (*pool.POOL, *CELLS)}[name] for name in names]
     if profile == "smoke":
         found = list({cell.dataset: cell for cell in reversed(found)}.values())[::-1]
@@ -127,8 +127,9 @@ def table3(profile: str, **overrides: Any) -> list[RunSpec]:
 
 
 def table4(profile: str, **overrides: Any) -> list[RunSpec]:
-    """CoLA with all variants, RTE and BoolQ with CLS MixUp, and the late CLS MixUp of claim 15 on CoLA and RTE. Beside
-    CoLA the cells have QNLI with all variants, in place of RTE and BoolQ, which are not learned at their size."""
+    """CoLA with all variants, RTE and BoolQ with CLS MixUp, and the late CLS MixUp of claim 15 on CoLA and RTE. In
+    addition to CoLA the cells have QNLI with all variants, in place of RTE and BoolQ, which are not learned at their
+    size."""
     if check_profile(profile) == "full":
         return [
             *runs("cola", False, (*VARIANTS, "cls_mixup_late"), **overrides),
@@ -152,5 +153,5 @@ def figure2(profile: str, **overrides: Any) -> list[RunSpec]:
 
 
 def tables2_3_4(profile: str, **overrides: Any) -> list[RunSpec]:
-    """All runs whose loss and calibration the paper prints, for what is asked of its data sets together."""
+    """All runs whose loss and calibration the paper prints, for questions about its data sets together."""
     return [spec for table in (table2, table3, table4) for spec in table(profile, **overrides)]

@@ -1,7 +1,7 @@
 """The playground: what each method makes of a pair of texts, as tables, and with sliders where scripts run.
 
-The sliders are plain JavaScript (``playground.js``) over numbers that stand beside it in the output; it asks for
-nothing else. Where scripts do not run (an untrusted notebook, GitHub) a sentence stands in their place.
+The sliders are plain JavaScript (``playground.js``) over numbers that are next to it in the output; it loads nothing
+else. Where scripts do not run (an untrusted notebook, GitHub), a sentence takes their place.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ def drawn() -> pd.DataFrame:
 
 
 def mixtures(records: Iterable[StudyRecord]) -> dict[str, list[Mixtures]]:
-    """By how the classifier was trained, what the study ``mixed_pairs`` found of each pair; of the first seed alone."""
+    """By how the classifier was trained, what the study ``mixed_pairs`` found for each pair; of the first seed
+    alone."""
     found: dict[str, list[Mixtures]] = {}
     records = list(records)
     for record in records:
@@ -90,13 +91,14 @@ def pair_list(found: Sequence[Mixtures]) -> pd.DataFrame:
 
 
 def shown(found: Mixtures, method: str) -> Mixed:
-    """Where a table shows a method: the middle one of the layers that it draws; BatchMixup with a weight per row."""
+    """The place at which a table shows a method: the middle one of the layers that it draws; BatchMixup with a weight
+    per row."""
     places = found.of(method)
     return places[-1] if method == "batchmixup" else places[(len(places) - 1) // 2]
 
 
 def mixture_table(found: Mixtures, lams: Sequence[float]) -> pd.DataFrame:
-    """One pair: by method, the label's weight of A and the probability that the classifier gives A's class.
+    """One pair: by method, the weight of A's label and the probability that the classifier gives A's class.
 
     Args:
         found: of one pair and classifier.
@@ -138,7 +140,7 @@ def mixing_sliders(found: Mapping[str, Sequence[Mixtures]], start: float = 0.75)
     """A pair, a method, a place and λ to choose from, over what was computed before.
 
     Args:
-        found: by how the classifier was trained, one entry a pair, the same pairs for each.
+        found: by how the classifier was trained, one entry per pair, the same pairs for each.
         start: the weight shown first, among those that were mixed at.
     """
     groups = list(found.values())
@@ -179,8 +181,8 @@ def _curve(one: Mixed) -> dict[str, Any]:
 
 
 def fitted_table(by_method: Mapping[str, Sequence[RunRecord]]) -> pd.DataFrame:
-    """Of the runs of each method: calibration error and loss as trained and at the temperatures fitted on development
-    rows, each the mean over the runs."""
+    """For the runs of each method: calibration error and loss as trained and at the temperatures fitted on development
+    rows, each a mean over the runs."""
     rows = {}
     for method, of in by_method.items():
         values = {
@@ -197,7 +199,7 @@ def fitted_table(by_method: Mapping[str, Sequence[RunRecord]]) -> pd.DataFrame:
 def temperature_slider(
     found: Mapping[str, Mapping[float, Mapping[str, Any]]], fitted: Mapping[str, float], start: float = 1.0
 ) -> HTML:
-    """Reliability diagrams, one a method, at a temperature to choose.
+    """Reliability diagrams, one per method, at a temperature to choose.
 
     Args:
         found: by method, what :func:`mixlib.papers.mixup_calibration.frames.at_temperatures` found.

@@ -1,7 +1,7 @@
 """What every method makes of one pair of texts at a given weight, and what a classifier says about the mix.
 
-All mixing is that of :mod:`mixlib.methods`, with dropout off and the weight given in place of the one that training
-draws. For looking at, and for a pair of one's own: :func:`mix` takes any sequence classifier.
+All mixing is done by :mod:`mixlib.methods`, with dropout off and a given weight in place of the one that training
+draws. It is for illustration, and for a pair of your own: :func:`mix` takes any sequence classifier.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ METHODS = (
     "cls_mixup", "sentencemix", "batchmixup", "input_mixup", "embedmix", "manifold_mixup", "tmix", "amplify", "ssmix",
 )  # fmt: skip
 LAMS = tuple(round(i / 20, 2) for i in range(21))
-SMALLEST_SHARE = 0.001  # of a text: SSMix takes no 0, and of it moves one token
+SMALLEST_SHARE = 0.001  # of a text: SSMix does not take 0, and at this share moves one token
 DIGITS = 3
 TEXT, ATTENTION = "words of the text", "attention output of every block"
 PER_ROW, PER_DIMENSION = "sentence vector, one weight per row", "sentence vector, a weight per dimension"
@@ -40,9 +40,9 @@ class Mixed:
     Attributes:
         method: by name.
         place: what is mixed, for readers.
-        weights: of the label of the first text, which is not the one asked for where the method cannot have that.
+        weights: of the first text's label, which is not the one asked for if the method cannot have that.
         probabilities: that the classifier gives each class, a list per weight.
-        texts: the mixed texts, of the method that mixes texts.
+        texts: the mixed texts, for the method that mixes texts.
     """
 
     method: str
@@ -64,7 +64,7 @@ class Mixtures:
         alone: probabilities of the classes for each text unmixed.
         pair: the unmixed pair as :class:`mixlib.papers.ssmix.texts.MixedPair` has it (tokens, saliency); the ``texts``
             of a method are what differs from it.
-        mixed: one a method and place.
+        mixed: one per method and place.
     """
 
     texts: list[Any]
@@ -85,13 +85,13 @@ class Mixtures:
         return cls(**{**values, "mixed": [Mixed(**one) for one in values["mixed"]]})
 
     def index(self, lam: float) -> int:
-        """Where a weight stands in ``lams``; ``ValueError`` with those there are if it is not among them."""
+        """The position of a weight in ``lams``; ``ValueError`` with those there are if it is not among them."""
         if lam not in self.lams:
             raise ValueError(f"nothing was mixed at the weight {lam!r}; there are {', '.join(map(str, self.lams))}")
         return self.lams.index(lam)
 
     def of(self, method: str) -> list[Mixed]:
-        """The entries of one method, one a place."""
+        """The entries of one method, one per place."""
         return [one for one in self.mixed if one.method == method]
 
     def text(self, lam: float) -> MixedPair:
@@ -151,7 +151,7 @@ def mix(
         labels: class numbers of ``a`` and ``b``.
         names: of all classes; by default those of the model's configuration.
         lams: weights of ``a`` and its label, 1 (nothing of ``b``) to 0. SSMix replaces a share ``1 - lam`` of the
-            words, never less than one of them; of BatchMixup see :func:`_batchmixup`.
+            words, never fewer than one of them; for BatchMixup see :func:`_batchmixup`.
         seed: of BatchMixup's draw.
 
     Raises:
@@ -207,11 +207,12 @@ def _hidden(
 
 
 def _batchmixup(model: nn.Module, batch: dict[str, Tensor], policy: str, lams: Sequence[float], seed: int) -> Mixed:
-    """BatchMixup of a batch of these two rows.
+    """BatchMixup on a batch of these two rows.
 
-    Its weights are a softmax over the rows of numbers in [0, 1]. With one number per row two rows can have weights of
-    0.27 to 0.73, and those asked for beyond are brought there. With a number per dimension, as in the paper, each
-    dimension draws its own; their mean is near a half, and no weight can be asked for: one drawn point is shown at all.
+    Its weights are a softmax over the rows of numbers in [0, 1]. With one number per row, two rows can have weights of
+    0.27 to 0.73, and weights asked for beyond that are clipped to it. With a number per dimension, as in the paper,
+    each dimension draws its own; their mean is near a half, and no weight can be asked for: one drawn point is shown at
+    all of them.
     """
     method = methods.get(BatchMixup.key, policy=policy)
     method.prepare(model)

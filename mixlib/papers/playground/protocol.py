@@ -1,7 +1,7 @@
 """The playground of notebook 54: pairs of texts of our own, and the models that read their mixes.
 
-The models are trained for a minute: the pool's recipe, but for :data:`SHORT`. The reliability diagram is of the runs of
-the pool itself.
+The models are trained for a minute, with the pool's recipe except for :data:`SHORT`. The reliability diagram shows the
+pool's own runs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mixlib.runs.records import Spec
 from mixlib.runs.spec import RunSpec
 from mixlib.runs.studies import StudySpec
 
-TRAINED = ("none", "manifold_mixup")  # how the models are trained that read the mixes
+TRAINED = ("none", "manifold_mixup")  # how the models that read the mixes are trained
 SMOKE_LAMS = LAMS[::5]
 SHORT: dict[str, Any] = {"train_size": 400, "num_train_epochs": 2, "learning_rate": 2e-4, "test_size": 200}
 TEMPERATURES = tuple(round(2 ** (k / 8), 3) for k in range(-8, 25))  # 0.5 to 8
@@ -51,9 +51,9 @@ def _cell(dataset: str) -> Cell:
 
 
 def mixed_pairs(profile: str, model: str | None = None, seeds: Seeds | None = None) -> list[StudySpec]:
-    """What every method makes of the pairs, read by models trained without and with mixup: a study each.
+    """What every method makes of the pairs, read by models trained without and with mixup: one study each.
 
-    At ``full`` all is that of ``mini`` with BERT, as no paper has such a figure.
+    At ``full`` everything is as at ``mini`` but with BERT, because no paper has such a figure.
     """
     model = model or (FULL_MODEL if check_profile(profile) == "full" else None)
     at, lams = ("smoke", SMOKE_LAMS) if profile == "smoke" else ("mini", LAMS)

@@ -13,7 +13,7 @@ from mixlib.runs.studies import StudySpec, study
 
 @study
 def mixed_pairs(spec: StudySpec) -> dict[str, Any]:
-    """What every method makes of given pairs of texts, and what a model that is trained first says of the mixes.
+    """What every method makes of given pairs of texts, and what a model that is trained first says about the mixes.
 
     Params: ``run`` (canonical spec of a run), ``names`` (of its classes), ``pairs`` (list of ``{"texts", "labels"}``),
     ``lams`` (weights of the first text). Values: ``accuracy`` of the model, ``pairs``: one

@@ -1,7 +1,7 @@
 """The 15 claims of the SSMix paper as data.
 
 Its table is made in two stages, so it is judged on two-stage cells. What the paper calls "without mixup" is a second
-stage without mixup here, of as many updates: the paper reports the best of both stages, which cannot fall below its
+stage without mixup here, with as many updates: the paper reports the best of both stages, which cannot fall below its
 first stage whatever the method does.
 """
 
@@ -85,7 +85,7 @@ BOTH_WAYS = (Term(1.0, "ssmix/trec_coarse", "ssmix"), Term(-1.0, "ssmix/trec_coa
 
 
 def _distance(name: str, method: str, bounds: tuple[float, float]) -> Contrast:
-    """The distance of mixed texts from the segment, meaned over the weights at which it is measured."""
+    """The distance of mixed texts from the segment, averaged over the weights at which it is measured."""
     cell = "ssmix/off the segment"
     terms = tuple(Term(1 / len(RATIOS_DRAWN), cell, f"{method} lam0={ratio:g}") for ratio in RATIOS_DRAWN)
     return Contrast(name=name, measure="off the segment", units={"SST-2": terms}, margin=ON_THE_LINE,

@@ -37,7 +37,7 @@ def show_mix(
 
     Args:
         model, tokenizer: a trained classifier.
-        a: text that is changed, a sentence or a tuple of two; b: text that words are taken from, alike.
+        a: text that is changed, a sentence or a tuple of two; b: text that words are taken from, in the same form.
         labels: class numbers of ``a`` and ``b``.
         method: ``ssmix``, ``ssmix_nosal``, ``ssmix_nosal_nospan`` or ``unk``.
         **params: of :func:`mixlib.papers.ssmix.texts.mix_pair` (``names`` of the labels, ``seed``) and of the method
@@ -50,11 +50,11 @@ def show_mix(
 
 
 def show_pair(pair: MixedPair, title: str = "") -> HTML:
-    """The view of :func:`show_mix` for texts that were mixed already.
+    """The view of :func:`show_mix` for texts that have already been mixed.
 
     The larger the number below a word of A and B (of 100), the greater its saliency. Words that are overwritten are
-    struck through, words that are copied are marked, and in the mixed text they are underlined. That is said by
-    elements, not by styles, which an untrusted notebook and GitHub take away; frames and shades come on top.
+    struck through, words that are copied are marked, and in the mixed text they are underlined. HTML elements say so,
+    not styles, which an untrusted notebook and GitHub take away; frames and shades come on top.
     """
     no_numbers = [None] * len(pair.tokens_mixed)
     rows = [
@@ -66,7 +66,7 @@ def show_pair(pair: MixedPair, title: str = "") -> HTML:
 
 
 def show_draws(pairs: Sequence[MixedPair], title: str, names: Sequence[str] | None = None) -> HTML:
-    """The mixed texts of several draws below each other, words that came in underlined.
+    """The mixed texts of several draws, one below the other, words that came in underlined.
 
     Args:
         pairs: of the same two texts.
@@ -191,7 +191,7 @@ def step_times(data: pd.DataFrame, order: Mapping[str, str], claimed: float | No
 
 
 def stage_differences(data: pd.DataFrame) -> Figure:
-    """Each method's second stage minus one without mixup: a panel a data set, the mean of all last.
+    """Each method's second stage minus one without mixup: one panel per data set, the mean of all last.
 
     Args:
         data: from :func:`mixlib.papers.ssmix.frames.differences`.
@@ -258,7 +258,7 @@ def learning_curves(data: pd.DataFrame) -> Figure:
 
 
 def by_ratio(data: pd.DataFrame, paper: float = 0.1) -> Figure:
-    """SSMix's accuracy and loss by the share of tokens that is replaced, a column a data set: grey lines are seeds.
+    """SSMix's accuracy and loss by the share of tokens that is replaced, one column per data set; grey lines are seeds.
 
     Args:
         data: from :func:`mixlib.papers.ssmix.frames.ratio_frame`.
@@ -290,7 +290,7 @@ def by_ratio(data: pd.DataFrame, paper: float = 0.1) -> Figure:
 
 
 def leak(data: pd.DataFrame) -> Figure:
-    """What the dropout leak does: each method's change by it, and SSMix's lead over each method without and with it.
+    """What the dropout leak does: how it changes each method, and SSMix's lead over each method without and with it.
 
     Args:
         data: from :func:`mixlib.papers.ssmix.frames.leak_effects`.

@@ -36,7 +36,7 @@ def name_of(column: str) -> str:
 
 
 def size_of(column: str, rows: int) -> str:
-    """A column with its training rows, and the paper's where they are others."""
+    """A column with its number of training rows, and the paper's if it differs."""
     paper = protocol.FULL.get(column.split()[0], {}).get("train_size", rows)
     return f"{name_of(column)}, n = {rows:,}" + (f" (paper {paper:,})" if paper != rows else "")
 
@@ -49,7 +49,7 @@ def gains(data: pd.DataFrame, method: str, over: str) -> dict[str, pd.Series]:
 
 
 def pooled(differences: Mapping[str, pd.Series]) -> str:
-    """The mean over columns with its 95% interval over seeds, each column counting alike."""
+    """The mean over columns with its 95% interval over seeds, each column counting equally."""
     found = statistics.pooled(differences)
     if not np.isfinite(found.interval.low):
         return f"{found.mean:+.1f}"
@@ -70,24 +70,24 @@ def _said(printed: pd.DataFrame, column: str, method: str) -> dict | None:
 
 
 def _printed_gain(printed: pd.DataFrame, columns: Sequence[str], method: str, over: str) -> float:
-    """The mean over columns of a printed difference; not a number where one is not printed."""
+    """The mean over columns of a printed difference; nan if one is not printed."""
     rows = [[_said(printed, column, m) for m in (method, over)] for column in columns]
     gains = [np.nan if None in (first, second) else first["value"] - second["value"] for first, second in rows]
     return float(np.mean(gains)) if gains else np.nan
 
 
 def beside(printed: pd.DataFrame, records: Sequence[RunRecord]) -> pd.DataFrame:
-    """The columns of a table that were measured, printed numbers beside measured ones, one row a method.
+    """The columns of a table that were measured, printed numbers next to measured ones, one row per method.
 
     Args:
         printed: Table 2 or B.1, from :func:`mixlib.evidence.published.table`.
         records: of both stages.
 
     Returns:
-        Index: data set with its training rows, method; the last block is the mean over data sets. Columns: accuracy
-        in percent ``printed`` and ``measured`` (mean and sample standard deviation of the last update); the difference
-        to no mixup, ``printed Δ`` (to stage 1, the only one there is) and ``measured Δ`` (to a second stage without
-        mixup, by seed, with its 95% interval); ``Δ by the paper's rule``: the better of both stages, chosen on
+        Index: data set with its training rows, method; the last block is the mean over data sets. Columns: accuracy in
+        percent ``printed`` and ``measured`` (mean and sample standard deviation of the last update); the difference
+        from no mixup, ``printed Δ`` (from stage 1, the only one there is) and ``measured Δ`` (from a second stage
+        without mixup, by seed, with its 95% interval); ``Δ by the paper's rule``: the better of both stages, chosen on
         development rows, against stage 1, "= stage 1" where no seed chose stage 2.
     """
     printed = by_split(printed)
@@ -141,10 +141,10 @@ def not_measured(printed: pd.DataFrame, records: Sequence[RunRecord], reasons: M
 
 
 def differences(printed: pd.DataFrame, records: Sequence[RunRecord]) -> pd.DataFrame:
-    """For the figure: difference of each method's second stage to one without mixup.
+    """For the figure: difference of each method's second stage from one without mixup.
 
-    Columns: ``dataset`` (as readers call it; at last the mean of all), ``method``, ``mean``, ``low``, ``high``,
-    ``printed`` (to stage 1).
+    Columns: ``dataset`` (as readers call it; the mean of all comes last), ``method``, ``mean``, ``low``, ``high``,
+    ``printed`` (from stage 1).
     """
     printed, data = by_split(printed), frame_of_stages(records, "last", protocol.REPORTED)
     rows = []
@@ -163,7 +163,7 @@ def differences(printed: pd.DataFrame, records: Sequence[RunRecord]) -> pd.DataF
 
 
 def rules(records: Sequence[RunRecord]) -> pd.DataFrame:
-    """What the rule of the score alone adds: points above stage 1 by three rules, mean over the data sets.
+    """What the scoring rule alone adds: points above stage 1 by three rules, mean over the data sets.
 
     ``last``: stage 2 at its last update; ``best``: the better of both stages on development rows; ``published``: the
     best number of any evaluation of either stage on the very rows that are reported, against the same of stage 1.
@@ -184,7 +184,7 @@ def contrasts(printed: pd.DataFrame, records: Sequence[RunRecord], pairs: Sequen
         pairs: first and second method; ``none`` is measured as a second stage without mixup.
 
     Returns:
-        One row a pair. Printed counts are of all columns; the mean differences are of those measured, with a 95%
+        One row per pair. Printed counts are of all columns; the mean differences are of those measured, with a 95%
         interval over seeds.
     """
     printed, data = by_split(printed), frame_of_stages(records, "last", protocol.REPORTED)
@@ -206,7 +206,7 @@ def _counts(values: pd.Series) -> str:
 
 
 def variances(printed: pd.DataFrame, records: Sequence[RunRecord]) -> pd.DataFrame:
-    """Table A.1 beside the measured variance over seeds, in squared points: the columns that were measured.
+    """Table A.1 next to the measured variance over seeds, in squared points: the columns that were measured.
 
     Args:
         printed: Table A.1, from :func:`mixlib.evidence.published.table`; its values are the printed spreads.
@@ -265,8 +265,8 @@ def ratio_frame(records: Sequence[Record]) -> pd.DataFrame:
 
 
 def ratio_table(data: pd.DataFrame, paper: float = 0.1) -> pd.DataFrame:
-    """By data set and share: accuracy and loss (mean and standard deviation over seeds), and the accuracy's difference
-    to the share that the paper calls best, by seed with its 95% interval.
+    """By data set and share: accuracy and loss (mean and standard deviation over seeds), and the difference in accuracy
+    from the share that the paper calls best, by seed with its 95% interval.
 
     Args:
         data: from :func:`ratio_frame`.
@@ -301,7 +301,7 @@ def _ways(records: Sequence[RunRecord]) -> list[tuple[RunRecord, RunRecord | Non
 
 
 def _curve(entry: Mapping, record: RunRecord) -> float:
-    """Accuracy in percent on the rows of the curve; on those that choose the checkpoint where there is no curve."""
+    """Accuracy in percent on the rows of the curve; on those that choose the checkpoint if there is no curve."""
     return 100 * entry.get("curve", entry[record.selected_on])["accuracy"]
 
 
@@ -345,8 +345,8 @@ def start_table(records: Sequence[RunRecord]) -> pd.DataFrame:
 
 
 def step_ratios(records: Sequence[StudyRecord]) -> pd.DataFrame:
-    """Times of the study ``step_time``, a row a batch: ``dataset``, ``method``, ``batch``, ``ratio`` to the plain step
-    of that batch, ``seconds``, ``tokens`` a row; ``padded`` is a plain step padded to a fixed length."""
+    """Times of the study ``step_time``, one row per batch: ``dataset``, ``method``, ``batch``, ``ratio`` to the plain
+    step of that batch, ``seconds``, ``tokens`` per row; ``padded`` is a plain step padded to a fixed length."""
     rows = []
     for record in records:
         for method in record.values["seconds"]:
@@ -360,7 +360,7 @@ def step_ratios(records: Sequence[StudyRecord]) -> pd.DataFrame:
 
 
 def leak_effects(records: Sequence[RunRecord]) -> pd.DataFrame:
-    """What the dropout leak does to second-stage accuracy at the last update: one row a ``dataset``, ``method`` and
+    """What the dropout leak does to second-stage accuracy at the last update: one row per ``dataset``, ``method`` and
     ``what``, with ``mean``, ``low``, ``high`` and ``decided`` (Holm over all rows).
 
     ``change``: the method with the leak minus without; ``lead`` and ``lead with the leak``: SSMix minus the method,

@@ -64,9 +64,9 @@ FULL: dict[str, dict[str, Any]] = {  # the official sizes: a source with fewer r
     "anli_r3": _ANLI | {"dev_size": 1200, "test_size": 1200},
 }
 FULL_DATA = {"mnli": "mnli_mismatched"}
-REPORTED = {"sst2": "dev", "mrpc": "dev"}  # the split whose number the paper prints, where it is not our test split
+REPORTED = {"sst2": "dev", "mrpc": "dev"}  # the split whose number the paper prints, if it is not our test split
 
-# Figures, step times and the dropout leak have settings of their own at mini: what two CPU cores can do. The learning
+# Figures, step times and the dropout leak have settings of their own at mini, sized for two CPU cores. The learning
 # rate of the first stage was chosen on the plain model alone, and the second one's is a fifth of it, as in the paper.
 _SINGLE = {"max_length": 32, "batch_size": 16, "dev_size": 48, "test_size": 120}
 _PAIR = {"max_length": 48, "batch_size": 8, "train_size": 64, "dev_size": 32, "test_size": 96}
@@ -89,10 +89,10 @@ SMOKE_STAGE = {"learning_rate": 5e-3, "num_train_epochs": 1}
 
 
 def settings(profile: str, dataset: str, stage: int) -> dict[str, Any]:
-    """The fields of ``RunSpec`` that a profile sets for a data set and stage, but for method, model and seed.
+    """The fields of ``RunSpec`` that a profile sets for a data set and stage, except method, model and seed.
 
     Raises:
-        ValueError: nothing beside the cells uses this data set at ``mini``.
+        ValueError: nothing besides the cells uses this data set at ``mini``.
     """
     training = {name: STATED[name] for name in ("weight_decay", "lr_scheduler_type", "warmup_ratio")} | CHOICES
     training["precision"] = default_precision(check_profile(profile))
@@ -144,8 +144,8 @@ def second_stage(
     Args:
         profile: ``smoke``, ``mini`` or ``full``.
         dataset: one of :data:`DATASETS`.
-        methods: names, or names with parameters in place of the paper's; ``"none"`` is a second stage without mixup, as
-            many updates as the methods make.
+        methods: names, or names with parameters in place of the paper's; ``"none"`` is a second stage without mixup,
+            with as many updates as the methods make.
         model, seeds, overrides: in place of the profile's; overrides are fields of ``RunSpec`` for the second stage.
     """
     fields = {"paper": PAPER} | settings(profile, dataset, 2) | overrides
@@ -183,7 +183,7 @@ def _cells(profile: str, names: Iterable[str]) -> list[Cell]:
 TABLE_CELLS = ("ssmix/sst2", "ssmix/trec_coarse", "ssmix/trec_fine", "ssmix/qnli")
 RATIO_CELLS = ("ssmix/sst2", "ssmix/trec_coarse")
 START_CELLS = ("ssmix/trec_coarse", "ssmix/trec_coarse from the start")
-SMOKE_CELLS = ("ssmix/sst2", "ssmix/qnli")  # of those of the tables: single texts and pairs
+SMOKE_CELLS = ("ssmix/sst2", "ssmix/qnli")  # among those of the tables: single texts and pairs
 
 
 def table2(profile: str, **overrides: Any) -> list[RunSpec]:
@@ -192,7 +192,7 @@ def table2(profile: str, **overrides: Any) -> list[RunSpec]:
 
 
 def tableB1(profile: str, **overrides: Any) -> list[RunSpec]:
-    """Table B.1: random replacement by the unknown token beside SSMix and its ablations."""
+    """Table B.1: random replacement by the unknown token next to SSMix and its ablations."""
     return _table(profile, TABLE_B1, **overrides)
 
 
@@ -218,7 +218,7 @@ START_DATASETS = ("trec_coarse", "rte")
 
 
 def from_the_start(profile: str, **overrides: Any) -> list[RunSpec]:
-    """SSMix in two stages, and from the start for as many epochs at the first learning rate (claim 14)."""
+    """SSMix in two stages, and from the start for as many epochs at the first stage's learning rate (claim 14)."""
     if check_profile(profile) != "full":
         chosen = [found for found in CELLS if found.name in START_CELLS]
         return table_runs(chosen, profile, [FIRST, "none", "ssmix"], **overrides)
@@ -276,7 +276,7 @@ def figures1_3_4_5(profile: str, model: str | None = None, seeds: Seeds | None =
 
 
 def figure2(profile: str, model: str | None = None, seeds: Seeds | None = None) -> list[StudySpec]:
-    """Where sentence vectors of mixed texts lie beside the segment between the originals' (claim 15)."""
+    """Where sentence vectors of mixed texts lie relative to the segment between the originals' (claim 15)."""
     runs = first_stage(profile, "sst2", model, seeds, keep_state=False)
     return [study_of(spec, "off_the_segment", ratios=RATIOS_DRAWN, shown=2) for spec in runs]
 
@@ -294,7 +294,7 @@ TIMED = [
 def step_time(profile: str, model: str | None = None, seeds: Seeds | None = None) -> list[StudySpec]:
     """Seconds a step of the second stage takes, in the paper's batches of 32 texts of up to 128 tokens.
 
-    Below full the cell that claims 11 and 12 read: questions of TREC, cut at 64 tokens.
+    Below full, the cell that claims 11 and 12 read: questions of TREC, cut at 64 tokens.
     """
     if check_profile(profile) != "full":
         return STEP_TIME.on(model).specs(seeds_or(seeds, [FIRST_SEED]), profile=profile)

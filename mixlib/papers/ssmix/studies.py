@@ -1,4 +1,4 @@
-"""Studies for the SSMix paper: what a step costs, where mixed texts lie, and the method on a few texts to look at."""
+"""Studies for the SSMix paper: what a step costs, where mixed texts lie, and what the method makes of a few texts."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def step_time(spec: StudySpec) -> dict[str, Any]:
 
     Params: ``run`` (canonical spec of a plain run whose batches they are), ``batches`` (to time), ``methods`` (list of
     ``{"label", "method", "params"}``), ``padded`` (tokens that one more plain step is padded to, as the published code
-    pads). Methods take turns in random order on the same batch, so that other load falls on all alike. Values:
-    ``seconds`` by label, a list with one entry a batch (the plain step: the mean of its turns); ``tokens`` a row;
-    trainable ``parameters`` of the model with each method (older records have none).
+    pads). Methods take turns in random order on the same batch, so that other load affects all equally. Values:
+    ``seconds`` by label, a list with one entry per batch (for the plain step, the mean of its turns); ``tokens`` per
+    row; trainable ``parameters`` of the model with each method (older records have none).
     """
     p = spec.params
     fitted = training.fit(replace(spec.run, max_steps=1))
@@ -69,8 +69,8 @@ def mixed_texts(spec: StudySpec) -> dict[str, Any]:
     """What the methods make of given texts, with the saliency of a model that is trained first (Figures 1, 3, 4, 5).
 
     Params: ``run`` (canonical spec of a plain run), ``texts`` (two, each a sentence or a list of two), ``labels``
-    (class numbers), ``names`` (of the labels), ``methods`` (list of ``{"method", "params"}``). Values: ``accuracy``
-    of the model, ``mixed``: one :class:`mixlib.papers.ssmix.texts.MixedPair` a method.
+    (class numbers), ``names`` (of the labels), ``methods`` (list of ``{"method", "params"}``). Values: ``accuracy`` of
+    the model, ``mixed``: one :class:`mixlib.papers.ssmix.texts.MixedPair` per method.
     """
     p = spec.params
     fitted = training.fit(spec.run)
@@ -91,10 +91,10 @@ def off_the_segment(spec: StudySpec) -> dict[str, Any]:
 
     Params: ``run`` (canonical spec of a plain run that is trained first), ``ratios`` (lam0 of SSMix), ``shown`` (pairs
     to draw). The test texts are cut in halves and paired as in training. EmbedMix and TMix mix each pair with the very
-    weight that SSMix gave it, so that methods are compared at equal weights. Values: ``rows``, one a pair, method and
+    weight that SSMix gave it, so that methods are compared at equal weights. Values: ``rows``, one per pair, method and
     ratio: ``along`` (0 at text a, 1 at b) and ``distance`` from the segment, both in units of the segment's length,
-    ``weight`` of a; ``pictures``: of the shown pairs many mixed texts on the plane of the segment and the direction in
-    which they stray most; ``accuracy`` of the model.
+    ``weight`` of a; ``pictures``: for the shown pairs, many mixed texts on the plane of the segment and the direction
+    in which they stray most; ``accuracy`` of the model.
     """
     p = spec.params
     fitted = training.fit(spec.run)

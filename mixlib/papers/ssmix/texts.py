@@ -71,7 +71,7 @@ def mix_pair(
         **params: of the method, such as ``lam0=0.2``.
 
     Raises:
-        ValueError: another method, labels that are no class numbers, or only one text with a second sentence.
+        ValueError: another method, labels that are not class numbers, or only one text with a second sentence.
     """
     chosen = methods.get(method, **params)
     if not isinstance(chosen, InputMixing):
@@ -114,10 +114,10 @@ def mix_pair(
 
 
 def pair_batch(model: nn.Module, tokenizer: Any, a: Text, b: Text, labels: tuple[int, int]) -> dict[str, torch.Tensor]:
-    """Two texts as a batch of two rows, ``a`` first, on the device of the model; arguments as in :func:`mix_pair`.
+    """Two texts as a batch of two rows, ``a`` first, on the model's device; arguments as in :func:`mix_pair`.
 
     Raises:
-        ValueError: labels that are no class numbers, or only one text with a second sentence.
+        ValueError: labels that are not class numbers, or only one text with a second sentence.
     """
     if isinstance(a, str) != isinstance(b, str):
         raise ValueError(f"give both texts one sentence (a string) or both two (a tuple), got {a!r} and {b!r}")
@@ -166,7 +166,7 @@ def redraw(pair: MixedPair, seed: int, unknown: str = "[UNK]", **params: Any) ->
 
 
 def _moved(method: str, mixed: MixedTexts) -> dict[str, Any]:
-    """What of a :class:`MixedPair` says what moved in the first row."""
+    """The fields of a :class:`MixedPair` that say what moved in the first row."""
     taken = mixed.taken()[0] if method != "unk" else torch.zeros(1)
     return {
         "replaced": mixed.replaced()[0].nonzero().flatten().tolist(),

@@ -1,4 +1,4 @@
-"""What every engine offers a sweep, and how one run is done, wherever that is."""
+"""What every engine offers a sweep, and how one run is done, wherever it executes."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from mixlib.runs.studies import StudySpec
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """How a run ended: with a record, with the reason of its failure, or with neither, and has to be begun again.
+    """How a run ended: with a record, with the reason why it failed, or with neither, in which case it has to be
+    started again.
 
     Attributes:
-        disk_full: whether it failed because a disk takes no more, as further runs would.
-        weights: content of the file of weights that the run is to keep, where it was not done in the store's process.
+        disk_full: whether it failed because a disk is full, as further runs would.
+        weights: content of the weights file that the run is to keep, if it was not done in the store's process.
     """
 
     spec: Spec
@@ -33,7 +34,7 @@ class Outcome:
 
 
 def load_training() -> ModuleType:
-    """Import what does runs: that takes seconds, and who only reads records does not need it."""
+    """Import the code that does runs: this takes seconds, and reading records does not need it."""
     from mixlib.runs import training
 
     return training
@@ -46,7 +47,7 @@ def execute(spec: Spec, store: Store) -> Record:
 
 
 def attempt(spec: Spec, store: Store) -> Outcome:
-    """Do one run; failing is an outcome, because one poisoned run must not stop a sweep of hundreds."""
+    """Do one run; a failure is an outcome, because one bad run must not stop a sweep of hundreds."""
     try:
         return Outcome(spec, execute(spec, store))
     except Exception as error:
@@ -59,12 +60,12 @@ def failed(spec: Spec, error: BaseException) -> Outcome:
 
 
 def why(error: BaseException) -> str:
-    """The reason of a failure in a line."""
+    """The reason for a failure, in one line."""
     return str(error) if isinstance(error, RunFailed) else f"{type(error).__name__}: {error}"
 
 
 def too_long(limit: float) -> str:
-    """The reason of a run that was stopped."""
+    """The reason given for a run that was stopped."""
     return f"ran longer than the time limit of {limit:g} s and was stopped"
 
 
@@ -73,7 +74,7 @@ class Engine(ABC):
     """Where runs execute. A sweep enters it, starts runs while there is room, and waits for them.
 
     Attributes:
-        cpus_per_run: threads of PyTorch in a run.
+        cpus_per_run: PyTorch threads per run.
         time_limit: seconds after which a run is stopped and counts as failed; no limit by default.
 
     Raises:
@@ -110,15 +111,15 @@ class Engine(ABC):
         """Stop the runs under way. What the next sweep can use may be kept until :meth:`close`."""
 
     def close(self) -> None:  # noqa: B027 (not every engine keeps something)
-        """Let go of what is kept for the next sweep of this process."""
+        """Release what is kept for this process's next sweep."""
 
     def expect(self, count: int) -> None:  # noqa: B027 (not every engine prepares)
-        """Say how many runs are still to end, before any is started and after each."""
+        """Learn how many runs have yet to end, before any is started and after each one."""
 
     @property
     @abstractmethod
     def places(self) -> int:
-        """Runs that can be under way at once."""
+        """How many runs can be under way at once."""
 
     @abstractmethod
     def room(self) -> int:
@@ -130,4 +131,4 @@ class Engine(ABC):
 
     @abstractmethod
     def wait(self, seconds: float) -> list[Outcome]:
-        """The runs that ended, after about so many seconds at most where the engine can keep to it."""
+        """The runs that ended, after about this many seconds at most if the engine can keep to it."""

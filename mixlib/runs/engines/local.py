@@ -23,8 +23,8 @@ class Local(Engine):
     """One run after another in this process.
 
     Attributes:
-        cpus_per_run: threads of PyTorch; by default those it has.
-        time_limit: takes effect between two instructions of Python: what hangs inside a library is stopped only by
+        cpus_per_run: PyTorch threads; by default as many as PyTorch already uses.
+        time_limit: takes effect between two Python instructions: a run that hangs inside a library is stopped only by
             the engine ``ray``.
     """
 
@@ -69,7 +69,7 @@ class Local(Engine):
 
 
 class _TimeIsUp(BaseException):
-    """No ``Exception``: libraries catch those, and make something else of them."""
+    """Not an ``Exception``: libraries catch those and turn them into something else."""
 
 
 @contextmanager

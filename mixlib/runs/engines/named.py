@@ -15,7 +15,7 @@ ENGINES: dict[str, type[Engine]] = {kind.name: kind for kind in (Local, Ray)}
 
 
 def get(engine: str | Engine) -> Engine:
-    """The engine of this description: its name, and options behind it as in ``"ray gpus_per_run=0.25 retries=1"``.
+    """The engine for this description: its name, followed by options as in ``"ray gpus_per_run=0.25 retries=1"``.
 
     The same description gives the same engine, so that what it keeps for the next sweep is found again.
 

@@ -1,4 +1,4 @@
-"""Several runs at once in workers of Ray, on this machine or on a cluster."""
+"""Several runs at once in Ray workers, on this machine or on a cluster."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from mixlib.runs.records import Spec
 from mixlib.runs.store import Store
 
 QUIET = {"log_to_driver": False, "logging_level": "error"}
-STARTS = 3  # tries to start Ray on this machine
-STATES_SENT = 4  # weights of first stages that are held for the runs that start from them
+STARTS = 3  # attempts to start Ray on this machine
+STATES_SENT = 4  # first stages whose weights are held for the runs that start from them
 
 
 @dataclass(eq=False)
@@ -46,8 +46,8 @@ class _Place:
 
 @contextmanager
 def _loopback() -> Iterator[None]:
-    """Ray started meanwhile listens on this machine's loopback interface alone, as by itself it does on macOS and
-    Windows; on Linux it would listen to the whole network."""
+    """Ray started inside this context listens on this machine's loopback interface alone, as it does by default on
+    macOS and Windows; on Linux it would listen to the whole network."""
     from ray._private import ray_constants
 
     before = ray_constants.ENABLE_RAY_CLUSTER
@@ -59,7 +59,7 @@ def _loopback() -> Iterator[None]:
 
 
 def _end(processes: Iterable[psutil.Process]) -> None:
-    """What a start of Ray that failed leaves running."""
+    """End what a failed start of Ray leaves running."""
     for process in processes:
         with suppress(psutil.Error):
             if "ray" in " ".join(process.cmdline()):
@@ -67,17 +67,18 @@ def _end(processes: Iterable[psutil.Process]) -> None:
 
 
 def _start() -> None:
-    """Ray on this machine alone. Where that is busy, Ray's own processes may not be up in the time it gives them."""
+    """Start Ray on this machine alone. If the machine is busy, Ray's own processes may not be up in the time it allows
+    them."""
     import ray
 
     for turn in range(1, STARTS + 1):
         before = set(psutil.Process().children(recursive=True))
         try:
-            # the CPUs that this process may use, which batch systems make fewer than the machine has
+            # the CPUs that this process may use: in a batch system, fewer than the machine has
             with _loopback():
                 ray.init("local", include_dashboard=False, num_cpus=joblib.cpu_count(), **QUIET)
             return
-        except Exception as error:  # Ray has no class for it
+        except Exception as error:  # Ray has no exception class for it
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             _end(set(psutil.Process().children(recursive=True)) - before)
             if "AF_UNIX path length" in str(error):
@@ -94,7 +95,7 @@ def _start() -> None:
 
 
 def _join(address: str) -> None:
-    """A cluster that is there."""
+    """Join an existing cluster."""
     import ray
 
     try:
@@ -114,23 +115,23 @@ def _join(address: str) -> None:
 class Ray(Engine):
     """Several runs at once in workers of Ray (extra ``ray``), on this machine or on a cluster.
 
-    Data and weights are sent once to each worker, and records come back to the driver, which alone writes: no shared
-    disk is needed, only the same checkout of mixlib on every node. Ray on this machine is started for this process and
-    ends with it; on CPUs its workers stay for the next sweep of the process.
+    Data and weights are sent once to each worker, and records come back to the driver, which alone writes them: no
+    shared disk is needed, only the same checkout of mixlib on every node. Ray on this machine is started for this
+    process and ends with it; on CPUs its workers stay for the next sweep of the process.
 
     Attributes:
         address: of a cluster to join, ``"auto"`` for the one that this machine belongs to; by default what
             ``RAY_ADDRESS`` says, else Ray on this machine alone.
-        cpus_per_run: CPUs that a run takes, and threads of PyTorch in it.
+        cpus_per_run: CPUs that a run takes, and its PyTorch threads.
         gpus_per_run: GPUs that a run takes. 0.25 puts four runs on one, each held to a quarter of its memory. By
-            default 1 where there are GPUs, else 0.
-        workers: runs at once, at most; by default as many as fit. Where a cluster grows with demand: as many as it is
-            to grow to.
-        retries: how often a run is begun again after its worker died.
+            default 1 if there are GPUs, else 0.
+        workers: the most runs at once; by default as many as fit. For a cluster that grows with demand: as many as it
+            should grow to.
+        retries: how many times a run is started again after its worker died.
         time_limit: a run that takes longer is stopped, with its worker.
 
     Raises:
-        ValueError: an option of the wrong kind or size, or the package ``ray`` is not there.
+        ValueError: an option of the wrong kind or size, or the package ``ray`` is not installed.
     """
 
     name: ClassVar[str] = "ray"
@@ -170,7 +171,7 @@ class Ray(Engine):
             address = self.address or os.environ.get("RAY_ADDRESS") or "local"
             Ray.private = address == "local"
             _start() if Ray.private else _join(address)
-            if threading.current_thread() is threading.main_thread():  # how batch systems end a job; Ray's own aborts
+            if threading.current_thread() is threading.main_thread():  # SIGTERM ends batch jobs; Ray's handler aborts
                 signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         if Ray.keeper not in (None, self):
             Ray.keeper.release()  # they hold the CPUs that ours need
@@ -211,7 +212,7 @@ class Ray(Engine):
         Ray.private = False
 
     def release(self) -> None:
-        """Let the workers go, and what was sent to them."""
+        """Let go of the workers, and of what was sent to them."""
         for place in list(self._places):
             self._dismiss(place)
         self._sent.clear()
@@ -235,7 +236,7 @@ class Ray(Engine):
             self._places.append(_Place(worker, worker.process.remote()))
 
     def _fitting(self) -> int:
-        """Runs that the nodes there are could do at once."""
+        """How many runs the present nodes could do at once."""
         import ray
 
         def fit(resources: dict[str, float]) -> int:
@@ -292,7 +293,7 @@ class Ray(Engine):
                 return Outcome(spec) if spec else None
             times = "once" if self._deaths[spec] == 1 else f"{self._deaths[spec]} times"
             return Outcome(spec, failure=f"its worker died {times} (killed, out of memory, or its machine is gone)")
-        except ray.exceptions.RayTaskError as error:  # beside the run itself, such as a full disk on its node
+        except ray.exceptions.RayTaskError as error:  # outside the run itself, such as a full disk on its node
             result = failed(spec, error.cause)
         place.spec, place.pending, place.deadline = None, None, float("inf")
         if spec is None:
@@ -326,7 +327,7 @@ class Ray(Engine):
         import ray
 
         path = store.state_path(first)
-        which = path, path.stat().st_mtime_ns, path.stat().st_ino  # another store has others, and they may be made anew
+        which = path, path.stat().st_mtime_ns, path.stat().st_ino  # another store has others, and they may be recreated
         if which not in self._states:
             while len(self._states) >= STATES_SENT:
                 del self._states[next(iter(self._states))]

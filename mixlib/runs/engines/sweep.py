@@ -1,4 +1,4 @@
-"""Run what is missing: in which order, shared with which other sweeps, and with what messages."""
+"""Run what is missing: in what order, how sweeps share the work, and what is said along the way."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from mixlib.runs.store import Store
 from mixlib.runs.studies import StudySpec
 
 PATIENCE = 0.5  # seconds between two looks at what other sweeps have under way
-SILENCE = 5.0  # seconds of waiting for them after which it is said
+SILENCE = 5.0  # seconds of waiting for them before saying so
 
 
 class Progress(tqdm):
-    """A bar of runs done, failed and running, and the time left by what runs like the missing ones took."""
+    """A bar of runs done, failed and running, and the time left, estimated from the runs that ended here."""
 
     def __init__(self, specs: Iterable[Spec], **options: Any) -> None:
         self.left = {spec: costs.relative(spec) for spec in specs}
@@ -36,7 +36,7 @@ class Progress(tqdm):
         super().__init__(total=len(self.left), desc="runs", bar_format=layout, mininterval=0.5, **options)
 
     def add(self, spec: Spec) -> None:
-        """Count one more run that is to be done."""
+        """Count one more run to be done."""
         self.left[spec] = costs.relative(spec)
         self.total += 1
 
@@ -59,11 +59,12 @@ class Progress(tqdm):
 
 
 def sweep(specs: Sequence[Spec], engine: Engine, store: Store, bar: Progress) -> dict[Spec, str]:
-    """Run these, each record written as it is made; returns the reason of each that failed.
+    """Run these, writing each record as it is made; returns, for each run that failed, the reason.
 
-    Other sweeps on the same store share the work: what one of them has under way is left to it, and looked at again.
-    Runs begin in their order as soon as they can. Studies that measure seconds come last, each by itself. Where a first
-    stage comes out with other weights than those that records in the store started from, these runs are done again.
+    Other sweeps on the same store share the work: what one of them has under way is left to it and checked again later.
+    Runs start in their order, as soon as they can. Studies that measure seconds come last, each by itself. If a first
+    stage comes out with other weights than those that runs with records in the store started from, those runs are done
+    again.
     """
     todo = OrderedDict.fromkeys(sorted(specs, key=_timed))
     failed: dict[Spec, str] = {}
@@ -99,7 +100,7 @@ def sweep(specs: Sequence[Spec], engine: Engine, store: Store, bar: Progress) ->
             elsewhere.append(spec)
             return False
         try:
-            if _done(spec, store):  # by another sweep, meanwhile
+            if _done(spec, store):  # by another sweep, in the meantime
                 store.release(lock)
                 bar.ended(spec)
                 return True
@@ -130,7 +131,7 @@ def sweep(specs: Sequence[Spec], engine: Engine, store: Store, bar: Progress) ->
                 idle_since = None
             outcomes = engine.wait(PATIENCE)
             if not outcomes:
-                bar.refresh()  # or its clock stands still in a long run
+                bar.refresh()  # otherwise its clock stands still during a long run
             for outcome in outcomes:
                 spec, (lock, since) = outcome.spec, running.pop(outcome.spec)
                 try:
@@ -145,7 +146,7 @@ def sweep(specs: Sequence[Spec], engine: Engine, store: Store, bar: Progress) ->
                         continue
                     try:
                         void = _keep(outcome, store)
-                    except ValueError as error:  # what cannot have been measured, or not be written as JSON
+                    except ValueError as error:  # what cannot have been measured, or cannot be written as JSON
                         fail(spec, why(error), time.monotonic() - since)
                         continue
                     except OSError as error:  # a full disk: further runs would be lost as well
@@ -165,7 +166,7 @@ def sweep(specs: Sequence[Spec], engine: Engine, store: Store, bar: Progress) ->
 
 
 def _say_what_is_waited_for(elsewhere: list[Spec], store: Store, said: set[str]) -> None:
-    """Name the run that another sweep has under way, and who has it, once each."""
+    """Name a run that another sweep has under way, and its holder; each holder once."""
     spec, more = elsewhere[0], len(elsewhere) - 1
     if (who := store.taken_by(spec)) not in said:
         said.add(who)
@@ -181,10 +182,11 @@ def _timed(spec: Spec) -> bool:
 
 
 def _done(spec: Spec, store: Store) -> bool:
-    """Whether there is nothing to run: a record, and the weights that it names if they are to be kept for others.
+    """Whether there is nothing to run: there is a record, and also the weights it names if they are to be kept for
+    others.
 
     Raises:
-        NewerRecord: a record of a later version of mixlib is there, whose place no other takes.
+        NewerRecord: there is a record of a later version of mixlib, which nothing replaces.
     """
     try:
         record = store.get(spec)
@@ -196,7 +198,7 @@ def _done(spec: Spec, store: Store) -> bool:
 
 
 def _keep(outcome: Outcome, store: Store) -> list[Spec]:
-    """Write what a run brought; the runs whose records started from other weights of it."""
+    """Write the outcome of a run; returns the runs whose records started from other weights of it."""
     spec = outcome.spec
     if outcome.weights is not None:
         store.put_state_bytes(spec, outcome.weights)
@@ -214,7 +216,7 @@ def _cannot_write(reason: str, spec: Spec, store: Store) -> OSError:
 
 
 def _units(specs: Iterable[Spec]) -> list[list[Spec]]:
-    """Each first stage with all that starts from it behind it, and each other run by itself."""
+    """Each first stage followed by all that starts from it, and each other run by itself."""
     units: dict[Spec, list[Spec]] = {}
     for spec in dict.fromkeys(specs):
         units.setdefault(_stages(spec)[0], []).append(spec)
@@ -222,14 +224,14 @@ def _units(specs: Iterable[Spec]) -> list[list[Spec]]:
 
 
 def _stages(spec: Spec) -> list[Spec]:
-    """A run and those before it that it starts from, the first one first."""
+    """A run and the earlier ones that it starts from, the first one first."""
     first = getattr(spec, "first_stage", None)
     return [*(_stages(first) if first else ()), spec]
 
 
 def missing(specs: Iterable[Spec], store: Store) -> list[Spec]:
-    """Those of the runs that have to be run, each behind its first stage if the weights of that are not there, or are
-    not those that its record names."""
+    """The runs that have to be done, each after its first stage if that stage's weights are missing or are not those
+    that its record names."""
     wanted = dict.fromkeys(store.missing(specs))
     for spec in list(wanted):
         wanted |= dict.fromkeys(first for first in _stages(spec)[:-1] if not store.has_state(first))
@@ -237,7 +239,7 @@ def missing(specs: Iterable[Spec], store: Store) -> list[Spec]:
 
 
 def limited(specs: Iterable[Spec], count: int | None) -> list[Spec]:
-    """The first so many runs, and more where a first stage and what starts from it would be cut apart."""
+    """The first ``count`` runs, and more if a first stage would otherwise be separated from what starts from it."""
     kept: list[Spec] = []
     for unit in _units(specs):
         if count is not None and len(kept) >= count:
@@ -247,8 +249,8 @@ def limited(specs: Iterable[Spec], count: int | None) -> list[Spec]:
 
 
 def shard(specs: Iterable[Spec], index: int, count: int) -> list[Spec]:
-    """One of ``count`` parts of a grid, the same part whatever has been run; runs that start from the same first stage
-    stay together.
+    """One of ``count`` parts of a grid, the same part no matter what has been run; runs that start from the same first
+    stage stay together.
 
     Raises:
         ValueError: no such part.
@@ -259,7 +261,7 @@ def shard(specs: Iterable[Spec], index: int, count: int) -> list[Spec]:
 
 
 class NothingToRead(RuntimeError):
-    """Runs that are only to be read, and have no usable record."""
+    """Runs that may only be read but have no usable record."""
 
 
 def run_all(
@@ -271,11 +273,11 @@ def run_all(
 ) -> list[Record]:
     """The records of these runs; those that have none are run first.
 
-    A record that cannot be used is named, and run again; its file is kept beside the new one. One that a later version
-    of mixlib made stays, and its run counts as failed.
+    A record that cannot be used is named, and its run is done again; its file is kept next to the new one. A record
+    made by a later version of mixlib stays, and its run counts as failed.
 
     Args:
-        specs: runs, in the order the records are returned in.
+        specs: the runs, in the order in which records are returned.
         engine: ``"local"``, ``"ray"``, one of them with options (``"ray gpus_per_run=0.25"``), or an
             :class:`~mixlib.runs.engines.base.Engine`.
         store: where records are kept, by default the repository's.
@@ -285,8 +287,8 @@ def run_all(
     Raises:
         ValueError: unknown engine, or an option that it does not have.
         NothingToRead: with ``read_only``, a run has no usable record.
-        ModelUnavailable: the one model of all these runs; nothing was run.
-        DataUnavailable: the data of all these runs; nothing was run.
+        ModelUnavailable: the only model of these runs is not available; nothing was run.
+        DataUnavailable: the data of none of these runs is available; nothing was run.
         RunFailed: some runs failed; the others are done and their records kept.
         OSError: a record could not be written; those before it are kept, and the sweep was stopped.
     """
@@ -301,12 +303,12 @@ def run_all(
             "(IDs: `python -m mixlib list`), or set seeds or model yourself"
         )
     _check_inputs(missing(specs, store))
-    while todo := missing(specs, store):  # again if another sweep made the first stage of one of these anew
+    while todo := missing(specs, store):  # again if another sweep retrained the first stage of one of these
         store.sweep_up()
         scratch.sweep_up()
         for spec in todo:
             _name_what_is_wrong(spec, store)
-        # a switch that is not given leaves it to TQDM_DISABLE; the plain bar's last line stays readable in a notebook
+        # without a switch, TQDM_DISABLE decides; the plain bar's last line stays readable in a notebook
         with engine, Progress(todo, **({} if progress else {"disable": True})) as bar:
             try:
                 failed = sweep(todo, engine, store, bar)
@@ -326,12 +328,12 @@ def run_all(
 
 
 def _check_inputs(todo: Iterable[Spec]) -> None:
-    """Refuse a model that all runs share and none could load, and data of which none is available. With several models
-    or data sets, each run finds out for itself, and the others are done."""
+    """Refuse a model that all runs share and none could load, and data sets if none of them is available. With several
+    models or data sets, each run finds out for itself, and the others are done."""
     runs = [run for spec in todo if (run := spec if isinstance(spec, RunSpec) else spec.run)]
     if not runs:
         return
-    from mixlib.runs import corpora, models  # seconds to import, and who only reads needs none
+    from mixlib.runs import corpora, models  # seconds to import, and reading does without
 
     names = {run.model for run in runs}
     if len({base_name(name) for name in names}) == 1:
@@ -351,13 +353,13 @@ def _check_inputs(todo: Iterable[Spec]) -> None:
 
 
 def _name_what_is_wrong(spec: Spec, store: Store) -> None:
-    """Say on standard error which file of a run that is to be done again cannot be used."""
+    """Name, on standard error, the unusable file that causes a run to be done again."""
     try:
         record = store.get(spec)
     except DamagedRecord as error:
         beside = "" if isinstance(error, NewerRecord) else ", and keeps it beside as .damaged"
         tqdm.write(f"{error.kind}: {error}{beside}", sys.stderr)
     else:
-        if record is not None and store.state(spec) is not None:  # it is here for its weights
+        if record is not None and store.state(spec) is not None:  # it is done again for its weights
             wrong = f"{store.state_path(spec)}: not the weights that the record of {spec} names"
             tqdm.write(f"damaged: {wrong}; running it again replaces them", sys.stderr)

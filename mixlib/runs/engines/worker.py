@@ -25,7 +25,7 @@ Input = tuple[Any, ...]  # ("split", data set, split, synthetic) or ("model", na
 
 
 def inputs(spec: Spec) -> dict[Input, Any]:
-    """What a run reads, so that it can be sent to a worker, and from where: if that changes, it is sent again.
+    """What a run reads and a worker has to be sent, and where it comes from: if that changes, it is sent again.
 
     A study of a run reads what that run reads.
     """
@@ -46,13 +46,13 @@ def load(wanted: Input) -> Any:
 
 
 class Worker:
-    """Lives in a process of its own, on any node. It needs no file of the driver's, and no network.
+    """Lives in a process of its own, on any node. It needs neither the driver's files nor a network.
 
     Args:
         code: :func:`mixlib.runs.machine.code_version` of the driver.
         threads: of PyTorch.
-        gpu_share: share of a GPU's memory that this process may take, where it is below 1.
-        scratch: folder for temporary files; the driver removes it where they share a disk.
+        gpu_share: share of a GPU's memory that this process may take, if below 1.
+        scratch: folder for temporary files; the driver removes it if they share a disk.
         loaders: :data:`mixlib.runs.studies.LOADERS` of the driver.
 
     Raises:
@@ -82,7 +82,7 @@ class Worker:
         gc.freeze()  # as the engine local does
 
     def process(self) -> tuple[str, int]:
-        """Name of the machine and number of the process; returns when the worker is up."""
+        """Machine name and process id; returns when the worker is up."""
         return platform.node(), os.getpid()
 
     def run(
@@ -95,9 +95,9 @@ class Worker:
 
         Args:
             spec: the run.
-            sent: of each input, where it comes from and where it can be fetched, which is done once; ``None`` for one
+            sent: for each input, where it comes from and where to fetch it, which is done once; ``None`` for an input
                 that has to be found on this node.
-            start: if it starts from another run, the record of that, which names the weights, and the content of their
+            start: if it starts from another run, that run's record, which names the weights, and the content of their
                 file.
         """
         for wanted, (origin, reference) in sent.items():
