@@ -324,7 +324,8 @@ class Book:
         for category, title in ((statistics.SUPPORTED, "Held up"), (statistics.CONTRADICTED, "Contradicted")):
             found = [id_ for id_, verdict in self.verdicts.items() if verdict.category == category]
             said = "".join(f"\n  * {plain(self.claims[id_]).rstrip('.')} ({id_}; {self._on(id_)})." for id_ in found)
-            lines += [f"**{title}**{QUOTED}{said}"] if said else []
+            how = QUOTED if len(lines) == 1 else ", likewise:"
+            lines += [f"**{title}**{how}{said}"] if said else []
         lines += self.published_head()
         if not self.gains:
             return lines
