@@ -36,7 +36,7 @@ from mixlib.runs.store import usable
 
 MINUS = "−"
 UNTRAINED = 20  # points of accuracy lost, by a method that does not train
-QUOTED = ", in the papers' own words; what was judged is the direction, not the amount, on the data sets in brackets:"
+QUOTED = ", in the papers' own words and with their amounts; judged by each claim's rule on the data sets in brackets:"
 COLUMNS = {  # what a method is asked for: a score, whether after temperature scaling, and the words
     "accuracy": ("accuracy", False, "a higher accuracy"),
     "loss": ("nll", False, "a lower test loss"),

@@ -115,7 +115,7 @@ def test_a_gain_that_is_too_small_to_matter_is_named_as_such(book, monkeypatch):
 def test_claims_that_held_up_are_a_list(book):
     book.gains = {}
     supported = [id_ for id_, verdict in book.verdicts.items() if verdict.category == statistics.SUPPORTED]
-    (held,) = [line for line in book.findings() if line.startswith("**Held up**, in the papers' own words;")]
+    (held,) = [line for line in book.findings() if line.startswith("**Held up**, in the papers' own words")]
     items = held.splitlines()[1:]
     assert [re.search(r"\(([\w-]+); [^)]+\)\.$", item).group(1) for item in items] == supported
     where = dict(zip(supported, items, strict=True))
@@ -335,5 +335,12 @@ def test_what_is_as_good_only_within_the_margin_says_so_among_what_held_up(book)
     )
     claim = verdicts.claims()["ssmix-1"]
     book.verdicts = {"ssmix-1": verdicts.Verdict(claim, lower, ({"SST-2": [100, 101, 102, 103]},))}
-    (held,) = [line for line in book.findings() if line.startswith("**Held up**, in the papers' own words;")]
+    (held,) = [line for line in book.findings() if line.startswith("**Held up**, in the papers' own words")]
     assert held.endswith("(ssmix-1; SST-2: worse by 0.3 points, which is within the margin of 1 point).")
+
+
+def test_gains_that_do_not_survive_holms_correction_say_so():
+    found = pd.DataFrame({"p_holm": [0.01, 0.2]}, index=["tmix", "ssmix"])
+    assert pages._corrected(found, ["tmix"]) == ""
+    assert pages._corrected(found, ["ssmix"]) == " (not after Holm's correction)"
+    assert pages._corrected(found, ["tmix", "ssmix"]) == " (SSMix not after Holm's correction)"
