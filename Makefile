@@ -35,7 +35,8 @@ test-site: $(READY)  ## build the site and check every page in a browser
 test: $(READY)  ## lint, unit tests, types among them, then every committed notebook against its outputs
 	$(PY) -m ruff check . && $(PY) -m ruff format --check .
 	HF_HUB_OFFLINE=1 $(PY) -m pytest -n 3 --dist worksteal
-	HF_HUB_OFFLINE=1 TQDM_DISABLE=1 $(PY) -m pytest -n 2 --dist loadfile --nbval notebooks
+	HF_HUB_OFFLINE=1 TQDM_DISABLE=1 JUPYTER_DEFAULT_PROVISIONER_NAME=mixlib-fork \
+	  $(PY) -m pytest -n 2 --dist loadfile --nbval notebooks
 
 test-install: $(READY)  ## pip's dry run: MixupTrainer installs alongside an older torch and pandas 2 (needs the package index)
 	$(PY) -m tests.install

@@ -409,7 +409,7 @@ def claims(paper, only, as_json) -> None:
               "DATA, drawn anew for each seed]")  # fmt: skip
 @click.option("--methods", "only", type=Words(), help="comma-separated, e.g. cls_mixup,tmix:alpha=0.4; none is "
               "always included "
-              "[default: label_smoothing, cls_mixup, input_mixup, manifold_mixup, amplify]")  # fmt: skip
+              "[default: label_smoothing, cls_mixup, tmix, amplify, ssmix]")  # fmt: skip
 @click.option("--seeds", type=Numbers(), default="0-4", show_default=True, help="at least four are needed to decide")
 @click.option(
     "--model", type=Word(), default="all-MiniLM-L6-v2", show_default=True, help="or a folder, or a name on the hub"

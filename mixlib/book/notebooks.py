@@ -24,6 +24,7 @@ from mixlib.runs import checkpoints, engines, paths, verify
 from mixlib.runs.store import Store, holder, take, write
 
 MOST_AT_ONCE = 4  # notebooks: each kernel takes more than half a gigabyte
+FORKED = {"JUPYTER_DEFAULT_PROVISIONER_NAME": "mixlib-fork"} if hasattr(os, "fork") else {}  # mixlib.book.kernels
 
 
 class NotebookFailed(RuntimeError):
@@ -117,7 +118,7 @@ def execute_all(
     bar = tqdm(desc="notebooks", unit="notebook", total=len(outputs))
     with (
         bar,
-        environment(**_variables(store)),
+        environment(**_variables(store), **FORKED),
         ThreadPoolExecutor(max(1, min(joblib.cpu_count(), MOST_AT_ONCE))) as pool,
     ):
         running = {pool.submit(_execute, name, path, parameters): name for name, path in outputs.items()}

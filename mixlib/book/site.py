@@ -126,7 +126,8 @@ def build(
         source, doctrees = Path(scratch) / "book", Path(scratch) / "doctrees"
         with quick_garbage_collection():
             assemble(source, executed or {})
-        arguments = ["-b", "html", "--fail-on-warning", "--keep-going", "--quiet", "--jobs", "auto"]
+        # in one process: with two, passing pages between them takes longer than the second saves
+        arguments = ["-b", "html", "--fail-on-warning", "--keep-going", "--quiet"]
         arguments += ["--conf-dir", str(paths.NOTEBOOKS), "--doctree-dir", str(doctrees)]
         if announcement:
             arguments += ["--define", f"html_theme_options.announcement={html.escape(announcement)}"]

@@ -477,8 +477,9 @@ def _remarks(counts: pd.DataFrame, rows: Mapping[str, pd.DataFrame]) -> list[str
         if known := sum(content in by_text for content in texts["test"]):
             said.append(f"{known} test rows have a text of the training rows, which makes test scores too good")
     elif copies := len(texts["train"]) - len(by_text):
+        repeat = "1 row repeats" if copies == 1 else f"{copies} rows repeat"
         said.append(
-            f"{copies} rows repeat the text of another row; where one is for training and the other for testing, test "
-            "scores are too good"
+            f"{repeat} the text of another row; where one is for training and the other for testing, test scores are "
+            "too good"
         )
     return said
