@@ -591,7 +591,7 @@ def verify(count, dataset, seed, as_json) -> None:
     They must match bit for bit on the kind of machine that made them, and within a tolerance elsewhere. Exit code 1 if
     one does not.
     """
-    from mixlib.runs import verify as check
+    from mixlib.book import verify as check
 
     result = check.verify(count, dataset, seed)
     click.echo(json.dumps(result.as_json(), indent=1) if as_json else str(result))

@@ -17,10 +17,10 @@ import nbformat
 import papermill as pm
 from tqdm import tqdm
 
-from mixlib.book import site
+from mixlib.book import site, verify
 from mixlib.papers import registry
 from mixlib.papers.registry import RECIPES
-from mixlib.runs import checkpoints, engines, paths, verify
+from mixlib.runs import checkpoints, engines, paths
 from mixlib.runs.store import Store, holder, take, write
 
 MOST_AT_ONCE = 4  # notebooks: each kernel takes more than half a gigabyte
@@ -182,7 +182,7 @@ def reproduce(
     progress bar. The notebooks then find their records. An earlier site stays until they are done.
 
     With the committed settings (``mini`` without other models or seeds, not fresh) nothing is run: a missing record is
-    an error. After all notebooks, a few records are retrained (:mod:`mixlib.runs.verify`); the outcome is on the site
+    an error. Beside the notebooks, a few records are retrained (:mod:`mixlib.book.verify`); the outcome is on the site
     and in its ``verify.json``.
 
     Args:
@@ -234,8 +234,10 @@ def reproduce(
         finally:
             executor.close()
         site.clear(notebooks)
-        failed = execute_all(executed, parameters, store)
-        found = verify.verify() if as_committed and not only else None
+        with ThreadPoolExecutor(1) as beside:
+            check = beside.submit(verify.verify) if as_committed and not only else None
+            failed = execute_all(executed, parameters, store)
+            found = check and check.result()
         if found:
             tqdm.write(str(found), sys.stderr)
         said = site.banner(profile, fresh, names if only else (), found and found.sentence)

@@ -8,9 +8,9 @@ from click.testing import CliRunner
 
 from mixlib.__main__ import main
 from mixlib.book import notebooks as report
-from mixlib.book import site
+from mixlib.book import site, verify
 from mixlib.papers import registry
-from mixlib.runs import models, paths, verify
+from mixlib.runs import models, paths
 from mixlib.runs.store import Store
 
 

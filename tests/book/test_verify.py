@@ -6,7 +6,9 @@ import pytest
 from click.testing import CliRunner
 
 from mixlib.__main__ import main
-from mixlib.runs import training, verify
+from mixlib.book import verify
+from mixlib.comparing import protocol
+from mixlib.runs import training
 from mixlib.runs.spec import RunSpec
 from mixlib.runs.store import Store
 from tests.fabricate import record as fabricated
@@ -14,9 +16,9 @@ from tests.fabricate import record as fabricated
 
 def spec(method="cls_mixup", seed=100, **changes):
     """A run of about a second on the real BANKING77."""
-    usual = {"model": "tiny", "train_per_class": 1, "dev_size": 24, "test_size": 40, "curve_size": 8, "max_length": 16,
-             "num_train_epochs": 2, "learning_rate": 5e-3}  # fmt: skip
-    return RunSpec(paper="common", dataset="banking77", method=method, seed=seed, **usual | changes)
+    usual = {"dataset": "banking77", "model": "tiny", "train_per_class": 1, "dev_size": 24, "test_size": 40,
+             "curve_size": 8, "max_length": 16, "num_train_epochs": 2, "learning_rate": 5e-3}  # fmt: skip
+    return RunSpec(paper="common", method=method, seed=seed, **usual | changes)
 
 
 @pytest.fixture(scope="module")
@@ -141,43 +143,59 @@ def test_what_cannot_be_made_anew_is_not_drawn(store, made):
     assert [candidate.record.spec for candidate in verify.candidates(store)] == [made.spec]
 
 
-def candidate(method, seed, exact=False, epochs=8):
+def candidate(method, seed, exact=False, epochs=8, **changes):
     """A run of all-MiniLM-L6-v2 on 770 rows of the real data set."""
     size = {"model": "all-MiniLM-L6-v2", "train_per_class": 10, "max_length": 64, "num_train_epochs": epochs}
-    record = fabricated(spec(method, seed, **size))
+    record = fabricated(spec(method, seed, **size | changes))
     return verify.Candidate(None, record, None if exact else {"accuracy": 0.1, "nll": 0.1})
 
 
-def test_drawn_are_one_to_the_bit_and_methods_of_several_papers():
+def short(method, seed, exact=False):
+    """A run of notebook 53."""
+    name = protocol.comparison("mini").data.name
+    own = {"train_per_class": None, "train_size": 160, "num_train_epochs": 6, "dataset": name}
+    return candidate(method, seed, exact, **own)
+
+
+def test_drawn_are_one_of_the_tables_one_to_the_bit_and_methods_of_several_papers():
     methods = ("none", "cls_mixup", "ssmix", "amplify", "batchmixup", "label_smoothing")
     found = [candidate(method, seed, epochs=3) for method in methods for seed in range(6)]
-    found += [candidate("none", seed, exact=True, epochs=3) for seed in (7, 8)]
+    found += [short(method, seed, exact=True) for method in ("none", "cls_mixup", "amplify") for seed in (7, 8)]
     draws = [verify.draw(found, 3, seed) for seed in range(40)]
     assert draws[5] == verify.draw(found, 3, 5)
-    for first, *rest in draws:
-        assert first.tolerance is None
-        assert len({one.paper for one in rest} - {None}) == 2
-    assert {one.record.spec.method for drawn in draws for one in drawn} >= {"none", "cls_mixup", "ssmix", "amplify"}
+    for first, second, third in draws:
+        assert first.of_tables
+        assert second.tolerance is None
+        assert len({first.paper, second.paper, third.paper} - {None}) == (2 if first.paper is None else 3)
+    assert {one.record.spec.method for drawn in draws for one in drawn} >= {
+        "none",
+        "cls_mixup",
+        "batchmixup",
+        "amplify",
+    }
     everything = verify.draw(found, 99, 0)
     assert len(everything) == len(found)
     assert len({id(one) for one in everything}) == len(found)
 
 
 def test_a_long_run_leaves_time_for_short_ones_only():
-    long, short = ([candidate(m, s, epochs=e) for m in ("amplify", "ssmix") for s in range(5)] for e in (8, 2))
-    longest, shortest = long[0].seconds, short[0].seconds
-    assert shortest < verify.USUAL < longest < verify.LONGEST
+    long, brief = [candidate("none", s, epochs=4) for s in range(5)], [short("amplify", s) for s in range(5)]
+    assert brief[0].seconds < verify.USUAL < long[0].seconds < verify.LONGEST
     for seed in range(40):
-        total = sum(one.seconds for one in verify.draw(long + short, 3, seed))
-        assert total <= 3 * verify.USUAL
+        drawn = verify.draw(long + brief, 3, seed)
+        assert [one.of_tables for one in drawn] == [True, False, False]
+        assert sum(one.seconds for one in drawn) <= 3 * verify.USUAL
     assert len(verify.draw(long, 3, 0)) == 3  # where there is nothing shorter
+    assert not verify.draw([candidate("none", 0, epochs=9), *brief], 3, 0)[0].of_tables  # where there is no time
 
 
 def test_the_committed_records_of_a_bare_clone_suffice(no_data):
-    """One in fp32 and methods of two papers, whatever the seed, from the data set in the repository."""
-    found = verify.candidates(Store())
-    assert {candidate.record.spec.dataset for candidate in found} == {"banking77"}
+    """One of the tables and methods of two papers, whatever the seed, from the data sets in the repository."""
+    found = verify.candidates()
+    example = protocol.comparison("mini").data.name
+    assert {candidate.record.spec.dataset for candidate in found} == {"banking77", example}
     for seed in range(10):
         drawn = verify.draw(found, 3, seed)
+        assert drawn[0].of_tables
         assert len({candidate.paper for candidate in drawn} - {None}) >= 2
         assert sum(candidate.seconds for candidate in drawn) <= 3 * verify.USUAL
