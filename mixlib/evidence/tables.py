@@ -551,13 +551,21 @@ def source(profile: str, records: Sequence[RunRecord]) -> str:
     one_precision(records)
     specs = [record.spec for record in records]
     warning = "SYNTHETIC DATA, not a result. " if any(s.synthetic for s in specs) else ""
-    seeds = sorted({len({s.seed for s in specs if s.cell == c}) for c in {s.cell for s in specs}})
+    seeds = _seeds_of_cells(specs)
     tests = sorted({sum(record.reliability["rows"]) for record in records})
     several, rows = (" to ".join(f"{n:,}" for n in dict.fromkeys((found[0], found[-1]))) for found in (seeds, tests))
     return (
         f"{warning}Profile {profile}: {', '.join(sorted({s.model for s in specs}))}, {several} seeds, {rows} test "
         f"rows, made on {', '.join(sorted({r.origin for r in records}))} in {records[0].precision}"
     )
+
+
+def _seeds_of_cells(specs: Iterable[RunSpec]) -> list[int]:
+    """The numbers of seeds that the cells of these runs have, in ascending order."""
+    seeds: dict[RunSpec, set[int]] = {}
+    for spec in specs:
+        seeds.setdefault(spec.cell, set()).add(spec.seed)
+    return sorted({len(found) for found in seeds.values()})
 
 
 def scale(profile: str, records: Sequence[RunRecord], published_spread: str = "standard error over 5 runs") -> str:
@@ -570,7 +578,7 @@ def scale(profile: str, records: Sequence[RunRecord], published_spread: str = "s
     """
     one_precision(records)
     specs = [record.spec for record in records]
-    seeds = {len({s.seed for s in specs if s.cell == c}) for c in {s.cell for s in specs}}
+    seeds = _seeds_of_cells(specs)
     tests = sorted({sum(record.reliability["rows"]) for record in records})
     several = f"{min(seeds)} to {max(seeds)}" if len(seeds) > 1 else f"{max(seeds)}"
     warning = "SYNTHETIC DATA, not a result. " if any(s.synthetic for s in specs) else ""

@@ -294,16 +294,11 @@ def run_all(
     """
     engine = get(engine)
     specs, store = list(specs), store or Store()
-    if read_only and (absent := store.missing(specs)):
-        for spec in absent:
-            _name_what_is_wrong(spec, store)
-        raise NothingToRead(
-            f"{len(absent)} of {len(specs)} runs have no record in {store.folder}, {absent[0]} among them. With the "
-            "committed settings a notebook trains nothing: make them with `python -m mixlib run ID --profile mini` "
-            "(IDs: `python -m mixlib list`), or set seeds or model yourself"
-        )
-    _check_inputs(missing(specs, store))
-    while todo := missing(specs, store):  # again if another sweep retrained the first stage of one of these
+    if read_only:
+        return _read(specs, store)
+    todo = missing(specs, store)
+    _check_inputs(todo)
+    while todo:
         store.sweep_up()
         scratch.sweep_up()
         for spec in todo:
@@ -324,7 +319,27 @@ def run_all(
             for reason, runs in reasons.items():
                 lines.append(f"  {runs[0]}{f' and {len(runs) - 1} more' if runs[1:] else ''}: {reason}")
             raise RunFailed("\n".join(lines))
+        todo = missing(specs, store)  # some again if another sweep retrained the first stage that they start from
     return [store.get(spec) for spec in specs]
+
+
+def _read(specs: Sequence[Spec], store: Store) -> list[Record]:
+    """The records of these runs, each read once; ``NothingToRead`` if one is missing."""
+    found: dict[Spec, Record | None] = {}
+    for spec in dict.fromkeys(specs):
+        try:
+            found[spec] = store.get(spec)
+        except DamagedRecord:
+            found[spec] = None
+    if absent := [spec for spec, record in found.items() if record is None]:
+        for spec in absent:
+            _name_what_is_wrong(spec, store)
+        raise NothingToRead(
+            f"{len(absent)} of {len(specs)} runs have no record in {store.folder}, {absent[0]} among them. With the "
+            "committed settings a notebook trains nothing: make them with `python -m mixlib run ID --profile mini` "
+            "(IDs: `python -m mixlib list`), or set seeds or model yourself"
+        )
+    return [found[spec] for spec in specs]
 
 
 def _check_inputs(todo: Iterable[Spec]) -> None:
