@@ -86,11 +86,11 @@ def by_draws(printed: pd.DataFrame, data: pd.DataFrame, names: Mapping[str, str]
                 "published": said.loc[(dataset, n), "value_printed"] if known else "–",
                 "measured": f"{values.mean():.1f} ± {values.std(ddof=1):.1f}",
                 "measured, minus no mixup": compare(values, plain).interval if n else "",
-                "published, n = 5 minus this": (
+                f"published, n = {paper} minus this": (
                     f"{said.loc[(dataset, paper), 'value'] - said.loc[(dataset, n), 'value']:+.2f}"
                     if known and n != paper else ""
                 ),
-                "measured, n = 5 minus this": compare(five, values).interval if n != paper else "",
+                f"measured, n = {paper} minus this": compare(five, values).interval if n != paper else "",
             }  # fmt: skip
     return pd.DataFrame(rows).T.rename_axis(["data set", "draws"])
 
