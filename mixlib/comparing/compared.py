@@ -188,8 +188,8 @@ class Comparison:
         if bound <= SMALL:
             text = f"no {other}method differs from no mixup by more than {bound:.1f} points"
         else:
-            text = (f"no {other}method is shown to differ from no mixup in accuracy (intervals reach up to {bound:.1f} "
-                    "points)")  # fmt: skip
+            text = (f"no {other}method is shown to differ from no mixup in accuracy (90% intervals reach up to "
+                    f"{bound:.1f} points)")  # fmt: skip
         return ", ".join([*decided, text])
 
     def _said_of_nll(self) -> str:

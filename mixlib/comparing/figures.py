@@ -43,6 +43,7 @@ def differences(methods: Sequence[str], numbers: Mapping[tuple[str, str, bool], 
                           label=label if y == 0 else None)  # fmt: skip
         axis.axvline(0, color="black", linewidth=1)
         axis.set_xlabel(f"{title}: difference")
+        axis.locator_params(axis="x", nbins=4)  # more numbers would touch
     axes[0].set_yticks(range(len(methods)), methods)
     axes[0].set_ylim(len(methods) - 0.5, -0.5)
     handles, names = axes[1].get_legend_handles_labels()
