@@ -188,8 +188,8 @@ def test_the_default_methods_have_the_papers_parameters():
     planned = compare.plan(ROWS)
     assert len(planned.specs) == 6 * 5
     assert {spec.method: spec.method_params for spec in planned.specs} == {
-        "none": {}, "label_smoothing": {}, "cls_mixup": {"alpha": 1.0}, "input_mixup": {"alpha": 1.0},
-        "manifold_mixup": {"alpha": 1.0}, "amplify": {"alpha": 0.1, "n": 5},
+        "none": {}, "label_smoothing": {}, "cls_mixup": {"alpha": 1.0}, "tmix": {"alpha": 0.2},
+        "amplify": {"alpha": 0.1, "n": 5}, "ssmix": {"lam0": 0.1},
     }  # fmt: skip
 
 
