@@ -182,8 +182,8 @@ def reproduce(
     progress bar. The notebooks then find their records. An earlier site stays until they are done.
 
     With the committed settings (``mini`` without other models or seeds, not fresh) nothing is run: a missing record is
-    an error. Beside the notebooks, a few records are retrained (:mod:`mixlib.book.verify`); the outcome is on the site
-    and in its ``verify.json``.
+    an error. Meanwhile a few records are retrained (:mod:`mixlib.book.verify`); the outcome is on the site and in its
+    ``verify.json``.
 
     Args:
         profile: ``smoke``, ``mini`` or ``full``.
@@ -237,12 +237,12 @@ def reproduce(
         with ThreadPoolExecutor(1) as beside:
             check = beside.submit(verify.verify) if as_committed and not only else None
             failed = execute_all(executed, parameters, store)
+            said = site.banner(profile, fresh, names if only else (), check and site.PENDING)
+            index = site.build(folder, executed, said)
             found = check and check.result()
         if found:
             tqdm.write(str(found), sys.stderr)
-        said = site.banner(profile, fresh, names if only else (), found and found.sentence)
-        index = site.build(folder, executed, said)
-        if found:
+            site.replace(folder, site.PENDING, found.sentence)
             text = json.dumps(found.as_json(), indent=1) + "\n"
             write(folder / "verify.json", lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
     if failed:

@@ -28,6 +28,7 @@ from mixlib.evidence.verdicts import Records
 from mixlib.runs import machine, paths
 from mixlib.runs.garbage import quick_garbage_collection
 
+PENDING = "records are being made anew"  # in a banner until it is known how that ended
 MARKER, LOCK = ".mixlib-site", ".lock"
 EXTRA = "the site needs the extra 'site': pip install -e '.[site]' -c requirements.lock"
 
@@ -92,7 +93,8 @@ def banner(profile: str, fresh: bool, names: Sequence[str] = (), made_anew: str 
         profile: of the notebooks that were run.
         fresh: whether their runs were trained just now.
         names: the notebooks that were run, if not all were.
-        made_anew: what a live check of committed records found, such as ``3 of 3 records made anew on this machine``.
+        made_anew: what a live check of committed records found, such as ``3 of 3 records made anew on this machine``,
+            or :data:`PENDING`.
     """
     which = f"Chapters {', '.join(name[:2] for name in names)}" if names else "Chapters"
     kind = "SYNTHETIC, not a result" if profile == "smoke" else "measured"
@@ -101,6 +103,12 @@ def banner(profile: str, fresh: bool, names: Sequence[str] = (), made_anew: str 
     parts = [f"{which}: profile {profile}, {kind}, {how}", "everything else: as committed", made_anew,
              f"code {version()}", when]  # fmt: skip
     return " · ".join(filter(None, parts))
+
+
+def replace(folder: Path, before: str, after: str) -> None:
+    """Replace words on every page of a site."""
+    for page in folder.rglob("*.html"):
+        page.write_text(page.read_text(encoding="utf-8").replace(before, html.escape(after)), encoding="utf-8")
 
 
 def build(

@@ -136,6 +136,7 @@ def test_as_committed_a_few_records_are_made_anew_and_the_site_says_so(notebooks
     monkeypatch.setattr(verify, "verify", lambda: result(verify.EQUAL, verify.EQUAL))
     index = report.reproduce("mini", output=report.Path("out"))
     assert "2 of 2 records made anew on this machine" in index.read_text()
+    assert site.PENDING not in index.read_text()
     assert json.loads((index.parent / "verify.json").read_text())["sentence"] in index.read_text()
     assert "equal to the bit" in capsys.readouterr().err
     monkeypatch.setattr(verify, "verify", lambda: result(verify.EQUAL, verify.OUTSIDE))
