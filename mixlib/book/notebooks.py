@@ -286,7 +286,8 @@ def update(only: Sequence[str] = ()) -> list[Path]:
     for name in tqdm(choose(only), desc="notebooks", unit="notebook"):
         path = paths.NOTEBOOKS / f"{name}.ipynb"
         executed = paths.BUILD / "update-notebooks" / path.name
-        execute(name, executed, {}, progress=False, updating=True)
+        with environment(**FORKED):
+            execute(name, executed, {}, progress=False, updating=True)
         notebook = nbformat.read(executed, as_version=4)
         stamps = ["metadata.papermill", "cell.metadata.papermill", "cell.metadata.execution"]
         strip_output(notebook, keep_output=True, keep_count=True, keep_id=True, extra_keys=stamps)
