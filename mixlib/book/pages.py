@@ -367,17 +367,39 @@ class Book:
         return lines
 
     def _on(self, id_: str) -> str:
-        """The data sets on which a claim was judged, and what "at least as good" hides."""
+        """The data sets on which a claim was judged, and what "at least as good" or "helps more" hides."""
         sets = list(dict.fromkeys(name for live in self.verdicts[id_].cells for name in live))
         return " / ".join(sets) + self._but(id_)  # names of sets have commas
 
     def _but(self, id_: str) -> str:
-        """What "at least as good" hides: it holds although the difference is against it, by less than the margin."""
+        """What a claim that held up hides: "at least as good" holds although the difference is against it, by less than
+        the margin, and "helps more" although it helps nowhere."""
         found = self.verdicts[id_].judgement
-        if found.category != statistics.SUPPORTED or found.kind != statistics.NON_INFERIORITY or not found.high < 0:
+        if found.category != statistics.SUPPORTED:
             return ""
-        lost, margin = (statistics.amount(abs(value), found.unit) for value in (found.estimate, found.margin))
-        return f": worse by {lost}, which is within the margin of {margin}"
+        if found.kind == statistics.NON_INFERIORITY and found.high < 0:
+            lost, margin = (statistics.amount(abs(value), found.unit) for value in (found.estimate, found.margin))
+            return f": worse by {lost}, which is within the margin of {margin}"
+        gains = sorted(self._gains_compared(id_))
+        if gains and gains[-1] < 0:
+            return f": the gains compared are losses, of {-gains[-1]:.1f} to {statistics.amount(-gains[0], found.unit)}"
+        return ""
+
+    def _gains_compared(self, id_: str) -> list[float]:
+        """If a claim compares what a method gains in accuracy over the plain model in several cells: the gain in
+        each."""
+        gains = []
+        for contrast in self.verdicts[id_].claim.parts:
+            for terms in contrast.units.values() if contrast.measure == "accuracy" else ():
+                labels: dict[str, list[str]] = {}
+                for term in terms:
+                    labels.setdefault(term.cell, []).append(term.label)
+                if len(labels) > 1 and all(of[1:] == ["none"] for of in labels.values()):
+                    for cell, of in labels.items():
+                        both = [verdicts.Term(1.0, cell, label) for label in of]
+                        mean, plain = (self.records.values(t, verdicts.MEASURES["accuracy"]).mean() for t in both)
+                        gains.append(mean - plain)
+        return gains
 
     def readme(self) -> dict[str, str]:
         """The generated parts of README, by name; lists of claims as running text, because it is one screen."""

@@ -16,6 +16,7 @@ from scipy import stats
 
 from mixlib.evidence import plan
 from mixlib.evidence.cells import SCREENING_SEEDS, AnyCell
+from mixlib.evidence.statistics import MIN_SEEDS
 from mixlib.runs import paths
 from mixlib.runs.machine import PRECISIONS
 from mixlib.runs.spec import RunRecord
@@ -118,13 +119,14 @@ def raise_seeds(store: Store | None = None) -> dict[str, list[int]]:
     """Let notebooks and verdicts read every complete seed of each cell, in order; returns the cells that gained some.
 
     A seed is complete when all methods of the cell are done. Seeds count from the first on without a gap, so that none
-    is left out because of its result. A cell is read in the precision in which it has the most complete seeds.
+    is left out because of its result. A cell is read in the precision in which it has the most complete seeds, and not
+    before it has enough of them to decide anything.
     """
     store, before, gained = store or Store(), plan.decided(), {}
     for name, cell in plan.cells().items():
         for precision in PRECISIONS:
             seeds = plan.whole_seeds(replace(cell, precision=precision), store)
-            if len(seeds) > len(before.seeds.get(name, [])):
+            if len(seeds) > len(before.seeds.get(name, [])) and len(seeds) >= min(MIN_SEEDS, cell.seeds):
                 before.seeds[name] = gained[name] = seeds
                 before.precision[name] = precision
     _commit(before)

@@ -77,16 +77,28 @@ class MixedPrecision(ValueError):
 
 
 def one_precision(records: Iterable[Record]) -> None:
-    """Raise :class:`MixedPrecision` unless all records were made in the same precision."""
-    found: dict[str, list[Record]] = {}
+    """Raise :class:`MixedPrecision` unless all records on the same rows were made in the same precision: only these are
+    compared with each other."""
+    rows: dict[Any, dict[str, list[Record]]] = {}
     for record in records:
-        found.setdefault(record.precision, []).append(record)
-    if len(found) > 1:
-        named = [f"{p}: {of[0].spec}{f' and {len(of) - 1} more' if of[1:] else ''}" for p, of in sorted(found.items())]
-        raise MixedPrecision(
-            f"runs in different precisions cannot be compared ({'; '.join(named)}); make all of them in one, with "
-            "--precision or MIXLIB_PRECISION"
-        )
+        of = [
+            getattr(record.spec, name, None) for name in ("dataset", "train_size", "train_per_class", "train_fraction")
+        ]
+        rows.setdefault(tuple(of), {}).setdefault(record.precision, []).append(record)
+    for found in rows.values():
+        if len(found) > 1:
+            named = [
+                f"{p}: {of[0].spec}{f' and {len(of) - 1} more' if of[1:] else ''}" for p, of in sorted(found.items())
+            ]
+            raise MixedPrecision(
+                f"runs in different precisions cannot be compared ({'; '.join(named)}); make all of them in one, with "
+                "--precision or MIXLIB_PRECISION"
+            )
+
+
+def _made_on(records: Iterable[Record]) -> str:
+    """The machines that made these records, and in which precision."""
+    return " and ".join(sorted({f"{record.origin} in {record.precision}" for record in records}))
 
 
 def frame(
@@ -556,7 +568,7 @@ def source(profile: str, records: Sequence[RunRecord]) -> str:
     several, rows = (" to ".join(f"{n:,}" for n in dict.fromkeys((found[0], found[-1]))) for found in (seeds, tests))
     return (
         f"{warning}Profile {profile}: {', '.join(sorted({s.model for s in specs}))}, {several} seeds, {rows} test "
-        f"rows, made on {', '.join(sorted({r.origin for r in records}))} in {records[0].precision}"
+        f"rows, made on {_made_on(records)}"
     )
 
 
@@ -585,7 +597,7 @@ def scale(profile: str, records: Sequence[RunRecord], published_spread: str = "s
     return (
         f"{warning}Measured at profile {profile}: {', '.join(sorted({s.model for s in specs}))}, {several} seeds, "
         f"{' to '.join(str(n) for n in dict.fromkeys((tests[0], tests[-1])))} test examples per run, "
-        f"made on {', '.join(sorted({r.origin for r in records}))} in {records[0].precision}. "
+        f"made on {_made_on(records)}. "
         "± is the sample standard deviation over seeds "
         f"(published: {published_spread}). Δ: difference to no mixup; measured Δ is paired by seed, with its "
         "95% t interval; * is decided after Holm's correction over the table."

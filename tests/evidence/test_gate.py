@@ -124,19 +124,22 @@ def test_what_is_decided_stays_decided(decisions, tmp_path):
 
 def test_seeds_are_read_only_when_whole_and_without_a_gap(decisions, tmp_path):
     store, cell = Store(tmp_path / "store"), plan.get("mixup_calibration/imdb")
-    for spec in [*cell.specs([100, 101, 103]), *cell.specs([102], ["none"])]:
+    for spec in [*cell.specs([100, 101, 102, 105]), *cell.specs([103, 104], ["none"])]:
         store.put(fabricate.record(spec))
-    assert gate.raise_seeds(store) == {"mixup_calibration/imdb": [100, 101]}
-    assert json.loads(decisions.read_text())["seeds"] == {"mixup_calibration/imdb": [100, 101]}
+    assert gate.raise_seeds(store) == {}  # three decide nothing
+    for spec in cell.specs([103]):
+        store.put(fabricate.record(spec))
+    assert gate.raise_seeds(store) == {"mixup_calibration/imdb": [100, 101, 102, 103]}
+    assert json.loads(decisions.read_text())["seeds"] == {"mixup_calibration/imdb": [100, 101, 102, 103]}
     assert gate.raise_seeds(store) == {}
 
 
 def test_a_cell_is_read_in_the_precision_of_most_whole_seeds(decisions, tmp_path):
     store, cell, name = Store(tmp_path / "store"), plan.get("mixup_calibration/imdb"), "mixup_calibration/imdb"
-    for precision, seeds in {"fp32": [100, 102], "tf32": [100, 101]}.items():
+    for precision, seeds in {"fp32": [100, 101, 102, 104], "tf32": [100, 101, 102, 103]}.items():
         for spec in replace(cell, precision=precision).specs(seeds):
             store.put(fabricate.record(spec))
-    assert gate.raise_seeds(store) == {name: [100, 101]}
+    assert gate.raise_seeds(store) == {name: [100, 101, 102, 103]}
     assert plan.decided().precision == {name: "tf32"}
     assert {spec.precision for spec in plan.decided().read(cell).specs([100])} == {"tf32"}
 

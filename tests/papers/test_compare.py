@@ -309,8 +309,8 @@ NOISE = (0.001, -0.002, 0.0015, -0.0005)
          "No method differs from no mixup by more than 0.2 points; label smoothing lowers NLL by 12% (raises NLL by 2% "
          "after temperature scaling)."),
         (lambda seed: {"nll": 0.5 + NOISE[seed], "nll_scaled": 0.45 + NOISE[seed], "accuracy": 0.8 + 30 * NOISE[seed]},
-         "No method is shown to differ from no mixup in accuracy (90% intervals reach up to 5.6 points); label smoothing "
-         "lowers NLL by 10% after temperature scaling."),
+         "No method is shown to differ from no mixup in accuracy (90% intervals reach up to 5.6 points); label "
+         "smoothing lowers NLL by 10% after temperature scaling."),
         (lambda seed: {"nll": 0.5 + NOISE[seed], "accuracy": 0.85 + NOISE[seed]},
          "Label smoothing raises accuracy by 5.0 points; none is shown to change NLL."),
     ],

@@ -121,6 +121,15 @@ def test_tables_refuse_to_pair_seeds_across_precisions():
         tables.scale("mini", _mixed())
 
 
+def test_a_table_may_show_data_sets_in_different_precisions():
+    sst2 = mixup_calibration.table5("mini", seeds=range(2))
+    imdb = [replace(spec, dataset="imdb", precision="tf32") for spec in sst2]
+    records = fabricate.records([*sst2, *imdb], lambda spec: {})
+    assert set(tables.frame(records)["dataset"]) == {"sst2", "imdb"}
+    assert " in fp32 and " in tables.scale("mini", records)
+    assert tables.source("mini", records).endswith(" in tf32")
+
+
 def test_the_option_reaches_the_runs_and_ends_with_the_command(monkeypatch, store_folder):
     monkeypatch.setenv("MIXLIB_PRECISION", "")
     done = CliRunner().invoke(
