@@ -344,3 +344,19 @@ def test_gains_that_do_not_survive_holms_correction_say_so():
     assert pages._corrected(found, ["tmix"]) == ""
     assert pages._corrected(found, ["ssmix"]) == " (not after Holm's correction)"
     assert pages._corrected(found, ["tmix", "ssmix"]) == " (SSMix not after Holm's correction)"
+
+
+def test_what_helps_more_here_than_there_and_helps_nowhere_says_so(book, monkeypatch):
+    """What a claim compares are gains over no mixup in several cells; both of them may be losses."""
+    book.gains = {}
+    claim = verdicts.claims()["ssmix-5"]
+    more = statistics.judge(statistics.Part("x", {"a": pd.Series([1.0, 1.1, 0.9, 1.0])}, 1.0))
+    book.verdicts = {"ssmix-5": verdicts.Verdict(claim, more, ({"TREC": [100, 101, 102, 103]},))}
+    for fine, said in ((-0.5, ": the gains compared are losses, of 0.5 to 1.5 points"), (0.2, "")):
+        gains = {"ssmix/trec_fine": fine, "ssmix/trec_coarse": -1.5}
+        values = {(cell, "ssmix"): 70 + gain for cell, gain in gains.items()} | {(cell, "none"): 70 for cell in gains}
+        monkeypatch.setattr(
+            book.records, "values", lambda term, _, values=values: pd.Series(float(values[term.cell, term.label]))
+        )
+        (held,) = [line for line in book.findings() if line.startswith("**Held up**")]
+        assert held.endswith(f"(ssmix-5; TREC{said}).")
