@@ -239,7 +239,11 @@ def reproduce(
             failed = execute_all(executed, parameters, store)
             said = site.banner(profile, fresh, names if only else (), check and site.PENDING)
             index = site.build(folder, executed, said)
-            found = check and check.result()
+            try:
+                found = check and check.result()
+            except BaseException:
+                site.replace(folder, site.PENDING, "no record was made anew")
+                raise
         if found:
             tqdm.write(str(found), sys.stderr)
             site.replace(folder, site.PENDING, found.sentence)

@@ -12,8 +12,6 @@ from jupyter_client.provisioning import KernelProvisionerFactory
 
 from mixlib.book.kernels import ForkedProvisioner, Kernel
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
-
 
 @pytest.fixture
 def kernel(tmp_path, monkeypatch):

@@ -143,6 +143,11 @@ def test_as_committed_a_few_records_are_made_anew_and_the_site_says_so(notebooks
     with pytest.raises(report.NotMadeAnew, match="1 of 2 records made anew on this machine; the table is above"):
         report.reproduce("mini", output=report.Path("out"))
     assert json.loads((index.parent / "verify.json").read_text())["ok"] is False
+    monkeypatch.setattr(verify, "verify", lambda: verify.draw([], 3, 0)[0])
+    with pytest.raises(IndexError):
+        report.reproduce("mini", output=report.Path("out"))
+    assert "no record was made anew" in index.read_text()
+    assert site.PENDING not in index.read_text()
     for options in ({"only": ["01"]}, {"seeds": [0]}, {"fresh": True}):  # parts, and what was trained just now
         assert "made anew" not in report.reproduce("mini", **options, output=report.Path("other")).read_text()
 
