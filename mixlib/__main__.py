@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import re
@@ -496,6 +497,28 @@ def gate() -> None:
         found = plan.decided().screened[name]
         alive = " and ".join(plan.decided().alive[name]) or "nothing"
         click.echo(f"{name}: alive for {alive}; plain model {found}")
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="an array of objects on standard output, nothing else")
+def cells(as_json) -> None:
+    """Show the cells on which claims are judged: seeds that are read, their precision, and how many are wanted.
+
+    Twelve seeds are wanted where the standard error of a claim's contrast is above 0.36 points, six elsewhere. `python
+    -m mixlib run CELL --seeds 100-111` makes those that are missing; `update-notebooks --raise-seeds` reads them.
+    """
+    import mixlib.papers.registry  # noqa: F401 (hands them in)
+    from mixlib.evidence import progress, verdicts
+
+    table = progress.table(verdicts.Records())
+    if as_json:
+        click.echo(table.reset_index(names="cell").to_json(orient="records", indent=1))
+        return
+    for name, row in table.iterrows():
+        read = f"{row['seeds']:2} seeds {row['precision']}" if row["seeds"] else " 0 seeds     "
+        error = "" if math.isnan(row["error"]) else f"standard error {row['error']:.2f} ({row['claim']})"
+        lacks = f"wants {row['wanted']}, has {row['complete']}" if row["complete"] < row["wanted"] else "complete"
+        click.echo(f"{name:50}{read}   {lacks:16} {error}".rstrip())
 
 
 @main.command()

@@ -116,6 +116,8 @@ def test_doctor_and_claims(store_folder, no_data):
     result = run("claims", "mixup_calibration")
     found = re.findall(r"^mixup_calibration-\d+: (.*) \(0 records\)$", result.output, re.MULTILINE)
     assert Counter(found) == {"runs not finished": 13, "not judgeable here": 2}
+    assert "common/sst2" in run("cells").output
+    assert json.loads(run("cells", "--json").output)[0]["cell"] == "common/sst2"
     rows = json.loads(run("claims", "--only", "ssmix-1,ssmix-2", "--json").output)
     assert [row["id"] for row in rows] == ["ssmix-1", "ssmix-2"]
     assert {"verdict", "estimate", "low", "high", "printed", "margin", "unit", "parts", "cells", "dead_cells", "rule",

@@ -6,6 +6,7 @@ Every function returns Markdown as MyST reads it, and reads neither a clock nor 
 from __future__ import annotations
 
 import ast
+import html
 import inspect
 import math
 import pkgutil
@@ -22,7 +23,7 @@ import pandas as pd
 from mixlib import methods
 from mixlib.book import captions
 from mixlib.book.about import ABOUT, SITE_WORDS, every
-from mixlib.evidence import comparison, ledger, plan, published, statistics, tables, verdicts
+from mixlib.evidence import comparison, ledger, plan, progress, published, statistics, tables, verdicts
 from mixlib.evidence.cells import FIRST, Cell
 from mixlib.evidence.tables import LABELS
 from mixlib.evidence.verdicts import Claim, Records
@@ -106,6 +107,17 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def bullets(lines: Iterable[str]) -> str:
     return "".join(f"* {line}\n" for line in lines)
+
+
+def folded(line: str) -> str:
+    """A sentence with a list below it, as HTML on one line: the sentence and the number of items, which open the list.
+    Lines without a list stay as they are."""
+    said, *items = line.split("\n  * ")
+    if not items:
+        return line
+    summary = re.sub(r"\*\*(.+?)\*\*", rf"<b>\1: {len(items)}</b>", html.escape(said, quote=False)).rstrip(":")
+    inner = "".join(f"<li>{html.escape(item, quote=False)}</li>" for item in items)
+    return f"<details><summary>{summary}</summary><ul>{inner}</ul></details>"
 
 
 def signed(value: float, digits: int = 1) -> str:
@@ -402,7 +414,7 @@ class Book:
         return gains
 
     def readme(self) -> dict[str, str]:
-        """The generated parts of README, by name; lists of claims as running text, because it is one screen."""
+        """The generated parts of README, by name; lists of claims are folded, because it is one screen."""
         keys = [key for key in pool.METHODS if key != "none"]
         header = ["method", "cost, in plain runs", *COLUMNS]
         rows = [
@@ -410,7 +422,7 @@ class Book:
         ]
         return {
             "verdicts": ledger.as_markdown(self.verdicts),
-            "findings": bullets(line.replace("\n  * ", " ") for line in self.findings()[1:]),
+            "findings": bullets(map(folded, self.findings()[1:])),
             "methods": table(header, rows),
         }  # fmt: skip
 
@@ -455,6 +467,32 @@ class Book:
             f"Of the {len(self.verdicts)} verdicts, {moved['half the margins']} would change with half the margins, "
             f"and {moved['twice the margins']} with twice the margins.\n"
         )
+
+    def cells(self) -> str:
+        """Which cells claims are judged on, how many seeds of each are read, and how many the rule asks for."""
+        found = progress.table(self.records)
+        found = found[[name not in {cell.name for cell in pool.SENSITIVITY} for name in found.index]]
+        short = found[found["seeds"] < found["wanted"]]
+        rows = [
+            [f"`{name}`", tables.NAMES[row["dataset"]], plan.rows_of(name), str(row["methods"]),
+             f"{row['seeds']} in {row['precision']}" if row["seeds"] else "none yet",
+             "" if math.isnan(row["error"]) else f"{row['error']:.2f}", str(row["wanted"])]
+            for name, row in found.iterrows()
+        ]  # fmt: skip
+        header = ["cell", "data set", "trained on", "methods", "seeds read", "largest standard error", "wanted"]
+        return f"{len(short)} of {len(found)} cells have fewer seeds than the rule asks for.\n\n{table(header, rows)}"
+
+    def dead(self) -> str:
+        """Cells that failed the screening, with the numbers on which that was decided."""
+        decided = self.records.decided
+        rows = [
+            [f"`{name}`", tables.NAMES[plan.get(name).dataset], plan.rows_of(name), f"{100 * numbers['accuracy']:.1f}",
+             f"{100 * numbers['larger_class']:.1f}", f"{100 * numbers['mcc']:.1f}",
+             "accuracy" if decided.alive[name] else "accuracy, loss and calibration"]
+            for name, numbers in decided.screened.items() if "accuracy" not in decided.alive[name]
+        ]  # fmt: skip
+        header = ["cell", "data set", "trained on", "plain model, %", "larger class, %", "MCC x100", "not judged there"]
+        return table(header, rows)
 
     # --- pages --------------------------------------------------------------------------------------------------------
 

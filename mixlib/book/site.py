@@ -255,6 +255,8 @@ def written(book: pages.Book) -> dict[str, str]:
         "fragments/where.md": book.where(),
         "fragments/chapters.md": book.contents(),
         "fragments/margins.md": book.margins(),
+        "fragments/cells.md": book.cells(),
+        "fragments/dead.md": book.dead(),
         "fragments/errata.md": "\n\n".join(f"### {name}\n\n{text}" for name, text in others.items()),
         "gallery.md": book.gallery(),
         "claims.md": book.ledger(),

@@ -30,6 +30,7 @@ from mixlib.evidence.statistics import (
     KINDS,
     MIN_SEEDS,
     NO_EFFECT,
+    SE_LIMIT,
     SMALLER,
     SUPERIORITY,
     SUPPORTED,
@@ -88,7 +89,7 @@ class Design:
     printed_runs: int = 15
     more_seeds: int | None = None
     adding: str = PRECISION
-    se_limit: float = 0.36
+    se_limit: float = SE_LIMIT
     part_correlation: float = 0.5
     set_correlation: float = 0.0
     noise_df: float = math.inf

@@ -119,13 +119,15 @@ def raise_seeds(store: Store | None = None) -> dict[str, list[int]]:
     """Let notebooks and verdicts read every complete seed of each cell, in order; returns the cells that gained some.
 
     A seed is complete when all methods of the cell are done. Seeds count from the first on without a gap, so that none
-    is left out because of its result. A cell is read in the precision in which it has the most complete seeds, and not
+    is left out because of its result, and up to the planned number or to all twelve, because any number in between
+    would depend on when one looks. A cell is read in the precision in which it has the most complete seeds, and not
     before it has enough of them to decide anything.
     """
     store, before, gained = store or Store(), plan.decided(), {}
     for name, cell in plan.cells().items():
         for precision in PRECISIONS:
             seeds = plan.whole_seeds(replace(cell, precision=precision), store)
+            seeds = seeds if len(seeds) == plan.MOST_SEEDS else seeds[: plan.planned_seeds(cell)]
             if len(seeds) > len(before.seeds.get(name, [])) and len(seeds) >= min(MIN_SEEDS, cell.seeds):
                 before.seeds[name] = gained[name] = seeds
                 before.precision[name] = precision

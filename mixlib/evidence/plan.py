@@ -78,6 +78,13 @@ def get(name: str) -> AnyCell:
     return cells()[name]
 
 
+def rows_of(name: str) -> str:
+    """How many rows a cell trains on, in words: ``400 rows`` or ``10 a class``."""
+    recipe = get(name).recipe
+    rows, a_class = recipe.get("train_size"), recipe.get("train_per_class")
+    return f"{a_class} a class" if a_class else f"{rows} rows"
+
+
 def _seed_by_seed(found: Iterable[Cell], seeds: Iterable[int], profile: str) -> list[RunSpec]:
     found = list(found)
     return [spec for seed in seeds for cell in found for spec in cell.specs([seed], profile=profile)]
@@ -126,6 +133,11 @@ WAVES: dict[str, Callable[[str], list[Spec]]] = {
         (c for c in handed().papers if c.seeds > 6), range(FIRST_SEED + 6, FIRST_SEED + 12), profile
     ),
 }
+
+
+def planned_seeds(cell: AnyCell) -> int:
+    """How many seeds of a cell are run at first; see :mod:`mixlib.evidence.progress` for when more are wanted."""
+    return SENSITIVITY_SEEDS if cell in handed().sensitivity else cell.seeds
 
 
 EVERYTHING = "evidence"

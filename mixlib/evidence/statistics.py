@@ -52,6 +52,7 @@ CONFIDENCE = 0.95  # of every interval that supports or contradicts
 EQUIVALENCE_CONFIDENCE = 0.90  # of "no effect larger than X": TOST at 5%
 ALPHA = 1 - CONFIDENCE
 MIN_SEEDS = 4  # a data set with fewer never decides
+SE_LIMIT = 0.36  # points: a contrast with a larger standard error asks for more seeds, whatever its sign
 POWER = 0.8  # what "seeds needed" stands for
 MOST_SEEDS = 10_000  # seeds needed are not looked for beyond
 LOG_RATIO = "log ratio"  # the unit of losses and times; shown as factors

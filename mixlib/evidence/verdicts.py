@@ -325,7 +325,7 @@ def _mixed_precision(terms: Iterable[Term], records: Records) -> list[str]:
     return sorted(weights) if len(weights) > 1 and any(abs(sum_) > 1e-9 for sum_ in weights.values()) else []
 
 
-def _by_data_set(found: Mapping[str, pd.Series], contrast: Contrast) -> dict[str, pd.Series]:
+def by_data_set(found: Mapping[str, pd.Series], contrast: Contrast) -> dict[str, pd.Series]:
     """One difference per seed and data set: several sizes of a data set share its test rows and count as their mean."""
     groups: dict[str, list[str]] = {}
     for name in found:
@@ -371,7 +371,7 @@ def judge(claim: Claim, records: Records, margins: float = 1.0) -> Verdict:
             continue
         unit, margin = MEASURES[contrast.measure].unit, margins * _margin(contrast, found, records)
         samples = "batches" if any(values.index.nlevels > 1 for values in found.values()) else "seeds"
-        parts.append(statistics.judge(Part(contrast.name, _by_data_set(found, contrast), margin, contrast.kind,
+        parts.append(statistics.judge(Part(contrast.name, by_data_set(found, contrast), margin, contrast.kind,
                                            contrast.printed, contrast.bounds, unit, samples)))  # fmt: skip
     keys, records.keys = tuple(records.keys), before | records.keys
     together = statistics.best if claim.together == BEST else statistics.conjunction
@@ -440,8 +440,8 @@ def as_json(verdict: Verdict, records: Records) -> dict[str, Any]:
     parts = verdict.judgement.parts or ((verdict.judgement,) if contrasts else ())
     live = [
         {"part": contrast.name, "data_set": name, "cells": sorted({t.cell for t in contrast.units[name]}),
-         "size": _sizes(contrast.units[name]), "methods": list(dict.fromkeys(t.label for t in contrast.units[name])),
-         "seeds": seeds}
+         "size": [plan.rows_of(cell) for cell in dict.fromkeys(t.cell for t in contrast.units[name])],
+         "methods": list(dict.fromkeys(t.label for t in contrast.units[name])), "seeds": seeds}
         for contrast, found in zip(contrasts, verdict.cells, strict=False) for name, seeds in found.items()
     ]  # fmt: skip
     dead = [
@@ -520,15 +520,6 @@ def _part(
         "collapsed_runs": failed, "runs": runs,
     }  # fmt: skip
     return {"name": contrast.name, "measure": contrast.measure} | _numbers(judgement) | checks
-
-
-def _sizes(terms: Iterable[Term]) -> list[str]:
-    found = []
-    for name in dict.fromkeys(term.cell for term in terms):
-        recipe = plan.get(name).recipe
-        rows, a_class = recipe.get("train_size"), recipe.get("train_per_class")
-        found.append(f"{rows} rows" if rows else f"{a_class} a class")
-    return found
 
 
 def _numbers(judgement: Judgement) -> dict[str, Any]:

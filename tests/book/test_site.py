@@ -123,6 +123,24 @@ def test_claims_that_held_up_are_a_list(book):
     assert all(item.startswith("  * ") for item in items)
 
 
+def test_a_list_is_folded_on_one_line_of_readme_and_other_lines_stay():
+    assert pages.folded("**Held up**, of R&D:\n  * a < b.\n  * c.") == (
+        "<details><summary><b>Held up: 2</b>, of R&amp;D</summary><ul><li>a &lt; b.</li><li>c.</li></ul></details>"
+    )
+    assert pages.folded("**Cost.** Nothing: none.") == "**Cost.** Nothing: none."
+
+
+def test_cells_short_of_seeds_are_counted_and_dead_ones_are_listed():
+    book = pages.Book([], verdicts.Records())
+    first, *rows = book.cells().splitlines()
+    said = [re.split(r" *\| *", row)[1:-1] for row in rows if row.startswith("| `")]
+    read = [0 if row[4] == "none yet" else int(row[4].split()[0]) for row in said]
+    short = sum(seeds < int(row[6]) for seeds, row in zip(read, said, strict=True))
+    assert first == f"{short} of {len(said)} cells have fewer seeds than the rule asks for."
+    dead = [name for name, alive in plan.decided().alive.items() if "accuracy" not in alive]
+    assert dead == re.findall(r"^\| `([^`]+)`", book.dead(), re.MULTILINE) != []
+
+
 def test_findings_follow_from_the_records(book):
     scores, keys = comparison.scores(book.pool), [key for key in pool.METHODS if key != "none"]
     book.gains = {title: comparison.in_percent(scores, keys, score) for title, (score, *_) in pages.COLUMNS.items()}

@@ -134,6 +134,16 @@ def test_seeds_are_read_only_when_whole_and_without_a_gap(decisions, tmp_path):
     assert gate.raise_seeds(store) == {}
 
 
+def test_no_number_of_seeds_between_the_planned_one_and_all_is_read(decisions, tmp_path):
+    store, cell, name = Store(tmp_path / "store"), plan.get("mixup_calibration/imdb"), "mixup_calibration/imdb"
+    for spec in cell.specs(range(100, 109)):
+        store.put(fabricate.record(spec))
+    assert gate.raise_seeds(store) == {name: list(range(100, 106))}
+    for spec in cell.specs(range(109, 112)):
+        store.put(fabricate.record(spec))
+    assert gate.raise_seeds(store) == {name: list(range(100, 112))}
+
+
 def test_a_cell_is_read_in_the_precision_of_most_whole_seeds(decisions, tmp_path):
     store, cell, name = Store(tmp_path / "store"), plan.get("mixup_calibration/imdb"), "mixup_calibration/imdb"
     for precision, seeds in {"fp32": [100, 101, 102, 104], "tf32": [100, 101, 102, 103]}.items():

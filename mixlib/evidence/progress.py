@@ -1,0 +1,62 @@
+"""Where the evidence stands: which seeds of each cell are read, and which cells are too imprecise for six seeds.
+
+Six seeds of a cell are run first. If a claim's contrast that reads the cell has a standard error above
+:data:`mixlib.evidence.statistics.SE_LIMIT`, twelve are wanted. Neither the sign of the contrast nor the verdict plays a
+part: adding seeds to undecided claims until they are decided would raise the share of wrong decisions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+
+from mixlib.evidence import plan, statistics, verdicts
+from mixlib.evidence.cells import Cell
+from mixlib.evidence.verdicts import Records
+
+
+def standard_errors(records: Records) -> dict[str, tuple[float, str]]:
+    """By cell, the largest standard error of the contrasts in points that read it, and the claim it belongs to.
+
+    Cells that no such contrast reads, or whose contrasts wait for runs, are left out.
+    """
+    found: dict[str, tuple[float, str]] = {}
+    for claim in verdicts.claims().values():
+        for contrast in claim.parts:
+            live, _, unfinished = verdicts.differences(contrast, records)
+            cells = {term.cell for name in live for term in contrast.units[name]}
+            own = [name for name in cells if isinstance(plan.get(name), Cell)]
+            if unfinished or not own or verdicts.MEASURES[contrast.measure].unit != "points":
+                continue
+            se = statistics.pooled(verdicts.by_data_set(live, contrast)).se
+            for name in own:
+                found[name] = max(found.get(name, (0.0, "")), (se, claim.id))
+    return found
+
+
+def table(records: Records) -> pd.DataFrame:
+    """All cells with runs of the evidence, in the order in which they are run.
+
+    Returns:
+        Indexed by the cell's name: ``dataset``, ``methods`` (how many), ``seeds`` that are read, their ``precision``,
+        the largest standard ``error`` (nan where no contrast in points reads the cell) and the ``claim`` it belongs to,
+        the seeds that are ``wanted``, and those ``complete`` in the precision that has most.
+    """
+    errors, decided, rows = standard_errors(records), records.decided, {}
+    for name, cell in plan.cells().items():
+        if not isinstance(cell, Cell):
+            continue
+        read = len(decided.seeds.get(name, []))
+        error, claim = errors.get(name, (float("nan"), ""))
+        wanted = plan.MOST_SEEDS if error > statistics.SE_LIMIT else plan.planned_seeds(cell)
+        complete = {
+            precision: len(plan.whole_seeds(replace(cell, precision=precision), records.store))
+            for precision in sorted({"fp32", decided.read(cell).precision})
+        }
+        rows[name] = {
+            "dataset": cell.dataset, "methods": len(cell.methods), "seeds": read,
+            "precision": decided.read(cell).precision if read else "", "error": error, "claim": claim,
+            "wanted": wanted, "complete": max(complete.values()),
+        }  # fmt: skip
+    return pd.DataFrame.from_dict(rows, orient="index")

@@ -1,0 +1,46 @@
+"""How many seeds cells have, and how many they are asked for."""
+
+import math
+
+import pytest
+
+from mixlib.evidence import plan, progress, statistics, verdicts
+from mixlib.evidence.verdicts import Records
+from tests.experiments import experiment
+
+CLAIM = "mixup_calibration-9"  # one contrast in points, on two cells
+
+
+def found(noise, wrong=(), seeds=6):
+    records = experiment(verdicts.claims()[CLAIM], wrong, noise, seeds)
+    return progress.table(records).loc["common/qnli"]
+
+
+def test_twelve_seeds_are_wanted_where_the_standard_error_is_large():
+    loose, tight = found(noise=2), found(noise=0.1)
+    assert (loose["seeds"], loose["complete"], loose["claim"]) == (6, 0, CLAIM)  # of one method, not of the whole cell
+    assert loose["error"] > statistics.SE_LIMIT > tight["error"] > 0
+    assert (loose["wanted"], tight["wanted"]) == (12, 6)
+
+
+def test_neither_sign_nor_verdict_plays_a_part():
+    part = verdicts.claims()[CLAIM].parts[0].name
+    right, wrong = found(noise=0.1), found(noise=0.1, wrong=[part])
+    assert right["error"] == pytest.approx(wrong["error"])
+
+
+def test_the_standard_error_is_that_of_the_verdict():
+    records = experiment(verdicts.claims()[CLAIM], noise=2, seeds=6)
+    judged = verdicts.judge(verdicts.claims()[CLAIM], records).judgement
+    error, claim = progress.standard_errors(records)["common/qnli"]
+    assert judged.low < judged.estimate - error < judged.estimate + error < judged.high
+    assert claim == CLAIM
+
+
+def test_cells_without_runs_have_no_error_and_planned_seeds():
+    table = progress.table(Records(decided=plan.Decided({}, {}, {})))
+    assert list(table.index)[:2] == ["common/sst2", "common/ag_news"]
+    assert table["error"].map(math.isnan).all()
+    assert table.loc["common/sst2 at 2 times the learning rate", "wanted"] == plan.SENSITIVITY_SEEDS
+    assert table.loc["mixup_calibration/imdb-32", "wanted"] == 12
+    assert (table["seeds"] == 0).all()
