@@ -14,7 +14,7 @@ _DIFFERENCES = (
 )
 _RELIABILITY = (
     "Reliability diagrams, one column per method: accuracy of the test rows by the confidence of their prediction, "
-    "with the diagonal of a calibrated model and hatching where confidence is above accuracy; small bars show how many "
+    "with the diagonal of a calibrated model and hatching between confidence and accuracy; small bars show how many "
     "rows each bin has. Top: as trained. Bottom: after temperature scaling."
 )
 _BY_SETTING = (

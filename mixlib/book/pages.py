@@ -37,7 +37,7 @@ from mixlib.runs.store import usable
 
 MINUS = "−"
 UNTRAINED = 20  # points of accuracy lost, by a method that does not train
-QUOTED = ", in the papers' own words and with their amounts; judged by each claim's rule on the data sets in brackets:"
+QUOTED = ", as the papers claim it, with their amounts; judged by each claim's rule on the data sets in brackets:"
 COLUMNS = {  # what a method is asked for: a score, whether after temperature scaling, and the words
     "accuracy": ("accuracy", False, "a higher accuracy"),
     "loss": ("nll", False, "a lower test loss"),
@@ -330,8 +330,8 @@ class Book:
     def findings(self) -> list[str]:
         """What was found, a sentence or two each, from the verdicts and the pool; plain words without links."""
         lines = [
-            f"**Claims.** Of {len(self.verdicts)}: {self.counts()}. With so many, expect one or two wrong decisions of "
-            "each kind."
+            f"**Claims.** Of {len(self.verdicts)}: {self.counts()}. With so many, reckon with one or two wrong "
+            "decisions of each kind."
         ]
         for category, title in ((statistics.SUPPORTED, "Held up"), (statistics.CONTRADICTED, "Contradicted")):
             found = [id_ for id_, verdict in self.verdicts.items() if verdict.category == category]
@@ -391,11 +391,20 @@ class Book:
             return ""
         if found.kind == statistics.NON_INFERIORITY and found.high < 0:
             lost, margin = (statistics.amount(abs(value), found.unit) for value in (found.estimate, found.margin))
-            return f": worse by {lost}, which is within the margin of {margin}"
+            return f": worse by {lost}, which is within the margin of {margin}{self._worst(id_)}"
         gains = sorted(self._gains_compared(id_))
         if gains and gains[-1] < 0:
             return f": the gains compared are losses, of {-gains[-1]:.1f} to {statistics.amount(-gains[0], found.unit)}"
         return ""
+
+    def _worst(self, id_: str) -> str:
+        """The data set on which a claim about a mean fares worst, if that is beyond the margin."""
+        found = self.verdicts[id_].judgement
+        live, *_ = verdicts.differences(self.verdicts[id_].claim.parts[0], self.records)
+        means = {name: values.mean() for name, values in live.items()}
+        worst = min(means, key=means.get)
+        beyond = means[worst] < -found.margin
+        return f"; on {worst} by {statistics.amount(abs(means[worst]), found.unit)}" if beyond else ""
 
     def _gains_compared(self, id_: str) -> list[float]:
         """If a claim compares what a method gains in accuracy over the plain model in several cells: the gain in

@@ -374,16 +374,17 @@ def rank_table(table: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
 
 
 def plain_levels(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """The plain model's accuracy and loss at several settings, means over seeds as text; see :func:`by_rate`."""
+    """The plain model's accuracy and loss at several settings by data set, means over seeds as text; see
+    :func:`by_rate`."""
     rows = {}
     for title, table in tables.items():
         plain = table[(table["method"] == PLAIN) & ~table["scaled"]]
         means = plain.groupby(["data_set", "score"], sort=False)["value"].mean()
         seeds = plain.groupby("data_set")["seed"].nunique()
-        rows[title] = {
-            f"{d}, {SCORES[s].title}": f"{means[d, s]:.1f}" for d in seeds.index for s in ("accuracy", "nll")
-        }
-        rows[title]["seeds"] = " and ".join(str(n) for n in seeds)
+        rows[title] = {}
+        for data_set, n in seeds.items():
+            scores = {SCORES[s].title: f"{means[data_set, s]:.1f}" for s in ("accuracy", "nll")}
+            rows[title] |= {(data_set, name): value for name, value in (scores | {"seeds": str(n)}).items()}
     return pd.DataFrame.from_dict(rows, orient="index")
 
 

@@ -679,15 +679,25 @@ def amount(value: float, unit: str, sign: bool = False) -> str:
 
 def _words(j: Judgement, part: Part, estimate: Estimate) -> str:
     """The finding in one sentence, followed by the means of the data sets if they differ."""
-    where = "in general" if j.in_general else f"on these {len(j.sets)} sets" if len(j.sets) > 1 else "on this set"
-    ends = f"{amount(j.estimate, j.unit, True)} [{amount(j.low, j.unit, True)}, {amount(j.high, j.unit, True)}]"
+    where = f"on these {len(j.sets)} sets" if len(j.sets) > 1 else "on this set"
+    interval = "[{}, {}]".format(*(amount(end, j.unit, True) for end in (j.low, j.high)))
+    ends = f"{amount(j.estimate, j.unit, True)} {interval}"
+    general = ""
+    if j.in_general:  # an interval of its own, with the spread over data sets
+        confidence = EQUIVALENCE_CONFIDENCE if j.category == NO_EFFECT else CONFIDENCE
+        found = random_effects_interval(part.differences, confidence)
+        general = "; in general too: [{}, {}]".format(*(amount(end, j.unit, True) for end in found))
     if j.category == NO_EFFECT:
-        text = f"no effect larger than {amount(_rounded_up(max(-j.low90, j.high90), j.unit), j.unit)} {where}"
+        if j.in_general:
+            general = f"; in general no larger than {_bound(found, j.unit)}"
+        text = f"no effect larger than {_bound((j.low90, j.high90), j.unit)} {where}{general}"
         if j.printed is not None and abs(j.printed) < j.margin:
             excluded = _smaller(
                 *(np.asarray(v) for v in (j.estimate, estimate.se, estimate.df, estimate.sd)), part.printed
             )
             end = "is larger than what was measured" if excluded else "is neither confirmed nor refuted"
+            if not excluded and abs(j.printed) > max(-j.low90, j.high90):
+                end += ", because of its own error"
             text += f"; the printed {amount(j.printed, j.unit)} {end}"
     elif j.category == SMALLER:
         text = f"smaller than the printed {amount(j.printed, j.unit)} {where}: {ends}"
@@ -697,7 +707,7 @@ def _words(j: Judgement, part: Part, estimate: Estimate) -> str:
         margin = f" by less than the margin of {amount(j.margin, j.unit)}" if j.small else ""
         if j.kind == NON_INFERIORITY and j.category == SUPPORTED and j.high < 0:
             margin = f", though worse by less than {amount(j.margin, j.unit)},"
-        text = f"{j.category}{margin} {where}: {ends}"
+        text = f"{j.category}{margin} {where}: {ends}{general}"
     if j.differs_between_sets:
         means = {name: values.mean() for name, values in series(part.differences).items()}
         listed = ", ".join(
@@ -707,11 +717,12 @@ def _words(j: Judgement, part: Part, estimate: Estimate) -> str:
     return text
 
 
-def _rounded_up(value: float, unit: str) -> float:
-    """A bound rounded up to what `amount` shows, so that it remains a bound."""
+def _bound(interval: tuple[float, float], unit: str) -> str:
+    """The larger end of an interval around zero, rounded up to what `amount` shows, so that it remains a bound."""
+    value = max(-interval[0], interval[1])
     if unit == LOG_RATIO:
-        return math.log(math.ceil(100 * math.exp(value) - 1e-9) / 100)
-    return math.ceil(10 * value - 1e-9) / 10
+        return amount(math.log(math.ceil(100 * math.exp(value) - 1e-9) / 100), unit)
+    return amount(math.ceil(10 * value - 1e-9) / 10, unit)
 
 
 def _needs(j: Judgement, samples: str) -> str:
@@ -728,7 +739,7 @@ def _needs(j: Judgement, samples: str) -> str:
             count = f"{number:,}" if number else f"more than {MOST_SEEDS:,}"
             needed.append(f"{count} {samples} for {size}")
     text = f"; needs {' and '.join(needed)}" if needed else ""
-    return text + (f"; {there} {samples} are enough for {' and '.join(enough)}" if enough else "")
+    return text + (f"; these {there} {samples} would do for {' and '.join(enough)}" if enough else "")
 
 
 def _can_show_printed(j: Judgement) -> bool:
@@ -765,7 +776,7 @@ def conjunction(name: str, parts: Sequence[Judgement]) -> Judgement:
         deciding = [p for p in judged if p.category in same]
     words = deciding[0].words
     if len(parts) > 1:
-        words = f"{category} for " + "; ".join(f"{p.name} ({p.words})" for p in deciding)
+        words = f"{category} for " + "; ".join(f"{p.name} ({_as_part(p, category)})" for p in deciding)
         others = [f"{p.name} ({p.category})" for p in parts if p not in deciding]
         words += f"; other parts: {', '.join(others)}" if others else ""
     general = all(p.in_general for p in deciding)
@@ -773,6 +784,13 @@ def conjunction(name: str, parts: Sequence[Judgement]) -> Judgement:
         deciding[0], name=name, category=category, words=words, small=small, in_general=general, against=against,
         parts=tuple(parts),
     )  # fmt: skip
+
+
+def _as_part(j: Judgement, category: str) -> str:
+    """The words of a part in a claim of this category."""
+    if category == UNDECIDED and j.category == CONTRADICTED:
+        return f"by itself {j.words}; not after Holm's correction"
+    return j.words
 
 
 def _standing(j: Judgement) -> float:

@@ -268,12 +268,12 @@ class Records:
         if term.cell in decided.left_out:
             raise _Unavailable(decided.left_out[term.cell])
         if measure.needs and term.cell not in decided.alive:
-            raise _Unfinished("it has not been screened yet")
+            raise _Unfinished("not screened yet")
         if measure.needs and measure.needs not in decided.alive[term.cell]:
             raise _Unavailable(decided.why_dead(term.cell, measure.needs))
         seeds = decided.seeds.get(term.cell, [])
         if not seeds:
-            raise _Unfinished("its runs are not finished")
+            raise _Unfinished(WAITING)
         wanted = (term.cell, term.label, measure, *seeds)
         if wanted not in self._values:
             self._values[wanted] = self._read([cell.spec(term.label, seed) for seed in seeds], term.label, measure)
@@ -358,13 +358,12 @@ def judge(claim: Claim, records: Records, margins: float = 1.0) -> Verdict:
     if claim.not_here is not None:
         return Verdict(claim, statistics.not_judgeable(claim.id, claim.not_here))
     before, records.keys = records.keys, {}
-    parts, cells, dead, waiting = [], [], [], []
+    parts, cells, dead, waits_for = [], [], [], {}
     for contrast in claim.parts:
         found, left_out, unfinished = differences(contrast, records)
         dead.append(left_out | unfinished)
         cells.append({name: sorted({_seed(i) for i in values.index}) for name, values in found.items()})
-        if unfinished:
-            waiting.append(len(parts))
+        waits_for |= unfinished
         if unfinished or not found:
             why = "; ".join(f"{name}: {reason}" for name, reason in (unfinished or left_out).items())
             parts.append(statistics.not_judgeable(contrast.name, why))
@@ -376,9 +375,10 @@ def judge(claim: Claim, records: Records, margins: float = 1.0) -> Verdict:
     keys, records.keys = tuple(records.keys), before | records.keys
     together = statistics.best if claim.together == BEST else statistics.conjunction
     whole = together(claim.id, parts)
-    if waiting:  # the correction for several parts needs all of them
-        whole = replace(together(claim.id, [parts[i] for i in waiting]), parts=whole.parts)
-    return Verdict(claim, whole, tuple(cells), tuple(dead), keys, bool(waiting))
+    if waits_for:  # the correction for several parts needs all of them
+        words = f"waits for {', '.join(f'{name} ({reason})' for name, reason in waits_for.items())}"
+        whole = replace(statistics.not_judgeable(claim.id, ""), words=words, parts=whole.parts)
+    return Verdict(claim, whole, tuple(cells), tuple(dead), keys, bool(waits_for))
 
 
 def _seed(index: Any) -> int:
@@ -455,7 +455,7 @@ def as_json(verdict: Verdict, records: Records) -> dict[str, Any]:
             _part(contrast, part, live, records)
             for contrast, part, live in zip(contrasts, parts, verdict.cells, strict=False)
         ],
-        "waits": verdict.waits, "cells": live, "dead_cells": dead, "rule": verdict.claim.rule,
+        "words": verdict.words, "waits": verdict.waits, "cells": live, "dead_cells": dead, "rule": verdict.claim.rule,
         "records": list(verdict.records),
         "at_half_margin": judge(verdict.claim, records, 0.5).judgement.label,
         "at_twice_margin": judge(verdict.claim, records, 2.0).judgement.label,

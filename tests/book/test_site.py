@@ -115,7 +115,7 @@ def test_a_gain_that_is_too_small_to_matter_is_named_as_such(book, monkeypatch):
 def test_claims_that_held_up_are_a_list(book):
     book.gains = {}
     supported = [id_ for id_, verdict in book.verdicts.items() if verdict.category == statistics.SUPPORTED]
-    (held,) = [line for line in book.findings() if line.startswith("**Held up**, in the papers' own words")]
+    (held,) = [line for line in book.findings() if line.startswith("**Held up**, as the papers claim it")]
     items = held.splitlines()[1:]
     assert [re.search(r"\(([\w-]+); [^)]+\)\.$", item).group(1) for item in items] == supported
     where = dict(zip(supported, items, strict=True))
@@ -346,15 +346,21 @@ def test_figures_of_numbers_read_as_people_write_them():
     assert pages.numbers(statistics.judge(slower)) == "x1.69 [x1.68, x1.70]; printed x2.00"
 
 
-def test_what_is_as_good_only_within_the_margin_says_so_among_what_held_up(book):
+def test_what_is_as_good_only_within_the_margin_says_so_among_what_held_up(book, monkeypatch):
     book.gains = {}
     lower = statistics.judge(
         statistics.Part("x", {"a": pd.Series([-0.31, -0.3, -0.29, -0.3])}, 1.0, statistics.NON_INFERIORITY)
     )
     claim = verdicts.claims()["ssmix-1"]
     book.verdicts = {"ssmix-1": verdicts.Verdict(claim, lower, ({"SST-2": [100, 101, 102, 103]},))}
-    (held,) = [line for line in book.findings() if line.startswith("**Held up**, in the papers' own words")]
-    assert held.endswith("(ssmix-1; SST-2: worse by 0.3 points, which is within the margin of 1 point).")
+    for fine, said in ((-0.9, ""), (-1.4, "; on TREC-fine by 1.4 points")):
+        gains = {"ssmix/trec_fine": fine}
+        monkeypatch.setattr(
+            book.records, "values",
+            lambda term, _, gains=gains: pd.Series({100: gains.get(term.cell, -0.1) * (term.label == "ssmix")}),
+        )  # fmt: skip
+        (held,) = [line for line in book.findings() if line.startswith("**Held up**, as the papers claim it")]
+        assert held.endswith(f"(ssmix-1; SST-2: worse by 0.3 points, which is within the margin of 1 point{said}).")
 
 
 def test_gains_that_do_not_survive_holms_correction_say_so():

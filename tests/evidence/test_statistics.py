@@ -414,14 +414,22 @@ def test_a_decided_difference_keeps_its_category_where_data_sets_differ():
 def test_in_general_only_where_random_effects_agree():
     near = {f"set{k}": exact(m, 0.8) for k, m in enumerate((1.8, 2.0, 2.1, 2.2))}
     far = {f"set{k}": exact(m, 0.8) for k, m in enumerate((0.2, 0.5, 3.0, 5.0))}
-    assert judge(Part("p", near, 1.0)).words.startswith("supported in general: +2.0 [")
+    found = judge(Part("p", near, 1.0))
+    wider = found.random_effects
+    assert found.words.startswith("supported on these 4 sets: +2.0 [")
+    assert found.words.endswith(f"; in general too: [{wider.low:+.1f}, {wider.high:+.1f}]")
+    assert wider.high - wider.low > found.high - found.low
     assert not judge(Part("p", far, 1.0)).in_general
     assert judge(Part("p", far, 1.0)).random_effects.low < 0
     assert not judge(Part("p", {"a": exact(9, 0.1)}, 1.0)).in_general
     assert judge(Part("p", {"a": exact(9, 0.1)}, 1.0)).words.startswith("supported on this set")
-    assert judge(part(-2.0)).words.startswith("contradicted in general")
-    assert judge(part(0.0)).words == "no effect larger than 0.4 points in general"
-    assert judge(part(0.2, 1.5)).words == "no effect larger than 0.7 points in general"  # 0.668, rounded up
+    assert "; in general too: [" in judge(part(-2.0)).words
+    assert (
+        judge(part(0.0)).words
+        == "no effect larger than 0.4 points on these 5 sets; in general no larger than 0.4 points"
+    )
+    larger = "no effect larger than 0.7 points on these 5 sets; in general no larger than 0.8 points"
+    assert judge(part(0.2, 1.5)).words == larger  # 0.668 with 25 degrees of freedom, 0.784 with 4, rounded up
     assert judge(part(0.3, 1.5)).in_general  # t(4): 90% reaches 0.88, 95% would reach 1.06
     assert judge(part(0.5, 1.5)).words == "no effect larger than 1 point on these 5 sets"  # t(4) reaches 1.08
 
@@ -448,26 +456,26 @@ def test_words_of_undecided_say_what_it_would_take():
 def test_words_of_undecided_say_for_what_there_are_enough_seeds():
     text = judge(part(0.4, 2.5, printed=Printed(2.0, runs=15))).words
     assert seeds_for(2.5, 5, 2.0, 1.0).printed <= 6 < seeds_for(2.5, 5, 2.0, 1.0).margin == 12
-    assert text.endswith("; needs 12 seeds for the margin of 1 point; 6 seeds are enough for the printed 2 points")
+    assert text.endswith("; needs 12 seeds for the margin of 1 point; these 6 seeds would do for the printed 2 points")
     batches = Part("time", {"mrpc": exact(0.15, 0.5, 100)}, 0.2, BOUNDS, bounds=(-math.inf, 0.2), samples="batches")
-    assert judge(batches).words.endswith("; 100 batches are enough for the margin of 0.2 points")
+    assert judge(batches).words.endswith("; these 100 batches would do for the margin of 0.2 points")
 
 
 def test_words_of_log_ratios_are_factors():
     margin = math.log(1.1)
     loss = Part("loss", alike(math.log(1.3), 0.05), margin, unit=LOG_RATIO)
-    assert judge(loss).words.startswith("supported in general: x1.30 [x1.2")
+    assert judge(loss).words.startswith("supported on these 5 sets: x1.30 [x1.2")
     none = judge(Part("loss", alike(0.0, 0.05), margin, unit=LOG_RATIO))
     assert none.high90 == pytest.approx(1.708 * 0.05 / math.sqrt(30), rel=1e-3)  # exp: 1.0157
     assert none.words.startswith("no effect larger than a factor of 1.02 ")
     assert judge(Part("loss", alike(0.04, 0.02), margin, unit=LOG_RATIO)).words.startswith(
-        "supported by less than the margin of a factor of 1.10 in general"
+        "supported by less than the margin of a factor of 1.10 on these 5 sets"
     )
 
 
 def test_words_of_not_worse():
     text = judge(part(-0.6, 0.5, kind=NON_INFERIORITY)).words
-    assert text.startswith("supported, though worse by less than 1 point, in general: -0.6")
+    assert text.startswith("supported, though worse by less than 1 point, on these 5 sets: -0.6")
     assert judge(part(3.0, 2.5, printed=Printed(9.0))).words.startswith("supported")
     assert judge(part(0.4, 2.5, printed=Printed(3.0, 15))).words.startswith(
         "smaller than the printed 3 points on these"

@@ -76,7 +76,7 @@ def test_missing_records_are_named():
     found = verdicts.judge(claim, records)
     assert found.judgement.category == statistics.NOT_JUDGEABLE
     assert "1 of 6 runs of batchmixup are missing" in found.dead[0]["BANKING77, 1 a class"]
-    assert found.judgement.words.startswith("not judgeable here")
+    assert found.words.startswith("waits for BANKING77, 1 a class (1 of 6 runs of batchmixup are missing)")
 
 
 def test_a_dead_cell_is_named_and_left_out():
@@ -100,7 +100,7 @@ def test_runs_of_different_precision_are_not_compared():
     first = next(iter(made))
     made[first] = replace(made[first], environment={"precision": "bf16"})
     found = verdicts.judge(claim, records)
-    assert found.judgement.words == "not judgeable here: BANKING77, all rows: its runs were made in bf16 and fp32"
+    assert found.words == "waits for BANKING77, all rows (its runs were made in bf16 and fp32)"
 
 
 def test_cells_read_in_different_precision_are_not_compared():
@@ -108,9 +108,7 @@ def test_cells_read_in_different_precision_are_not_compared():
     records = experiment(claim)
     assert verdicts.judge(claim, records).judgement.category == statistics.SUPPORTED
     records.decided = replace(records.decided, precision={"ssmix/trec_coarse": "tf32"})
-    words = verdicts.judge(claim, records).judgement.words
-    assert words.startswith("not judgeable here")
-    assert "its runs were made in fp32 and tf32" in words
+    assert verdicts.judge(claim, records).words == "waits for TREC-coarse (its runs were made in fp32 and tf32)"
 
 
 def test_gains_in_different_precision_are_compared():
@@ -135,14 +133,14 @@ def test_a_verdict_waits_for_all_that_counts():
     decided = records.decided
     records.decided = replace(decided, seeds={**decided.seeds, "ssmix/qnli": []})
     waiting = verdicts.judge(claim, records)
-    assert waiting.judgement.words == "not judgeable here: QNLI: its runs are not finished"
+    assert waiting.words == "waits for QNLI (runs not finished)"
     records.decided = replace(records.decided, left_out={"ssmix/qnli": "left out, for its cost"})
     found = verdicts.judge(claim, records)
     assert found.judgement.category == statistics.SUPPORTED
     assert found.dead[0]["QNLI"] == "left out, for its cost"
     unscreened = {name: what for name, what in decided.alive.items() if name != "ssmix/sst2"}
     records.decided = replace(decided, alive=unscreened)
-    assert verdicts.judge(claim, records).judgement.words.endswith("SST-2: it has not been screened yet")
+    assert verdicts.judge(claim, records).words == "waits for SST-2 (not screened yet)"
 
 
 def test_sizes_of_one_data_set_count_as_one():
@@ -251,4 +249,4 @@ def test_a_claim_waits_for_all_its_parts_even_where_one_is_contradicted():
     assert waiting.waits
     assert waiting.category == waiting.label == verdicts.WAITING
     assert verdicts.as_json(waiting, records)["waits"] is True
-    assert "its runs are not finished" in waiting.judgement.words
+    assert waiting.words.startswith("waits for ")

@@ -217,13 +217,14 @@ def savings(data: pd.DataFrame) -> pd.DataFrame:
     sizes = data.groupby(CELL[:2])["examples"].first()
     found: dict[tuple[str, str], dict[tuple[str, str], str]] = {}
     for metric in SCORES:
+        title = "Loss" if metric == "loss" else tables.TITLES[metric]
         for version, column in _versions(data, metric).items():
             for name, methods in groups.items():
                 saved = _saved(data, metric, column, methods)
                 for key, values in saved.items() if len(methods) > 1 else ():
                     low, high = statistics.pooled({"": values}).interval
                     text = _interval(values.mean(), low, high, metric)
-                    found.setdefault((place(*key, sizes[key]), name), {})[tables.TITLES[metric], version] = text
+                    found.setdefault((place(*key, sizes[key]), name), {})[title, version] = text
                 by_set: dict[str, list[pd.Series]] = {}
                 for (dataset, _), values in saved.items():
                     by_set.setdefault(dataset, []).append(values)
@@ -231,7 +232,7 @@ def savings(data: pd.DataFrame) -> pd.DataFrame:
                 whole = statistics.pooled(own)
                 over = f"mean over {', '.join(tables.NAMES[d] for d in own)}"
                 text = _interval(whole.mean, *whole.interval, metric)
-                found.setdefault((over, name), {})[tables.TITLES[metric], version] = text
+                found.setdefault((over, name), {})[title, version] = text
     rows = sorted(found, key=lambda row: row[0].startswith("mean over"))
     shown = pd.DataFrame([found[row] for row in rows], pd.MultiIndex.from_tuples(rows, names=["", ""]))
     shown.columns = pd.MultiIndex.from_tuples(shown.columns)

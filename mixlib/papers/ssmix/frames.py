@@ -87,7 +87,7 @@ def beside(printed: pd.DataFrame, records: Sequence[RunRecord]) -> pd.DataFrame:
         Index: data set with its training rows, method; the last block is the mean over data sets. Columns: accuracy in
         percent ``printed`` and ``measured`` (mean and sample standard deviation of the last update); the difference
         from no mixup, ``printed Δ`` (from stage 1, the only one there is) and ``measured Δ`` (from a second stage
-        without mixup, by seed, with its 95% interval); ``Δ by the paper's rule``: the better of both stages, chosen on
+        without mixup, by seed, with its 95% interval); ``Δ, better stage``: the better of both stages, chosen on
         development rows, against stage 1, "= stage 1" where no seed chose stage 2.
     """
     printed = by_split(printed)
@@ -106,7 +106,7 @@ def beside(printed: pd.DataFrame, records: Sequence[RunRecord]) -> pd.DataFrame:
                 "measured": f"{values.mean():.1f} ± {values.std(ddof=1):.1f}",
                 "printed Δ": _signed(_printed_gain(printed, [column], method, "none"), method),
                 "measured Δ": "" if method == PLAIN else _interval(over[PLAIN][method][column]),
-                "Δ by the paper's rule": "" if method == "none" else rule,
+                "Δ, better stage": "" if method == "none" else rule,
             }
     if len(columns) > 1:
         for method in methods:
@@ -114,7 +114,7 @@ def beside(printed: pd.DataFrame, records: Sequence[RunRecord]) -> pd.DataFrame:
                 "printed": "", "measured": "",
                 "printed Δ": _signed(_printed_gain(printed, columns, method, "none"), method),
                 "measured Δ": "" if method == PLAIN else pooled(over[PLAIN][method]),
-                "Δ by the paper's rule": "" if method == "none" else pooled(over["none"][method]),
+                "Δ, better stage": "" if method == "none" else pooled(over["none"][method]),
             }  # fmt: skip
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["data set", "method"])
 
