@@ -15,7 +15,7 @@ METHODS = {"cls_mixup": "CLS MixUp", "input_mixup": "Input MixUp", "manifold_mix
 TOKEN_LEVEL = ("input_mixup", "manifold_mixup")
 MEAN = dict.fromkeys(METHODS, 1 / len(METHODS))  # of the three methods
 
-CONTENT = {"IMDb": "mixup_calibration/imdb", "AG News": "common/ag_news"}
+CONTENT = {"IMDb": "mixup_calibration/imdb", "AG News": "mixup_calibration/ag_news"}
 FEW = {"IMDb": "mixup_calibration/imdb-32", "AG News": "mixup_calibration/ag_news-32"}
 FOUR = CONTENT | {f"{name} with 32": cell for name, cell in FEW.items()}
 BY_SIZE = tuple((name, f"{name} with 32") for name in CONTENT)
