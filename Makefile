@@ -24,7 +24,7 @@ export MIXLIB_RESULTS := $(call here,MIXLIB_RESULTS)
 
 reproduce: $(READY)  ## run the notebooks headless from the committed records, retrain a few of those records, and build a site
 	$(PY) -m mixlib reproduce --profile "$(PROFILE)" --engine "$(ENGINE)" $(if $(ONLY),--only "$(ONLY)") \
-	  $(if $(filter 1,$(FRESH)),--fresh) $(if $(filter 0,$(FRESH)),--resume)
+	  $(if $(filter-out 0 1,$(FRESH)),$(error FRESH must be 0 or 1)) $(if $(filter 1,$(FRESH)),--fresh) $(if $(filter 0,$(FRESH)),--resume)
 
 site: $(READY)  ## build the book in build/site, from the committed notebooks and records
 	HF_HUB_OFFLINE=1 $(PY) -m mixlib site

@@ -59,7 +59,8 @@ class Words(Word):
     def convert(self, value, param, ctx):
         if isinstance(value, list):
             return value
-        return [word.strip() for word in super().convert(value.strip(", "), param, ctx).split(",") if word.strip()]
+        words = re.split(r",(?![^\[]*\])", super().convert(value.strip(", "), param, ctx))  # not within brackets
+        return [word.strip() for word in words if word.strip()]
 
 
 def _names(only: tuple[list[str], ...]) -> list[str]:
@@ -109,7 +110,7 @@ def options_engine(command):
         click.option("--engine", default="local", show_default=True, help="local, or ray for several runs at once"),
         click.option("--address", type=Word(),
                      help="address of a Ray cluster to join, auto for this machine's [default: start a new one]"),
-        click.option("--workers", type=int, help="most runs at once [default: as many as fit]"),
+        click.option("--workers", type=int, help="maximum number of simultaneous runs [default: as many as fit]"),
         click.option("--cpus-per-run", type=int, help="CPUs and threads per run [default: 1 on ray]"),
         click.option("--gpus-per-run", type=float, help="0.25: four runs on each GPU [default: 1 if there are GPUs]"),
         click.option("--retries", type=int, help="how often to restart a run whose worker died [default: 2]"),
@@ -263,7 +264,8 @@ def _only(field: str, wanted: list[str] | None, specs: list[Spec]) -> list[Spec]
     for name in wanted or ():
         if name not in there:
             near = get_close_matches(name, sorted(there), n=3, cutoff=0)
-            raise ValueError(f"none of the runs has the {field} {name!r}; did you mean {', '.join(near) or 'nothing'}?")
+            hint = f"did you mean {', '.join(near)}?" if near else "there are no runs to choose from"
+            raise ValueError(f"none of the runs has the {field} {name!r}; {hint}")
     return specs if wanted is None else [spec for spec in specs if of(spec) in wanted]
 
 
@@ -305,10 +307,12 @@ def run(artefacts, profile, model, seeds, datasets, methods, max_steps, limit, s
     }
     for id_ in named:
         if not runs[id_]:
-            click.echo(f"{id_} has no runs at profile {profile}", err=True)
+            click.echo(f"{id_} has no {'such ' if seeds else ''}runs at profile {profile}", err=True)
     specs = [spec for found in runs.values() for spec in found]
     specs = _only("dataset", datasets, _only("method", methods, specs))
     if max_steps:
+        if studies := sum(not isinstance(spec, RunSpec) for spec in specs):
+            click.echo(f"{studies} studies are left out: --max-steps is for runs", err=True)
         specs = [spec.trial(max_steps) for spec in specs if isinstance(spec, RunSpec)]
     if shard:
         specs = engines.shard(specs, *shard)
@@ -411,12 +415,18 @@ def claims(paper, only, as_json) -> None:
 @click.option("--methods", "only", type=Words(), help="comma-separated, e.g. cls_mixup,tmix:alpha=0.4; none is "
               "always included "
               "[default: label_smoothing, cls_mixup, tmix, amplify, ssmix]")  # fmt: skip
-@click.option("--seeds", type=Numbers(), default="0-4", show_default=True, help="at least four are needed to decide")
+@click.option(
+    "--seeds",
+    type=Numbers(),
+    default="0-4",
+    show_default=True,
+    help="which seeds, e.g. 0-4 or 0,2,7 (5 is seed 5 alone); at least four are needed to decide",
+)
 @click.option(
     "--model", type=Word(), default="all-MiniLM-L6-v2", show_default=True, help="or a folder, or a name on the hub"
 )
 @click.option("--learning-rate", type=float, help="[default: 1e-4 for MiniLM, else 3e-5; twice that from 6 classes on]")
-@click.option("--epochs", type=click.IntRange(1), help="[default: enough for 300 updates, 3 to 10]")
+@click.option("--epochs", type=click.IntRange(1), help="[default: enough for about 300 updates, 3 to 10]")
 @click.option("--batch-size", type=click.IntRange(2), help="[default: 16]")
 @click.option("--max-length", type=click.IntRange(4), help="in tokens; longer texts are cut [default: 128]")
 @click.option("--train-size", type=click.IntRange(2), help="rows to train on [default: all that are left]")
@@ -440,9 +450,9 @@ def compare(data, only, page, estimate, as_json, engine, address, workers, cpus_
     estimated before anything runs. Finished runs are kept: a comparison that was stopped resumes where it left off, and
     another method or seed runs only what is new. Files that cannot be used are refused, naming row and column.
 
-    --json prints sentence, cost, data, page and methods: for each method its seeds, and for accuracy, nll, ece and
-    brier (fractions and nats) the mean, the difference from no mixup, and low and high (95% interval), raw and scaled
-    (after temperature scaling).
+    --json prints sentence, cost, recipe, data, page and methods: for each method its seeds, and for accuracy, nll, ece
+    and brier (fractions and nats) the mean, the difference from no mixup, and low and high (95% interval), raw and
+    scaled (after temperature scaling).
     """
     from mixlib.comparing import compare as comparing
     from mixlib.runs import engines
@@ -505,7 +515,8 @@ def cells(as_json) -> None:
     """Show the cells on which claims are judged: seeds that are read, their precision, and how many are wanted.
 
     Twelve seeds are wanted where the standard error of a claim's contrast is above 0.36 points, six elsewhere. `python
-    -m mixlib run CELL --seeds 100-111` makes those that are missing; `update-notebooks --raise-seeds` reads them.
+    -m mixlib run CELL --seeds 100-111` makes those that are missing, in the cell's precision. tf32 needs a GPU; with
+    `--precision fp32` the whole cell is run anew on a CPU. `update-notebooks --raise-seeds` reads what is complete.
     """
     import mixlib.papers.registry  # noqa: F401 (hands them in)
     from mixlib.evidence import progress, verdicts

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from mixlib.__main__ import main
+from mixlib.__main__ import Words, main
 from mixlib.papers import registry
 from mixlib.runs import corpora, engines, machine, paths
 from mixlib.runs.store import Store
@@ -123,6 +123,11 @@ def test_doctor_and_claims(store_folder, no_data):
     assert {"verdict", "estimate", "low", "high", "printed", "margin", "unit", "parts", "cells", "dead_cells", "rule",
             "seeds_needed", "records", "paper", "claim"} <= set(rows[0])  # fmt: skip
     assert "did you mean ssmix-1" in run("claims", "--only", "ssmix-1x").output
+
+
+def test_names_in_brackets_are_one_word():
+    words = Words().convert("tmix:blocks=[7,9],ssmix , cls_mixup", None, None)
+    assert words == ["tmix:blocks=[7,9]", "ssmix", "cls_mixup"]
 
 
 def test_an_artefact_without_runs_is_said_to_have_none(store_folder):

@@ -106,9 +106,12 @@ def banner(profile: str, fresh: bool, names: Sequence[str] = (), made_anew: str 
 
 
 def replace(folder: Path, before: str, after: str) -> None:
-    """Replace words on every page of a site."""
+    """Replace words in the banner of every page of a site."""
     for page in folder.rglob("*.html"):
-        page.write_text(page.read_text(encoding="utf-8").replace(before, html.escape(after)), encoding="utf-8")
+        text = page.read_text(encoding="utf-8")
+        start, mark, rest = text.partition('<aside class="announcement-content">')
+        banner, end, rest = rest.partition("</aside>")
+        page.write_text("".join([start, mark, banner.replace(before, html.escape(after)), end, rest]), encoding="utf-8")
 
 
 def build(

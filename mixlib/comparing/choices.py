@@ -14,6 +14,7 @@ from mixlib.evidence import tables
 from mixlib.methods import Method
 from mixlib.papers.common.pool import METHODS
 
+CONSTANTS = (bool, int, float, str, tuple, list, dict, set, frozenset)
 MethodLike = str | Method | type[Method] | tuple[str, dict[str, Any]]
 
 
@@ -64,6 +65,12 @@ def choose(method: MethodLike) -> Choice:
     return _choice(name, usual | given, name, tables.LABELS.get(name, name), changed)
 
 
+def is_one(methods: Any) -> bool:
+    """Whether this is a single method rather than several."""
+    pair = isinstance(methods, tuple) and len(methods) == 2 and isinstance(methods[1], dict)
+    return pair or isinstance(methods, (str, type, Method))
+
+
 def _choice(key: str, params: dict[str, Any], name: str, label: str, changed: dict[str, Any]) -> Choice:
     said = [f"{parameter}={value}" for parameter, value in changed.items()]
     return Choice(key, params, ":".join([name, *said]), " ".join([label, *said]))
@@ -101,8 +108,8 @@ def _of_object(method: Method) -> Choice:
 
 def code_digest(kind: type) -> str:
     """Sixteen hexadecimal digits that identify what a class does: the code of its methods, of those it inherits from
-    outside mixlib, and of the functions in its module that they call, but not comments. Stable within one version of
-    Python."""
+    outside mixlib, of the functions in its module that they call, and the constants of its module that they read; not
+    comments, and not other modules or classes. Stable within one version of Python."""
     parts: list[str] = []
     seen: set[int] = set()
 
@@ -110,6 +117,10 @@ def code_digest(kind: type) -> str:
         parts.append(f"{code.co_code.hex()} {code.co_names} {code.co_varnames}")
         for value in code.co_consts:
             of_code(value) if isinstance(value, CodeType) else parts.append(_said(value))
+
+    def names_in(code: CodeType) -> set[str]:
+        inner = (names_in(value) for value in code.co_consts if isinstance(value, CodeType))
+        return set(code.co_names).union(*inner)
 
     def of_value(name: str, value: Any) -> None:
         value = inspect.unwrap(value) if callable(value) else value
@@ -122,12 +133,12 @@ def code_digest(kind: type) -> str:
             seen.add(id(value))
             parts.append(f"{name} {_said(value.__defaults__)} {_said(value.__kwdefaults__)}")
             of_code(value.__code__)
-            for called in value.__code__.co_names:
+            for called in sorted(names_in(value.__code__)):
                 other = value.__globals__.get(called)
-                if isinstance(other, FunctionType) and other.__module__ == value.__module__:
+                if not isinstance(other, FunctionType) or other.__module__ == value.__module__:
                     of_value(called, other)
-        elif isinstance(value, (bool, int, float, str, tuple)) and not name.startswith("__"):
-            parts.append(f"{name}={value!r}")
+        elif isinstance(value, CONSTANTS) and not name.startswith("__"):
+            parts.append(f"{name}={_said(value)}")
 
     for base in kind.__mro__:
         if base.__module__.partition(".")[0] not in ("mixlib", "builtins", "abc"):

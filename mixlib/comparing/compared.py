@@ -57,12 +57,12 @@ class Number:
     high90: float
     decided: bool
     over_rows: statistics.Interval | None = None
+    over_rows90: statistics.Interval | None = None
 
     @property
     def bound(self) -> float:
-        """The difference is no larger than this, in either direction."""
-        ends = [self.low90, self.high90, *(self.over_rows or ())]
-        return max(map(abs, ends))
+        """The difference is no larger than this, in either direction, by the 90% intervals."""
+        return max(map(abs, [self.low90, self.high90, *(self.over_rows90 or ())]))
 
 
 @dataclass(frozen=True, repr=False)
@@ -128,10 +128,10 @@ class Comparison:
         judged = tables.holm([tables.compare(values[of], plain, of) for of in others])
         for of, judgement in zip(others, judged, strict=True):
             ends = statistics.pooled({self.data.title: values[of] - plain}).interval90
-            rows = self._over_rows(of, metric, scaled)
+            rows, rows90 = (self._over_rows(of, metric, scaled, confidence) for confidence in (0.95, 0.90))
             found[of] = Number(
                 float(values[of].mean()), spread[of], judgement.mean, judgement.low, judgement.high, *ends,
-                judgement.decided and (rows is None or not rows.low <= 0 <= rows.high), rows,
+                judgement.decided and (rows is None or not rows.low <= 0 <= rows.high), rows, rows90,
             )  # fmt: skip
         return found
 
@@ -151,11 +151,11 @@ class Comparison:
                         found.setdefault((label, metric, scaled), []).append(grouped)
         return {of: np.array(rows) for of, rows in found.items()}
 
-    def _over_rows(self, label: str, metric: str, scaled: bool) -> statistics.Interval | None:
+    def _over_rows(self, label: str, metric: str, scaled: bool, confidence: float) -> statistics.Interval | None:
         if not self.data.has_test or metric not in BY_ROW:
             return None
         apart = self._by_row[label, metric, scaled] - self._by_row[self.labels[0], metric, scaled]
-        return statistics.two_way_bootstrap({self.data.title: apart})
+        return statistics.two_way_bootstrap({self.data.title: apart}, confidence=confidence)
 
     @cached_property
     def sentence(self) -> str:
@@ -186,7 +186,7 @@ class Comparison:
         bound = math.ceil(1000 * max(rest) - 1e-9) / 10
         other = "other " if decided else ""
         if bound <= SMALL:
-            text = f"no {other}method differs from no mixup by more than {bound:.1f} points"
+            text = f"no {other}method differs from no mixup in accuracy by more than {bound:.1f} points"
         else:
             text = (f"no {other}method is shown to differ from no mixup in accuracy (90% intervals reach up to "
                     f"{bound:.1f} points)")  # fmt: skip
@@ -239,9 +239,9 @@ class Comparison:
             "to others"
         )
         return [
-            f"No mixup: mean ± standard deviation over {seeds} seeds. Other methods: mean, and in brackets the "
-            "difference to no mixup, paired by seed, with its 95% t interval; * is decided after Holm's correction "
-            "over the methods",
+            f"No mixup: mean ± standard deviation over {seeds} seed{'' if seeds == 1 else 's'}. Other methods: mean, "
+            "and in brackets the difference to no mixup, paired by seed, with its 95% t interval; * is decided after "
+            "Holm's correction over the methods",
             rows,
             "Always answering the largest class of the test rows is right in "
             f"{100 * self._larger_class:.1f}%. NLL in nats; Brier from 0 to 2. Lower is better, except for accuracy",
@@ -251,9 +251,10 @@ class Comparison:
         ]
 
     def as_json(self) -> dict[str, Any]:
-        """``sentence``, ``cost``, ``data`` and ``methods``: for each method its ``method`` (as it is named), ``label``,
-        ``params``, ``seeds``, and for each metric ``mean``, ``difference``, ``low``, ``high`` and ``decided`` (also
-        ``over_rows`` if all seeds share the test rows), and the same after temperature scaling as ``scaled``.
+        """``sentence``, ``cost``, ``recipe``, ``data`` and ``methods``: for each method its ``method`` (its name),
+        ``label``, ``params``, ``seeds``, and for each metric ``mean``, ``difference``, ``low``, ``high`` and
+        ``decided`` (also ``over_rows`` if all seeds share the test rows), and the same after temperature scaling as
+        ``scaled``.
         Values are fractions and nats; what a single seed cannot give is null."""
 
         def number(value: float) -> float | None:
@@ -270,9 +271,13 @@ class Comparison:
                | {"scaled": numbers(self.numbers[choice.label, m, True])} for m in METRICS}
             for choice in self.plan.choices
         ]  # fmt: skip
+        made = self.plan.recipe
         return {
             "sentence": self.sentence,
             "cost": self.cost | self._took(),
+            "recipe": {"model": made.model, "learning_rate": made.learning_rate, "batch_size": made.batch_size,
+                       "num_train_epochs": made.num_train_epochs, "max_length": made.max_length,
+                       "precision": self.records[0].precision},
             "data": {"title": self.data.title, "name": self.data.name, "labels": list(self.data.labels),
                      "remarks": list(self.data.remarks), **self.plan.recipe.sizes},
             "methods": listed,

@@ -16,7 +16,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,9 @@ FEWEST_ROWS = 20  # of a file
 TEST_SHARE, DEV_SHARE = 0.2, 0.15  # of a file, if there is no test file; of the training file
 MOST_TEST, MOST_DEV = 5000, 2000
 FEW = 5  # a class with fewer rows is said to have few
+SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"} | dict.fromkeys(
+    ("validation", "valid", "val", "dev", "eval"), "validation"
+)
 NAMED = 3  # this many classes are named, the rest only counted
 
 Source = str | os.PathLike[str] | pd.DataFrame
@@ -68,16 +71,15 @@ class OwnData:
         """Number of rows, not counting a test file."""
         return int(self.counts["train"].sum())
 
-    def sizes(self, train_size: int | None = None, fewest: int = 2, batch_size: int = 16) -> dict[str, int | None]:
+    def sizes(self, train_size: int | None = None, batch_size: int = 16) -> dict[str, int | None]:
         """``train_size``, ``dev_size`` and ``test_size`` of its runs.
 
         Without a test file, a fifth of the rows are for testing, but at least one per class; 15% of the training file
-        are for fitting a temperature and are never trained on. If the last batch of an epoch would have too few rows to
-        mix, those rows go there as well.
+        are for fitting a temperature and are never trained on. If the last batch of an epoch would have a single row,
+        which has nothing to mix with, that row goes there as well.
 
         Args:
             train_size: number of training rows, by default all that remain.
-            fewest: fewest rows that the last batch may have.
             batch_size: rows per batch.
 
         Raises:
@@ -94,9 +96,14 @@ class OwnData:
                     f"per class) to {train}"
                 )
             train = train_size
-        if (left := train % batch_size) and left < fewest:
-            train, dev = train - left, dev + (left if train_size is None else 0)
-        if train < classes or dev < 1:
+        if train % batch_size == 1 and batch_size > 1:
+            train, dev = train - 1, dev + (train_size is None)
+        if train < classes:
+            raise ValueError(
+                f"{self.title}: {train + 1} training rows in batches of {batch_size} leave one row with nothing to mix "
+                f"with, and without it there are fewer rows than the {classes} classes; choose another batch_size"
+            )
+        if dev < 1:
             raise ValueError(f"{self.title}: {rows} rows are too few for {classes} classes")
         return {"train_size": train, "dev_size": dev, "test_size": None if self.has_test else test}
 
@@ -137,7 +144,8 @@ def read(
     """Read a user's own data set, so that runs of this process can draw from it.
 
     Args:
-        source: a file (.csv, .tsv, .parquet, .jsonl, .json), a folder that ``datasets.load_dataset`` reads, a name on
+        source: a file (.csv, .tsv, .parquet, .jsonl, .json), a folder with one such file for each split (named train,
+            test, validation or dev) or that ``datasets.load_dataset`` reads, a name on
             the hub (``OWNER/NAME`` or ``OWNER/NAME:CONFIGURATION``), or a data frame. In a folder or on the hub, the
             split ``test``, or else ``validation``, is the test file. Text files are UTF-8.
         text, label: the names of the columns. Labels are text, whole numbers, or true and false.
@@ -153,7 +161,9 @@ def read(
         raise ValueError(f"text, text_b and label must be different columns, got {', '.join(map(repr, names))}")
     found = _tables(source, names)
     if test is not None:
-        found = {"train": found["train"], "test": _tables(test, names)["train"]}
+        rows = _tables(test, names)["train"]
+        of_frame = isinstance(test, pd.DataFrame)
+        found = {"train": found["train"], "test": replace(rows, title="the test data frame") if of_frame else rows}
     for table in found.values():
         rows = min(len(table.column(name)) for name in names)
         if rows < FEWEST_ROWS:
@@ -202,7 +212,7 @@ def _called(source: Source) -> tuple[str, str, Path]:
 def _tables(source: Source, names: Sequence[str]) -> dict[str, _Table]:
     """The splits ``train`` and, if the source has one, ``test``."""
     if isinstance(source, pd.DataFrame):
-        return {"train": _Table("the data frame", {str(name): source[name].tolist() for name in source.columns})}
+        return {"train": _of_frame("the data frame", source, names)}
     path = Path(source).expanduser()
     if path.is_file():
         if path.suffix.lower() not in SUFFIXES:
@@ -210,9 +220,27 @@ def _tables(source: Source, names: Sequence[str]) -> dict[str, _Table]:
         return {"train": _file(path, names)}
     if path.is_dir() and not any(found.is_file() and found.suffix.lower() in SUFFIXES for found in path.rglob("*")):
         raise FileNotFoundError(f"no file in {path} can be read: supported files end in {', '.join(SUFFIXES)}")
+    if path.is_dir() and (files := _split_files(path)):
+        tables = {split: _file(file, names) for split, file in files.items()}
+        usable = {split: table for split, table in tables.items() if split == "train" or set(names) <= {*table.columns}}
+        return usable
     if path.is_dir() or not (path.suffix.lower() in SUFFIXES or _written_as_path(str(source))):
-        return _hub(str(source), names, _meant(path))
+        return _hub(str(source), names, "" if path.is_dir() else _meant(path))
     raise FileNotFoundError(f"there is no file {path}{_meant(path)}")
+
+
+def _split_files(folder: Path) -> dict[str, Path]:
+    """The files of a folder by split, ``train`` and possibly ``test`` (or, without one, ``validation``), by words of
+    their names; empty if a split has several files or the folder has a data set card, which ``datasets`` reads."""
+    found: dict[str, list[Path]] = {}
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and file.suffix.lower() in SUFFIXES:
+            words = re.findall("[a-z]+", file.relative_to(folder).with_suffix("").as_posix().lower())
+            found.setdefault(next((SPLITS[word] for word in words if word in SPLITS), "train"), []).append(file)
+    if (folder / "README.md").exists() or "train" not in found or any(len(files) > 1 for files in found.values()):
+        return {}
+    test = found.get("test") or found.get("validation")
+    return {"train": found["train"][0]} | ({"test": test[0]} if test else {})
 
 
 def _meant(path: Path) -> str:
@@ -232,6 +260,8 @@ def _hub(name: str, names: Sequence[str], meant: str) -> dict[str, _Table]:
         data = load_dataset(repo, config or None)
     except Exception as error:  # offline, gone, gated, several configurations: many kinds
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if os.path.isdir(name):
+            raise DataDiffers(f"{name} cannot be read by datasets: {error.__cause__ or reason}") from error
         raise DataUnavailable(
             f"{name} is neither a file here nor a data set that the Hugging Face hub provides ({reason}){meant}"
         ) from error
@@ -245,6 +275,17 @@ def _hub(name: str, names: Sequence[str], meant: str) -> dict[str, _Table]:
             if set(table.columns[names[-1]]) - {-1}:  # -1: its labels are not public
                 return tables | {"test": table}
     return tables
+
+
+def _of_frame(title: str, frame: pd.DataFrame, names: Sequence[str]) -> _Table:
+    frame = frame.rename(columns=str)
+    _check_once(title, list(frame.columns), names)
+    return _Table(title, {name: frame[name].tolist() if name in names else () for name in frame.columns})
+
+
+def _check_once(place: str, columns: Sequence[str], names: Sequence[str]) -> None:
+    if twice := [name for name in names if list(columns).count(name) > 1]:
+        raise DataDiffers(f"{place}: the column {twice[0]!r} occurs twice")
 
 
 def _of_dataset(title: str, data: Dataset, names: Sequence[str]) -> _Table:
@@ -263,7 +304,7 @@ def _file(path: Path, names: Sequence[str]) -> _Table:
         except Exception as error:  # pyarrow has many kinds
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise DataDiffers(f"{path.name} cannot be read as parquet: {reason}") from error
-        return _Table(path.name, {str(name): frame[name].tolist() for name in frame.columns})
+        return _of_frame(path.name, frame, names)
     content = _decoded(path)
     return _csv(path, content, names) if suffix in DELIMITERS else _json(path, content)
 
@@ -295,10 +336,13 @@ def _csv(path: Path, content: str, names: Sequence[str]) -> _Table:
 
     def known(delimiter: str) -> int:  # of the columns asked for
         try:
-            return len(set(names) & set(next(rows_of(delimiter), [])))
+            return len(set(names) & {field.strip() for field in next(filter(None, rows_of(delimiter)), [])})
         except csv.Error:
             return 0
 
+    first, _, rest = content.partition("\n")
+    if path.suffix.lower() == ".csv" and re.fullmatch(r"sep=[,;\t|]\r?", first):  # a line that Excel writes and reads
+        delimiters, content = first[4], f"\n{rest}"
     reader = rows_of(max(delimiters, key=known))
     header: list[str] = []
     rows: list[list[str]] = []
@@ -308,14 +352,14 @@ def _csv(path: Path, content: str, names: Sequence[str]) -> _Table:
         for fields in reader:
             if not header:
                 header = [field.strip() for field in fields]
-                if twice := [name for name, count in Counter(header).items() if count > 1]:
-                    raise DataDiffers(f"{path.name}, line 1: the column {twice[0]!r} occurs twice")
+                _check_once(f"{path.name}, line {begins}", header, names)
             elif fields:  # not a blank line
                 if len(fields) != len(header):
                     column = header[min(len(fields), len(header)) - 1]
+                    count = f"{len(fields)} field{'' if len(fields) == 1 else 's'}"
                     raise DataDiffers(
-                        f"{path.name}, row {len(rows) + 1} (line {begins}), column {column!r}: the row ends after "
-                        f"{len(fields)} fields, but the header has {len(header)} ({', '.join(header)}); put a text "
+                        f"{path.name}, row {len(rows) + 1} (line {begins}), column {column!r}: the row has {count}, "
+                        f"but the header has {len(header)} ({', '.join(header)}); put a text "
                         f"that contains the separator {reader.dialect.delimiter!r} in double quotes"
                     )
                 rows.append(fields)
@@ -353,6 +397,8 @@ def _json(path: Path, content: str) -> _Table:
     for i, values in enumerate(objects):
         if not isinstance(values, dict):
             raise DataDiffers(f"{table.place(i)}: expected an object, got {json.dumps(values)[:60]}")
+    if not objects:
+        raise DataDiffers(f"{path.name} has no rows")
     names = dict.fromkeys(name for values in objects for name in values)
     return _Table(path.name, {name: [values.get(name) for values in objects] for name in names}, lines)
 
@@ -415,7 +461,7 @@ def _labels(table: _Table, name: str) -> list[str]:
 
 
 def _classes(table: _Table, name: str, labels: Sequence[str]) -> tuple[str, ...]:
-    """The classes in alphabetical order, or by size if they are numbers."""
+    """The classes in alphabetical order, or in numerical order if they are whole numbers."""
     found = set(labels)
     whole = all(re.fullmatch(r"-?\d{1,18}", label) for label in found)
     classes = tuple(sorted(found, key=(lambda label: (int(label), label)) if whole else str))
@@ -472,10 +518,11 @@ def _remarks(counts: pd.DataFrame, rows: Mapping[str, pd.DataFrame]) -> list[str
     for content, label in zip(texts["train"], rows["train"]["label"], strict=True):
         by_text.setdefault(content, set()).add(label)
     if torn := sum(len(labels) > 1 for labels in by_text.values()):
-        said.append(f"{torn} texts occur with different labels")
+        said.append(f"{torn} {'text occurs' if torn == 1 else 'texts occur'} with different labels")
     if "test" in rows:
         if known := sum(content in by_text for content in texts["test"]):
-            said.append(f"{known} test rows have a text of the training rows, which makes test scores too good")
+            have = "1 test row has" if known == 1 else f"{known} test rows have"
+            said.append(f"{have} a text of the training rows, which makes test scores too good")
     elif copies := len(texts["train"]) - len(by_text):
         repeat = "1 row repeats" if copies == 1 else f"{copies} rows repeat"
         said.append(

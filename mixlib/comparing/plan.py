@@ -7,7 +7,7 @@ methods. Differences from no mixup are taken seed by seed. The recipe was fixed 
 - AdamW in batches of 16 with a linear schedule, warmup over a tenth of the updates, weight decay 0.01, gradients
   clipped at 1, the model's own dropout, texts cut at 128 tokens;
 - a learning rate of 1e-4 for all-MiniLM-L6-v2 and 3e-5 for other models, twice that with more than five classes;
-- enough epochs for 300 updates, at least 3 and at most 10; the last update counts, and nothing is selected;
+- enough epochs for about 300 updates, at least 3 and at most 10; the last update counts, and nothing is selected;
 - a fifth of the rows for testing if there is no test file, and 15% for fitting one temperature, never trained on.
 """
 
@@ -17,13 +17,14 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from mixlib.comparing import own_data
-from mixlib.comparing.choices import PLAIN, Choice, MethodLike, choose
+from mixlib.comparing.choices import PLAIN, Choice, MethodLike, choose, is_one
 from mixlib.comparing.own_data import OwnData, Source
 from mixlib.evidence.cells import RECIPE
 from mixlib.runs import corpora, costs
@@ -83,12 +84,14 @@ def recipe(
     Raises:
         ValueError: values that make no sense.
     """
-    for name, value in (("learning_rate", learning_rate), ("epochs", epochs), ("batch_size", batch_size)):
-        if value is not None and not value > 0:
-            raise ValueError(f"{name} must be above 0, got {value}")
+    if learning_rate is not None and not learning_rate > 0:
+        raise ValueError(f"learning_rate must be above 0, got {learning_rate}")
+    for name, value, fewest in (("epochs", epochs, 1), ("batch_size", batch_size, 2), ("max_length", max_length, 4)):
+        if value is not None and not (isinstance(value, Integral) and value >= fewest):
+            raise ValueError(f"{name} must be a whole number from {fewest} on, got {value}")
     batch_size = batch_size or SHARED["batch_size"]
     sizes = data.sizes(train_size, batch_size=batch_size)
-    usual = RATES.get(str(model), RATE) * (2 if len(data.labels) > MANY_CLASSES else 1)
+    usual = RATES.get(Path(model).name, RATE) * (2 if len(data.labels) > MANY_CLASSES else 1)
     low, high = EPOCHS
     needed = round(UPDATES * batch_size / sizes["train_size"])
     return Recipe(
@@ -108,18 +111,18 @@ def plan(
     *,
     text_b: str | None = None,
     test: Source | None = None,
-    methods: Iterable[MethodLike] = DEFAULT,
+    methods: MethodLike | Iterable[MethodLike] = DEFAULT,
     seeds: Seeds = SEEDS,
     model: str = MINILM,
     results: str | Path | None = None,
     **recipe_of: Any,
 ) -> Plan:
     """What :func:`compare` would do with the same arguments; nothing is run or written."""
-    chosen = list(dict.fromkeys([PLAIN, *map(choose, [methods] if isinstance(methods, str) else methods)]))
+    chosen = list(dict.fromkeys([PLAIN, *map(choose, [methods] if is_one(methods) else methods)]))
     labels = [choice.label for choice in chosen]
     if twice := [name for name in labels if labels.count(name) > 1]:
         raise ValueError(f"two of the methods are called {twice[0]!r}: give them other names or parameters")
-    wanted = list(range(seeds)) if isinstance(seeds, int) else seeds_or(seeds, ())
+    wanted = list(range(seeds)) if isinstance(seeds, Integral) else seeds_or(seeds, ())
     if not wanted:
         raise ValueError("no seeds: give a number of seeds, such as 5, or a list")
     if len(chosen) < 2:
@@ -173,12 +176,13 @@ class Plan:
         test = made.sizes["test_size"] or int(data.counts["test"].sum())
         updates = math.ceil(made.sizes["train_size"] / made.batch_size) * made.num_train_epochs
         long = _too_long(data, made.max_length)
+        seeds = f"{len(self.seeds)} seed{'' if len(self.seeds) == 1 else 's'}"
         return [
             f"{data.title}: {'. '.join(data.remarks)}.",
             f"Each seed trains on {made.sizes['train_size']} rows, fits a temperature on {made.sizes['dev_size']} and "
             f"tests on {test}{' (the test file)' if data.has_test else ''}; rows are drawn class by class.",
-            f"{len(self.choices)} methods ({', '.join(choice.label for choice in self.choices)}), {len(self.seeds)} "
-            f"seeds; {made.model}, {made.num_train_epochs} epochs ({updates} updates of {made.batch_size} rows), "
+            f"{len(self.choices)} methods ({', '.join(choice.label for choice in self.choices)}), {seeds}; "
+            f"{made.model}, {made.num_train_epochs} epochs ({updates} updates of {made.batch_size} rows), "
             f"learning rate {made.learning_rate:g}, texts cut at {made.max_length} tokens{long}.",
         ]
 
@@ -202,8 +206,8 @@ def _too_long(data: OwnData, max_length: int) -> str:
 def _seconds(specs: Sequence[RunSpec], store: Store) -> tuple[float, str]:
     """How long runs take one after another, and what this was estimated by."""
     here, gpu = machine_class(), torch.cuda.is_available()
-    for found, whose in ((store.scan()[0], "runs of this comparison"), (_some_of_ours(), "records of a")):
-        fit = [record for record in found if isinstance(record, RunRecord) and record.spec.model == specs[0].model]
+    for read, whose in ((lambda: store.scan()[0], "runs of this comparison"), (_some_of_ours, "records of a")):
+        fit = [record for record in read() if isinstance(record, RunRecord) and record.spec.model == specs[0].model]
         of_here = [record for record in fit if record.origin == here]
         if not of_here and not gpu:
             of_here = [record for record in fit if record.origin.endswith(" CPU")]
@@ -220,10 +224,13 @@ def _seconds(specs: Sequence[RunSpec], store: Store) -> tuple[float, str]:
 
 def _some_of_ours() -> list[Any]:
     """Some records of this repository, if it is here: of all kinds, read in a second."""
-    from mixlib.runs import store
+    from mixlib.runs import paths, store
 
-    ours, found = Store(), []
-    files = sorted(ours.folder.rglob("*.json"))
+    try:
+        folder, found = Store().folder, []
+    except paths.NoCheckout:
+        return []
+    files = sorted(folder.rglob("*.json"))
     for path in files[:: max(1, len(files) // LEARNED_FROM)]:
         try:
             found.append(store.read(store.text_of(path)))

@@ -337,7 +337,8 @@ def ranks(
 ) -> pd.DataFrame:
     """The mean rank of each method over the data sets, 1 the best, with a 95% bootstrap interval over seeds.
 
-    Seeds are drawn once per data set for all methods together, because methods share rows and starting weights.
+    Seeds are drawn once per data set for all methods together, because methods share rows and starting weights, and
+    n - 1 out of n, as in :func:`mixlib.evidence.statistics.two_way_bootstrap`.
 
     Args:
         table: from :func:`scores`.
@@ -354,7 +355,8 @@ def ranks(
     for name in sets:
         wide = chosen[chosen["data_set"] == name].pivot(index="seed", columns="method", values="value")[order].dropna()
         better = -SCORES[score].sign * wide.to_numpy()
-        weights = generator.multinomial(len(wide), np.full(len(wide), 1 / len(wide)), size=resamples) / len(wide)
+        n = len(wide)
+        weights = generator.multinomial(max(n - 1, 1), np.full(n, 1 / n), size=resamples) / max(n - 1, 1)
         measured += _ranks(better.mean(0)[None])[0] / len(sets)
         drawn += _ranks(weights @ better) / len(sets)
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0)

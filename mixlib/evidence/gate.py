@@ -87,7 +87,7 @@ def decide(store: Store | None = None) -> list[str]:
     """Decide on the cells screened since the last time, write this to ``data/evidence.json``, and return their names.
 
     Earlier decisions stay as they are. Nothing is decided before the whole wave ``screening`` is complete, because the
-    spread over seeds is pooled over its cells; the cells that are run last follow when their wave is complete.
+    spread over seeds is pooled over its cells; each of the cells that are run last follows when its own runs are there.
 
     Raises:
         ValueError: runs of the screening are missing.
@@ -128,7 +128,7 @@ def raise_seeds(store: Store | None = None) -> dict[str, list[int]]:
         for precision in PRECISIONS:
             seeds = plan.whole_seeds(replace(cell, precision=precision), store)
             seeds = seeds if len(seeds) == plan.MOST_SEEDS else seeds[: plan.planned_seeds(cell)]
-            if len(seeds) > len(before.seeds.get(name, [])) and len(seeds) >= min(MIN_SEEDS, cell.seeds):
+            if len(seeds) > len(before.seeds.get(name, [])) and len(seeds) >= min(MIN_SEEDS, plan.planned_seeds(cell)):
                 before.seeds[name] = gained[name] = seeds
                 before.precision[name] = precision
     _commit(before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Mapping
 
 import pandas as pd
@@ -111,7 +112,7 @@ def _row(id_: str, verdict: Verdict, claim: str, q: float | None) -> str:
     decided = verdict.category in (statistics.SUPPORTED, statistics.CONTRADICTED)
     if q is not None and decided and q > statistics.ALPHA:
         notes.append(f"q = {q:.2f} among all claims: may be one of the few wrong ones to be expected.")
-    text = "<br>".join(html.escape(note) for note in notes)
+    text = "<br>".join(re.sub(r"`(.+?)`", r"<code>\1</code>", html.escape(note)) for note in notes)
     found = f"{html.escape(verdict.words)}<details><summary>rule and records</summary>{text}</details>"
     return f'<tr><td><a href="{chapter}.ipynb">{id_}</a>: {html.escape(claim)}</td><td>{found}</td></tr>'
 

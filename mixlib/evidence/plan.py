@@ -5,6 +5,7 @@ Nothing here knows any paper: papers register what they have (:func:`hand_in`).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -85,8 +86,15 @@ def rows_of(name: str) -> str:
     return f"{a_class} a class" if a_class else f"{rows} rows"
 
 
+def as_read(cell: AnyCell, profile: str) -> AnyCell:
+    """A cell in the precision in which its committed seeds are read, so that further seeds fit to them; not at profile
+    ``smoke``, and not if ``MIXLIB_PRECISION`` says otherwise."""
+    own = profile == "mini" and not os.environ.get("MIXLIB_PRECISION") and decided().seeds.get(cell.name)
+    return decided().read(cell) if own else cell
+
+
 def _seed_by_seed(found: Iterable[Cell], seeds: Iterable[int], profile: str) -> list[RunSpec]:
-    found = list(found)
+    found = [as_read(cell, profile) for cell in found]
     return [spec for seed in seeds for cell in found for spec in cell.specs([seed], profile=profile)]
 
 
@@ -149,7 +157,8 @@ def names() -> list[str]:
 
 
 def runs(name: str, profile: str = "mini", seeds: Seeds | None = None) -> list[Spec]:
-    """The runs of a wave, of a cell, or of the whole evidence in the order of the waves; each once.
+    """The runs of a wave, of a cell, or of the whole evidence in the order of the waves; each once, in the precision in
+    which its cell is read.
 
     Args:
         name: one of :func:`names`.
@@ -157,7 +166,7 @@ def runs(name: str, profile: str = "mini", seeds: Seeds | None = None) -> list[S
         seeds: only these; for a cell, by default as many as its claims need.
     """
     if name in cells():
-        cell = cells()[name]
+        cell = as_read(cells()[name], profile)
         return cell.specs(seeds_or(seeds, range(FIRST_SEED, FIRST_SEED + cell.seeds)), profile=profile)
     parts = list(WAVES) if name == EVERYTHING else [name]
     wanted = None if seeds is None else set(seeds_or(seeds, ()))

@@ -14,6 +14,7 @@ import pandas as pd
 from mixlib.evidence import plan, statistics, verdicts
 from mixlib.evidence.cells import Cell
 from mixlib.evidence.verdicts import Records
+from mixlib.runs.machine import PRECISIONS
 
 
 def standard_errors(records: Records) -> dict[str, tuple[float, str]]:
@@ -52,7 +53,7 @@ def table(records: Records) -> pd.DataFrame:
         wanted = plan.MOST_SEEDS if error > statistics.SE_LIMIT else plan.planned_seeds(cell)
         complete = {
             precision: len(plan.whole_seeds(replace(cell, precision=precision), records.store))
-            for precision in sorted({"fp32", decided.read(cell).precision})
+            for precision in PRECISIONS
         }
         rows[name] = {
             "dataset": cell.dataset, "methods": len(cell.methods), "seeds": read,

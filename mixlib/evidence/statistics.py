@@ -838,9 +838,9 @@ def q_values(judgements: Mapping[str, Judgement]) -> pd.Series:
     """
     p = {}
     for claim, j in judgements.items():
-        parts = [part.p for part in j.parts or (j,) if part.kind == SUPERIORITY]
+        parts = [part.p for part in j.parts or (j,) if part.kind == SUPERIORITY and not math.isnan(part.p)]
         value = j.against if j.category == CONTRADICTED else max(parts, default=math.nan)
-        if j.kind == SUPERIORITY and not math.isnan(value):
+        if j.kind == SUPERIORITY and j.category != NOT_JUDGEABLE and not math.isnan(value):
             p[claim] = value
     adjusted = multipletests(list(p.values()), method="fdr_bh")[1] if p else []
     return pd.Series(adjusted, index=list(p), dtype=float, name="q")

@@ -457,8 +457,8 @@ def as_json(verdict: Verdict, records: Records) -> dict[str, Any]:
         ],
         "words": verdict.words, "waits": verdict.waits, "cells": live, "dead_cells": dead, "rule": verdict.claim.rule,
         "records": list(verdict.records),
-        "at_half_margin": judge(verdict.claim, records, 0.5).judgement.label,
-        "at_twice_margin": judge(verdict.claim, records, 2.0).judgement.label,
+        "at_half_margin": judge(verdict.claim, records, 0.5).label,
+        "at_twice_margin": judge(verdict.claim, records, 2.0).label,
     }  # fmt: skip
 
 

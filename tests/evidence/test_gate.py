@@ -60,9 +60,9 @@ def test_waves_go_seed_by_seed_and_screening_has_seeds_of_no_table():
     cells = [cell for cell in plan.cells().values() if cell.plain in cell.labels and cell not in pool.SENSITIVITY]
     assert screened == {spec for cell in cells for spec in gate.screening_runs(cell)}
     assert set(plan.runs("evidence")) == {spec for name in plan.WAVES for spec in plan.runs(name)}
-    assert plan.runs("pool", seeds=[103]) == plan.get("common/sst2").specs([103]) + [
-        spec for cell in pool.POOL[1:] for spec in cell.specs([103])
-    ]
+    read = plan.decided().read  # in the precision of the committed seeds, so that more seeds fit to them
+    assert plan.runs("pool", seeds=[103]) == [spec for cell in pool.POOL for spec in read(cell).specs([103])]
+    assert {spec.precision for spec in plan.runs("common/sst2", seeds=[107])} == {read(pool.POOL[0]).precision}
 
 
 def test_unknown_cells_methods_and_profiles_are_named():
@@ -142,6 +142,13 @@ def test_no_number_of_seeds_between_the_planned_one_and_all_is_read(decisions, t
     for spec in cell.specs(range(109, 112)):
         store.put(fabricate.record(spec))
     assert gate.raise_seeds(store) == {name: list(range(100, 112))}
+
+
+def test_cells_at_other_learning_rates_are_read_at_three_seeds(decisions, tmp_path):
+    store, cell = Store(tmp_path / "store"), pool.SENSITIVITY[0]
+    for spec in cell.specs([100, 101, 102]):
+        store.put(fabricate.record(spec))
+    assert gate.raise_seeds(store) == {cell.name: [100, 101, 102]}
 
 
 def test_a_cell_is_read_in_the_precision_of_most_whole_seeds(decisions, tmp_path):

@@ -25,7 +25,7 @@ from mixlib.__main__ import main
 from mixlib.comparing import choices, compare
 from mixlib.methods import Method
 from mixlib.methods.mixup_calibration import ClsMixup
-from mixlib.runs import models, store, synthetic
+from mixlib.runs import models, paths, store, synthetic
 from mixlib.runs.spec import RunFailed
 
 SEEDS, EPOCHS = 4, 5  # so that every seed learns something
@@ -111,7 +111,7 @@ def test_its_intervals_are_those_of_a_paired_t_test(found):
 
 def test_the_json_has_what_it_promises(found):
     said = json.loads(json.dumps(found.as_json(), allow_nan=False))
-    assert set(said) == {"sentence", "cost", "data", "methods"}
+    assert set(said) == {"sentence", "cost", "recipe", "data", "methods"}
     assert [row["method"] for row in said["methods"]] == ["none", "label_smoothing"]
     for row in said["methods"]:
         assert row["seeds"] == [0, 1, 2, 3]
@@ -172,6 +172,7 @@ def test_an_unknown_model_is_estimated_by_counting(settings, store_folder):
         (300, 3, "all-MiniLM-L6-v2", 1e-4, 10),
         (1200, 5, "all-MiniLM-L6-v2", 1e-4, 6),
         (1200, 6, "all-MiniLM-L6-v2", 2e-4, 6),
+        (1200, 5, "sentence-transformers/all-MiniLM-L6-v2", 1e-4, 6),
         (6000, 77, "bert-base-uncased", 6e-5, 3),
     ],
 )
@@ -193,6 +194,17 @@ def test_the_default_methods_have_the_papers_parameters():
     }  # fmt: skip
 
 
+def test_a_single_method_and_seeds_of_any_whole_number_are_understood():
+    for method in ("tmix:alpha=0.4", ("tmix", {"alpha": 0.4}), Weaker, Weaker()):
+        assert len(compare.plan(ROWS, methods=method, seeds=np.int64(3)).specs) == 6
+
+
+def test_without_a_checkout_there_is_an_estimate(monkeypatch, tmp_path):
+    monkeypatch.delenv("MIXLIB_RESULTS", raising=False)
+    monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path / "none")
+    assert "by counting" in compare.plan(ROWS, results=tmp_path).cost()["estimated_by"]
+
+
 def test_what_is_asked_for_wrongly_says_what_would_be_right():
     for asked, message in [
         ({"methods": ["cls_mixupp"]}, "did you mean cls_mixup"),
@@ -202,7 +214,10 @@ def test_what_is_asked_for_wrongly_says_what_would_be_right():
         ({"seeds": 0}, "no seeds"),
         ({"seeds": []}, "seeds is empty"),
         ({"seeds": "3-1"}, "the range 3-1 ends before it begins"),
-        ({"epochs": -1}, "epochs must be above 0, got -1"),
+        ({"epochs": -1}, "epochs must be a whole number from 1 on, got -1"),
+        ({"epochs": 2.5}, "epochs must be a whole number from 1 on, got 2.5"),
+        ({"max_length": 0}, "max_length must be a whole number from 4 on, got 0"),
+        ({"learning_rate": 0}, "learning_rate must be above 0, got 0"),
         ({"train_size": 10_000}, "10000 training rows were asked for"),
     ]:
         with pytest.raises(ValueError, match=re.escape(message)):
@@ -210,6 +225,9 @@ def test_what_is_asked_for_wrongly_says_what_would_be_right():
 
 
 # --- Methods of one's own ---------------------------------------------------------------------------------------------
+
+
+SCALE = 1.0
 
 
 def half(value):
@@ -246,13 +264,13 @@ def test_a_method_of_ones_own_is_run_by_class_and_by_object(found, settings):
         mixlib.compare(**settings | {"methods": [Weaker], "engine": "ray"})
 
 
-def test_a_changed_method_is_another_method():
+def test_a_changed_method_is_another_method(monkeypatch):
     first = choices.choose(Weaker).key
 
     @dataclass(kw_only=True)
     class Changed(Weaker):
         def losses(self, model, batch):
-            yield half(self.plain_loss(model, batch))
+            yield (lambda loss: SCALE * half(loss))(self.plain_loss(model, batch))
 
     before = choices.choose(Changed).key
     assert before != first
@@ -262,6 +280,9 @@ def test_a_changed_method_is_another_method():
     finally:
         half.__code__ = original
     assert choices.choose(Changed).key == before
+    monkeypatch.setattr(sys.modules[__name__], "SCALE", 0.25)  # a constant that its code reads
+    assert choices.choose(Changed).key != before
+    monkeypatch.undo()
     assert choices._said(frozenset("ba")) == "{'a', 'b'}"  # a set's own order changes from process to process
     assert choices.choose(Other).key.startswith("Other@")
     assert choices.choose(ClsMixup(alpha=0.3)).name == "cls_mixup:alpha=0.3"
@@ -303,11 +324,11 @@ NOISE = (0.001, -0.002, 0.0015, -0.0005)
     ("changed", "sentence"),
     [
         (lambda seed: {"nll": 0.44 + NOISE[seed], "nll_scaled": 0.5 + 2 * NOISE[seed]},
-         "No method differs from no mixup by more than 0.0 points; label smoothing lowers NLL by 12% (not after "
-         "temperature scaling)."),
+         "No method differs from no mixup in accuracy by more than 0.0 points; label smoothing lowers NLL by 12% "
+         "(not after temperature scaling)."),
         (lambda seed: {"nll": 0.44 + NOISE[seed], "nll_scaled": 0.51 + NOISE[seed], "accuracy": 0.8 + NOISE[seed]},
-         "No method differs from no mixup by more than 0.2 points; label smoothing lowers NLL by 12% (raises NLL by 2% "
-         "after temperature scaling)."),
+         "No method differs from no mixup in accuracy by more than 0.2 points; label smoothing lowers NLL by 12% "
+         "(raises NLL by 2% after temperature scaling)."),
         (lambda seed: {"nll": 0.5 + NOISE[seed], "nll_scaled": 0.45 + NOISE[seed], "accuracy": 0.8 + 30 * NOISE[seed]},
          "No method is shown to differ from no mixup in accuracy (90% intervals reach up to 5.6 points); label "
          "smoothing lowers NLL by 10% after temperature scaling."),

@@ -54,6 +54,28 @@ def test_semicolons_a_byte_order_mark_other_columns_and_blank_lines(tmp_path):
     assert sorted(found.split(0)["train"]["text"])[0].startswith("a text, ")
 
 
+@pytest.mark.parametrize(
+    ("first", "row"),
+    [("text ; label", "a text {};{}"), ("\nlabel;text", "{};a text {}"), ("sep=;\ntext;label", "a text {};{}"),
+     ("sep=,\r\ntext,label,,", "a text {},{},,")],
+)  # fmt: skip
+def test_headers_as_spreadsheets_write_them(tmp_path, first, row):
+    path = tmp_path / "mine.csv"
+    path.write_text("\n".join([first, *(row.format(i % 2, i % 2) for i in range(30))]))
+    assert len(own_data.read(path).labels) >= 2
+
+
+def test_a_column_that_nobody_asked_for_may_occur_twice():
+    twice = pd.concat(
+        [FRAME, FRAME[["text"]].set_axis(["more"], axis=1), FRAME.set_axis(["more", "id"], axis=1)], axis=1
+    )
+    assert own_data.read(twice).rows == 60
+    with pytest.raises(DataDiffers, match="the data frame: the column 'text' occurs twice"):
+        own_data.read(pd.concat([FRAME, FRAME], axis=1))
+    with pytest.raises(DataDiffers, match="the test data frame, row 1, column 'text': no text"):
+        own_data.read(FRAME, test=FRAME.assign(text=None))
+
+
 def test_numbers_as_labels_are_in_the_order_of_their_size():
     rows = pd.DataFrame({"text": [f"text {i}" for i in range(33)], "label": [2.0, 10.0, -1.0] * 11})
     assert own_data.read(rows).labels == ("-1", "2", "10")
@@ -63,8 +85,8 @@ def test_numbers_as_labels_are_in_the_order_of_their_size():
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ({5: "no label here"}, r"row 4 (line 5), column 'text': the row ends after 1 fields, but the header has 2"),
-        ({5: "a, b, c"}, r"mine.csv, row 4 (line 5), column 'label': the row ends after 3 fields"),
+        ({5: "no label here"}, r"row 4 (line 5), column 'text': the row has 1 field, but the header has 2"),
+        ({5: "a, b, c"}, r"mine.csv, row 4 (line 5), column 'label': the row has 3 fields"),
         ({5: ",ham"}, r"mine.csv, row 4 (line 5), column 'text': no text"),
         ({5: "  ,ham", 9: ",spam"}, r"row 4 (line 5), column 'text': no text (2 such rows in all)"),
         ({5: "a text,"}, r"mine.csv, row 4 (line 5), column 'label': no label"),
@@ -169,6 +191,28 @@ def test_a_test_file_pairs_and_labels_that_only_it_has(tmp_path):
         DataDiffers, match=r"test.tsv, row 4 .*column 'label': the label 'hamm' .* did you mean 'ham'\?"
     ):
         own_data.read(train, text_b="other", test=write(tmp_path / "test.tsv", tests))
+
+
+def test_the_files_of_a_folder_are_read_as_strictly_as_others(tmp_path):
+    rows = FRAME.assign(label=FRAME["label"].replace({"ham": "NA", "spam": "01"}))
+    for name in ("train", "test"):
+        write(tmp_path / f"{name}.csv", rows)
+    assert own_data.read(tmp_path).labels == ("01", "NA", "other")
+    (tmp_path / "test.csv").write_text("text,label\n" + "a,NA\n" * 20 + "b\n")
+    with pytest.raises(DataDiffers, match=r"test.csv, row 21 \(line 22\), column 'text': the row has 1 field"):
+        own_data.read(tmp_path)
+    write(tmp_path / "test-2.csv", rows)  # several files of a split: as datasets reads them
+    (tmp_path / "test-3.csv").write_text('text,label\n"a,NA\n')
+    with pytest.raises(DataDiffers, match="cannot be read by datasets"):
+        own_data.read(tmp_path)
+
+
+def test_a_last_row_that_cannot_be_left_out_is_explained():
+    data = own_data.read(pd.DataFrame({"text": [f"t {i}" for i in range(200)], "label": [i % 17 for i in range(200)]}))
+    with pytest.raises(ValueError, match=r"leave one row with nothing to mix with, .* choose another batch_size"):
+        data.sizes(train_size=17)
+    assert data.sizes(train_size=17, batch_size=9)["train_size"] == 17
+    assert data.sizes(train_size=33)["train_size"] == 32
 
 
 def test_a_folder_is_read_as_the_hub_is(tmp_path):

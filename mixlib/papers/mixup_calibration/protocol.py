@@ -85,8 +85,8 @@ def size_label(spec: RunSpec) -> str:
     return str(few) if is_few else "full"
 
 
-# The cells of the claims: few examples, where the plain model overfits, and the paddings of Table 5. That of AG News has
-# the pool's runs, of these methods alone, so that it can have more seeds than the pool
+# The cells of the claims: few examples, where the plain model overfits, and the paddings of Table 5. That of AG News
+# has the pool's runs, of these methods alone, so that it can have more seeds than the pool
 MIXED = {name: pool.METHODS[name] for name in VARIANTS}
 LATE = {"cls_mixup_late": ("cls_mixup_late", {"alpha": 1.0})}
 PADDED = {f"input_mixup {padding}": ("input_mixup", {"alpha": 1.0, "padding": padding}) for padding in PADDINGS}
