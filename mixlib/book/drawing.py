@@ -14,7 +14,6 @@ from mixlib.evidence.tables import LABELS
 
 BLOCKS = 12
 SHOWN = {"tmix": (7, 9, 12)}  # blocks that a method draws from, of twelve; by default all of them
-GREY = "0.55"
 
 
 def columns(key: str, about: About) -> list[float]:

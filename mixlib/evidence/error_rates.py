@@ -27,7 +27,6 @@ from mixlib.evidence.statistics import (
     CATEGORIES,
     CONFIDENCE,
     CONTRADICTED,
-    KINDS,
     MIN_SEEDS,
     NO_EFFECT,
     SE_LIMIT,
@@ -353,43 +352,6 @@ def expected_wrong(table: pd.DataFrame) -> pd.DataFrame:
 def beyond(table: pd.DataFrame, limit: float = ALPHA) -> pd.DataFrame:
     """The rows in which a wrong "supported" or "contradicted" is more frequent than the limit allows."""
     return table[(table["wrong supported"] > limit) | (table["wrong contradicted"] > limit)]
-
-
-def default_designs() -> list[dict[str, object]]:
-    """Plausible designs of the pool, for a look at the rule before the real ones are known."""
-    margin = math.log(1.1)
-    accuracy = {"sd": 1.5, "printed": 1.0, "margin": 1.0}
-    scores = {"accuracy": accuracy, "loss": {"sd": 0.1, "printed": 0.2, "margin": margin}}
-    scores["ECE"] = {"sd": 3.0, "printed": 2.5, "margin": 2.0}
-    plans: list[dict[str, object]] = [
-        {"claim": f"{score}, {sets} sets x {seeds}", "sets": sets, "seeds": seeds, **values}
-        for sets in (5, 7)
-        for seeds in (6, 12)
-        for score, values in scores.items()
-    ]
-    pool = {"sets": 5, "seeds": 6, **accuracy}
-    plans += [
-        dict(pool, claim="small effect, 5 sets x 6", printed=0.1),
-        dict(pool, claim="large effect, 5 sets x 6", printed=3.0),
-        dict(pool, claim="spread of 2.5, 5 sets x 6", sd=2.5, printed=1.0),
-        dict(pool, claim="unequal spreads, 5 sets x 6", sd=(0.5, 1.0, 1.5, 2.0, 4.0), printed=1.0),
-        dict(pool, claim="4 seeds, 5 sets", seeds=4, printed=1.0),
-        dict(pool, claim="one set x 6", sets=1, printed=3.0),
-        dict(pool, claim="one set x 12", sets=1, seeds=12, printed=1.5),
-        dict(pool, claim="one set x 4", sets=1, seeds=4, printed=3.0),
-        dict(pool, claim="two sets x 12", sets=2, seeds=12, printed=1.0),
-        dict(pool, claim="three sets x 12", sets=3, seeds=12, printed=1.0),
-        dict(pool, claim="at least as good, 5 sets x 6", kind=KINDS[1], printed=0.0),
-        dict(pool, claim="hardly changes, 5 sets x 6", kind=KINDS[2], printed=0.0),
-        dict(pool, claim="hardly changes, 3 sets x 12", kind=KINDS[2], printed=0.0, sets=3, seeds=12),
-        dict(pool, claim="twice the time, 2 sets x 6", kind=KINDS[3], printed=math.log(2), sets=2, sd=0.1,
-             margin=margin, bounds=(math.log(1.6), math.log(2.4))),
-        dict(pool, claim="two parts, 5 sets x 6", printed=1.0, parts=2),
-        dict(pool, claim="best of four, 5 sets x 6", printed=1.0, parts=4),
-        dict(pool, claim="12 seeds where imprecise, 5 sets", sd=2.0, printed=1.0, more_seeds=12),
-        dict(pool, claim="12 seeds where imprecise, 3 sets", sets=3, printed=1.0, more_seeds=12),
-    ]  # fmt: skip
-    return plans
 
 
 def summary(table: pd.DataFrame) -> str:

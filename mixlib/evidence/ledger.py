@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from mixlib.evidence import plan, published, statistics
-from mixlib.evidence.verdicts import WAITING, Records, Verdict, claims, judge
+from mixlib.evidence.verdicts import WAITING, Records, Verdict, judge
 
 ORDER = (  # of the groups: what was found first
     statistics.SUPPORTED, statistics.CONTRADICTED, statistics.NO_EFFECT, statistics.SMALLER, statistics.UNDECIDED,
@@ -115,8 +115,3 @@ def _row(id_: str, verdict: Verdict, claim: str, q: float | None) -> str:
     text = "<br>".join(re.sub(r"`(.+?)`", r"<code>\1</code>", html.escape(note)) for note in notes)
     found = f"{html.escape(verdict.words)}<details><summary>rule and records</summary>{text}</details>"
     return f'<tr><td><a href="{chapter}.ipynb">{id_}</a>: {html.escape(claim)}</td><td>{found}</td></tr>'
-
-
-def missing_chapters() -> list[str]:
-    """Claims that no chapter shows; there should be none."""
-    return [id_ for id_ in claims() if id_ not in chapters()]

@@ -21,7 +21,7 @@ from __future__ import annotations
 import difflib
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -287,21 +287,6 @@ def heterogeneity_p(differences: Mapping[str, pd.Series | Sequence[float]]) -> f
     if len(found) < 2 or any(len(v) < 2 or no_spread(v) for v in found):
         return math.nan
     return float(anova_oneway([v.to_numpy() for v in found], use_var="unequal").pvalue)
-
-
-def seed_correlation(differences: Mapping[str, pd.Series | Sequence[float]]) -> float:
-    """Mean correlation, over pairs of data sets, of the differences of runs with the same seed.
-
-    :func:`pooled` takes it to be 0. For one contrast it is too uncertain to act on; averaged over many contrasts it
-    tells whether seeds act alike on different data sets: at 0.1 a wrong "supported" has a chance of 4.4% instead of
-    2.5% over five data sets, at 0.3 of 8%. Different sizes of one data set do not count as different data sets. nan
-    with a single data set, fewer than three common seeds, or no spread.
-    """
-    table = pd.concat(series(differences), axis=1).dropna()
-    if len(table) < 3 or table.shape[1] < 2 or any(no_spread(table[name]) for name in table):
-        return math.nan
-    correlations = np.corrcoef(table.to_numpy(), rowvar=False)
-    return float(correlations[np.triu_indices(len(correlations), k=1)].mean())
 
 
 def no_spread(differences: pd.Series | Sequence[float]) -> bool:
@@ -810,23 +795,6 @@ def best(name: str, parts: Sequence[Judgement]) -> Judgement:
     if judgement.category == SUPPORTED or not among:
         return judgement
     return replace(judgement, words=f"{judgement.words}; among the best: no rival is better by more than the margin")
-
-
-def at_margins(
-    name: str,
-    parts: Sequence[Part],
-    together: Callable[[str, Sequence[Judgement]], Judgement] = conjunction,
-    factors: Sequence[float] = (0.5, 1, 2),
-) -> dict[float, Judgement]:
-    """The judgement of a claim with its margins multiplied: does the verdict depend on where the margin was set?
-
-    Args:
-        name: of the claim.
-        parts: of the claim.
-        together: :func:`conjunction` or :func:`best`.
-        factors: what the margins are multiplied by.
-    """
-    return {f: together(name, [judge(replace(part, margin=f * part.margin)) for part in parts]) for f in factors}
 
 
 def q_values(judgements: Mapping[str, Judgement]) -> pd.Series:

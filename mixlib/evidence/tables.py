@@ -26,7 +26,6 @@ from mixlib.runs.spec import RunRecord, RunSpec
 
 METRICS = {"accuracy": "accuracy", "mcc": "mcc", "loss": "nll", "ece": "ece"}  # the papers' names: ours
 TITLES = {"accuracy": "Accuracy %", "mcc": "MCC x100", "loss": "Loss x100", "ece": "ECE %"}
-HIGHER_IS_BETTER = {"accuracy": True, "mcc": True, "loss": False, "ece": False}
 CONFIDENCE = 0.95
 EVALUATIONS = ("last", "selected")
 
@@ -140,17 +139,6 @@ def frame(
         }
         rows.append(row | {ours: 100 * scores[theirs] for ours, theirs in METRICS.items()})
     return pd.DataFrame(rows)
-
-
-def with_mean(data: pd.DataFrame, metric: str = "accuracy") -> pd.DataFrame:
-    """``data``, and below it rows of a data set ``mean``: for each method, parameter and seed, the mean over data sets.
-
-    A seed that one of the data sets lacks is left out, so that every mean is over the same data sets.
-    """
-    keys = ["train_size", "method", "param", "seed"]
-    means = data.groupby(keys, sort=False)[metric].agg(["mean", "count"]).reset_index()
-    means = means[means.pop("count") == data["dataset"].nunique()].rename(columns={"mean": metric})
-    return pd.concat([data, means.assign(dataset="mean", key="")], ignore_index=True)
 
 
 SCORES = ("best", "last", "published")

@@ -247,11 +247,6 @@ def test_rows_beyond_a_limit(table):
     assert set(e.beyond(table, 0.01)["truth"]) >= {"no effect"}
 
 
-def test_default_designs_are_designs():
-    names = [Design.of(plan).claim for plan in e.default_designs()]
-    assert len(names) == len(set(names)) > 20
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [

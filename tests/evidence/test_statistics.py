@@ -132,14 +132,6 @@ def test_heterogeneity_is_welchs_anova():
     assert math.isnan(s.heterogeneity_p({"a": A, "b": [2.0] * 6}))
 
 
-def test_seed_correlation_by_hand():
-    up, down = [1.0, 2.0, 3.0, 4.0], [4.0, 3.0, 2.0, 1.0]
-    assert s.seed_correlation({"a": up, "b": up}) == pytest.approx(1)
-    assert s.seed_correlation({"a": up, "b": up, "c": down}) == pytest.approx(-1 / 3)  # 1, -1, -1
-    assert math.isnan(s.seed_correlation({"a": up}))
-    assert math.isnan(s.seed_correlation({"a": up, "b": [1.0] * 4}))
-
-
 # --- Bootstrap over rows and seeds
 
 
@@ -572,13 +564,6 @@ def test_best_needs_a_win_over_each_rival():
     assert "among the best" not in s.best("best", [GOOD, few]).words
     beaten = s.best("best", [GOOD, judge(part(-0.5, 0.5))])
     assert (beaten.label, "among the best" in beaten.words) == ("contradicted by less than the margin", True)
-
-
-def test_verdicts_at_other_margins():
-    found = s.at_margins("c", [part(0.2, 1.5), part(3.0)])
-    assert {factor: j.category for factor, j in found.items()} == {0.5: UNDECIDED, 1: NO_EFFECT, 2: NO_EFFECT}
-    assert [j.margin for j in found.values()] == [0.5, 1, 2]
-    assert s.at_margins("c", [part(0.5, 0.5)], s.best, [0.5, 1])[0.5].label == SUPPORTED
 
 
 def test_q_values_are_benjamini_and_hochbergs():

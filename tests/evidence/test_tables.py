@@ -157,16 +157,6 @@ def test_synthetic_tables_say_so():
     assert "6 to 12 seeds" in real
 
 
-def test_the_mean_over_data_sets_is_of_seeds_that_all_of_them_have():
-    rows = [("a", "none", 0, 1.0), ("b", "none", 0, 3.0), ("a", "none", 1, 5.0), ("a", "amplify", 0, 2.0),
-            ("b", "amplify", 0, 6.0)]  # fmt: skip
-    data = pd.DataFrame(
-        {"dataset": d, "train_size": "full", "method": m, "param": "", "seed": s, "accuracy": a} for d, m, s, a in rows
-    )
-    means = tables.with_mean(data).query("dataset == 'mean'")
-    assert means[["method", "seed", "accuracy"]].values.tolist() == [["none", 0, 2.0], ["amplify", 0, 4.0]]
-
-
 def test_no_spread_is_printed_where_the_paper_has_none():
     printed = published.table("amplify_table1").query("dataset == 'mrpc'")
     specs = [s for s in amplify.table1("full") if s.dataset == "mrpc"]
