@@ -6,6 +6,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import fields
 from difflib import get_close_matches
 from functools import partial
@@ -33,9 +34,9 @@ class MixupTrainer(Trainer):
 
     Evaluation, schedules, mixed precision, gradient accumulation, early stopping, checkpoints and everything else in
     ``Trainer`` work as usual; only the training losses come from the method. The random choices of a step depend only
-    on ``args.seed`` and the step number, so a resumed run continues as if it had never been stopped. Batches depend
-    only on the seed and the epoch, even with ``train_sampling_strategy="group_by_length"``: all methods see the same
-    batches.
+    on ``args.seed`` and the step number, so a resumed run continues as if it had never been stopped (except with
+    ``dropout_leak``). Batches depend only on the seed and the epoch, even with
+    ``train_sampling_strategy="group_by_length"``: all methods see the same batches.
 
     ``args.label_smoothing_factor`` smooths the labels of every method before they are mixed; methods that mix class
     vectors smooth those. The loss is that of :func:`mixlib.methods.mixing.mixed_cross_entropy`.
@@ -52,11 +53,13 @@ class MixupTrainer(Trainer):
             by batch.
         processing_class: the tokenizer, as in ``Trainer``; needed by methods that write tokens.
         compute_loss_func: an argument of ``Trainer``, refused here because the method computes the loss.
-        method: a name (see ``mixlib.methods.names()``) or a :class:`~mixlib.methods.Method` with its parameters.
+        method: a name (see ``mixlib.methods.names()``) or a :class:`~mixlib.methods.Method` with its parameters, of
+            which the trainer keeps a copy, ``trainer.method``: several trainers may be given the same object.
         method_params: parameters for a method given by name, e.g. ``{"alpha": 0.5}``.
         dropout_leak: repeat a fault of the published SSMix code, for comparison only: an evaluation in mid-epoch leaves
             the model in eval mode, so dropout is off for the rest of the epoch, except for SSMix, whose saliency pass
-            switches it on again.
+            switches it on again. Checkpoints do not hold this: a run resumed in mid-epoch has dropout on until the next
+            evaluation.
         class_weights: one positive number per class, to weight rows by their class in training and evaluation. Each
             loss is a weighted mean: unmixed, over rows i of class y[i], ``sum_i w[y[i]] CE_i / sum_i w[y[i]]``, as in
             ``torch.nn.functional.cross_entropy(weight=)``; mixed with partners of class z[i], ``sum_i (lam w[y[i]]
@@ -103,7 +106,8 @@ class MixupTrainer(Trainer):
     ) -> None:
         if not isinstance(method_params, Mapping | None):
             raise TypeError(f"method_params must be a dict such as {{'alpha': 0.5}}, got {method_params!r}")
-        self.method = methods.get(method, **(method_params or {}))
+        self.method = copy(methods.get(method, **(method_params or {})))
+        self.method.generator = torch.Generator()
         check_arguments(kwargs, self.method)
         if compute_loss_func is not None or type(self).compute_loss is not MixupTrainer.compute_loss:
             raise ValueError(
@@ -329,11 +333,15 @@ class MixupTrainer(Trainer):
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, *args: Any, **kwargs: Any
     ) -> Tensor | tuple[Tensor, Any]:
-        """The loss of an evaluation, unmixed; that of a training step comes from the method."""
+        """The loss of an evaluation, unmixed; that of a training step comes from the method.
+
+        Rows labelled -100 do not count; the loss of a batch in which no row counts is NaN.
+        """
         if self.class_weights is None or "labels" not in inputs:
             return super().compute_loss(model, inputs, return_outputs, *args, **kwargs)
         outputs = model(**{name: tensor for name, tensor in inputs.items() if name != "labels"})
-        loss = self.method.cross_entropy(outputs["logits"], inputs["labels"])
+        counted = inputs["labels"] != data_checks.IGNORED
+        loss = self.method.cross_entropy(outputs["logits"][counted], inputs["labels"][counted])
         return (loss, outputs) if return_outputs else loss
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
@@ -403,7 +411,12 @@ class RepeatedBatches(BatchSampler):
 
 def check_classifier(model: nn.Module) -> None:
     """Raise ``ValueError`` unless the model has a single-label classification head with at least two classes."""
-    config: Any = model.config
+    config: Any = getattr(model, "config", None)
+    if not hasattr(config, "num_labels"):
+        raise ValueError(
+            f"a Hugging Face sequence classifier is needed, such as AutoModelForSequenceClassification loads, but "
+            f"{type(model).__name__} has no config with num_labels"
+        )
     problem = getattr(config, "problem_type", None)
     if problem in ("regression", "multi_label_classification") or config.num_labels < 2:
         raise ValueError(

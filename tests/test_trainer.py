@@ -1,5 +1,6 @@
 import inspect
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -96,7 +97,7 @@ def test_each_batch_is_repeated_for_every_update_and_steps_are_true(tmp_path, st
     trainer = trained(tmp_path, method, data_rows=10, train_sampling_strategy=strategy)  # batches of 4, 4 and 2
     assert trainer.state.global_step == trainer.state.max_steps == 2 * 3 * 3
     assert trainer.state.epoch == 2
-    rows, progress = zip(*method.seen, strict=True)
+    rows, progress = zip(*trainer.method.seen, strict=True)
     for i in range(0, 18, 3):
         assert rows[i] == rows[i + 1] == rows[i + 2]
     assert [len(r) for r in rows[:9:3]] == [4, 4, 2]
@@ -249,6 +250,40 @@ def test_a_method_used_again_has_the_loss_of_its_new_trainer(tmp_path):
     method = ClsMixup()
     trained(tmp_path, method, label_smoothing_factor=0.3)
     assert torch.equal(weights(trained(tmp_path, method)), weights(trained(tmp_path, "cls_mixup")))
+
+
+def test_trainers_that_are_given_one_method_do_not_change_each_other(tmp_path):
+    method = Recorder(times=1)
+    trainer = trained(tmp_path, method, label_smoothing_factor=0.3)
+    loss = trainer.evaluate(trainer.train_dataset)["eval_loss"]
+    progress, draws = trainer.method.progress, trainer.method.generator.get_state()
+    trained(tmp_path, method, data_rows=4, num_train_epochs=1)
+    assert trainer.method.criterion.smoothing == 0.3
+    assert trainer.method.progress == progress == 7 / 8
+    assert torch.equal(trainer.method.generator.get_state(), draws)
+    assert trainer.evaluate(trainer.train_dataset)["eval_loss"] == loss
+    assert method == Recorder(times=1)
+    assert not hasattr(method, "seen")
+
+
+@pytest.mark.parametrize("weights_of_classes", [None, [1, 2, 6]])
+def test_evaluation_leaves_ignored_rows_out_with_class_weights_as_without(tmp_path, weights_of_classes):
+    model, tokenizer = make()
+    trainer = MixupTrainer(model=model, args=arguments(tmp_path), processing_class=tokenizer,
+                           class_weights=weights_of_classes)  # fmt: skip
+    data = rows(tokenizer, 8)
+
+    def loss(labels):
+        return trainer.evaluate(data.remove_columns("labels").add_column("labels", labels))["eval_loss"]
+
+    known = trainer.evaluate(data.select(range(6)))["eval_loss"]
+    assert loss([*data["labels"][:6], -100, -100]) == pytest.approx(known, abs=1e-6)
+    assert math.isnan(loss([-100] * 8))
+
+
+def test_a_module_that_is_no_classifier_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"a Hugging Face sequence classifier is needed.*Linear has no config"):
+        MixupTrainer(torch.nn.Linear(2, 2), arguments(tmp_path))
 
 
 def test_a_loss_of_ones_own_is_refused_with_what_to_use_instead(tmp_path):

@@ -49,7 +49,7 @@ class Amplify(MixedRows):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_count("n", self.n)
+        self.n = check_count("n", self.n)
         self.blocks = sites.check_blocks(self.blocks)
         if self.and_later and self.blocks is None:
             raise ValueError("and_later=True needs the block to begin at: give blocks")

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mixlib.methods.mixing import Criterion, mixed_cross_entropy
+from mixlib.methods.mixing import Criterion, mixed_cross_entropy, plain
 
 Batch = dict[str, Tensor]
 
@@ -22,7 +22,8 @@ REGISTRY: dict[str, type[Method]] = {}
 class Look(NamedTuple):
     """How tables and figures show a method; no number depends on it.
 
-    ``label`` is its name for readers; colour, marker and dashes are matplotlib's and differ from every other method's.
+    ``label`` is its name for readers; colour, marker and dashes are matplotlib's. The methods of this package differ in
+    each of the four, from one another and from the spare looks, which take turns.
     """
 
     label: str
@@ -31,7 +32,11 @@ class Look(NamedTuple):
     dashes: Any
 
 
-SPARE = ("#17becf", "8", "--"), ("#bcbd22", "H", ":"), ("#e377c2", "X", "-.")  # for methods without one
+SPARE = (  # for methods without one
+    ("#17becf", "8", (0, (9, 3, 1, 3))),
+    ("#bcbd22", (6, 1, 0), (0, (2, 2, 6, 2))),
+    ("#e377c2", (7, 1, 0), (0, (4, 2, 4, 2, 1, 2))),
+)
 
 
 class Draw(NamedTuple):
@@ -214,17 +219,19 @@ class PlainLong(Plain):
     updates: int = 15
 
     def __post_init__(self) -> None:
-        check_count("updates", self.updates)
+        self.updates = check_count("updates", self.updates)
 
     @property
     def updates_per_batch(self) -> int:
         return self.updates
 
 
-def check_count(name: str, value: int) -> None:
-    """Raise ``ValueError`` unless ``value`` is a whole number of at least 1."""
-    if isinstance(value, bool) or not (isinstance(value, int) and value >= 1):
+def check_count(name: str, value: int) -> int:
+    """``value`` as Python's number; ``ValueError`` unless it is a whole one of at least 1."""
+    number = plain(value)
+    if not isinstance(number, int) or number < 1:
         raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+    return number
 
 
 def one_of(name: str, value: str, known: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mixlib.methods import eda, spans
 from mixlib.methods.base import Batch, Look, Method, check_count, inputs_of
-from mixlib.methods.mixing import mixed_cross_entropy
+from mixlib.methods.mixing import mixed_cross_entropy, plain
 from mixlib.methods.spans import SpecialTokens
 
 
@@ -35,8 +35,10 @@ class LabelSmoothing(Method):
     epsilon: float = 0.1
 
     def __post_init__(self) -> None:
-        if isinstance(self.epsilon, bool) or not (isinstance(self.epsilon, (int, float)) and 0 <= self.epsilon < 1):
+        epsilon = plain(self.epsilon)
+        if epsilon is None or not 0 <= epsilon < 1:
             raise ValueError(f"epsilon must be a share of the label at least 0 and below 1, got {self.epsilon!r}")
+        self.epsilon = epsilon
 
     def losses(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
         logits = model(**inputs_of(batch)).logits
@@ -57,8 +59,8 @@ class EDA(Method):
     out.
 
     In a pair, each sentence is changed on its own and keeps at least one word. Word pieces stay with their word, and
-    special tokens in their place. The pairs of a swap have no word in common, so that their order is one draw for all
-    rows.
+    special tokens in their place. The pairs of words that are swapped are disjoint, so one random order of the words
+    of a sentence defines all swaps: its first two words change places, then the next two, and so on.
 
     Args:
         alpha: share of the words that are changed, 0 (plain training) to 0.5 (the authors' code: 0.1).
@@ -80,9 +82,11 @@ class EDA(Method):
     padding_side: str = field(default="right", init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        check_count("n_aug", self.n_aug)
-        if isinstance(self.alpha, bool) or not (isinstance(self.alpha, (int, float)) and 0 <= self.alpha <= 0.5):
+        self.n_aug = check_count("n_aug", self.n_aug)
+        alpha = plain(self.alpha)
+        if alpha is None or not 0 <= alpha <= 0.5:
             raise ValueError(f"alpha must be a share of the words from 0 to 0.5, got {self.alpha!r}")
+        self.alpha = alpha
 
     def prepare(self, model: nn.Module, tokenizer: Any = None, train_lengths: Sequence[int] | None = None) -> None:
         self.special = spans.special_tokens(tokenizer)

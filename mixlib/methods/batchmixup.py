@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from mixlib.methods import sites
 from mixlib.methods.base import Batch, Look, Method, check_count, inputs_of, one_of
-from mixlib.methods.mixing import check_alpha, mixed_cross_entropy, sample_beta, sample_lam
+from mixlib.methods.mixing import check_alpha, mixed_cross_entropy, plain, sample_beta, sample_lam
 
 OBJECTIVES = ("softmax", "dot")
 POLICIES = ("elementwise", "sample")
@@ -35,7 +35,7 @@ class MixedVectors(Method):
     alpha: float = 1.0
 
     def __post_init__(self) -> None:
-        check_alpha(self.alpha)
+        self.alpha = check_alpha(self.alpha)
 
     def prepare(self, model: nn.Module, tokenizer: Any = None, train_lengths: Sequence[int] | None = None) -> None:
         sites.check_class_vectors(sites.unwrap(model))  # raise now rather than in the first step
@@ -78,7 +78,7 @@ class Pairwise(MixedVectors):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_count("n", self.n)
+        self.n = check_count("n", self.n)
         one_of("updates", self.updates, UPDATES)
 
     @property
@@ -201,14 +201,15 @@ class BatchMixup(MixedVectors):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_count("n", self.n)
+        self.n = check_count("n", self.n)
         if self.n_per_row is not None:
-            check_count("n_per_row", self.n_per_row)
+            self.n_per_row = check_count("n_per_row", self.n_per_row)
         one_of("policy", self.policy, POLICIES)
         one_of("objective", self.objective, OBJECTIVES)
-        number = isinstance(self.temperature, (int, float)) and not isinstance(self.temperature, bool)
-        if not (number and self.temperature > 0):
+        temperature = plain(self.temperature)
+        if temperature is None or not temperature > 0:
             raise ValueError(f"temperature must be positive, got {self.temperature!r}")
+        self.temperature = temperature
 
     def draw(self, points: int, rows: int, width: int, generator: torch.Generator) -> Tensor:
         """A policy M: (points, rows, hidden), or (points, rows, 1) with one weight per row."""
@@ -280,8 +281,8 @@ def point_loss(
 ) -> Tensor:
     """Mean over the points of -x'.y' (``"dot"``, as printed) or -x'.y' + logsumexp_c(x'.w_c) (``"softmax"``)."""
     match = (mixed_x * mixed_y).sum(1)
-    if objective == "dot":
-        return -match.mean()
+    if objective == "dot":  # the bias takes part with gradient 0: DistributedDataParallel waits for every parameter's
+        return -match.mean() + (0 if bias is None else 0 * bias.sum())
     if mixed_bias is not None:
         match = match + mixed_bias
     return (F.linear(mixed_x, weight, bias).logsumexp(1) - match).mean()

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mixlib.methods import spans
 
-PIECE, BEGINNINGS = "##", ("Ġ", "▁")  # of WordPiece: goes on with a word; of BPE and SentencePiece: begins one
+PIECE, BEGINNINGS = "##", ("Ġ", "▁")  # mark the continuation (WordPiece) or beginning (BPE, SentencePiece) of a word
 
 
 def continuing(tokenizer: Any) -> Tensor:
@@ -75,7 +75,7 @@ def deleted(found: Units, share: float, scores: Tensor) -> Tensor:
 def swapped(found: Units, share: float, scores: Tensor) -> Tensor:
     """Where each unit goes when ``max(floor(share * words), 1)`` pairs of words in a sentence are swapped.
 
-    The pairs have no word in common; in a sentence of one word nothing is swapped.
+    The pairs are disjoint; in a sentence of one word nothing is swapped.
 
     Args:
         found, share, scores: as in :func:`deleted`.

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from math import prod
-from typing import NamedTuple
+from numbers import Integral, Real
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,10 +22,19 @@ LAM_RULES = ("plain", "folded", "max_of_n")
 QUANTILES = 2**16
 
 
-def check_alpha(alpha: float) -> None:
-    """Raise ``ValueError`` unless ``alpha`` is a finite number above 0."""
-    if isinstance(alpha, bool) or not (isinstance(alpha, (int, float)) and 0 < alpha < float("inf")):
+def plain(value: Any) -> int | float | None:
+    """A number, numpy's included, as Python's ``int`` or ``float``; ``None`` for all else, truth values included."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    return int(value) if isinstance(value, Integral) else float(value)
+
+
+def check_alpha(alpha: float) -> float:
+    """``alpha`` as Python's number; ``ValueError`` unless it is a finite one above 0."""
+    number = plain(alpha)
+    if number is None or not 0 < number < float("inf"):
         raise ValueError(f"alpha must be a positive number (Beta(alpha, alpha) is drawn from), got {alpha!r}")
+    return number
 
 
 def sample_lam(alpha: float, generator: torch.Generator, rule: str = "plain", n: int = 5) -> float:

@@ -8,10 +8,9 @@ with lam ~ Beta(alpha, alpha) (equation 1), and train only on the mixed rows. Th
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from numbers import Integral
 from typing import Any, ClassVar
 
 import torch
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 
 from mixlib.methods import sites
 from mixlib.methods.base import Batch, Draw, Look, Method, attention_mask, inputs_of, moved
-from mixlib.methods.mixing import check_alpha, mix, random_others, random_pairs, sample_lam
+from mixlib.methods.mixing import check_alpha, mix, plain, random_others, random_pairs, sample_lam
 
 PADDINGS = ("no_pad", "unused_pair", "sep_pair", "pad_pair", "unused_max", "sep_max", "pad_max")
 
@@ -33,7 +32,7 @@ class MixedRows(Method):
     alpha: float = 1.0
 
     def __post_init__(self) -> None:
-        check_alpha(self.alpha)
+        self.alpha = check_alpha(self.alpha)
 
     @abstractmethod
     def draw(self, model: nn.Module, rows: int) -> Draw:
@@ -101,8 +100,10 @@ class ClsMixupLate(ClsMixup):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.start, bool) or not (isinstance(self.start, (int, float)) and 0 <= self.start <= 1):
+        start = plain(self.start)
+        if start is None or not 0 <= start <= 1:
             raise ValueError(f"start must be a share of the training between 0 and 1, got {self.start!r}")
+        self.start = start
 
     def losses(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
         if self.progress < self.start:
@@ -140,12 +141,13 @@ class ManifoldMixup(MixedRows):
         if self.padding not in PADDINGS:
             raise ValueError(f"unknown padding {self.padding!r}; choose one of {', '.join(PADDINGS)}")
         if self.layers is not None:
-            self.layers = (self.layers,) if isinstance(self.layers, (int, str)) else tuple(self.layers)
-            if not self.layers:
+            given: Any = self.layers
+            layers = [plain(layer) for layer in (given if isinstance(given, Iterable) else [given])]
+            if not layers:
                 raise ValueError("layers must name at least one layer, got none")
-            if any(isinstance(layer, bool) or not isinstance(layer, Integral) for layer in self.layers):
-                raise ValueError(f"layers must be whole numbers, 0 (embedding output) to n + 1, got {self.layers}")
-            self.layers = tuple(map(int, self.layers))
+            self.layers = tuple(layer for layer in layers if isinstance(layer, int))
+            if len(self.layers) < len(layers):
+                raise ValueError(f"layers must be whole numbers, 0 (embedding output) to n + 1, got {given!r}")
 
     def prepare(self, model: nn.Module, tokenizer: Any = None, train_lengths: Sequence[int] | None = None) -> None:
         model = sites.unwrap(model)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,6 +19,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from mixlib.methods.mixing import plain
 
 Classifier = Any  # a module with a config and a base_model, which torch's types take for tensors or modules
 
@@ -164,26 +166,30 @@ def chosen_blocks(model: nn.Module, chosen: Sequence[int | str] | None) -> tuple
     n = num_blocks(model)
     if chosen is None:
         return tuple(range(1, n + 1))
-    found = {block: block if isinstance(block, int) else max(1, round(Fraction(block) * n)) for block in chosen}
+    found = {block: max(1, round(Fraction(block) * n)) if isinstance(block, str) else block for block in chosen}
     if wrong := [block for block, number in found.items() if not 1 <= number <= n]:
         raise ValueError(f"blocks {wrong} do not exist: this model has 1 to {n}")
     return tuple(dict.fromkeys(found.values()))
 
 
-def check_blocks(chosen: Sequence[int | str] | None) -> tuple[int | str, ...] | None:
+def check_blocks(chosen: Any) -> tuple[int | str, ...] | None:
     """What :func:`chosen_blocks` can read, as a tuple; ``ValueError`` for anything else, or for none at all."""
     if chosen is None:
         return None
-    chosen = (chosen,) if isinstance(chosen, (int, str)) else tuple(chosen)
-    if not chosen:
+    given = [chosen] if isinstance(chosen, str) or not isinstance(chosen, Iterable) else list(chosen)
+    if not given:
         raise ValueError("blocks must name at least one block, got none")
-    for block in chosen:
-        numbers = re.fullmatch(r"(\d+)/(\d+)", block) if isinstance(block, str) else None
-        if isinstance(block, bool) or not (
-            isinstance(block, int) or (numbers and 1 <= int(numbers[1]) <= int(numbers[2]))
-        ):
-            raise ValueError(f"blocks must be numbers from 1 or strings such as '4/12', got {block!r}")
-    return chosen
+    return tuple(map(_check_block, given))
+
+
+def _check_block(block: Any) -> int | str:
+    if isinstance(block, str):
+        numbers = re.fullmatch(r"(\d+)/(\d+)", block)
+        if numbers and 1 <= int(numbers[1]) <= int(numbers[2]):
+            return block
+    elif isinstance(number := plain(block), int):
+        return number
+    raise ValueError(f"blocks must be whole numbers from 1 or strings such as '4/12', got {block!r}")
 
 
 def _in_use(module: Any) -> Iterator[nn.Module]:

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from mixlib.methods.mixing import plain
+
 SENTENCES = (1, 2)
 STEPS = 2**30  # saliency is rounded to this fraction of the row's largest, so that sums are exact on any device
 
@@ -184,7 +186,9 @@ def copy_tokens(ids: Tensor, a: Words, chosen: Tensor, source: Tensor, b: Words,
     return ids.scatter(1, a.position, torch.where(chosen, taken, ids.gather(1, a.position)))
 
 
-def check_lam0(lam0: float) -> None:
-    """Raise ``ValueError`` unless ``lam0`` is a share of a text above 0 and at most 1."""
-    if isinstance(lam0, bool) or not (isinstance(lam0, (int, float)) and 0 < lam0 <= 1):
+def check_lam0(lam0: float) -> float:
+    """``lam0`` as Python's number; ``ValueError`` unless it is a share of a text, above 0 and at most 1."""
+    number = plain(lam0)
+    if number is None or not 0 < number <= 1:
         raise ValueError(f"lam0 must be a share of the text above 0 and at most 1 (the paper: 0.1), got {lam0!r}")
+    return number

@@ -70,7 +70,7 @@ class InputMixing(Method):
     special: SpecialTokens = field(init=False, repr=False, compare=False)  # known once prepared
 
     def __post_init__(self) -> None:
-        spans.check_lam0(self.lam0)
+        self.lam0 = spans.check_lam0(self.lam0)
 
     @property
     def passes(self) -> int:
@@ -283,7 +283,9 @@ class RandomTokens(InputMixing):
 class UnknownTokens(InputMixing):
     """Random words become the unknown token and the label is kept: what mixing has to beat (appendix B.2).
 
-    Every sentence that has tokens loses max(floor(lam0 |a|), 1) of them; no partner is needed.
+    As in SSMix, a step takes the mean of the loss of the texts as they are and that of the changed ones, in which every
+    sentence that has tokens loses max(floor(lam0 |a|), 1) of them, whatever the length of its partner. The last row of
+    an odd batch is not changed, and a batch of one row is trained on as it is.
 
     Args:
         lam0: as in :class:`InputMixing`.

@@ -16,6 +16,7 @@ from transformers import BertConfig, BertForSequenceClassification
 from mixlib import methods
 from mixlib.methods import Method
 from mixlib.runs.machine import default_precision
+from mixlib.runs.training import check_precision, set_tf32
 
 # token counts, special tokens included, of 32 training texts drawn at random with the MiniLM tokenizer
 LENGTHS: dict[str, tuple[int, ...]] = {
@@ -67,7 +68,10 @@ def rows(lengths: tuple[int, ...], width: int, device: torch.device, pair: bool 
 def step(
     model: nn.Module, optimizer: torch.optim.Optimizer, method: Method, batch: dict[str, torch.Tensor], precision: str
 ) -> float:
-    """Seconds of one training step in ``fp32`` or ``bf16``: losses, backward passes and the optimizer's update."""
+    """Seconds of one training step: losses, backward passes and the optimizer's update.
+
+    ``precision`` is ``fp32``, ``bf16``, or ``tf32``, which has to be set before (:func:`run` does).
+    """
     device = batch["input_ids"].device
     if device.type == "cuda":
         torch.cuda.synchronize()
@@ -101,6 +105,10 @@ def run(
         ``device``, ``threads``, ``precision`` (that of profile ``full`` on this machine), ``lengths``, ``rounds`` and
         ``methods``: for each the median ``seconds`` of an update, its ``updates_per_batch``, and ``ratio``, the median
         over the rounds of its time divided by the plain step's of the same round.
+
+    Raises:
+        ValueError: unknown lengths or method.
+        RunFailed: this machine cannot compute in that precision.
     """
     if lengths not in LENGTHS:
         raise ValueError(f"unknown lengths {lengths!r}; choose one of {', '.join(LENGTHS)}")
@@ -109,6 +117,8 @@ def run(
     model = BertForSequenceClassification(BertConfig(**MINILM, num_labels=6)).to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
     pair, precision = lengths in PAIRS, default_precision("full")
+    check_precision(precision, "bench")
+    set_tf32(precision)
     dynamic = rows(LENGTHS[lengths], max(LENGTHS[lengths]), device, pair)
     contestants = {name: (methods.get(name), dynamic) for name in methods.names()}
     contestants |= {f"{name} {params}": (methods.get(name, **values), dynamic) for name, params, values in VARIANTS}

@@ -18,7 +18,7 @@ from mixlib.runs.records import DamagedRecord, Record, Spec
 from mixlib.runs.spec import RunRecord, RunSpec
 from mixlib.runs.store import Store
 
-BESIDE = (".failed", ".damaged", ".lock", ".tmp", ".safetensors")  # what a store keeps next to records, uncommitted
+UNCOMMITTED = (".failed", ".damaged", ".lock", ".tmp", ".safetensors")  # what a store keeps next to records
 NAMED = 5  # of each kind; the rest are only counted
 
 Records = Mapping[Path, Record]
@@ -41,7 +41,8 @@ class Findings:
 
 
 def check(folder: Path | None = None) -> Findings:
-    """Check a folder of records, by default the repository's; each file is read, nothing is written.
+    """Check a folder of records, by default the repository's; each file is read, nothing is written. A store's folder
+    ``synthetic`` may be checked by itself.
 
     Raises:
         NotADirectoryError: there is no such folder.
@@ -50,6 +51,8 @@ def check(folder: Path | None = None) -> Findings:
     if not folder.is_dir():
         raise NotADirectoryError(f"there is no folder {folder}")
     store = Store(folder)
+    if folder.name == store.synthetic_folder.name:
+        store.synthetic_folder = folder
     found, left_out = store.contents()
     runs = {path: record for path, record in found.items() if isinstance(record, RunRecord)}
     faults = [
@@ -122,7 +125,9 @@ def _precisions(found: Records) -> Faults:
     of their settings.)"""
     used = {path: record.environment.get("precision") for path, record in found.items()}
     for group in _grouped(found, lambda record: record.spec.cell).values():
-        yield from _odd_ones({path: used[path] for path in group}, "was made in another precision than its cell")
+        yield from _odd_ones(
+            {path: used[path] for path in group}, "was made in another precision than the rest of its cell"
+        )
 
 
 def _predictions(runs: Mapping[Path, RunRecord], store: Store) -> Faults:
@@ -133,7 +138,7 @@ def _predictions(runs: Mapping[Path, RunRecord], store: Store) -> Faults:
         try:
             accuracy = store.predictions(record).per_row("accuracy").mean()
         except (OSError, DamagedRecord) as error:
-            yield path, f"what the run said of its examples cannot be read: {error}"
+            yield path, f"its kept predictions cannot be read: {error}"
             continue
         if abs(accuracy - record.last["accuracy"]) > 1e-5:
             yield path, f"its last accuracy is {record.last['accuracy']}, that of its kept predictions {accuracy:.6f}"
@@ -142,7 +147,7 @@ def _predictions(runs: Mapping[Path, RunRecord], store: Store) -> Faults:
 def _strays(store: Store) -> Faults:
     """The folder holds nothing but records and what belongs to them."""
     for path in store.folder.rglob("*"):
-        if path.is_file() and path.suffix not in (".json", ".npz", *BESIDE):
+        if path.is_file() and path.suffix not in (".json", ".npz", *UNCOMMITTED):
             yield path, "is no record, nor what a store keeps beside records"
         if path.suffix == ".npz" and not path.with_suffix(".json").exists():
             yield path, "has no record beside it"

@@ -14,7 +14,7 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
@@ -58,6 +58,8 @@ class Corpus:
         hub: for each split ``(repository, configuration, split)`` on the hub.
         columns: names of text, second text and label on the hub.
         merged: the name of the data set from which this one is made by merging several classes into one.
+        by_name: whether rows from the hub get the numbers of their classes' names in alphabetical order, and lose the
+            spaces around their texts.
         own: whether it is a user's own data: all examples are drawn class by class, from ``train`` alone if that is
             also ``test``.
     """
@@ -201,9 +203,13 @@ def data_folder() -> Path | None:
 def at_hand(name: str) -> bool:
     """Whether a data set can be read without a network, and is real: from ``MIXLIB_DATA`` or the repository."""
     corpus = get(name)
-    parts = {part for split in splits_of(name) for part in split.split("+")}
-    name = corpus.merged or name
-    return all(any(path.exists() for _, path in _files(name, part, data_folder())) for part in parts)
+    whole = corpus.merged or name
+
+    def is_there(part: str) -> bool:
+        return any(path.exists() for _, path in _files(whole, part, data_folder()))
+
+    # of joined splits, whichever exist are read
+    return all(any(is_there(part) for part in split.split("+")) for split in splits_of(name))
 
 
 def _files(name: str, split: str, folder: Path | None) -> list[tuple[str, Path]]:
@@ -236,7 +242,12 @@ def split_of(rows: pd.DataFrame, source: str) -> Split:
 
 def checksum(split: Split) -> str:
     """Checksum of the content of all rows, whatever their order."""
-    return blake2b(b"".join(sorted(split.digests)), digest_size=16).hexdigest()
+    return checksum_of(split.digests)
+
+
+def checksum_of(digests: Iterable[bytes]) -> str:
+    """Checksum of rows by the digests of their content, whatever their order."""
+    return blake2b(b"".join(sorted(digests)), digest_size=16).hexdigest()
 
 
 def digest_of(checksums: Mapping[str, str]) -> str:
@@ -482,12 +493,15 @@ def sample(
         train_per_class: draw this many training examples of each class instead.
         train_fraction: keep this share of each class, rounded, at least one example. What is left out does not become
             development data, so that every fraction of a seed is judged on the same rows.
-        dev_size: development examples, ``None`` for all there are, 0 for none.
+        dev_size: development examples, 0 for none, ``None`` for all there are (if they come from the training rows, all
+            that were not drawn; of a user's own data, where they are drawn before those to train on: none).
         test_size: test examples, ``None`` for all there are.
         synthetic_twin: draw from the offline twin.
 
     Raises:
         DataDiffers: fewer rows than asked for.
+        ValueError: no ``test_size`` for a user's own data whose test examples come from the training rows, a size
+            together with ``train_per_class`` or ``train_fraction``, or one of these out of range.
         DataUnavailable: see :func:`load_split`.
     """
     corpus = get(name)
@@ -518,14 +532,16 @@ def sample(
     wanted = {"train": (train, train_order, train_size), "dev": (dev, dev_order, dev_size)}
     for role, (split, order, size) in (wanted | {"test": (test, test_order, test_size)}).items():
         if size is not None and size > len(order):
+            left = role == "dev" and corpus.dev == "train"
+            there = f"{len(order)} are left after training" if left else f"{split.source} has {len(order)}"
             raise DataDiffers(
-                f"{name}: {size} {role} examples were asked for, but {split.source} has {len(order)}; set the {role} "
-                "size lower, or use a source with the whole data set"
+                f"{name}: {size} {role} examples were asked for, but {there}; set the {role} size lower, or use a "
+                "source with the whole data set"
             )
         chosen = order if size is None else order[:size]
         drawn[role] = split.rows.iloc[chosen].reset_index(drop=True)
         digests[role] = [split.digests[i] for i in chosen]
-        checksums[role] = blake2b(b"".join(sorted(digests[role])), digest_size=16).hexdigest()
+        checksums[role] = checksum_of(digests[role])
     drawn_from = {"dev": dev.digests, "test": test.digests}
     return Sample(**drawn, digests=digests, drawn_from=drawn_from, checksums=checksums, source=test.source)
 
@@ -538,10 +554,18 @@ def _sample_own(
 
     Raises:
         DataDiffers: fewer rows than asked for.
+        ValueError: no ``test_size``, though test examples come from the training rows.
     """
     rest, chosen = _order(train.digests, f"{seed}/train"), {}
     if corpus.test == "train":
-        chosen["test"], rest = _by_class(corpus.name, "test", train, rest, test_size or 0)
+        if test_size is None:
+            raise ValueError(f"{corpus.name}: its test examples come from the training rows: say how many, got None")
+        chosen["test"], rest = _by_class(corpus.name, "test", train, rest, test_size)
+    elif test_size is not None and test_size > len(test.digests):
+        raise DataDiffers(
+            f"{corpus.name}: {test_size} test examples were asked for, but {test.source} has {len(test.digests)}; set "
+            "the test size lower, or leave it out for all"
+        )
     else:
         chosen["test"] = _order(test.digests, f"{seed}/test")[:test_size]
     chosen["dev"], rest = _by_class(corpus.name, "dev", train, rest, dev_size or 0)
@@ -554,7 +578,7 @@ def _sample_own(
         **{role: splits[role].rows.iloc[rows].reset_index(drop=True) for role, rows in chosen.items()},
         digests=digests,
         drawn_from={"dev": train.digests, "test": test.digests},
-        checksums={role: blake2b(b"".join(sorted(of)), digest_size=16).hexdigest() for role, of in digests.items()},
+        checksums={role: checksum_of(of) for role, of in digests.items()},
         source=test.source,
     )  # fmt: skip
 

@@ -15,6 +15,7 @@ from scipy.optimize import nnls
 
 from mixlib import methods
 from mixlib.runs import corpora
+from mixlib.runs.checkpoints import base_name
 from mixlib.runs.records import Record, Spec
 from mixlib.runs.spec import RunSpec
 
@@ -50,7 +51,7 @@ class Work:
 def work(spec: RunSpec) -> Work:
     """How much work a run is. Splits taken whole count with their counted size, unknown models as BERT-base, texts of
     unknown length as ``max_length`` tokens."""
-    whole = spec.model.partition("[")[0]  # a model with some of its blocks counts as the whole
+    whole = base_name(spec.model)  # a model with some of its blocks counts as the whole
     parameters = ENCODER_PARAMETERS.get(whole, ENCODER_PARAMETERS["bert-base-uncased"])
     method = methods.get(spec.method, **spec.method_params)
     steps = math.ceil(train_rows(spec) / spec.batch_size) * method.updates_per_batch

@@ -119,15 +119,17 @@ class MeanClassifier(nn.Module):
     So its output depends on how far texts are padded: pad all of them to one length, as that code does.
 
     Args:
-        model: a sequence classifier whose encoder and configuration are used; its own head is dropped.
+        model: a sequence classifier whose encoder and configuration are used, its dropout rate as well (0 if the
+            configuration names none, as in Llama); its own head is dropped.
     """
 
     def __init__(self, model: sites.Classifier) -> None:
         super().__init__()
         self.config = model.config
         self.base_model = model.base_model
-        rates = ("classifier_dropout", "seq_classif_dropout", "hidden_dropout_prob", "resid_pdrop")
-        self.dropout = nn.Dropout(next(r for name in rates if (r := getattr(self.config, name, None)) is not None))
+        names = ("classifier_dropout", "seq_classif_dropout", "hidden_dropout_prob", "resid_pdrop")
+        rates = (getattr(self.config, name, None) for name in names)
+        self.dropout = nn.Dropout(next((rate for rate in rates if rate is not None), 0.0))
         self.classifier = nn.Linear(self.config.hidden_size, self.config.num_labels)
 
     def forward(

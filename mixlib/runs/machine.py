@@ -133,8 +133,9 @@ def _versions() -> dict[str, str]:
 
 
 def peak_memory() -> int | None:
-    """The most bytes that this process has used: of GPU memory if there is a GPU, else of main memory; ``None`` if the
-    system does not tell (Windows)."""
+    """The most bytes that this process has used: of GPU memory if there is a GPU, since the peak was last reset
+    (each run does that), else of main memory since the process began, whatever it did before; ``None`` if the system
+    does not tell (Windows)."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     with suppress(ImportError):

@@ -95,10 +95,12 @@ def _doubles(values: Any) -> torch.Tensor:
 def reliability(probabilities: torch.Tensor, labels: torch.Tensor, bins: int = ECE_BINS) -> dict[str, list[float]]:
     """What a reliability diagram shows: rows, summed confidence and correct rows of each equal-width bin.
 
-    Sums rather than means, so that diagrams of several seeds can be pooled by adding.
+    Sums rather than means, so that diagrams of several seeds can be pooled by adding. The bins are those of
+    :func:`ece`, whose edges are single-precision numbers.
     """
     confidence, predicted = probabilities.clamp(max=1 - 1e-7).max(1)
-    index = (confidence * bins).long()
+    edges = torch.linspace(0, 1, bins + 1, dtype=torch.float32, device=confidence.device)
+    index = torch.bucketize(confidence.float(), edges, right=True) - 1
     correct = (predicted == labels).double()
 
     def summed(values: torch.Tensor) -> list[float]:

@@ -301,15 +301,16 @@ def _few(names: Iterable[str], shown: int = 3) -> str:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Only the errors of transformers: no progress bars and no remarks."""
-    before = hf_logging.get_verbosity()
+    """Only the errors of transformers: no progress bars and no remarks. What was set before is set again afterwards."""
+    before, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
     hf_logging.set_verbosity_error()
     hf_logging.disable_progress_bar()
     try:
         yield
     finally:
         hf_logging.set_verbosity(before)
-        hf_logging.enable_progress_bar()
+        if bars:
+            hf_logging.enable_progress_bar()
 
 
 def keep_blocks(model: torch.nn.Module, every: int) -> None:
@@ -325,8 +326,15 @@ def keep_blocks(model: torch.nn.Module, every: int) -> None:
     if kind.shared_blocks:
         raise sites.UnsupportedArchitecture(f"{type(model).__name__} shares one block, none of it can be left out")
     parent, _, name = kind.blocks.rpartition(".")
-    setattr(model.base_model.get_submodule(parent), name, torch.nn.ModuleList(sites.blocks(model)[::every]))
-    model.config.num_hidden_layers = sites.num_blocks(model)
+    kept = sites.blocks(model)[::every]
+    setattr(model.base_model.get_submodule(parent), name, torch.nn.ModuleList(kept))
+    model.config.num_hidden_layers = len(kept)
+    if getattr(model.config, "layer_types", None):
+        model.config.layer_types = model.config.layer_types[::every]
+    for i, block in enumerate(kept):  # decoders keep a cache by these numbers
+        for module in block.modules():
+            if hasattr(module, "layer_idx"):
+                module.layer_idx = i
 
 
 def set_dropout(config: Any, dropout: float | None) -> None:

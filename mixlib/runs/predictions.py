@@ -11,13 +11,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
-from hashlib import blake2b, sha256
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
 from scipy.special import logsumexp
 
-from mixlib.runs import metrics
+from mixlib.runs import corpora, metrics
 
 FORMAT = 1
 ALL_UP_TO = 10  # classes: all are kept, each with its own log-probability
@@ -130,7 +130,7 @@ class SplitPredictions:
             rows=rows[order],
             tail=tail,
             total=len(whole),
-            among=blake2b(b"".join(whole), digest_size=16).hexdigest(),
+            among=corpora.checksum_of(whole),
         )
 
     @cached_property
@@ -315,7 +315,7 @@ def in_common(predictions: Sequence[Predictions], split: str = "test") -> list[S
     if len({(each.among, each.num_labels) for each in found}) != 1:
         raise ValueError(
             f"the {split} rows were drawn from different ones ({', '.join(sorted({each.among for each in found}))}), "
-            "so that none can be known again: compare runs on the same data, and give drawn_from where draws differ"
+            "so no row can be recognised: compare runs on the same data, and give drawn_from where draws differ"
         )
     rows = reduce(np.intersect1d, [each.rows for each in found])
     if not len(rows):

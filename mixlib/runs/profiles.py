@@ -61,16 +61,20 @@ def seeds_or(seeds: Seeds | None, usual: Iterable[int]) -> list[int]:
         usual: of the protocol.
 
     Raises:
-        ValueError: no seeds, or something that is not one.
+        ValueError: no seeds, or something that is not one, such as a number above :data:`LARGEST_SEED`.
     """
     if seeds is None:
         return list(usual)
     if isinstance(seeds, str):
-        return list(dict.fromkeys(numbers(seeds)))
-    given = [seeds] if isinstance(seeds, Integral) else list(seeds) if isinstance(seeds, Iterable) else [seeds]
+        given: list[Any] = numbers(seeds)
+    else:
+        given = list(seeds) if isinstance(seeds, Iterable) else [seeds]
     for seed in given:
         if not isinstance(seed, Integral) or isinstance(seed, bool) or not 0 <= seed <= LARGEST_SEED:
-            raise ValueError(f"seeds are whole numbers from 0 on, such as [0, 1, 2] or '0-2', got {seeds!r}")
+            raise ValueError(
+                f"seeds are whole numbers from 0 on, at most {LARGEST_SEED:,.0f}, such as [0, 1, 2] or '0-2', got "
+                f"{seeds!r}"
+            )
     if not given:
         raise ValueError("seeds is empty: leave it out (None) for the profile's, or name some, such as [0, 1, 2]")
     return list(dict.fromkeys(int(seed) for seed in given))

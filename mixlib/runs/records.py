@@ -97,7 +97,8 @@ class Record(ABC):
 
     Attributes:
         spec: what was run.
-        environment: versions, device, threads, precision, peak memory in MiB.
+        environment: versions, device, threads, precision, peak memory in MiB (on CPUs that of the process up to then,
+            runs before this one included).
         origin: class of machine it was made on.
         started: UTC time.
     """

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field, replace
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mixlib.runs.checkpoints import ModelName, settled
@@ -115,10 +116,10 @@ class RunSpec(Spec):
 
     def __post_init__(self) -> None:
         # parameters as JSON reads them back, so that a spec equals the one in its record
-        object.__setattr__(self, "method_params", json.loads(json.dumps(self.method_params)))
+        object.__setattr__(self, "method_params", json.loads(json.dumps(self.method_params, default=_plain)))
         object.__setattr__(self, "model", settled(self.model))
         for name, (kind, low, high) in NUMBERS.items():
-            _check_number(name, getattr(self, name), kind, low, high)
+            object.__setattr__(self, name, _checked_number(name, getattr(self, name), kind, low, high))
         if self.metric_for_best_model not in (*METRICS, None):
             choices = ", ".join(map(repr, METRICS))
             raise ValueError(f"metric_for_best_model is {self.metric_for_best_model!r}; choose one of {choices}, None")
@@ -156,9 +157,17 @@ class RunSpec(Spec):
         return f"{self.dataset}-{self.method}"
 
     def trial(self, max_steps: int, rows: int = 128) -> RunSpec:
-        """The first ``max_steps`` updates of this run, evaluated on at most ``rows`` examples: does it start at all?"""
+        """The first ``max_steps`` updates of this run, evaluated on at most ``rows`` examples: does it start at all?
+
+        Without a ``dev_size``, it has no development examples either where training leaves none.
+        """
+        from mixlib.runs import corpora
+
         few = {f"{role}_size": rows if size is None else min(rows, size)
                for role, size in (("dev", self.dev_size), ("test", self.test_size))}  # fmt: skip
+        corpus, all_trained_on = corpora.get(self.dataset), self.train_size is None and self.train_per_class is None
+        if self.dev_size is None and corpus.dev == "train" and (corpus.own or all_trained_on):
+            few["dev_size"] = None
         first = self.first_stage and self.first_stage.trial(max_steps, rows)
         return replace(self, max_steps=max_steps, first_stage=first, **few)
 
@@ -175,15 +184,27 @@ class RunSpec(Spec):
         return f"{self.dataset} ({size}{share}) {self.method}{params}{other}{stage}{leak} seed {self.seed}"
 
 
-def _check_number(name: str, value: Any, kind: type, low: float, high: float) -> None:
-    """``ValueError`` unless it is a number of this kind in this range, or ``None`` if that is the default."""
+def _checked_number(name: str, value: Any, kind: type, low: float, high: float) -> int | float | None:
+    """The number as Python's; ``ValueError`` unless it is of this kind and in this range, or ``None`` where that is the
+    default."""
     if value is None and RunSpec.__dataclass_fields__[name].default is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, (int, kind)) or not low <= value <= high:
+        return None
+    wanted = Integral if kind is int else Real
+    if isinstance(value, bool) or not isinstance(value, wanted) or not low <= value <= high:
         what = "a whole number" if kind is int else "a number"
         begin = f"above {low:.0f}" if 0 < low < 1 else f"from {low:g} on"
-        end = "" if high >= 1e300 else f", below {high:.0f}" if high < 1 else f", at most {high:g}"
+        end = "" if high >= 1e300 else f", below {high:.0f}" if high < 1 else f", at most {high:,.0f}"
         raise ValueError(f"{name} must be {what} {begin}{end}, got {value!r}")
+    return _plain(value)
+
+
+def _plain(value: Any) -> int | float:
+    """A number, numpy's included, as Python's; ``ValueError`` for what JSON cannot hold."""
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    raise ValueError(f"method_params hold numbers, texts, truth values, None and lists of these, got {value!r}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -256,7 +256,7 @@ class Store:
         """Put the record of a run that was just done, unless there is one as good; returns whether it was put.
 
         A first stage whose weights had to be recreated keeps its record if they came out the same. If not, the new
-        record replaces it, and what started from the former weights is void (:meth:`void`).
+        record replaces it, and what started from the former weights is void (:meth:`voided`).
         """
         spec = record.spec
         same = not _keeps(spec) or self._state_said(spec) == record.data.get("state")
@@ -265,7 +265,7 @@ class Store:
         self.put(record)
         return True
 
-    def void(self, first: Spec) -> list[Spec]:
+    def voided(self, first: Spec) -> list[Spec]:
         """The runs whose records say that they started from other weights of this first stage than it has now."""
         said, found = self._state_said(first), []
         for path in sorted(self.path(first).parent.parent.rglob("*.json")):

@@ -30,13 +30,12 @@ from mixlib import methods
 from mixlib.runs import corpora, heads, metrics, models, scratch, trimming
 from mixlib.runs.machine import environment, machine_class
 from mixlib.runs.predictions import Predictions
-from mixlib.runs.spec import LOSSES_KEPT, RunFailed, RunRecord, RunSpec
+from mixlib.runs.spec import LOSSES_KEPT, RANGES, RunFailed, RunRecord, RunSpec
 from mixlib.runs.store import Store
 from mixlib.trainer import MixupTrainer
 
 TOKEN_TYPES = {"token_type_ids"}
 SPLITS = ("dev", "test", "curve")  # curve: the test examples scored at each evaluation
-SCALARS = ("accuracy", "mcc", "nll", "ece", "ece_mass", "brier")
 EVAL_ROWS = {"cpu": 32, "cuda": 128}  # a few rows keep a CPU busy, and fewer need less padding
 
 
@@ -256,7 +255,7 @@ def _trainer(
 
 def _train(trainer: _Trainer, precision: str, met: Iterable[Dataset]) -> float:
     """Train, with the embedding rows of the tokens in ``met`` alone; returns the seconds it took."""
-    _set_tf32(precision)
+    set_tf32(precision)
     clock = time.perf_counter()
     occurring = trimming.occurring(trainer.processing_class, list(met), trainer.method)
     with models.quiet(), trimming.trimmed(trainer.model, occurring):
@@ -293,15 +292,16 @@ def _skipped(data: corpora.Sample, train: Dataset, evaluated: dict[str, Dataset]
     return {name: len(drawn[name]) - len(rows) for name, rows in {"train": train, **evaluated}.items()}
 
 
-def _check_precision(spec: RunSpec) -> None:
-    if spec.precision == "tf32" and not is_torch_tf32_available():
+def check_precision(precision: str, of: object) -> None:
+    """Raise ``RunFailed`` if what is to be done cannot be done in this precision on this machine."""
+    if precision == "tf32" and not is_torch_tf32_available():
         raise RunFailed(
-            f"{spec}: precision tf32 needs an NVIDIA GPU of the Ampere generation or later, and there is none here; "
+            f"{of}: precision tf32 needs an NVIDIA GPU of the Ampere generation or later, and there is none here; "
             "--precision fp32 makes the same run anywhere, as a run of its own"
         )
 
 
-def _set_tf32(precision: str) -> None:
+def set_tf32(precision: str) -> None:
     """Set how a GPU computes matrix products of float32. By default transformers makes them tf32, and the first setting
     it is given holds for the process; here one process does runs of several precisions."""
     if torch.cuda.is_available():
@@ -325,7 +325,7 @@ def _arguments(
         metric = f"eval_{selected_on}_{spec.metric_for_best_model}"
         schedule |= {"metric_for_best_model": metric, "greater_is_better": True}
     gpu, bf16 = torch.cuda.is_available(), spec.precision == "bf16"
-    _check_precision(spec)
+    check_precision(spec.precision, spec)
     return TrainingArguments(
         output_dir=folder,
         seed=spec.seed,
@@ -443,7 +443,7 @@ def _rounded(found: dict[str, float]) -> dict[str, float]:
 
 def _metrics(log: dict[str, Any], prefix: str) -> dict[str, Any]:
     """What :func:`mixlib.runs.metrics.evaluate` found, from a Trainer's log."""
-    found = {name: round(log[f"{prefix}_{name}"], 6) for name in SCALARS if f"{prefix}_{name}" in log}
+    found = {name: round(log[f"{prefix}_{name}"], 6) for name in RANGES if f"{prefix}_{name}" in log}
     return found | {"reliability": log[f"{prefix}_reliability"]}
 
 

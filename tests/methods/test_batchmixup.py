@@ -174,6 +174,15 @@ def test_the_dot_objective_pulls_all_class_vectors_the_same_way():
     assert (weight @ weight.T).min() > 0.99
 
 
+@pytest.mark.parametrize("name", ["batchmixup", "nonlinear_mixup"])
+def test_the_dot_objective_leaves_no_parameter_of_the_class_layer_without_a_gradient(name):
+    """DistributedDataParallel waits for all of them."""
+    layer = nn.Linear(4, 2)
+    methods.get(name, objective="dot", n=8).loss(torch.randn(5, 4), layer, LABELS % 2).backward()
+    assert layer.weight.grad.abs().sum() > 0
+    assert layer.bias.grad.tolist() == [0, 0]
+
+
 def test_number_of_points_as_a_number_or_a_multiple_of_the_rows(monkeypatch):
     counts = []
     monkeypatch.setattr(batchmixup, "batchmixup_loss", lambda v, w, b, y, p, *a: counts.append(len(p)) or (v.sum() * 0))

@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -261,8 +262,11 @@ def test_token_types_reach_the_model(batch):
         ("batchmixup", {"temperature": "1"}, "temperature must be positive, got '1'"),
         ("cls_mixup_late", {"start": "1"}, "start must be a share of the training between 0 and 1, got '1'"),
         ("manifold_mixup", {"layers": "0"}, "layers must be whole numbers"),
+        ("manifold_mixup", {"layers": 1.5}, "layers must be whole numbers.* got 1.5"),
+        ("amplify", {"blocks": 4.0}, "blocks must be whole numbers from 1 or strings such as '4/12', got 4.0"),
+        ("mixup", {"n": np.float64(3)}, "n must be a whole number of at least 1"),
         ("manifold_mixup", {"layers": (True,)}, "layers must be whole numbers"),
-        ("amplify", {"blocks": (True,)}, "blocks must be numbers from 1"),
+        ("amplify", {"blocks": (True,)}, "blocks must be whole numbers from 1"),
         ("label_smoothing", {"epsilon": False}, "epsilon must be a share"),
         ("eda", {"alpha": False}, "alpha must be a share"),
     ],
@@ -270,6 +274,28 @@ def test_token_types_reach_the_model(batch):
 def test_a_value_of_another_kind_is_told_so(name, params, message):
     with pytest.raises(ValueError, match=message):
         methods.get(name, **params)
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "plain"),
+    [
+        ("cls_mixup", {"alpha": np.float32(0.5)}, {"alpha": 0.5}),
+        ("mixup", {"n": np.int64(3)}, {"n": 3}),
+        ("amplify", {"blocks": np.int64(4)}, {"blocks": (4,)}),
+        ("tmix", {"blocks": [np.int32(1), "7/12"]}, {"blocks": (1, "7/12")}),
+        ("manifold_mixup", {"layers": np.arange(2)}, {"layers": (0, 1)}),
+        ("ssmix", {"lam0": np.float64(0.25)}, {"lam0": 0.25}),
+        ("eda", {"alpha": np.float64(0.25), "n_aug": np.uint8(2)}, {"alpha": 0.25, "n_aug": 2}),
+        ("label_smoothing", {"epsilon": np.float16(0.5)}, {"epsilon": 0.5}),
+        ("batchmixup", {"temperature": np.float32(0.5), "n_per_row": np.int8(2)}, {"temperature": 0.5, "n_per_row": 2}),
+        ("cls_mixup_late", {"start": np.float32(0.25)}, {"start": 0.25}),
+        ("none_long", {"updates": np.int64(2)}, {"updates": 2}),
+    ],
+)
+def test_numbers_of_numpy_become_pythons(name, params, plain):
+    found = methods.get(name, **params).params
+    assert {key: found[key] for key in params} == plain
+    assert json.loads(json.dumps(found)) == json.loads(json.dumps(methods.get(name, **plain).params))
 
 
 def test_one_layer_may_stand_alone():
@@ -287,6 +313,7 @@ def test_a_key_of_the_library_cannot_be_taken():
 
 def test_each_method_looks_like_no_other():
     looks = [cls.look for cls in methods.REGISTRY.values() if cls.__module__.startswith("mixlib.")]
+    looks += [methods.Look(f"spare {i}", *spare) for i, spare in enumerate(methods.base.SPARE)]
     for part in ("label", "colour", "marker", "dashes"):
         assert len({getattr(look, part) for look in looks}) == len(looks), part
 

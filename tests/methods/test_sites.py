@@ -323,7 +323,7 @@ def test_blocks_by_number_and_by_share_of_the_depth():
         with pytest.raises(ValueError, match=rf"blocks \[{wrong}\] do not exist: this model has 1 to 3"):
             sites.chosen_blocks(model, [wrong])
     for wrong in ("13/12", "four", "0/12", "1/0", 1.5):
-        with pytest.raises(ValueError, match="numbers from 1 or strings such as '4/12'"):
+        with pytest.raises(ValueError, match="whole numbers from 1 or strings such as '4/12'"):
             sites.check_blocks([wrong])
     with pytest.raises(ValueError, match="at least one block"):
         sites.check_blocks([])

@@ -307,7 +307,8 @@ def test_seeds_as_papermill_and_notebooks_give_them(given, seeds):
         ([True], "seeds are whole numbers"),
         (-1, "seeds are whole numbers"),
         (2.0, "seeds are whole numbers"),
-        ([2**32], "seeds are whole numbers"),
+        ([2**32], "seeds are whole numbers from 0 on, at most 4,294,967,295, such as"),
+        ("0,4294967296", "seeds are whole numbers from 0 on, at most 4,294,967,295, such as"),
     ],
 )
 def test_seeds_that_are_none_are_refused_before_anything_runs(given, message):

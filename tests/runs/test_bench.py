@@ -3,7 +3,8 @@ import torch
 
 from mixlib import methods
 from mixlib.methods import spans
-from mixlib.runs import bench
+from mixlib.runs import bench, training
+from mixlib.runs.spec import RunFailed
 
 
 def test_every_method_and_the_padded_step_are_timed(monkeypatch):
@@ -28,6 +29,18 @@ def test_some_methods_beside_the_plain_step(monkeypatch):
     assert [row["method"] for row in result["methods"]] == ["none", "ssmix", "ssmix split"]
     with pytest.raises(ValueError, match="unknown method 'ssmx'; did you mean ssmix"):
         bench.run("trec", only=["ssmx"])
+
+
+def test_tf32_is_set_or_refused(monkeypatch):
+    asked = []
+    monkeypatch.setenv("MIXLIB_PRECISION", "tf32")
+    monkeypatch.setattr(training, "is_torch_tf32_available", lambda: False)
+    with pytest.raises(RunFailed, match="bench: precision tf32 needs an NVIDIA GPU"):
+        bench.run("trec", budget=0, at_least=1, only=["none"])
+    monkeypatch.setattr(training, "is_torch_tf32_available", lambda: True)
+    monkeypatch.setattr(bench, "set_tf32", asked.append)
+    assert bench.run("trec", budget=0, at_least=1, only=["none"])["precision"] == "tf32"
+    assert asked == ["tf32"]
 
 
 def test_pairs_have_two_sentences():

@@ -110,6 +110,15 @@ def test_faults_of_files_are_found(store):
         assert fault in next(text for path, text in found.items() if str(path) == name)
 
 
+def test_the_synthetic_folder_may_be_checked_by_itself(tmp_path):
+    store = Store(tmp_path)
+    path = store.put(made(replace(SPEC, synthetic=True)))
+    assert path.is_relative_to(tmp_path / "synthetic")
+    for folder in (tmp_path, tmp_path / "synthetic"):
+        found = check.check(folder)
+        assert (found.records, found.faults) == (1, [])
+
+
 def test_what_a_store_keeps_beside_records_is_no_fault(store):
     for suffix in (".safetensors", ".failed", ".json.damaged"):
         store.path(SPEC).with_suffix(suffix).write_text("x")

@@ -132,6 +132,23 @@ def test_too_few_rows_say_how_many_there_are(folder):
         corpora.sample("rte", 0, train_size=61)
 
 
+def test_too_few_rows_left_after_training_are_said_to_be_that(folder):
+    corpora._load_split.cache_clear()
+    with pytest.raises(corpora.DataDiffers, match="11 dev examples were asked for, but 10 are left after training"):
+        corpora.sample("rte", 0, train_size=50, dev_size=11)
+    assert len(corpora.sample("rte", 0, train_size=50).dev) == 10
+
+
+def test_one_of_two_joined_splits_is_at_hand(folder):
+    assert not corpora.at_hand("ag_news")
+    (folder / "ag_news").mkdir()
+    for split in ("train", "test"):
+        frame(8, split).drop(columns="text_b").to_parquet(folder / "ag_news" / f"{split}.parquet")
+    assert corpora.at_hand("ag_news")
+    assert len(corpora.load_split("ag_news", "validation+test").rows) == 8
+    assert not corpora.at_hand("imdb")
+
+
 def test_unknown_name_gives_the_nearest():
     with pytest.raises(ValueError, match="unknown data set 'rtee'; did you mean rte"):
         corpora.sample("rtee", 0)

@@ -16,6 +16,7 @@ from threading import Timer
 import pytest
 
 from mixlib.runs import engines
+from mixlib.runs.corpora import DataDiffers
 from mixlib.runs.engines import Local, base, run_all, shard
 from mixlib.runs.engines.sweep import Progress
 from mixlib.runs.spec import RunFailed
@@ -71,6 +72,14 @@ def test_unknown_engine_is_refused(spec):
         run_all([spec], engine="spark")
 
 
+@pytest.fixture
+def damaged(tmp_path, monkeypatch):
+    """A data folder whose MRPC cannot be read."""
+    (tmp_path / "data" / "mrpc").mkdir(parents=True)
+    (tmp_path / "data" / "mrpc" / "train.parquet").write_text("no parquet")
+    monkeypatch.setenv("MIXLIB_DATA", str(tmp_path / "data"))
+
+
 @pytest.mark.parametrize("retries", [0, 1, 2])
 def test_a_run_is_begun_again_as_often_as_asked_after_its_worker_died(spec, monkeypatch, retries):
     """What the engine ray makes of a worker's death; there is no Ray and no worker here."""
@@ -97,6 +106,55 @@ def test_a_run_is_begun_again_as_often_as_asked_after_its_worker_died(spec, monk
     with pytest.raises(RuntimeError, match="workers cannot start"):
         lose_a_worker(None)
     assert engine.places == 0
+
+
+def test_another_ray_than_the_one_that_is_up_is_joined_or_refused(monkeypatch):
+    """Which Ray an engine uses; there is none here."""
+    import ray
+
+    from mixlib.runs.engines import on_ray
+
+    up, done = [], []
+    monkeypatch.setattr(ray, "is_initialized", lambda: bool(up))
+    monkeypatch.setattr(ray, "shutdown", lambda: done.append(f"left {up.pop()}"))
+
+    def join(address="local"):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as Ray puts one of its own there
+        up.append(address)
+        done.append(address)
+
+    for name in ("_start", "_join"):
+        monkeypatch.setattr(on_ray, name, join)
+    for name in ("joined", "before", "keeper"):
+        monkeypatch.setattr(engines.Ray, name, None)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    before = signal.getsignal(signal.SIGTERM)
+    private, cluster, auto = engines.Ray(), engines.Ray(address="head:6379"), engines.Ray(address="auto")
+    for engine in (private, private, cluster, cluster, auto, private):
+        engine._connect()
+        assert signal.getsignal(signal.SIGTERM) is on_ray._exit
+        engine.close() if engine is cluster else None  # a cluster stays joined
+    assert done == ["local", "left local", "head:6379", "left head:6379", "auto", "left auto", "local"]
+    private.close()
+    assert (up, engines.Ray.joined, signal.getsignal(signal.SIGTERM)) == ([], None, before)
+    up.append("the caller's own")
+    private._connect()
+    with pytest.raises(ValueError, match=r"address=auto cannot be joined: Ray is already initialized"):
+        auto._connect()
+    assert up == ["the caller's own"]
+
+
+def test_data_that_are_damaged_are_left_to_the_worker_to_name(damaged):
+    assert engines.Ray()._send(("split", "mrpc", "train", False), None) == (None, None)
+
+
+def test_a_damaged_data_set_stops_no_run_on_another(tmp_path, spec, damaged):
+    hurt = replace(spec, dataset="mrpc", synthetic=False)
+    with pytest.raises(RunFailed, match=r"1 of 2 runs failed[^$]*train.parquet: cannot be read as a parquet file"):
+        run_all([hurt, spec], store=Store(tmp_path), progress=False)
+    assert not Store(tmp_path).missing([spec])
+    with pytest.raises(DataDiffers, match="cannot be read as a parquet file"):
+        run_all([hurt], store=Store(tmp_path), progress=False)
 
 
 def test_a_poisoned_run_is_reported_and_the_rest_goes_on(tmp_path, spec):
@@ -294,6 +352,8 @@ def test_an_engine_is_described_by_its_name_and_options():
         ("ray workers", "has no option 'workers'"),
         ("local workers=2", "it has cpus_per_run, time_limit"),
         ("ray cpus_per_run=0", "cpus_per_run must be a whole number of at least 1, got 0"),
+        ("ray cpus_per_run=null", "cpus_per_run must be a whole number of at least 1, got None"),
+        ("ray retries=null", "retries must be a whole number of at least 0, got None"),
         ("ray workers=1.5", "workers must be a whole number of at least 1, got 1.5"),
         ("ray time_limit=soon", "time_limit must be a number of at least 0.01, got 'soon'"),
     ],

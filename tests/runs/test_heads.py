@@ -6,6 +6,7 @@ from transformers import (
     BertConfig,
     DistilBertConfig,
     GPT2Config,
+    LlamaConfig,
     ModernBertConfig,
     RobertaConfig,
 )
@@ -25,6 +26,8 @@ CONFIGS = {
                                    intermediate_size=32, reference_compile=False, bos_token_id=1, eos_token_id=2,
                                    cls_token_id=1, sep_token_id=2),
     "gpt2": GPT2Config(**SMALL, n_embd=16, n_layer=2, n_head=2, bos_token_id=1, eos_token_id=2),
+    "llama": LlamaConfig(**SMALL, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+                         bos_token_id=1, eos_token_id=2),
 }  # fmt: skip
 
 

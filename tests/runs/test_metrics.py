@@ -45,6 +45,19 @@ def test_confidence_of_exactly_one_falls_into_the_last_bin():
     assert metrics.reliability(probabilities, labels)["rows"][-1] == 3
 
 
+def test_reliability_has_the_bins_of_ece_at_their_edges_too():
+    """In single precision the edge 6 / 15 lies above 0.4."""
+    probabilities = torch.tensor([[0.4, 0.3, 0.3], [0.35, 0.34, 0.31]], dtype=torch.float64)
+    labels = torch.tensor([0, 1])
+    bins = metrics.reliability(probabilities, labels)
+    assert bins["rows"][5:7] == [2, 0]
+    gaps = np.abs(np.subtract(bins["correct"], bins["confidence"]))
+    assert gaps.sum() / 2 == pytest.approx(metrics.ece(probabilities, labels), abs=1e-6)
+    edges = torch.linspace(0, 1, 16, dtype=torch.float64)
+    binary = torch.stack([edges, 1 - edges], 1)
+    assert sum(metrics.reliability(binary, torch.zeros(16).long())["rows"]) == 16
+
+
 def test_a_perfect_and_a_constant_model():
     labels = np.array([0, 1, 2, 1])
     perfect = metrics.evaluate(np.eye(3)[labels] * 50, labels)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from threading import Barrier
@@ -16,7 +17,9 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+from transformers.utils import logging as hf_logging
 
+from mixlib.methods import sites
 from mixlib.runs import checkpoints, models, paths
 from mixlib.runs.engines import run_all
 from mixlib.runs.profiles import study_of
@@ -86,6 +89,47 @@ def test_every_second_block_of_a_model():
         with pytest.raises(ValueError, match=rf"6 blocks: \[::2\] to \[::6\] keep some of them, got \[::{every}\]"):
             models.load(f"{models.MINILM}[::{every}]", num_labels=2)
     assert models.load("tiny[::2]", 2)[0].config.num_hidden_layers == 1
+
+
+DECODER = {"vocab_size": 60, "num_labels": 2, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+DECODER |= {"hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 32}
+GROUPED = DECODER | {"num_key_value_heads": 2, "head_dim": 8}
+SLIDING = ["full_attention", "sliding_attention"]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        transformers.GPT2Config(vocab_size=60, n_embd=16, n_layer=4, n_head=2, num_labels=2, pad_token_id=0,
+                                bos_token_id=1, eos_token_id=2),
+        transformers.LlamaConfig(**GROUPED),
+        transformers.MistralConfig(**GROUPED),
+        transformers.Qwen3Config(**GROUPED, use_sliding_window=True, sliding_window=4, layer_types=SLIDING * 2),
+        transformers.ModernBertConfig(**DECODER, cls_token_id=1, sep_token_id=2, layer_types=SLIDING * 2),
+    ],
+    ids=lambda config: config.model_type,
+)  # fmt: skip
+def test_blocks_that_are_numbered_or_of_several_kinds_can_be_left_out(config):
+    torch.manual_seed(0)
+    model = transformers.AutoModelForSequenceClassification.from_config(deepcopy(config)).eval()
+    models.keep_blocks(model, 2)
+    ids = torch.tensor([[5, 6, 7], [8, 9, 0]])
+    with torch.inference_mode():
+        assert model(input_ids=ids, attention_mask=(ids > 0).long()).logits.isfinite().all()
+    numbers = [{m.layer_idx for m in block.modules() if hasattr(m, "layer_idx")} for block in sites.blocks(model)]
+    assert numbers in ([{0}, {1}], [set(), set()])  # ModernBERT's have none
+    assert getattr(model.config, "layer_types", None) in (None, ["full_attention"] * 2)
+
+
+def test_quiet_leaves_progress_bars_as_they_were(monkeypatch):
+    monkeypatch.setattr(hf_logging, "_tqdm_active", False)
+    with models.quiet():
+        pass
+    assert not hf_logging.is_progress_bar_enabled()
+    monkeypatch.setattr(hf_logging, "_tqdm_active", True)
+    with models.quiet():
+        assert not hf_logging.is_progress_bar_enabled()
+    assert hf_logging.is_progress_bar_enabled()
 
 
 def test_every_classifier_has_weights_and_a_tokenizer_of_its_own():

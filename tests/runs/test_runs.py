@@ -3,6 +3,7 @@ import os
 import re
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -63,6 +64,23 @@ def test_the_key_is_stable_and_ignores_defaults():
     assert spec.key == "6ad68da933fcc06c"  # records on disk are found by it: it must never change
     assert len({spec.key, replace(spec, seed=1).key, replace(spec, method_params={"alpha": 1.0}).key}) == 3
     assert RunSpec.from_canonical(spec.canonical()) == spec
+
+
+def test_numbers_of_numpy_make_the_same_run(spec):
+    given = replace(spec, seed=np.int64(3), learning_rate=np.float64(2e-5), method_params={"alpha": np.float64(0.5)},
+                    train_size=np.int32(48))  # fmt: skip
+    plain = replace(spec, seed=3, learning_rate=2e-5, method_params={"alpha": 0.5}, train_size=48)
+    assert (given, given.key) == (plain, plain.key)
+    assert [type(x) for x in (given.seed, given.learning_rate, given.train_size)] == [int, float, int]
+    assert type(replace(spec, weight_decay=0).weight_decay) is int  # 0 and 0.0 have different keys, and keep them
+
+
+def test_a_trial_has_no_development_examples_where_training_leaves_none(finished):
+    whole = replace(finished.spec, dataset="trec_coarse", train_size=None, dev_size=None, test_size=20)
+    assert whole.trial(max_steps=1).dev_size is None
+    assert execute(whole.trial(max_steps=1)).selected_on == "test"
+    assert replace(whole, train_size=64).trial(max_steps=1).dev_size == 128
+    assert replace(whole, dataset="sst2").trial(max_steps=1).dev_size == 128  # a split of its own
 
 
 def test_without_development_examples_the_test_split_selects(finished):
@@ -284,8 +302,11 @@ def test_a_run_does_not_depend_on_those_before_it_in_the_process(spec):
         ("learning_rate", "2e-5", "learning_rate must be a number from 0 on, got '2e-5'"),
         ("dropout", 1, "dropout must be a number from 0 on, below 1, got 1"),
         ("label_noise", 1.0, "label_noise must be a number from 0 on, below 1, got 1.0"),
-        ("seed", -1, "seed must be a whole number from 0 on, at most 4.29497e+09, got -1"),
-        ("seed", "0", "seed must be a whole number from 0 on, at most 4.29497e+09, got '0'"),
+        ("seed", -1, "seed must be a whole number from 0 on, at most 4,294,967,295, got -1"),
+        ("seed", "0", "seed must be a whole number from 0 on, at most 4,294,967,295, got '0'"),
+        ("seed", 2**32, "seed must be a whole number from 0 on, at most 4,294,967,295, got 4294967296"),
+        ("seed", np.float64(3), "seed must be a whole number from 0 on, at most 4,294,967,295, got np.float64(3.0)"),
+        ("method_params", {"alpha": {1}}, "method_params hold numbers, texts, truth values, None and lists of these"),
         ("metric_for_best_model", "f1", "metric_for_best_model is 'f1'; choose one of 'accuracy', 'mcc', None"),
     ],
 )

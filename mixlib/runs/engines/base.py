@@ -90,10 +90,11 @@ class Engine(ABC):
     time_limit: float | None = None
 
     def __post_init__(self) -> None:
+        defaults = {item.name: item.default for item in fields(self)}
         for option, (kind, least) in self.least.items():
             value, most = getattr(self, option), self.most.get(option, 1e8)
             is_number = isinstance(value, (int, kind)) and not isinstance(value, bool)
-            if value is not None and not (is_number and least <= value <= most):
+            if (value is not None or defaults[option] is not None) and not (is_number and least <= value <= most):
                 number = "a whole number" if kind is int else "a number"
                 end = f"at most {most:g}" if is_number and value > most else f"at least {least:g}"
                 raise ValueError(f"{option} must be {number} of {end}, got {value!r}")

@@ -111,6 +111,24 @@ def _join(address: str) -> None:
         ) from error
 
 
+def _exit(*_: Any) -> None:
+    """What SIGTERM does while Ray is up: it ends batch jobs, and Ray's own handler would abort."""
+    sys.exit(128 + signal.SIGTERM)
+
+
+def _leave() -> None:
+    """Leave the Ray that was started or joined for an engine, and let SIGTERM do what it did before."""
+    import ray
+
+    if ray.is_initialized():
+        ray.shutdown()
+    Ray.joined = None
+    if Ray.before is not None and threading.current_thread() is threading.main_thread():
+        if signal.getsignal(signal.SIGTERM) is _exit:
+            signal.signal(signal.SIGTERM, Ray.before)
+        Ray.before = None
+
+
 @dataclass(kw_only=True)
 class Ray(Engine):
     """Several runs at once in workers of Ray (extra ``ray``), on this machine or on a cluster.
@@ -131,11 +149,15 @@ class Ray(Engine):
         time_limit: a run that takes longer is stopped, with its worker.
 
     Raises:
-        ValueError: an option of the wrong kind or size, or the package ``ray`` is not installed.
+        ValueError: an option of the wrong kind or size, or the package ``ray`` is not installed; on entering, an
+            ``address`` though the caller has initialized Ray already, or runs for which this machine is too small.
+        ConnectionError: no cluster at the address (on entering).
+        TimeoutError, OSError: Ray does not start on this machine (on entering).
     """
 
     name: ClassVar[str] = "ray"
-    private: ClassVar[bool] = False  # whether the Ray of this process was started by it, and ends with it
+    joined: ClassVar[str | None] = None  # the address that this process joined for an engine; "local": its own Ray
+    before: ClassVar[Any] = None  # what handled SIGTERM until then
     keeper: ClassVar[Ray | None] = None  # the engine whose workers wait for another sweep
     least: ClassVar[dict[str, tuple[type, float]]] = {
         **Engine.least, "gpus_per_run": (float, 0), "workers": (int, 1), "retries": (int, 0),
@@ -166,13 +188,7 @@ class Ray(Engine):
     def __enter__(self) -> Ray:
         import ray
 
-        if not ray.is_initialized():
-            self.close()  # what belonged to a Ray that is gone
-            address = self.address or os.environ.get("RAY_ADDRESS") or "local"
-            Ray.private = address == "local"
-            _start() if Ray.private else _join(address)
-            if threading.current_thread() is threading.main_thread():  # SIGTERM ends batch jobs; Ray's handler aborts
-                signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+        self._connect()
         if Ray.keeper not in (None, self):
             Ray.keeper.release()  # they hold the CPUs that ours need
         Ray.keeper = None
@@ -185,7 +201,7 @@ class Ray(Engine):
                 f"a run asks for {self.cpus_per_run} CPUs and {self._gpus:g} GPUs on one node, but there are "
                 f"{offered.get('CPU', 0):g} CPUs and {offered.get('GPU', 0):g} GPUs in all"
             )
-            if Ray.private:
+            if self._private:
                 raise ValueError(f"{short}: change cpus_per_run or gpus_per_run")
             tqdm.write(f"{short} at present; waiting for more", sys.stderr)
         if not self._scratch:
@@ -195,8 +211,37 @@ class Ray(Engine):
         self._deaths.clear()
         return self
 
+    @property
+    def _private(self) -> bool:
+        """Whether the Ray of this process was started for an engine, and ends with the process."""
+        return Ray.joined == "local"
+
+    def _connect(self) -> None:
+        """Start Ray or join a cluster, unless that was done; another one that was started or joined here is left."""
+        import ray
+
+        address = self.address or os.environ.get("RAY_ADDRESS") or "local"
+        if ray.is_initialized():
+            if Ray.joined is None and self.address is not None:
+                raise ValueError(
+                    f"address={self.address} cannot be joined: Ray is already initialized in this process. Leave the "
+                    "address out to use that Ray, or call ray.shutdown() first"
+                )
+            if Ray.joined in (None, address):
+                return
+        if Ray.keeper is not None:
+            Ray.keeper.release()
+        self.release()
+        _leave()
+        before = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
+        _start() if address == "local" else _join(address)
+        Ray.joined = address
+        if threading.current_thread() is threading.main_thread():
+            Ray.before = before
+            signal.signal(signal.SIGTERM, _exit)
+
     def __exit__(self, *exception: Any) -> None:
-        if Ray.private and not self._gpus and exception[0] is None:
+        if self._private and not self._gpus and exception[0] is None:
             for place in [place for place in self._places if place.spec is not None]:
                 self._dismiss(place)
             Ray.keeper = self
@@ -204,12 +249,9 @@ class Ray(Engine):
             self.close()
 
     def close(self) -> None:
-        import ray
-
         self.release()
-        if Ray.private and ray.is_initialized():
-            ray.shutdown()
-        Ray.private = False
+        if self._private:
+            _leave()
 
     def release(self) -> None:
         """Let go of the workers, and of what was sent to them."""
@@ -311,6 +353,7 @@ class Ray(Engine):
         """The origin of an input and where workers can fetch it; ``None`` if it is not available here."""
         import ray
 
+        from mixlib.runs.corpora import DataDiffers
         from mixlib.runs.engines.worker import load
         from mixlib.runs.models import ModelRefused
 
@@ -319,7 +362,8 @@ class Ray(Engine):
                 self._sent[wanted] = origin, ray.put(load(wanted))
             except ModelRefused:
                 raise  # a worker would find nothing better
-            except (OSError, SafetensorError):  # the worker says what is wrong with it, as the outcome of the run
+            except (OSError, DataDiffers, SafetensorError):
+                # the worker says what is wrong with it, as the outcome of the run
                 self._sent[wanted] = origin, None
         return self._sent[wanted]
 

@@ -207,7 +207,7 @@ def _keep(outcome: Outcome, store: Store) -> list[Spec]:
         return []
     if not store.has_state(spec):
         raise DamagedRecord(f"{store.state_path(spec)}: the weights of the run were not kept as its record names them")
-    return store.void(spec) if put else []
+    return store.voided(spec) if put else []
 
 
 def _cannot_write(reason: str, spec: Spec, store: Store) -> OSError:
@@ -288,7 +288,7 @@ def run_all(
         ValueError: unknown engine, or an option that it does not have.
         NothingToRead: with ``read_only``, a run has no usable record.
         ModelUnavailable: the only model of these runs is not available; nothing was run.
-        DataUnavailable: the data of none of these runs is available; nothing was run.
+        DataUnavailable, DataDiffers: the data of none of these runs can be read (the first reason); nothing was run.
         RunFailed: some runs failed; the others are done and their records kept.
         OSError: a record could not be written; those before it are kept, and the sweep was stopped.
     """
@@ -343,7 +343,7 @@ def _read(specs: Sequence[Spec], store: Store) -> list[Record]:
 
 
 def _check_inputs(todo: Iterable[Spec]) -> None:
-    """Refuse a model that all runs share and none could load, and data sets if none of them is available. With several
+    """Refuse a model that all runs share and none could load, and data sets if none of them can be read. With several
     models or data sets, each run finds out for itself, and the others are done."""
     runs = [run for spec in todo if (run := spec if isinstance(spec, RunSpec) else spec.run)]
     if not runs:
@@ -354,17 +354,17 @@ def _check_inputs(todo: Iterable[Spec]) -> None:
     if len({base_name(name) for name in names}) == 1:
         for name in names:
             models.check(name)
-    unavailable = None
+    unreadable = None
     for name, synthetic in dict.fromkeys((run.dataset, run.synthetic) for run in runs):
         try:
             for split in corpora.splits_of(name):
                 corpora.load_split(name, split, synthetic)
-        except corpora.DataUnavailable as error:
-            unavailable = unavailable or error
+        except (corpora.DataUnavailable, corpora.DataDiffers) as error:
+            unreadable = unreadable or error
         else:
             return
-    if unavailable:
-        raise unavailable
+    if unreadable:
+        raise unreadable
 
 
 def _name_what_is_wrong(spec: Spec, store: Store) -> None:

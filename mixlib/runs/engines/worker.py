@@ -40,7 +40,7 @@ def inputs(spec: Spec) -> dict[Input, Any]:
 
 
 def load(wanted: Input) -> Any:
-    """What is sent for an input; ``OSError`` if it is not available here."""
+    """What is sent for an input; ``OSError`` if it is not available here, ``DataDiffers`` if its file is damaged."""
     kind, *what = wanted
     return corpora.load_split(*what) if kind == "split" else models.pretrained(*what)
 
