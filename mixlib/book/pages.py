@@ -488,7 +488,7 @@ class Book:
              "" if math.isnan(row["error"]) else f"{row['error']:.2f}", str(row["wanted"])]
             for name, row in found.iterrows()
         ]  # fmt: skip
-        header = ["cell", "data set", "trained on", "methods", "seeds read", "largest standard error", "wanted"]
+        header = ["cell", "data set", "trained on", "methods", "seeds read", "largest standard error, points", "wanted"]
         return f"{len(short)} of {len(found)} cells have fewer seeds than the rule asks for.\n\n{table(header, rows)}"
 
     def dead(self) -> str:
