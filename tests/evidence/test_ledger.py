@@ -131,3 +131,23 @@ def test_the_calibration_error_of_an_ensemble_is_that_of_the_metrics():
     wanted = one.metrics()
     for name in ("accuracy", "nll", "ece", "brier"):
         assert comparison._weighted(name, found, weights)[0] == pytest.approx(wanted[name], abs=1e-6)
+
+
+def test_seeds_of_ranks_are_drawn_one_less_than_there_are():
+    """The second method is first only if none of three of the six seeds is drawn: in 1 of 32 draws of five seeds, which
+    a 95% interval includes, but in 1 of 64 draws of six."""
+    gains = {"x": [0.0] * 6, "y": [-100.0, -100.0, -100.0, 1.0, 1.0, 1.0]}
+    rows = [("a", m, seed, "accuracy", False, gain) for m, of in gains.items() for seed, gain in enumerate(of)]
+    table = pd.DataFrame(rows, columns=["data_set", "method", "seed", "score", "scaled", "value"])
+    found = comparison.ranks(table, ["x", "y"], "accuracy", resamples=20_000)
+    assert found.loc["y", ["rank", "low", "high"]].tolist() == [2, 1, 2]
+
+
+def test_levels_of_the_plain_model_are_by_data_set_with_its_seeds():
+    rows = [(d, "none", seed, score, False, 90.0 + seed) for d, n in (("sst2", 3), ("qnli", 2)) for seed in range(n)
+            for score in ("accuracy", "nll")]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["data_set", "method", "seed", "score", "scaled", "value"])
+    found = comparison.plain_levels({"as tuned": table}).loc["as tuned"]
+    assert found["sst2", "accuracy %"] == "91.0"
+    assert (found["sst2", "seeds"], found["qnli", "seeds"]) == ("3", "2")
+    assert comparison.plain_levels({}).empty

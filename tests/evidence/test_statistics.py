@@ -575,6 +575,8 @@ def test_q_values_are_benjamini_and_hochbergs():
     assert s.q_values({"both": both})["both"] == pytest.approx(0.03)  # each has to hold
     beaten = conjunction("beaten", [with_p(0.001), with_p(0.5)])
     assert s.q_values({"beaten": beaten})["beaten"] == pytest.approx(0.002)  # Holm's
+    half_dead = [conjunction("half dead", parts) for parts in ([GOOD, DEAD], [DEAD, GOOD])]  # in whatever order
+    assert all(s.q_values({"half dead": found}).empty for found in half_dead)
     assert s.q_values({}).empty
 
 

@@ -248,5 +248,8 @@ def test_a_claim_waits_for_all_its_parts_even_where_one_is_contradicted():
     waiting = verdicts.judge(claim, records)
     assert waiting.waits
     assert waiting.category == waiting.label == verdicts.WAITING
-    assert verdicts.as_json(waiting, records)["waits"] is True
+    said = verdicts.as_json(waiting, records)
+    assert said["waits"] is True
+    assert said["at_half_margin"] == said["at_twice_margin"] == verdicts.WAITING  # the margin moves nothing
+    assert said["words"] == waiting.words
     assert waiting.words.startswith("waits for ")
