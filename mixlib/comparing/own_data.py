@@ -123,8 +123,13 @@ class _Table:
     title: str
     columns: dict[str, Sequence[Any]]
     lines: Sequence[int] | None = None  # the line of the file on which each row begins
+    files: tuple[tuple[int, _Table], ...] = ()  # if it was read from several: the number of rows of each, and the file
 
     def place(self, row: int, column: str | None = None) -> str:
+        for rows, file in self.files:
+            if row < rows:
+                return file.place(row, column)
+            row -= rows
         line = f" (line {self.lines[row]})" if self.lines is not None else ""
         return f"{self.title}, row {row + 1}{line}" + (f", column {column!r}" if column else "")
 
@@ -144,8 +149,8 @@ def read(
     """Read a user's own data set, so that runs of this process can draw from it.
 
     Args:
-        source: a file (.csv, .tsv, .parquet, .jsonl, .json), a folder with one such file for each split (named train,
-            test, validation or dev) or that ``datasets.load_dataset`` reads, a name on
+        source: a file (.csv, .tsv, .parquet, .jsonl, .json), a folder with such files for each split (train, test,
+            validation or dev in their names) or with a data set card, which ``datasets.load_dataset`` reads, a name on
             the hub (``OWNER/NAME`` or ``OWNER/NAME:CONFIGURATION``), or a data frame. In a folder or on the hub, the
             split ``test``, or else ``validation``, is the test file. Text files are UTF-8.
         text, label: the names of the columns. Labels are text, whole numbers, or true and false.
@@ -221,26 +226,38 @@ def _tables(source: Source, names: Sequence[str]) -> dict[str, _Table]:
     if path.is_dir() and not any(found.is_file() and found.suffix.lower() in SUFFIXES for found in path.rglob("*")):
         raise FileNotFoundError(f"no file in {path} can be read: supported files end in {', '.join(SUFFIXES)}")
     if path.is_dir() and (files := _split_files(path)):
-        tables = {split: _file(file, names) for split, file in files.items()}
-        usable = {split: table for split, table in tables.items() if split == "train" or set(names) <= {*table.columns}}
-        return usable
+        tables = {split: [_file(file, names) for file in of] for split, of in files.items()}
+        return {
+            split: _joined(path, of, names)
+            for split, of in tables.items()
+            if split == "train" or all(set(names) <= {*table.columns} for table in of)
+        }
     if path.is_dir() or not (path.suffix.lower() in SUFFIXES or _written_as_path(str(source))):
         return _hub(str(source), names, "" if path.is_dir() else _meant(path))
     raise FileNotFoundError(f"there is no file {path}{_meant(path)}")
 
 
-def _split_files(folder: Path) -> dict[str, Path]:
+def _split_files(folder: Path) -> dict[str, list[Path]]:
     """The files of a folder by split, ``train`` and possibly ``test`` (or, without one, ``validation``), by words of
-    their names; empty if a split has several files or the folder has a data set card, which ``datasets`` reads."""
+    their names; empty if none is for training or the folder has a data set card, which ``datasets`` reads."""
     found: dict[str, list[Path]] = {}
     for file in sorted(folder.rglob("*")):
         if file.is_file() and file.suffix.lower() in SUFFIXES:
             words = re.findall("[a-z]+", file.relative_to(folder).with_suffix("").as_posix().lower())
             found.setdefault(next((SPLITS[word] for word in words if word in SPLITS), "train"), []).append(file)
-    if (folder / "README.md").exists() or "train" not in found or any(len(files) > 1 for files in found.values()):
+    if (folder / "README.md").exists() or "train" not in found:
         return {}
     test = found.get("test") or found.get("validation")
-    return {"train": found["train"][0]} | ({"test": test[0]} if test else {})
+    return {"train": found["train"]} | ({"test": test} if test else {})
+
+
+def _joined(folder: Path, tables: Sequence[_Table], names: Sequence[str]) -> _Table:
+    """The rows of the files of one split, one file after the other."""
+    if len(tables) == 1:
+        return tables[0]
+    columns = {name: [value for table in tables for value in table.column(name)] for name in names}
+    title = f"{folder.name} ({', '.join(table.title for table in tables[:NAMED])}{', …' * (len(tables) > NAMED)})"
+    return _Table(title, columns, files=tuple((len(table.column(names[0])), table) for table in tables))
 
 
 def _meant(path: Path) -> str:

@@ -201,8 +201,23 @@ def test_the_files_of_a_folder_are_read_as_strictly_as_others(tmp_path):
     (tmp_path / "test.csv").write_text("text,label\n" + "a,NA\n" * 20 + "b\n")
     with pytest.raises(DataDiffers, match=r"test.csv, row 21 \(line 22\), column 'text': the row has 1 field"):
         own_data.read(tmp_path)
-    write(tmp_path / "test-2.csv", rows)  # several files of a split: as datasets reads them
-    (tmp_path / "test-3.csv").write_text('text,label\n"a,NA\n')
+
+
+def test_several_files_of_a_split_are_read_one_after_the_other(tmp_path):
+    write(tmp_path / "a.csv", FRAME[:25])
+    write(tmp_path / "b.jsonl", FRAME[25:])
+    assert own_data.read(tmp_path).name.rpartition("@")[2] == own_data.read(FRAME).name.rpartition("@")[2]
+    for number in (1, 2):
+        write(tmp_path / f"test-{number}.csv", FRAME[30 * number - 30 : 30 * number])
+    assert own_data.read(tmp_path).counts["test"].tolist() == own_data.read(FRAME).counts["train"].tolist()
+    write(tmp_path / "test-2.csv", FRAME.assign(text=[" "] + ["fine"] * 59))
+    with pytest.raises(DataDiffers, match=r"test-2.csv, row 1 \(line 2\), column 'text': no text"):
+        own_data.read(tmp_path)
+    (tmp_path / "b.jsonl").write_text('{"texts": "one", "label": "ham"}\n')
+    with pytest.raises(DataDiffers, match=r"b.jsonl has no column 'text'; did you mean 'texts'\?"):
+        own_data.read(tmp_path)
+    (tmp_path / "README.md").write_text("---\nlicense: mit\n---\n")  # a data set card: as datasets reads it
+    (tmp_path / "test-2.csv").write_text('text,label\n"a,NA\n')
     with pytest.raises(DataDiffers, match="cannot be read by datasets"):
         own_data.read(tmp_path)
 
