@@ -120,15 +120,17 @@ def raise_seeds(store: Store | None = None) -> dict[str, list[int]]:
 
     A seed is complete when all methods of the cell are done. Seeds count from the first on without a gap, so that none
     is left out because of its result, and up to the planned number or to all twelve, because any number in between
-    would depend on when one looks. A cell is read in the precision in which it has the most complete seeds, and not
-    before it has enough of them to decide anything.
+    would depend on when one looks. A cell is read in the precision in which it has the most complete seeds, of several
+    in ``fp32``, which every machine has, and not before it has enough of them to decide anything.
     """
     store, before, gained = store or Store(), plan.decided(), {}
     for name, cell in plan.cells().items():
         for precision in PRECISIONS:
             seeds = plan.whole_seeds(replace(cell, precision=precision), store)
             seeds = seeds if len(seeds) == plan.MOST_SEEDS else seeds[: plan.planned_seeds(cell)]
-            if len(seeds) > len(before.seeds.get(name, [])) and len(seeds) >= min(MIN_SEEDS, plan.planned_seeds(cell)):
+            better = len(seeds) - len(before.seeds.get(name, []))
+            nearer = PRECISIONS.index(precision) < PRECISIONS.index(before.precision.get(name, PRECISIONS[0]))
+            if (better > 0 or (better == 0 and nearer)) and len(seeds) >= min(MIN_SEEDS, plan.planned_seeds(cell)):
                 before.seeds[name] = gained[name] = seeds
                 before.precision[name] = precision
     _commit(before)

@@ -153,12 +153,18 @@ def test_cells_at_other_learning_rates_are_read_at_three_seeds(decisions, tmp_pa
 
 def test_a_cell_is_read_in_the_precision_of_most_whole_seeds(decisions, tmp_path):
     store, cell, name = Store(tmp_path / "store"), plan.get("mixup_calibration/imdb"), "mixup_calibration/imdb"
-    for precision, seeds in {"fp32": [100, 101, 102, 104], "tf32": [100, 101, 102, 103]}.items():
+    for precision, seeds in {"fp32": [100, 101, 102, 105], "tf32": [100, 101, 102, 103]}.items():
         for spec in replace(cell, precision=precision).specs(seeds):
             store.put(fabricate.record(spec))
     assert gate.raise_seeds(store) == {name: [100, 101, 102, 103]}
     assert plan.decided().precision == {name: "tf32"}
     assert {spec.precision for spec in plan.decided().read(cell).specs([100])} == {"tf32"}
+    for spec in replace(cell, precision="fp32").specs([103]):  # now as many: fp32, which every machine has
+        store.put(fabricate.record(spec))
+    store = Store(store.folder)
+    assert gate.raise_seeds(store) == {name: [100, 101, 102, 103]}
+    assert plan.decided().precision == {name: "fp32"}
+    assert gate.raise_seeds(store) == {}
 
 
 def test_a_table_reads_the_decided_seeds_in_their_precision(decisions, monkeypatch):
