@@ -120,8 +120,8 @@ def raise_seeds(store: Store | None = None) -> dict[str, list[int]]:
 
     A seed is complete when all methods of the cell are done. Seeds count from the first on without a gap, so that none
     is left out because of its result, and up to the planned number or to all twelve, because any number in between
-    would depend on when one looks. A cell is read in the precision in which it has the most complete seeds, of several
-    in ``fp32``, which every machine has, and not before it has enough of them to decide anything.
+    would depend on when one looks. A cell is read in the precision in which it has the most complete seeds, or in
+    ``fp32``, which every machine has, if there are as many; and not before it has enough of them to decide anything.
     """
     store, before, gained = store or Store(), plan.decided(), {}
     for name, cell in plan.cells().items():
