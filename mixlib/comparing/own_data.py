@@ -226,7 +226,9 @@ def _tables(source: Source, names: Sequence[str]) -> dict[str, _Table]:
     if path.is_dir() and not any(found.is_file() and found.suffix.lower() in SUFFIXES for found in path.rglob("*")):
         raise FileNotFoundError(f"no file in {path} can be read: supported files end in {', '.join(SUFFIXES)}")
     if path.is_dir() and (files := _split_files(path)):
-        tables = {split: [_file(file, names) for file in of] for split, of in files.items()}
+        tables = {
+            split: [_file(file, names, file.relative_to(path).as_posix()) for file in of] for split, of in files.items()
+        }
         return {
             split: _joined(path, of, names)
             for split, of in tables.items()
@@ -313,20 +315,22 @@ def _of_dataset(title: str, data: Dataset, names: Sequence[str]) -> _Table:
     return _Table(title, columns)
 
 
-def _file(path: Path, names: Sequence[str]) -> _Table:
+def _file(path: Path, names: Sequence[str], title: str = "") -> _Table:
+    """One file; errors call it ``title``, by default its name."""
+    title = title or path.name
     suffix = path.suffix.lower()
     if suffix == ".parquet":
         try:
             frame = pd.read_parquet(path)
         except Exception as error:  # pyarrow has many kinds
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise DataDiffers(f"{path.name} cannot be read as parquet: {reason}") from error
-        return _of_frame(path.name, frame, names)
-    content = _decoded(path)
-    return _csv(path, content, names) if suffix in DELIMITERS else _json(path, content)
+            raise DataDiffers(f"{title} cannot be read as parquet: {reason}") from error
+        return _of_frame(title, frame, names)
+    content = _decoded(path, title)
+    return _csv(title, suffix, content, names) if suffix in DELIMITERS else _json(title, content)
 
 
-def _decoded(path: Path) -> str:
+def _decoded(path: Path, title: str) -> str:
     content = path.read_bytes()
     try:
         text = content.decode("utf-8-sig")
@@ -334,19 +338,19 @@ def _decoded(path: Path) -> str:
         before = content[: error.start]
         line, place = before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1
         raise DataDiffers(
-            f"{path.name}, line {line}, byte {place} of it: not UTF-8 (byte 0x{content[error.start]:02x}); save the "
+            f"{title}, line {line}, byte {place} of it: not UTF-8 (byte 0x{content[error.start]:02x}); save the "
             "file as UTF-8"
         ) from error
     if (at := text.find("\0")) >= 0:
-        raise DataDiffers(f"{path.name}, line {text.count(chr(10), 0, at) + 1}: a zero byte; this is not a text file")
+        raise DataDiffers(f"{title}, line {text.count(chr(10), 0, at) + 1}: a zero byte; this is not a text file")
     if not text.strip():
-        raise DataDiffers(f"{path.name} is empty")
+        raise DataDiffers(f"{title} is empty")
     return text
 
 
-def _csv(path: Path, content: str, names: Sequence[str]) -> _Table:
+def _csv(title: str, suffix: str, content: str, names: Sequence[str]) -> _Table:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    delimiters = DELIMITERS[path.suffix.lower()]
+    delimiters = DELIMITERS[suffix]
 
     def rows_of(delimiter: str) -> Any:
         return csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
@@ -358,7 +362,7 @@ def _csv(path: Path, content: str, names: Sequence[str]) -> _Table:
             return 0
 
     first, _, rest = content.partition("\n")
-    if path.suffix.lower() == ".csv" and re.fullmatch(r"sep=[,;\t|]\r?", first):  # a line that Excel writes and reads
+    if suffix == ".csv" and re.fullmatch(r"sep=[,;\t|]\r?", first):  # a line that Excel writes and reads
         delimiters, content = first[4], f"\n{rest}"
     reader = rows_of(max(delimiters, key=known))
     header: list[str] = []
@@ -369,13 +373,13 @@ def _csv(path: Path, content: str, names: Sequence[str]) -> _Table:
         for fields in reader:
             if not header:
                 header = [field.strip() for field in fields]
-                _check_once(f"{path.name}, line {begins}", header, names)
+                _check_once(f"{title}, line {begins}", header, names)
             elif fields:  # not a blank line
                 if len(fields) != len(header):
                     column = header[min(len(fields), len(header)) - 1]
                     count = f"{len(fields)} field{'' if len(fields) == 1 else 's'}"
                     raise DataDiffers(
-                        f"{path.name}, row {len(rows) + 1} (line {begins}), column {column!r}: the row has {count}, "
+                        f"{title}, row {len(rows) + 1} (line {begins}), column {column!r}: the row has {count}, "
                         f"but the header has {len(header)} ({', '.join(header)}); put a text "
                         f"that contains the separator {reader.dialect.delimiter!r} in double quotes"
                     )
@@ -384,20 +388,20 @@ def _csv(path: Path, content: str, names: Sequence[str]) -> _Table:
             begins = reader.line_num + 1
     except csv.Error as error:
         raise DataDiffers(
-            f"{path.name}, row {len(rows) + 1} (from line {begins} on): {error}; is a double quote left open, or is "
+            f"{title}, row {len(rows) + 1} (from line {begins} on): {error}; is a double quote left open, or is "
             'there one inside a text? (inside a quoted text, write it as "")'
         ) from error
     columns = dict(zip(header, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(header, ())
-    return _Table(path.name, columns, lines)
+    return _Table(title, columns, lines)
 
 
-def _json(path: Path, content: str) -> _Table:
+def _json(title: str, content: str) -> _Table:
     """JSON lines, or one array of objects."""
     if content.lstrip().startswith("["):
         try:
             objects, lines = json.loads(content), None
         except ValueError as error:
-            raise DataDiffers(f"{path.name} is not JSON: {error}") from error
+            raise DataDiffers(f"{title} is not JSON: {error}") from error
     else:
         objects, lines = [], []
         for number, line in enumerate(content.split("\n"), 1):
@@ -407,17 +411,17 @@ def _json(path: Path, content: str) -> _Table:
                 objects.append(json.loads(line))
             except ValueError as error:
                 raise DataDiffers(
-                    f"{path.name}, row {len(objects) + 1} (line {number}): not JSON ({error}); each line is an object"
+                    f"{title}, row {len(objects) + 1} (line {number}): not JSON ({error}); each line is an object"
                 ) from error
             lines.append(number)
-    table = _Table(path.name, {}, lines)
+    table = _Table(title, {}, lines)
     for i, values in enumerate(objects):
         if not isinstance(values, dict):
             raise DataDiffers(f"{table.place(i)}: expected an object, got {json.dumps(values)[:60]}")
     if not objects:
-        raise DataDiffers(f"{path.name} has no rows")
+        raise DataDiffers(f"{title} has no rows")
     names = dict.fromkeys(name for values in objects for name in values)
-    return _Table(path.name, {name: [values.get(name) for values in objects] for name in names}, lines)
+    return _Table(title, {name: [values.get(name) for values in objects] for name in names}, lines)
 
 
 # --- Values -----------------------------------------------------------------------------------------------------------

@@ -222,6 +222,16 @@ def test_several_files_of_a_split_are_read_one_after_the_other(tmp_path):
         own_data.read(tmp_path)
 
 
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_files_of_the_same_name_are_told_apart_by_their_folders(tmp_path, suffix):
+    for name in ("north", "south"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name / f"train.{suffix}", FRAME)
+    write(tmp_path / "south" / f"train.{suffix}", FRAME.assign(label=[None, *FRAME["label"][1:]]))
+    with pytest.raises(DataDiffers, match=rf"^south/train.{suffix}, row 1\b.*column .label.: no label"):
+        own_data.read(tmp_path)
+
+
 def test_a_last_row_that_cannot_be_left_out_is_explained():
     data = own_data.read(pd.DataFrame({"text": [f"t {i}" for i in range(200)], "label": [i % 17 for i in range(200)]}))
     with pytest.raises(ValueError, match=r"leave one row with nothing to mix with, .* choose another batch_size"):
