@@ -37,7 +37,10 @@ from mixlib.runs.store import usable
 
 MINUS = "−"
 UNTRAINED = 20  # points of accuracy lost, by a method that does not train
-QUOTED = ", as the papers claim it, with their amounts; judged by each claim's rule on the data sets in brackets:"
+QUOTED = (
+    ", in the papers' terms and with their amounts; only what a claim's rule names was judged, on the data sets in "
+    "brackets:"
+)
 COLUMNS = {  # what a method is asked for: a score, whether after temperature scaling, and the words
     "accuracy": ("accuracy", False, "a higher accuracy"),
     "loss": ("nll", False, "a lower test loss"),
@@ -277,13 +280,14 @@ class Book:
             for m, h in (("amplify", "published"), ("none", "mean"))
         )
         equal, printed = tables.compare(own, plain), effects["printed"]
+        rows = next(record.spec.train_size for record in self.fairness if record.spec.dataset == dataset)
         return [
             "**AMPLIFY's published code** classifies AMPLIFY by the mean of all positions but the methods it is "
-            f"compared with by the first position. On {tables.NAMES[dataset]} that alone adds "
-            f"{interval(head['change'], head['low'], head['high'])} points to its lead, while the paper prints "
+            f"compared with by the first position. On {tables.NAMES[dataset]} with {rows} training rows that alone "
+            f"adds {interval(head['change'], head['low'], head['high'])} points to its lead, while the paper prints "
             f"{printed.min():.1f} to {printed.max():.1f}; with the mean for both, its lead over no mixup is "
-            f"{interval(equal.mean, equal.low, equal.high)}. (MiniLM was trained for that mean; expect less for BERT. "
-            "See notebook 52.)"
+            f"{interval(equal.mean, equal.low, equal.high)}. (No claim is judged on this experiment, which is older "
+            "than the rules. MiniLM was trained for that mean; expect less for BERT. See notebook 52.)"
         ]
 
     def counts(self) -> str:
@@ -384,14 +388,29 @@ class Book:
         return " / ".join(sets) + self._but(id_)  # names of sets have commas
 
     def _but(self, id_: str) -> str:
-        """What a claim that held up hides: "at least as good" holds although the difference is against it, by less than
-        the margin, and "helps more" although it helps nowhere."""
+        """What a decision by the letter hides: a difference below the margin, "at least as good" although it is against
+        the claim, "helps more" although it helps nowhere, and that it may be one of the few wrong ones."""
+        found = self.verdicts[id_].judgement
+        said = f": by {self._amounts(id_)}" if found.small else self._hidden(id_)
+        q = self._q.get(id_, 0.0)
+        return f"{said}; may be wrong, q = {q:.2f}" if q > statistics.ALPHA else said
+
+    @cached_property
+    def _q(self) -> dict[str, float]:
+        return statistics.q_values({id_: verdict.judgement for id_, verdict in self.verdicts.items()}).to_dict()
+
+    def _amounts(self, id_: str) -> str:
+        found = self.verdicts[id_].judgement
+        size, margin = (statistics.amount(abs(value), found.unit) for value in (found.estimate, found.margin))
+        return f"{size}, which is within the margin of {margin}"
+
+    def _hidden(self, id_: str) -> str:
+        """Of a claim that held up."""
         found = self.verdicts[id_].judgement
         if found.category != statistics.SUPPORTED:
             return ""
         if found.kind == statistics.NON_INFERIORITY and found.high < 0:
-            lost, margin = (statistics.amount(abs(value), found.unit) for value in (found.estimate, found.margin))
-            return f": worse by {lost}, which is within the margin of {margin}{self._worst(id_)}"
+            return f": worse by {self._amounts(id_)}{self._worst(id_)}"
         gains = sorted(self._gains_compared(id_))
         if gains and gains[-1] < 0:
             return f": the gains compared are losses, of {-gains[-1]:.1f} to {statistics.amount(-gains[0], found.unit)}"
@@ -500,7 +519,15 @@ class Book:
              "accuracy" if decided.alive[name] else "accuracy, loss and calibration"]
             for name, numbers in decided.screened.items() if "accuracy" not in decided.alive[name]
         ]  # fmt: skip
-        header = ["cell", "data set", "trained on", "plain model, %", "larger class, %", "MCC x100", "not judged there"]
+        header = [
+            "cell",
+            "data set",
+            "trained on",
+            "plain model, %",
+            "largest class, %",
+            "MCC x100",
+            "not judged there",
+        ]
         return table(header, rows)
 
     # --- pages --------------------------------------------------------------------------------------------------------

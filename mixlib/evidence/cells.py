@@ -244,7 +244,7 @@ class Decided:
         found = self.screened[cell]
         if needs == "accuracy":
             return (
-                f"the plain model does not beat the larger class ({100 * found['accuracy']:.1f}% against "
+                f"the plain model does not beat the largest class ({100 * found['accuracy']:.1f}% against "
                 f"{100 * found['larger_class']:.1f}%)"
             )
         return f"the plain model is not above chance (MCC x100 {100 * found['mcc']:.1f})"

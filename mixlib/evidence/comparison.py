@@ -120,7 +120,7 @@ def by_data_set(table: pd.DataFrame, score: str, scaled: bool = False) -> pd.Dat
 
 
 def collapsed(records: Mapping[tuple[str, str], Sequence[RunRecord]]) -> pd.DataFrame:
-    """How many runs ended no better than the larger class of their test rows: rows are methods, columns data sets.
+    """How many runs ended no better than the largest class of their test rows: rows are methods, columns data sets.
 
     Only methods and data sets with such runs; ``"1 of 6"``.
     """

@@ -51,7 +51,7 @@ def beats(excesses: Mapping[str, np.ndarray]) -> dict[str, float]:
 def screened(records: Mapping[str, list[RunRecord]]) -> tuple[dict[str, list[str]], dict[str, dict[str, float]]]:
     """What is alive in each cell, and the numbers on which it was decided; see :class:`mixlib.evidence.plan.Decided`.
 
-    Accuracy is alive if the plain model beats the larger class of its test rows, loss if its Matthews correlation is
+    Accuracy is alive if the plain model beats the largest class of its test rows, loss if its Matthews correlation is
     above zero.
 
     Args:

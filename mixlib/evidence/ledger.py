@@ -108,7 +108,8 @@ def _row(id_: str, verdict: Verdict, claim: str, q: float | None) -> str:
     chapter = chapters()[id_]
     notes = [f"Rule: {verdict.claim.rule}"]
     if verdict.records:
-        notes.append(f"{len(verdict.records)} records; `python -m mixlib claims --only {id_} --json` names them.")
+        count = f"{len(verdict.records)} records" if verdict.records[1:] else "1 record"
+        notes.append(f"{count}; see `python -m mixlib claims --only {id_} --json`.")
     decided = verdict.category in (statistics.SUPPORTED, statistics.CONTRADICTED)
     if q is not None and decided and q > statistics.ALPHA:
         notes.append(f"q = {q:.2f} among all claims: may be one of the few wrong ones to be expected.")

@@ -96,7 +96,7 @@ MEASURES: dict[str, Measure] = {  # those of one paper are with its claims, and 
     "brier": Measure("Brier score", "points", "loss", _points("brier")),
     "selected accuracy": Measure("accuracy at the evaluation that was best on development rows", "points", "accuracy",
                                  lambda record, label: 100 * record.test["accuracy"]),
-    "above chance": Measure("accuracy above the larger class of the test rows", "points", None,
+    "above chance": Measure("accuracy above the largest class of the test rows", "points", None,
                             lambda record, label: 100 * (record.last["accuracy"] - record.data["larger_class"])),
     "deviation": Measure("distance of a seed's accuracy from the median seed's", "points", "accuracy",
                          _points("accuracy"), over=lambda values: (values - values.median()).abs()),
@@ -497,7 +497,7 @@ def over_rows(contrast: Contrast, live: Mapping[str, Sequence[int]], records: Re
 
 
 def collapsed(contrast: Contrast, live: Mapping[str, Sequence[int]], records: Records) -> tuple[int, int]:
-    """How many of the runs that a contrast compares ended no better than the larger class of their test rows, and how
+    """How many of the runs that a contrast compares ended no better than the largest class of their test rows, and how
     many there are; studies are not counted."""
     found = {
         spec: records.get(spec)

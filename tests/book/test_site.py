@@ -115,7 +115,7 @@ def test_a_gain_that_is_too_small_to_matter_is_named_as_such(book, monkeypatch):
 def test_claims_that_held_up_are_a_list(book):
     book.gains = {}
     supported = [id_ for id_, verdict in book.verdicts.items() if verdict.category == statistics.SUPPORTED]
-    (held,) = [line for line in book.findings() if line.startswith("**Held up**, as the papers claim it")]
+    (held,) = [line for line in book.findings() if line.startswith("**Held up**, in the papers' terms")]
     items = held.splitlines()[1:]
     assert [re.search(r"\(([\w-]+); [^)]+\)\.$", item).group(1) for item in items] == supported
     where = dict(zip(supported, items, strict=True))
@@ -165,7 +165,7 @@ def test_what_the_head_of_amplifys_code_adds_follows_from_the_records(monkeypatc
     book = pages.Book([], Records())
     book.fairness = records(specs, lambda spec: {"accuracy": right.get((spec.method, spec.head), 0.0)})
     (said,) = book.published_head()
-    assert re.search(r"On TREC-fine that alone adds \+(9|10)\.\d \[", said)
+    assert re.search(r"On TREC-fine with 128 training rows that alone adds \+(9|10)\.\d \[", said)
     assert "the paper prints 0.8 to 4.2" in said
     assert re.search(r"its lead over no mixup is −[01]\.\d \[", said)
     book.fairness = []
@@ -359,8 +359,22 @@ def test_what_is_as_good_only_within_the_margin_says_so_among_what_held_up(book,
             book.records, "values",
             lambda term, _, gains=gains: pd.Series({100: gains.get(term.cell, -0.1) * (term.label == "ssmix")}),
         )  # fmt: skip
-        (held,) = [line for line in book.findings() if line.startswith("**Held up**, as the papers claim it")]
+        (held,) = [line for line in book.findings() if line.startswith("**Held up**, in the papers' terms")]
         assert held.endswith(f"(ssmix-1; SST-2: worse by 0.3 points, which is within the margin of 1 point{said}).")
+
+
+def test_a_decision_by_less_than_the_margin_says_so_and_one_that_may_be_wrong_too(book):
+    claims, q = verdicts.claims(), statistics.ALPHA
+    small = statistics.judge(statistics.Part("x", {"a": pd.Series([-0.31, -0.3, -0.29, -0.3])}, 1.0))
+    weak = statistics.judge(statistics.Part("x", {"a": pd.Series([-1.0, -3.0, -2.0, -2.9, -0.1])}, 1.0))
+    none = statistics.judge(statistics.Part("x", {"a": pd.Series([-1.0, 1.0, 0.5, -0.4])}, 1.0))
+    others = [id_ for id_ in claims if id_ not in ("ssmix-3", "ssmix-14")]
+    book.gains, judged = {}, {"ssmix-3": small, "ssmix-14": weak} | dict.fromkeys(others, none)
+    book.verdicts = {id_: verdicts.Verdict(claims[id_], j, ({"SST-2": [100]},)) for id_, j in judged.items()}
+    (against,) = [line for line in book.findings() if line.startswith("**Contradicted**")]
+    assert "(ssmix-3; SST-2: by 0.3 points, which is within the margin of 1 point)." in against
+    assert re.search(r"\(ssmix-14; SST-2; may be wrong, q = (0\.\d\d)\)\.", against)
+    assert statistics.q_values(judged)["ssmix-14"] > q
 
 
 def test_gains_that_do_not_survive_holms_correction_say_so():

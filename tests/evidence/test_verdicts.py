@@ -87,7 +87,7 @@ def test_a_dead_cell_is_named_and_left_out():
     records.decided = replace(records.decided, alive=alive, screened=screened)
     found = verdicts.judge(claim, records)
     assert found.judgement.category == statistics.SUPPORTED
-    assert found.dead[0]["FewRel, 20 a class"] == "the plain model does not beat the larger class (5.0% against 6.0%)"
+    assert found.dead[0]["FewRel, 20 a class"] == "the plain model does not beat the largest class (5.0% against 6.0%)"
     assert "; not counted: " in found.words
     assert "FewRel, 20 a class" in found.words.partition("; not counted: ")[2]
     assert "FewRel, 20 a class" not in found.cells[0]

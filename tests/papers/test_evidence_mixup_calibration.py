@@ -69,7 +69,7 @@ def test_matthews_correlation_on_cola_is_judged_only_where_accuracy_is_alive(num
     records.decided = replace(records.decided, alive={"mixup_calibration/cola": ["loss"]}, screened=screened)
     found = judge(claim, records).judgement
     assert found.category == statistics.NOT_JUDGEABLE
-    assert "does not beat the larger class" in found.words
+    assert "does not beat the largest class" in found.words
 
 
 def test_overfitting_needs_a_curve_that_rises_less():

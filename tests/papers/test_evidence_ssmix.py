@@ -110,7 +110,7 @@ def test_a_dead_pair_set_leaves_the_claim_on_pairs_without_a_verdict():
     assert "QNLI" not in on_all.cells[0]
     on_pairs = verdicts.judge(CLAIMS["ssmix-7"], records).judgement
     assert on_pairs.category == statistics.NOT_JUDGEABLE
-    assert "QNLI: the plain model does not beat the larger class (51.0% against 51.0%)" in on_pairs.words
+    assert "QNLI: the plain model does not beat the largest class (51.0% against 51.0%)" in on_pairs.words
 
 
 def test_missing_runs_and_other_precisions_are_named():

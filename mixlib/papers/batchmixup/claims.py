@@ -196,7 +196,7 @@ CLAIMS: tuple[Claim, ...] = (
             _at_chance("nonlinear_mixup", "nonlinear mixup at chance"),
             _at_chance("batchmixup", "BatchMixup at chance"),
         ),
-        rule="The larger class's share of the test rows minus accuracy on RTE after training on 12 rows a class; "
+        rule="The largest class's share of the test rows minus accuracy on RTE after training on 12 rows a class; "
         "supported if for each of the four methods the 95% interval stays above -3 points: not clearly better than "
         "chance by more than that.",
     ),
