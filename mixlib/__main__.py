@@ -235,7 +235,10 @@ def update_notebooks(only, raise_seeds) -> None:
     from mixlib.book import notebooks, pages, readme
     from mixlib.evidence.verdicts import Records
     from mixlib.runs import paths
+    from mixlib.runs.store import write
 
+    if raise_seeds and only:
+        raise ValueError("--raise-seeds changes what all notebooks read: leave out --only")
     names = notebooks.choose(_names(only))
     if raise_seeds:
         import mixlib.papers.registry  # noqa: F401 (hands in the cells)
@@ -246,7 +249,8 @@ def update_notebooks(only, raise_seeds) -> None:
     for path in notebooks.update(names):
         click.echo(path)
     file = paths.ROOT / "README.md"
-    file.write_text(readme.filled(file.read_text(), pages.Book([], Records()).readme()))
+    text = readme.filled(file.read_text(), pages.Book([], Records()).readme())
+    write(file, lambda temporary: Path(temporary).write_text(text))
 
 
 def _only(field: str, wanted: list[str] | None, specs: list[Spec]) -> list[Spec]:

@@ -182,6 +182,7 @@ def test_doctor_says_that_a_folder_of_data_is_not_there(store_folder, monkeypatc
         (("reproduce", "--output", ""), "is empty"),
         (("claims", "--only", ""), "is empty"),
         (("update-notebooks", "--only", " "), "is empty"),
+        (("update-notebooks", "--raise-seeds", "--only", "22"), "leave out --only"),
         (("bench", "--methods", ""), "is empty"),
         (("bench", "--model", "tiny"), "--model is only for --sweep"),
         (("bench", "--engine", "ray"), "--engine is only for --sweep"),

@@ -34,6 +34,7 @@ FEWEST_ROWS = 20  # of a file
 TEST_SHARE, DEV_SHARE = 0.2, 0.15  # of a file, if there is no test file; of the training file
 MOST_TEST, MOST_DEV = 5000, 2000
 FEW = 5  # a class with fewer rows is said to have few
+RESULTS = "mixlib-results"  # the folder next to the data in which results are kept
 SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"} | dict.fromkeys(
     ("validation", "valid", "val", "dev", "eval"), "validation"
 )
@@ -74,9 +75,9 @@ class OwnData:
     def sizes(self, train_size: int | None = None, batch_size: int = 16) -> dict[str, int | None]:
         """``train_size``, ``dev_size`` and ``test_size`` of its runs.
 
-        Without a test file, a fifth of the rows are for testing, but at least one per class; 15% of the training file
-        are for fitting a temperature and are never trained on. If the last batch of an epoch would have a single row,
-        which has nothing to mix with, that row goes there as well.
+        Without a test file, a fifth of the rows are for testing, at least as many as there are classes; 15% of the
+        training file are for fitting a temperature and are never trained on. If the last batch of an epoch would have a
+        single row, which has nothing to mix with, that row goes there as well.
 
         Args:
             train_size: number of training rows, by default all that remain.
@@ -209,9 +210,10 @@ def _called(source: Source) -> tuple[str, str, Path]:
     if isinstance(source, pd.DataFrame):
         return "the data frame", "frame", Path.cwd()
     path = Path(source).expanduser()
-    stem = re.sub(r"[^A-Za-z0-9_.]+", "_", path.stem if path.is_file() else path.name)
     there = path.exists()
-    return path.name if there else str(source), stem[:40], path.resolve().parent if there else Path.cwd()
+    path = path.resolve() if there else path
+    stem = re.sub(r"[^A-Za-z0-9_.]+", "_", path.stem if path.is_file() else path.name) or "data"
+    return path.name or str(path) if there else str(source), stem[:40], path.parent if there else Path.cwd()
 
 
 def _tables(source: Source, names: Sequence[str]) -> dict[str, _Table]:
@@ -223,7 +225,7 @@ def _tables(source: Source, names: Sequence[str]) -> dict[str, _Table]:
         if path.suffix.lower() not in SUFFIXES:
             raise DataDiffers(f"{path} cannot be read: supported files end in {', '.join(SUFFIXES)}")
         return {"train": _file(path, names)}
-    if path.is_dir() and not any(found.is_file() and found.suffix.lower() in SUFFIXES for found in path.rglob("*")):
+    if path.is_dir() and not _data_files(path):
         raise FileNotFoundError(f"no file in {path} can be read: supported files end in {', '.join(SUFFIXES)}")
     if path.is_dir() and (files := _split_files(path)):
         tables = {
@@ -239,14 +241,24 @@ def _tables(source: Source, names: Sequence[str]) -> dict[str, _Table]:
     raise FileNotFoundError(f"there is no file {path}{_meant(path)}")
 
 
+def _data_files(folder: Path) -> list[Path]:
+    """The files of a folder that can be read; not hidden ones (an editor has copies), nor results kept there."""
+    return [
+        file
+        for file in sorted(folder.rglob("*"))
+        if file.suffix.lower() in SUFFIXES
+        and file.is_file()
+        and not any(part.startswith(".") or part == RESULTS for part in file.relative_to(folder).parts)
+    ]
+
+
 def _split_files(folder: Path) -> dict[str, list[Path]]:
     """The files of a folder by split, ``train`` and possibly ``test`` (or, without one, ``validation``), by words of
     their names; empty if none is for training or the folder has a data set card, which ``datasets`` reads."""
     found: dict[str, list[Path]] = {}
-    for file in sorted(folder.rglob("*")):
-        if file.is_file() and file.suffix.lower() in SUFFIXES:
-            words = re.findall("[a-z]+", file.relative_to(folder).with_suffix("").as_posix().lower())
-            found.setdefault(next((SPLITS[word] for word in words if word in SPLITS), "train"), []).append(file)
+    for file in _data_files(folder):
+        words = re.findall("[a-z]+", file.relative_to(folder).with_suffix("").as_posix().lower())
+        found.setdefault(next((SPLITS[word] for word in words if word in SPLITS), "train"), []).append(file)
     if (folder / "README.md").exists() or "train" not in found:
         return {}
     test = found.get("test") or found.get("validation")
@@ -291,7 +303,7 @@ def _hub(name: str, names: Sequence[str], meant: str) -> dict[str, _Table]:
     for split in ("test", "validation", "dev"):
         if split in data and split != first and set(names) <= set(data[split].column_names):
             table = _of_dataset(f"{name}, split {split}", data[split], names)
-            if set(table.columns[names[-1]]) - {-1}:  # -1: its labels are not public
+            if set(table.columns[names[-1]]) - {None, -1}:  # else its labels are not public
                 return tables | {"test": table}
     return tables
 
@@ -311,7 +323,7 @@ def _of_dataset(title: str, data: Dataset, names: Sequence[str]) -> _Table:
     columns: dict[str, Sequence[Any]] = {name: data[name][:] if name in names else () for name in data.column_names}
     kind = data.features.get(names[-1])
     if isinstance(kind, ClassLabel):
-        columns[names[-1]] = [i if i in (None, -1) else kind.names[i] for i in columns[names[-1]]]
+        columns[names[-1]] = [None if i in (None, -1) else kind.names[i] for i in columns[names[-1]]]  # -1: no label
     return _Table(title, columns)
 
 
@@ -397,6 +409,8 @@ def _csv(title: str, suffix: str, content: str, names: Sequence[str]) -> _Table:
 
 def _json(title: str, content: str) -> _Table:
     """JSON lines, or one array of objects."""
+    if content.lstrip().startswith("{") and _is_object(content) and content.strip().count("\n"):
+        raise DataDiffers(f"{title}: expected an array of objects, or one object a line; got a single object")
     if content.lstrip().startswith("["):
         try:
             objects, lines = json.loads(content), None
@@ -422,6 +436,14 @@ def _json(title: str, content: str) -> _Table:
         raise DataDiffers(f"{title} has no rows")
     names = dict.fromkeys(name for values in objects for name in values)
     return _Table(title, {name: [values.get(name) for values in objects] for name in names}, lines)
+
+
+def _is_object(content: str) -> bool:
+    """Whether a whole text is one JSON object."""
+    try:
+        return isinstance(json.loads(content), dict)
+    except ValueError:
+        return False
 
 
 # --- Values -----------------------------------------------------------------------------------------------------------

@@ -129,7 +129,7 @@ def plan(
         raise ValueError("nothing to compare: name a method other than 'none'")
     found = own_data.read(data, text, label, text_b, test)
     made = recipe(found, model, **recipe_of)
-    folder = Path(results).expanduser() if results else found.folder / "mixlib-results"
+    folder = Path(results).expanduser() if results else found.folder / own_data.RESULTS
     return Plan(found, tuple(chosen), tuple(wanted), made, folder)
 
 

@@ -18,7 +18,7 @@ from mixlib.evidence import statistics
 from mixlib.evidence.statistics import Part
 from mixlib.evidence.verdicts import ECE_POINTS, ECE_SHARE, FACTOR, POINT
 from mixlib.runs.metrics import ECE_BINS
-from mixlib.runs.predictions import ROWS_IN_COMMON, Predictions, in_common
+from mixlib.runs.predictions import ROWS_IN_COMMON, Predictions, ensemble, in_common
 from mixlib.runs.spec import RunRecord
 
 PLAIN = "none"
@@ -167,8 +167,8 @@ def against_plain(table: pd.DataFrame, methods: Sequence[str], score: str, scale
     """
     rows = {}
     for method in methods:
-        found = differences(table, score, method, scaled)
-        if not found or method == PLAIN:
+        found = {} if method == PLAIN else differences(table, score, method, scaled)
+        if not found:
             continue
         part = Part(f"{method} - {PLAIN}", found, margin=margin(table, score), unit=SCORES[score].unit)
         judged = statistics.judge(part)
@@ -179,8 +179,7 @@ def against_plain(table: pd.DataFrame, methods: Sequence[str], score: str, scale
         }  # fmt: skip
     result = pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
     if len(result):
-        known = result["p"].fillna(1.0)
-        result["p_holm"] = statistics.multipletests(known, method="holm")[1]
+        result["p_holm"] = statistics.corrected(result["p"].fillna(1.0))[1]
     return result
 
 
@@ -286,7 +285,7 @@ def ensembles(members: Mapping[str, Sequence[Predictions]], resamples: int = 100
         if len(labels) < ROWS_IN_COMMON:
             continue
         log_probs = [member.log_probs for member in common]
-        log_probs.append(np.log(np.mean([np.exp(each) for each in log_probs], axis=0)))
+        log_probs.append(np.log(ensemble(found)[0]))
         rows = [_row_scores(each, labels) for each in log_probs]
         weights = generator.multinomial(len(labels), np.full(len(labels), 1 / len(labels)), size=resamples)
         weights = np.vstack([np.ones(len(labels)), weights]) / len(labels)  # the first are the rows themselves

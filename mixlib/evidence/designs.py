@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from mixlib.evidence import plan, statistics
-from mixlib.evidence.cells import AnyCell, StudyCell
+from mixlib.evidence.cells import AnyCell, Cell, StudyCell
 from mixlib.evidence.error_rates import Design
 from mixlib.evidence.verdicts import ECE_POINTS, Claim, Contrast, claims
 
@@ -50,4 +50,8 @@ def _of_part(claim: Claim, part: Contrast) -> Design:
         parts=len(claim.parts),
         printed_se=part.printed.se if part.printed else None,
         printed_runs=part.printed.runs if part.printed else 15,
+        is_printed=part.printed is not None,
+        more_seeds=plan.MOST_SEEDS
+        if all(isinstance(cell, Cell) and cell.seeds < plan.MOST_SEEDS for cell in cells)
+        else None,
     )

@@ -57,7 +57,8 @@ class Design:
         sets: data sets that are pooled.
         seeds: of each.
         sd: of one seed's paired difference; a sequence gives each data set its own.
-        printed: the paper's size, positive as claimed.
+        printed: the paper's size, positive as claimed, or the size to expect if it prints none.
+        is_printed: whether the paper prints a size; if not, nothing is smaller than printed.
         margin: the smallest difference that matters.
         kind: of claim, as in :class:`mixlib.evidence.statistics.Part`.
         bounds: for claims of kind "bounds".
@@ -86,6 +87,7 @@ class Design:
     parts: int = 1
     printed_se: float | None = None
     printed_runs: int = 15
+    is_printed: bool = True
     more_seeds: int | None = None
     adding: str = PRECISION
     se_limit: float = SE_LIMIT
@@ -215,7 +217,7 @@ def judged(
             differs=welch_p(means, variances, seeds) < ALPHA,
             margin=design.margin,
             kind=design.kind,
-            printed=Printed(design.printed, design.printed_runs, design.printed_se),
+            printed=Printed(design.printed, design.printed_runs, design.printed_se) if design.is_printed else None,
             bounds=design.bounds,
         )
     )

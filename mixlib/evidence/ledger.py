@@ -73,13 +73,11 @@ def by_margin(verdicts: Mapping[str, Verdict], records: Records) -> pd.DataFrame
     return pd.DataFrame(columns)
 
 
-def groups(verdicts: Mapping[str, Verdict], records: Records, open_first: bool = False) -> str:
+def groups(verdicts: Mapping[str, Verdict]) -> str:
     """All claims as HTML that opens without a script: by paper, then by verdict, each with its rule and records.
 
     Args:
         verdicts: of all claims, or of some.
-        records: those from which they were made.
-        open_first: whether the papers are unfolded.
     """
     said = published.claims().set_index("id")
     q = statistics.q_values({id_: v.judgement for id_, v in verdicts.items()})
@@ -98,9 +96,8 @@ def groups(verdicts: Mapping[str, Verdict], records: Records, open_first: bool =
                 f"<details><summary><b>{category}</b>: {len(chosen)}</summary>"
                 f"<table><tr><th>claim</th><th>what was found</th></tr>{rows}</table></details>"
             )
-        state = " open" if open_first else ""
         heading = f"<summary><b>{html.escape(title)}</b>, {len(own)} claims</summary>"
-        parts.append(f"<details{state}>{heading}{''.join(inner)}</details>")
+        parts.append(f"<details>{heading}{''.join(inner)}</details>")
     return "".join(parts)
 
 

@@ -33,6 +33,8 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.oneway import anova_oneway
 from statsmodels.stats.power import ttest_power
 
+from mixlib.runs.garbage import quick_garbage_collection
+
 # Kinds of claims. Each says where the true difference lies if the claim holds; see `Part.region`.
 SUPERIORITY = "superiority"  # "A is better than B": above 0
 NON_INFERIORITY = "non-inferiority"  # "at least as good", "costs no more": above minus the margin
@@ -78,7 +80,7 @@ class Printed:
             ratio.
         runs: seeds x data sets behind it; needed only if no ``se`` is known, because then the paper is taken to be as
             precise as that many of our own runs.
-        se: its standard error, if the paper prints a spread; :meth:`from_errors` computes it.
+        se: its standard error, if the paper prints a spread.
         df: degrees of freedom of ``se``.
     """
 
@@ -86,21 +88,6 @@ class Printed:
     runs: int = 3
     se: float | None = None
     df: float = math.inf
-
-    @classmethod
-    def from_errors(cls, size: float, errors: Sequence[tuple[float, float]], seeds: int) -> Printed:
-        """From printed standard errors: one pair (first method, second method) per data set. The paper's runs are taken
-        to be independent, so variances add; a printed SD must first be divided by the square root of ``seeds``. Degrees
-        of freedom follow Satterthwaite. ``ValueError`` if there are no errors or only one seed.
-        """
-        e = np.asarray(errors, dtype=float).reshape(-1)
-        if not e.size or seeds < 2:
-            raise ValueError(
-                f"a printed spread needs at least one data set and 2 seeds, got {errors!r} of {seeds} seeds"
-            )
-        variance = (e**2).sum()
-        df = variance**2 * (seeds - 1) / (e**4).sum() if variance else math.inf
-        return cls(size, seeds * len(errors), math.sqrt(variance) / len(errors), float(df))
 
 
 @dataclass(frozen=True)
@@ -752,7 +739,7 @@ def conjunction(name: str, parts: Sequence[Judgement]) -> Judgement:
         )
         category, small, against = CATEGORIES[int(found.category)], bool(found.small), float(found.against)
     if category == CONTRADICTED:
-        reject, *_ = multipletests([p.against for p in judged], alpha=ALPHA, method="holm")
+        reject, _ = corrected([p.against for p in judged])
         deciding = sorted((p for p, r in zip(judged, reject, strict=True) if r), key=lambda p: p.against)
     elif dead:
         category, small, deciding = NOT_JUDGEABLE, False, dead
@@ -779,8 +766,22 @@ def _as_part(j: Judgement, category: str) -> str:
 
 
 def _standing(j: Judgement) -> float:
-    """How well a part does, whatever its unit: the estimate in widths of its interval."""
-    return j.estimate / (j.high - j.low) if j.high > j.low else -math.inf
+    """How well a part does, whatever its unit and kind: how far the estimate lies within what is claimed, in widths of
+    its interval."""
+    low, high = region(j.kind, j.margin, j.bounds)
+    return min(j.estimate - low, high - j.estimate) / (j.high - j.low) if j.high > j.low else -math.inf
+
+
+def corrected(p: Sequence[float] | pd.Series, method: str = "holm") -> tuple[np.ndarray, np.ndarray]:
+    """Which of several p values are small enough together, and the corrected values.
+
+    Args:
+        p: the values.
+        method: of :func:`statsmodels.stats.multitest.multipletests`.
+    """
+    with quick_garbage_collection():  # multipletests collects at each call
+        reject, values, *_ = multipletests(p, alpha=ALPHA, method=method)
+    return reject, values
 
 
 def best(name: str, parts: Sequence[Judgement]) -> Judgement:
@@ -810,5 +811,5 @@ def q_values(judgements: Mapping[str, Judgement]) -> pd.Series:
         value = j.against if j.category == CONTRADICTED else max(parts, default=math.nan)
         if j.kind == SUPERIORITY and j.category != NOT_JUDGEABLE and not math.isnan(value):
             p[claim] = value
-    adjusted = multipletests(list(p.values()), method="fdr_bh")[1] if p else []
+    adjusted = corrected(list(p.values()), "fdr_bh")[1] if p else []
     return pd.Series(adjusted, index=list(p), dtype=float, name="q")

@@ -16,11 +16,10 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from mixlib import methods
+from mixlib.evidence import statistics
 from mixlib.evidence.statistics import MIN_SEEDS, no_spread
-from mixlib.runs.garbage import quick_garbage_collection
 from mixlib.runs.records import Record
 from mixlib.runs.spec import RunRecord, RunSpec
 
@@ -285,18 +284,11 @@ def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """The same comparisons with Holm-corrected p values, decided over all of them together."""
     if not comparisons:
         return []
-    reject, corrected = holm_adjusted([c.p for c in comparisons])
+    reject, corrected = statistics.corrected([c.p for c in comparisons])
     return [
         Comparison(c.label, c.mean, c.low, c.high, float(p), c.seeds, bool(r))
         for c, p, r in zip(comparisons, corrected, reject, strict=True)
     ]
-
-
-def holm_adjusted(p: Sequence[float] | pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    """Which of these p values are small enough together by Holm's correction, and the corrected values."""
-    with quick_garbage_collection():
-        reject, corrected, *_ = multipletests(p, alpha=1 - CONFIDENCE, method="holm")
-    return reject, corrected
 
 
 def cell(data: pd.DataFrame, metric: str, **where: object) -> pd.Series:

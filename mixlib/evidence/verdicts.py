@@ -93,9 +93,6 @@ MEASURES: dict[str, Measure] = {  # those of one paper are with its claims, and 
     "mcc": Measure("Matthews correlation", "points", "accuracy", _points("mcc")),
     "loss": Measure("loss", "log ratio", "loss", _log("nll")),
     "ece": Measure("calibration error", "points", "loss", _points("ece")),
-    "brier": Measure("Brier score", "points", "loss", _points("brier")),
-    "selected accuracy": Measure("accuracy at the evaluation that was best on development rows", "points", "accuracy",
-                                 lambda record, label: 100 * record.test["accuracy"]),
     "above chance": Measure("accuracy above the largest class of the test rows", "points", None,
                             lambda record, label: 100 * (record.last["accuracy"] - record.data["larger_class"])),
     "deviation": Measure("distance of a seed's accuracy from the median seed's", "points", "accuracy",
@@ -462,23 +459,22 @@ def as_json(verdict: Verdict, records: Records) -> dict[str, Any]:
     }  # fmt: skip
 
 
-BY_ROW = {"accuracy": "accuracy", "brier": "brier"}  # measures that are means over test rows: their name for a row
-
-
 def over_rows(contrast: Contrast, live: Mapping[str, Sequence[int]], records: Records) -> statistics.Interval | None:
     """A check of a contrast's interval: over seeds *and* test rows, if all seeds were scored on the same rows.
 
     Args:
-        contrast: of accuracy or Brier score; other measures have no such interval.
+        contrast: of accuracy, a mean over test rows; other measures have no such interval.
         live: its data sets that count, with their seeds.
         records: with the kept predictions.
 
     Returns:
-        ``None`` if a data set's seeds share too few rows or none, or if no predictions of a run were kept.
+        ``None`` if a data set's seeds share too few rows or none, if no predictions of a run were kept, or if several
+        sizes of a data set, which share its test rows, count as one.
     """
     from mixlib.runs.predictions import ROWS_IN_COMMON, in_common  # computes metrics: seconds to import
 
-    if contrast.measure not in BY_ROW:
+    sets = [plan.get(contrast.units[name][0].cell).dataset for name in live]
+    if contrast.measure != "accuracy" or len(set(sets)) < len(sets):
         return None
     rows: dict[str, np.ndarray] = {}
     for name, seeds in live.items():
@@ -490,8 +486,7 @@ def over_rows(contrast: Contrast, live: Mapping[str, Sequence[int]], records: Re
             return None
         if len(shared[0].labels) < ROWS_IN_COMMON or len(seeds) < 2:
             return None
-        score = BY_ROW[contrast.measure]
-        values = [100 * t.weight * found.per_row(score) for (t, _), found in zip(runs, shared, strict=True)]
+        values = [100 * t.weight * found.per_row("accuracy") for (t, _), found in zip(runs, shared, strict=True)]
         rows[name] = np.array(values).reshape(len(seeds), len(terms), -1).sum(1)
     return statistics.two_way_bootstrap(rows) if rows else None
 

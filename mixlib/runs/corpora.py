@@ -571,7 +571,7 @@ def _sample_own(
     chosen["dev"], rest = _by_class(corpus.name, "dev", train, rest, dev_size or 0)
     chosen["train"] = rest
     if train_size is not None:
-        chosen["train"], _ = _by_class(corpus.name, "train", train, rest, train_size, keep=0)
+        chosen["train"], _ = _by_class(corpus.name, "train", train, rest, train_size, keep=0, least=1)
     splits = {"train": train, "dev": train, "test": test}
     digests = {role: [splits[role].digests[i] for i in rows] for role, rows in chosen.items()}
     return Sample(
@@ -584,10 +584,10 @@ def _sample_own(
 
 
 def _by_class(
-    name: str, role: str, split: Split, order: list[int], size: int, keep: int = 1
+    name: str, role: str, split: Split, order: list[int], size: int, keep: int = 1, least: int = 0
 ) -> tuple[list[int], list[int]]:
     """The first rows of each class, ``size`` in all, and the rest, both in the order given."""
-    shares = shares_of(Counter(split.groups[i] for i in order), size, keep)
+    shares = shares_of(Counter(split.groups[i] for i in order), size, keep, least)
     if sum(shares.values()) < size:
         raise DataDiffers(
             f"{name}: {size} {role} examples were asked for, but {split.source} has {sum(shares.values())} if one of "
@@ -602,17 +602,21 @@ def _by_class(
     return taken, [i for i in order if i not in inside]
 
 
-def shares_of(counts: Mapping[int, int], size: int, keep: int = 0) -> dict[int, int]:
+def shares_of(counts: Mapping[int, int], size: int, keep: int = 0, least: int = 0) -> dict[int, int]:
     """How many rows of each class make up ``size``, in proportion to how many there are (largest remainders).
 
     Args:
         counts: rows of each class.
         size: rows wanted; fewer are taken if there are not as many.
         keep: rows of each class that stay behind.
+        least: rows that each class gets before the rest is shared out, if ``size`` is enough for that.
     """
     total, room = sum(counts.values()), {label: max(0, counts[label] - keep) for label in sorted(counts)}
     exact = {label: counts[label] * size / total for label in room}
-    shares = {label: min(room[label], int(exact[label])) for label in room}
+    least = least if size >= least * len(room) else 0
+    shares = {label: min(room[label], max(least, int(exact[label]))) for label in room}
+    while sum(shares.values()) > size:
+        shares[max((c for c in room if shares[c] > least), key=lambda c: shares[c] - exact[c])] -= 1
     while (short := size - sum(shares.values())) > 0:
         open_ = sorted((label for label in room if shares[label] < room[label]), key=lambda c: shares[c] - exact[c])
         if not open_:

@@ -56,6 +56,8 @@ def text_of(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise
+    except NotADirectoryError as error:
+        raise FileNotFoundError(error.errno, f"{error.strerror}: {path.parent}") from error
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise DamagedRecord(f"cannot be read ({type(error).__name__}: {reason})") from error
@@ -71,6 +73,9 @@ def digest(path: Path) -> str:
 def _digest(path: Path, *about: int) -> str:
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()[:16]
+
+
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 def disk_is_full(error: BaseException) -> bool:
@@ -119,10 +124,11 @@ def take(path: Path) -> FileLock | None:
     except Timeout:
         return None
     except OSError as error:
-        raise OSError(
-            error.errno, f"{path} cannot be locked ({error.strerror}): records need a folder on a file system with "
-            "locks (flock), which MIXLIB_RESULTS may name"
-        ) from error  # fmt: skip
+        if error.errno in NO_LOCKS:
+            reason = f"{path} cannot be locked ({error.strerror}): records need a file system with locks (flock)"
+        else:
+            reason = f"{path.parent} cannot be written ({error.strerror})"
+        raise OSError(error.errno, f"{reason}; name another folder (MIXLIB_RESULTS, or results of compare)") from error
     with suppress(OSError):  # the name is only informative
         path.write_text(f"process {os.getpid()} on {platform.node()}\n", encoding="utf-8")
     return lock
@@ -244,12 +250,15 @@ class Store:
         from mixlib.runs.predictions import DamagedPredictions, Predictions  # compute metrics: seconds to import
 
         path = self.path(record.spec).with_suffix(".npz")
+        again = f"delete {path.with_suffix('.json').name} to run it again"
         try:
             found = Predictions.from_bytes(path.read_bytes())
+        except FileNotFoundError as error:
+            raise FileNotFoundError(error.errno, f"there are no predictions {path}; {again}") from error
         except DamagedPredictions as error:
-            raise DamagedRecord(f"{path}: {error}; delete its record to run it again") from error
+            raise DamagedRecord(f"{path}: {error}; {again}") from error
         if found.digest != (named := record.data.get("predictions")):
-            raise DamagedRecord(f"{path}: its digest is {found.digest}, but the record beside it names {named}")
+            raise DamagedRecord(f"{path}: its digest is {found.digest}, the record beside it names {named}; {again}")
         return found
 
     def keep(self, record: Record) -> bool:

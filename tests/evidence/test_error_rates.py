@@ -1,6 +1,7 @@
 """Error rates of the rule: the simulation judges as the rule does, and finds the rates that theory gives."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -288,3 +289,12 @@ def test_every_claim_that_can_be_judged_has_a_design():
     assert all(math.isfinite(design.printed) for design in found.values())
     assert found["amplify-10"].seeds == 100  # batches of one record
     assert found["batchmixup-7"].sets == 2  # sizes of one data set count once
+    assert found["ssmix-1"].more_seeds == 12  # where the standard error asks for them
+    assert found["amplify-10"].more_seeds is None
+
+
+def test_nothing_is_smaller_than_a_size_that_is_not_printed():
+    (design,) = (design for design in designs.designs() if design.claim == "amplify-15")
+    assert not design.is_printed
+    assert (e.rates([design], 200)["smaller than printed"] == 0).all()
+    assert (e.rates([replace(design, is_printed=True)], 200)["smaller than printed"] > 0).any()

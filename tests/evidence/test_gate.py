@@ -98,6 +98,20 @@ def test_the_gate_pools_the_spread_over_cells():
         gate.beats({"a": np.array([0.1])})
 
 
+def test_cells_that_share_their_screening_runs_count_once_in_the_spread(tmp_path):
+    store = Store(tmp_path)
+    names = ["common/ag_news", "common/sst2", "mixup_calibration/ag_news"]
+    for name, accuracy in zip(names, (0.8, 0.7, 0.8), strict=True):
+        screen(store, name, accuracy, 0.5)
+    runs = {name: [store.get(spec) for spec in gate.screening_runs(plan.get(name))] for name in names}
+    assert runs[names[0]] == runs[names[2]]
+    noisy = [replace(r, evaluations=[r.evaluations[-1] | {"test": r.last | {"accuracy": a}}])
+             for r, a in zip(runs[names[0]], (0.2, 0.9, 0.4, 0.9), strict=True)]  # fmt: skip
+    runs |= {names[0]: noisy, names[2]: noisy}
+    once = gate.screened({name: runs[name] for name in names[:2]})[1]["common/sst2"]
+    assert gate.screened(runs)[1]["common/sst2"] == once
+
+
 def test_what_is_decided_stays_decided(decisions, tmp_path):
     store, wave = Store(tmp_path / "store"), set(plan.runs("screening"))
     screened = [name for name, cell in plan.cells().items() if wave & set(gate.screening_runs(cell))]

@@ -27,7 +27,7 @@ def test_the_ledger_opens_without_a_script_and_names_chapter_rule_and_records():
     claim = CLAIMS["ssmix-1"]
     records = experiment(claim)
     found = {claim.id: verdicts.judge(claim, records)}
-    page = ledger.groups(found, records)
+    page = ledger.groups(found)
     assert "<script" not in page
     assert page.count("<details") == page.count("</details>") == 3
     assert 'href="32_ssmix_table2_tableA1.ipynb"' in page
@@ -42,7 +42,7 @@ def test_a_claim_whose_runs_are_not_finished_stands_in_a_group_of_its_own():
     records = experiment(claim)
     records.decided = replace(records.decided, seeds={**records.decided.seeds, "ssmix/qnli": []})
     found = {claim.id: verdicts.judge(claim, records)}
-    page = ledger.groups(found, records)
+    page = ledger.groups(found)
     assert f"<b>{verdicts.WAITING}</b>: 1" in page
     assert f"<b>{statistics.NOT_JUDGEABLE}</b>" not in page
     assert ledger.counts(found).loc["all", verdicts.WAITING] == 1
@@ -83,7 +83,7 @@ def test_a_method_is_called_better_worse_or_level():
     values = {(name, "none"): list(v) for name, v in plain.items()}
     for method, effect in effects.items():
         values |= {(name, method): list(v + effect + generator.normal(0, 0.8, 8)) for name, v in plain.items()}
-    found = comparison.against_plain(scores(values), list(effects), "accuracy")
+    found = comparison.against_plain(scores(values), ["none", *effects], "accuracy")
     assert found["category"].to_dict() == {"up": "better", "down": "worse", "level": "no difference that matters"}
     assert found.loc["level", "words"].startswith("no difference larger than")
     assert (found["p_holm"] >= found["p"]).all()

@@ -322,16 +322,6 @@ def test_smaller_than_printed_with_a_printed_spread(excess, category):
     assert judge(part(0.4, 2.5, printed=Printed(0.4 + excess * limit, se=paper, df=8))).category == category
 
 
-def test_printed_errors_by_hand():
-    printed = Printed.from_errors(1.0, [(0.3, 0.4)] * 2, seeds=5)
-    assert (printed.se, printed.runs) == (pytest.approx(math.sqrt(0.5) / 2), 10)
-    assert printed.df == pytest.approx(0.5**2 * 4 / (2 * (0.3**4 + 0.4**4)))
-    equal = Printed.from_errors(1.0, [(0.2, 0.2)], seeds=5)
-    assert equal.df == pytest.approx(8)  # as of two equal samples
-    with pytest.raises(ValueError, match="at least one data set and 2 seeds"):
-        Printed.from_errors(1.0, [(0.2, 0.2)], seeds=1)
-
-
 @pytest.mark.parametrize(
     ("kind", "bounds", "mean", "sd", "category"),
     [
@@ -512,6 +502,14 @@ def test_conjunctions(parts, label):
     for order in (parts, parts[::-1]):
         judgement = conjunction("claim", order)
         assert (judgement.label, judgement.name, judgement.parts) == (label, "claim", tuple(order))
+
+
+def test_the_part_furthest_from_support_stands_for_a_claim():
+    """Whatever the kind: a part that should stay below 75 and lies at 80, beside one that should be above zero."""
+    above = judge(Part("bounded", {"a": [80, 71, 86, 78, 83.5, 81]}, 5.0, "bounds", bounds=(-math.inf, 75)))
+    flat = judge(Part("flat", {"a": [0.1, -1.0, 1.2, 0.3, -0.9, 0.9]}, 0.1))
+    assert {above.category, flat.category} == {"undecided"}
+    assert conjunction("c", [flat, above]).estimate == above.estimate
 
 
 def test_conjunctions_name_the_parts():

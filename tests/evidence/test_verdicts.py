@@ -226,6 +226,19 @@ def test_checks_stand_beside_the_interval_of_a_part(monkeypatch):
     assert high - low < 6  # 25 points of 400 rows on each of several sets
 
 
+def test_several_sizes_of_a_data_set_have_no_interval_over_rows(monkeypatch):
+    """They share its test rows and count as one data set, so drawing the rows of each apart would be wrong."""
+    (contrast,) = CLAIMS["ssmix-1"].parts
+    name, terms = next(iter(contrast.units.items()))
+    records = experiment(CLAIMS["ssmix-1"])
+    labels, digests = np.arange(400) % 2, [i.to_bytes(4, "big") for i in range(400)]
+    kept = Predictions.from_logits({"test": (3.0 * np.eye(2)[labels], labels, digests)})
+    monkeypatch.setattr(records.store, "predictions", lambda record: kept)
+    assert verdicts.over_rows(contrast, {name: [100, 101]}, records) is not None
+    twice = replace(contrast, units={name: terms, "another size": terms})
+    assert verdicts.over_rows(twice, {name: [100, 101], "another size": [100, 101]}, records) is None
+
+
 @pytest.mark.parametrize("id_", ["mixup_calibration-6", "ssmix-14", "batchmixup-12", "amplify-9"])
 def test_claims_over_cells_with_other_seeds_and_over_studies_go_to_programs(id_):
     claim = CLAIMS[id_]

@@ -249,7 +249,7 @@ class Other(ClsMixup):
     """Inherits the name of its parent, and is another method."""
 
 
-def test_a_method_of_ones_own_is_run_by_class_and_by_object(found, settings):
+def test_a_method_of_ones_own_is_run_by_class_and_by_object(found, settings, monkeypatch):
     more = mixlib.compare(**settings | {"methods": [Weaker, Weaker(factor=1.0)], "seeds": 1})
     assert more.labels == ["no mixup", "Weaker", "Weaker factor=1.0"]
     assert more.of("Weaker")[0].spec.method.startswith("Weaker@")
@@ -260,6 +260,12 @@ def test_a_method_of_ones_own_is_run_by_class_and_by_object(found, settings):
     assert more.as_json()["methods"][1]["nll"]["low"] is None
     assert "Weaker" in more._repr_html_()
     assert not [name for name in methods.names() if "@" in name]
+    key = more.of("Weaker")[0].spec.method
+    with monkeypatch.context() as elsewhere:  # in a process that does not know its class
+        elsewhere.delitem(methods.base.REGISTRY, key)
+        kept, faults = more.plan.store.contents()
+        assert not faults
+        assert key in {record.spec.method for record in kept.values()}
     with pytest.raises(ValueError, match="Weaker: a method of your own is run by the engine local, not by ray"):
         mixlib.compare(**settings | {"methods": [Weaker], "engine": "ray"})
 

@@ -6,6 +6,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -230,6 +231,68 @@ def test_files_of_the_same_name_are_told_apart_by_their_folders(tmp_path, suffix
     write(tmp_path / "south" / f"train.{suffix}", FRAME.assign(label=[None, *FRAME["label"][1:]]))
     with pytest.raises(DataDiffers, match=rf"^south/train.{suffix}, row 1\b.*column .label.: no label"):
         own_data.read(tmp_path)
+
+
+def test_hidden_files_and_results_in_a_folder_are_not_data(tmp_path):
+    write(tmp_path / "train.csv")
+    alone = own_data.read(tmp_path).name
+    for name in (".ipynb_checkpoints/train-checkpoint.csv", "._train.csv", f"{own_data.RESULTS}/records/own/mine.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        write(tmp_path / name)
+    assert own_data.read(tmp_path).name == alone
+    (tmp_path / "train.csv").unlink()
+    with pytest.raises(FileNotFoundError, match=r"no file in .* can be read"):
+        own_data.read(tmp_path)
+
+
+def test_the_folder_one_is_in_has_a_name(tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    write(tmp_path / "mine" / "train.csv")
+    monkeypatch.chdir(tmp_path / "mine")
+    found = own_data.read(".")
+    assert (found.title, found.name) == ("mine", own_data.read(tmp_path / "mine").name)
+    assert corpora.get(found.name).own
+
+
+def test_rows_that_a_data_set_leaves_unlabelled_are_no_class(monkeypatch):
+    """-1 of a ClassLabel, as in SNLI."""
+    features = Features({"text": Value("string"), "label": ClassLabel(names=["no", "yes"])})
+    texts = [f"text {i}" for i in range(40)]
+    whole, hidden, torn = (
+        Dataset.from_dict({"text": texts, "label": labels}, features=features)
+        for labels in ([0, 1] * 20, [-1] * 40, [0, 1] * 19 + [1, -1])
+    )
+    monkeypatch.setattr(own_data, "load_dataset", lambda *_: DatasetDict({"train": whole, "test": hidden}))
+    assert not own_data.read("someone/something").has_test
+    monkeypatch.setattr(own_data, "load_dataset", lambda *_: DatasetDict({"train": torn}))
+    with pytest.raises(DataDiffers, match="row 40, column 'label': no label"):
+        own_data.read("someone/something")
+
+
+def test_one_json_object_is_not_rows(tmp_path):
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps({"data": FRAME.to_dict("records")}, indent=1))
+    with pytest.raises(
+        DataDiffers, match=r"mine\.json: expected an array of objects, or one object a line; got a single"
+    ):
+        own_data.read(file)
+
+
+@given(counts=st.lists(st.integers(1, 60), min_size=2, max_size=8), share=st.floats(0.01, 1))
+def test_every_class_is_trained_on_and_rows_are_shared_out_in_proportion(counts, share):
+    rows = dict(enumerate(counts))
+    size = max(len(counts), round(share * sum(counts)))
+    plain, least = corpora.shares_of(rows, size), corpora.shares_of(rows, size, least=1)
+    assert sum(least.values()) == sum(plain.values()) == size
+    assert all(1 <= least[label] <= rows[label] for label in rows)
+    if all(plain.values()):
+        assert least == plain
+
+
+def test_a_small_class_is_in_a_small_training_set():
+    labels = ["a"] * 100 + ["b"] * 100 + ["c"] * 6
+    data = own_data.read(pd.DataFrame({"text": [f"text {i}" for i in range(206)], "label": labels}))
+    assert sorted(data.split(0, data.sizes(train_size=16))["train"]["label"].unique()) == [0, 1, 2]
 
 
 def test_a_last_row_that_cannot_be_left_out_is_explained():

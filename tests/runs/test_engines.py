@@ -405,6 +405,14 @@ def test_a_file_system_without_locks_is_refused_by_name(tmp_path, spec, monkeypa
     assert not list(tmp_path.rglob("*.json"))
 
 
+def test_a_folder_that_cannot_be_written_is_not_called_one_without_locks(tmp_path, spec, capsys):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"file/\.locks cannot be written \(.*\); name another folder") as caught:
+        run_all([spec], store=Store(tmp_path / "file"), progress=False)
+    assert "flock" not in str(caught.value)
+    assert "damaged" not in capsys.readouterr().err
+
+
 def test_folders_of_killed_runs_are_swept_up_those_of_living_ones_and_of_others_stay(tmp_path, spec, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     ended = subprocess.Popen(["true"])

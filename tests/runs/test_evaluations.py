@@ -118,7 +118,10 @@ def test_predictions_of_another_run_or_cut_short_are_found(long, tmp_path):
     path, other = (store.path(s).with_suffix(".npz") for s in (spec, replace(spec, seed=4)))
     content = path.read_bytes()
     path.write_bytes(other.read_bytes())
-    with pytest.raises(DamagedRecord, match="its digest is"):
+    with pytest.raises(DamagedRecord, match=r"its digest is .*; delete .*\.json to run it again"):
+        store.predictions(store.get(spec))
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match=r"no predictions .*; delete .*\.json to run it again"):
         store.predictions(store.get(spec))
     one, two = (execute(found, store) for found in (spec, replace(spec, seed=4)))
     named = one.data | {"predictions": two.predictions.digest}

@@ -15,6 +15,7 @@ from threading import Thread
 
 import psutil
 import pytest
+import ray
 import torch
 
 from mixlib.papers.registry import artefact_runs
@@ -200,6 +201,26 @@ def test_a_run_whose_worker_dies_again_and_again_is_given_up(tmp_path, spec):
     when(lambda: busy_workers(earlier), lambda pids: [os.kill(pid, signal.SIGKILL) for pid in pids])
     with pytest.raises(RunFailed, match="its worker died once"):
         run_all([endless], "ray workers=1 retries=0 time_limit=60", Store(tmp_path), progress=False)
+
+
+@pytest.mark.parametrize("name", ["OutOfMemoryError", "ObjectLostError"])
+def test_a_worker_that_ray_ends_for_another_reason_costs_only_its_run(tmp_path, spec, monkeypatch, name):
+    """Ray's memory monitor, for one, has an error of its own."""
+    get, met = ray.get, []
+
+    def once(reference):
+        if len(met) < 3:  # of the first two calls, one for each worker's start, Ray may drop one
+            met.append(reference)
+        if len(met) == 3 and met[-1] == reference:
+            met.append(None)
+            error = getattr(ray.exceptions, name)
+            raise error("no room") if name == "OutOfMemoryError" else error(reference.hex(), None, "")
+        return get(reference)
+
+    monkeypatch.setattr(ray, "get", once)
+    specs = [replace(spec, seed=s) for s in range(4)]
+    assert [r.spec for r in run_all(specs, ENGINE, Store(tmp_path), progress=False)] == specs
+    assert len(met) == 4
 
 
 def driver_in(folder, spec):

@@ -1,5 +1,5 @@
 """Where runs execute: ``local``, one after another in this process, or ``ray``, several at once on any number of
-machines. Both give the same numbers."""
+machines. Both give the same numbers: to the bit on a CPU with the same number of threads, else up to rounding."""
 
 from mixlib.runs.engines.base import Engine as Engine
 from mixlib.runs.engines.local import Local as Local

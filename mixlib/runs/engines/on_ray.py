@@ -326,17 +326,17 @@ class Ray(Engine):
         spec = place.spec
         try:
             result = ray.get(place.pending)
-        except ray.exceptions.RayActorError as error:
+        except ray.exceptions.RayTaskError as error:  # outside the run itself, such as a full disk on its node
+            result = failed(spec, error.cause)
+        except ray.exceptions.RayError as error:  # its worker died; Ray has several names for that
             self._dismiss(place)
             self._deaths[spec] += 1
-            if spec is None and (error.actor_init_failed or self._deaths[spec] > self.retries):
+            if spec is None and (getattr(error, "actor_init_failed", False) or self._deaths[spec] > self.retries):
                 raise RuntimeError(f"workers cannot start: {str(error).strip().splitlines()[-1]}") from error
             if self._deaths[spec] <= self.retries:
                 return Outcome(spec) if spec else None
             times = "once" if self._deaths[spec] == 1 else f"{self._deaths[spec]} times"
             return Outcome(spec, failure=f"its worker died {times} (killed, out of memory, or its machine is gone)")
-        except ray.exceptions.RayTaskError as error:  # outside the run itself, such as a full disk on its node
-            result = failed(spec, error.cause)
         place.spec, place.pending, place.deadline = None, None, float("inf")
         if spec is None:
             self._deaths[None] = 0  # workers can start
