@@ -12,7 +12,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from mixlib.evidence.tables import CONFIDENCE, LABELS, TITLES, OfMethods
+from mixlib.evidence.statistics import CONFIDENCE
+from mixlib.evidence.tables import LABELS, TITLES, OfMethods
 from mixlib.runs import paths
 from mixlib.runs.store import write
 

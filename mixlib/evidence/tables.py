@@ -19,13 +19,12 @@ from scipy import stats
 
 from mixlib import methods
 from mixlib.evidence import statistics
-from mixlib.evidence.statistics import MIN_SEEDS, no_spread
+from mixlib.evidence.statistics import ALPHA, CONFIDENCE, MIN_SEEDS, no_spread
 from mixlib.runs.records import Record
 from mixlib.runs.spec import RunRecord, RunSpec
 
 METRICS = {"accuracy": "accuracy", "mcc": "mcc", "loss": "nll", "ece": "ece"}  # the papers' names: ours
 TITLES = {"accuracy": "Accuracy %", "mcc": "MCC x100", "loss": "Loss x100", "ece": "ECE %"}
-CONFIDENCE = 0.95
 EVALUATIONS = ("last", "selected")
 
 
@@ -270,7 +269,7 @@ def compare(first: pd.Series, second: pd.Series, label: str = "") -> Comparison:
     result = stats.ttest_1samp(difference, 0.0)
     low, high = result.confidence_interval(CONFIDENCE)
     p = float(result.pvalue) if len(seeds) >= MIN_SEEDS else 1.0
-    return Comparison(label, float(difference.mean()), float(low), float(high), p, len(seeds), p < 1 - CONFIDENCE)
+    return Comparison(label, float(difference.mean()), float(low), float(high), p, len(seeds), p < ALPHA)
 
 
 def geometric_mean(ratios: pd.Series) -> tuple[float, float, float]:
@@ -540,16 +539,20 @@ def source(profile: str, records: Sequence[RunRecord]) -> str:
 
     On synthetic data it begins with a warning that they are not results.
     """
+    warning, origin = _origin(records)
+    return f"{warning}Profile {profile}: {origin}"
+
+
+def _origin(records: Sequence[RunRecord]) -> tuple[str, str]:
+    """A warning if the data are synthetic, and model, seeds, test rows, machine and precision in words."""
     one_precision(records)
     specs = [record.spec for record in records]
     warning = "SYNTHETIC DATA, not a result. " if any(s.synthetic for s in specs) else ""
     seeds = _seeds_of_cells(specs)
     tests = sorted({sum(record.reliability["rows"]) for record in records})
     several, rows = (" to ".join(f"{n:,}" for n in dict.fromkeys((found[0], found[-1]))) for found in (seeds, tests))
-    return (
-        f"{warning}Profile {profile}: {', '.join(sorted({s.model for s in specs}))}, {several} seeds, {rows} test "
-        f"rows, made on {_made_on(records)}"
-    )
+    models = ", ".join(sorted({s.model for s in specs}))
+    return warning, f"{models}, {several} seeds, {rows} test rows, made on {_made_on(records)}"
 
 
 def _seeds_of_cells(specs: Iterable[RunSpec]) -> list[int]:
@@ -568,17 +571,9 @@ def scale(profile: str, records: Sequence[RunRecord], published_spread: str = "s
         records: of the table.
         published_spread: what the paper's ± is.
     """
-    one_precision(records)
-    specs = [record.spec for record in records]
-    seeds = _seeds_of_cells(specs)
-    tests = sorted({sum(record.reliability["rows"]) for record in records})
-    several = f"{min(seeds)} to {max(seeds)}" if len(seeds) > 1 else f"{max(seeds)}"
-    warning = "SYNTHETIC DATA, not a result. " if any(s.synthetic for s in specs) else ""
+    warning, origin = _origin(records)
     return (
-        f"{warning}Measured at profile {profile}: {', '.join(sorted({s.model for s in specs}))}, {several} seeds, "
-        f"{' to '.join(str(n) for n in dict.fromkeys((tests[0], tests[-1])))} test examples per run, "
-        f"made on {_made_on(records)}. "
-        "± is the sample standard deviation over seeds "
+        f"{warning}Measured at profile {profile}: {origin}. ± is the sample standard deviation over seeds "
         f"(published: {published_spread}). Δ: difference to no mixup; measured Δ is paired by seed, with its "
         "95% t interval; * is decided after Holm's correction over the table."
     )
