@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import get_worker_info
+from torch.utils.data import IterableDataset, get_worker_info
 
 COLUMNS = ("label", "labels", "label_ids")  # what transformers' collators make ``labels`` from
 IGNORED = -100  # a label that an evaluation leaves out of its loss
@@ -288,10 +288,16 @@ class Checked:
 
     def _place(self, number: int, kind: str) -> int | str:
         """The row of the data set with this fault, found by searching; in a stream, its number as it came."""
-        if hasattr(self.dataset, "__len__") and hasattr(self.dataset, "__getitem__"):
+        if not is_stream(self.dataset):
             rows = range(len(self.dataset))
             return next((row for row in rows if kind in self._faults(self.dataset[row]).values()), "unknown")
         return self.seen + number if get_worker_info() is None else f"{number} of a batch"
+
+
+def is_stream(dataset: Any) -> bool:
+    """Whether the rows of a data set only come one after the other; torch's own may know how many there are."""
+    indexable = hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")
+    return not indexable or isinstance(dataset, IterableDataset)
 
 
 def token_lengths(dataset: Any) -> list[int] | None:
@@ -304,6 +310,6 @@ def token_lengths(dataset: Any) -> list[int] | None:
 
         tables = dataset.select_columns("input_ids").with_format("arrow").iter(10_000)
         return [n for table in tables for n in pc.list_value_length(table.column("input_ids")).to_pylist()]
-    if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+    if is_stream(dataset):
         return None
     return [len(dataset[row]["input_ids"]) for row in range(len(dataset))]

@@ -248,7 +248,7 @@ class MixupTrainer(Trainer):
             self.data_collator = given
 
     def _repeated_batches(self) -> DataLoader:
-        sampler = self._get_train_sampler()
+        sampler = None if data_checks.is_stream(self.train_dataset) else self._get_train_sampler()
         if sampler is None or self.args.train_sampling_strategy == "batch_rebalance":
             raise ValueError(
                 f"{_name(self.method)} repeats batches, which needs a data set of known length and "
@@ -269,7 +269,7 @@ class MixupTrainer(Trainer):
             pin_memory=args.dataloader_pin_memory,
             persistent_workers=args.dataloader_persistent_workers,
             prefetch_factor=args.dataloader_prefetch_factor,
-            multiprocessing_context=args.dataloader_multiprocessing_context,
+            multiprocessing_context=getattr(args, "dataloader_multiprocessing_context", None),
             in_order=getattr(args, "dataloader_in_order", True),
             worker_init_fn=partial(seed_worker, num_workers=args.dataloader_num_workers, rank=args.process_index),
         )
@@ -337,7 +337,9 @@ class MixupTrainer(Trainer):
 
         Rows labelled -100 do not count; the loss of a batch in which no row counts is NaN.
         """
-        if self.class_weights is None or "labels" not in inputs:
+        # The library's smoothing asks PEFT's prompt tuning for a model inside the model, which that does not have
+        own = self.class_weights is not None or self.args.label_smoothing_factor
+        if not own or "labels" not in inputs:
             return super().compute_loss(model, inputs, return_outputs, *args, **kwargs)
         outputs = model(**{name: tensor for name, tensor in inputs.items() if name != "labels"})
         counted = inputs["labels"] != data_checks.IGNORED

@@ -65,6 +65,16 @@ class Stream(torch.utils.data.IterableDataset):
                 yield self.rows[row]
 
 
+class Known(Stream):
+    """A stream that says how many rows it has."""
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __iter__(self):
+        return (self.rows[row] for row in range(len(self.rows)))
+
+
 def hub(labels, column="label"):
     return Dataset.from_dict({"input_ids": IDS, "attention_mask": [[1, 1, 1]] * 6, column: labels})
 
@@ -140,6 +150,15 @@ def test_a_stream_is_not_read_before_training_and_refused_by_the_row(tmp_path, k
     assert data.read == 0
     with pytest.raises(ValueError, match=rf"training data has {shown} in column 'label', row {row}, "):
         trainer.train()
+
+
+def test_a_stream_of_known_length_is_a_stream(tmp_path):
+    with pytest.raises(ValueError, match=r"training data has 9 in column 'label', row 1, "):
+        trainer_on(tmp_path, Known([0, 9] * 3)).train()
+    with pytest.raises(ValueError, match="repeats batches, which needs a data set of known length"):
+        trainer_on(tmp_path, Known([0, 1] * 3), method="mixup").train()
+    assert data_checks.token_lengths(Known([0, 1] * 3)) is None
+    assert trainer_on(tmp_path, Known([0, 1] * 3)).train().global_step == 2
 
 
 def test_a_stream_of_datasets_is_not_read_before_training(tmp_path):
@@ -238,6 +257,14 @@ def test_every_method_trains_on_a_data_set_with_a_transform(tmp_path, method):
     wrong = raw.with_transform(lambda rows: encode(rows) | {"labels": [3] * len(rows["text"])})
     with pytest.raises(ValueError, match=r"has 3 in column 'labels', row 0"):
         trainer_on(tmp_path, wrong, method=method, remove_unused_columns=False).train()
+
+
+def test_repeated_batches_do_without_an_argument_that_older_versions_lack(tmp_path, monkeypatch):
+    trainer = trainer_on(tmp_path, Rows([0, 1] * 3), method="mixup")
+    name = "dataloader_multiprocessing_context"  # transformers 5.10 does not have it
+    trainer.args.__dict__.pop(name, None)
+    monkeypatch.delattr(type(trainer.args), name, raising=False)
+    assert len(list(trainer.get_train_dataloader())) == 4
 
 
 def test_repeated_batches_are_loaded_as_the_trainer_loads(tmp_path):

@@ -4,13 +4,15 @@ loss must be that of the model without it."""
 import peft
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, Trainer
 
 from mixlib import methods
 from mixlib.methods import sites
 from mixlib.methods.mixing import mix
 from mixlib.runs import models
+from mixlib.trainer import MixupTrainer
 from tests.methods.test_sites import CONFIGS, PERM
+from tests.test_trainer import arguments, make, rows
 
 SHORT = {"mixup": {"n": 2}, "nonlinear_mixup": {"n": 2}, "none_long": {"updates": 2}, "batchmixup": {"n": 20}}
 VIRTUAL = {
@@ -90,6 +92,21 @@ def test_every_method_trains_virtual_tokens(batch, kind, name):
     assert found
     assert all(torch.tensor(found).isfinite())
     assert all(tensor.grad is not None for tensor in model.prompt_encoder.parameters() if tensor.requires_grad)
+
+
+def test_label_smoothing_evaluates_virtual_tokens(tmp_path):
+    """The library's smoother looks for a model inside the model, which virtual tokens do not have."""
+    model, tokenizer = make()
+    found = []
+    for adapter in (None, VIRTUAL["prompt"]()):
+        trainer = MixupTrainer(
+            model=peft.get_peft_model(model, adapter) if adapter else model, eval_dataset=rows(tokenizer),
+            args=arguments(tmp_path, label_smoothing_factor=0.1), method="none", processing_class=tokenizer,
+        )  # fmt: skip
+        found.append(trainer.evaluate()["eval_loss"])
+    plain = Trainer(model=make()[0], args=trainer.args, eval_dataset=rows(tokenizer), processing_class=tokenizer)
+    assert found[0] == pytest.approx(plain.evaluate()["eval_loss"], abs=1e-6)
+    assert found[1] > 0
 
 
 def test_saliency_is_that_of_the_text_behind_virtual_tokens(batch):

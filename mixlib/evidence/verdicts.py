@@ -61,7 +61,7 @@ def _rise(record: RunRecord, label: str) -> float:
     return math.log(curve[-1] / min(curve))
 
 
-WINDOW = 5  # updates, over which the spread of a training loss is taken
+WINDOW = 5  # recorded losses (updates, or means of two in long runs) over which their spread is taken
 
 
 def _unsteadiness(record: RunRecord, label: str) -> float:

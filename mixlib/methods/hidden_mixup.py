@@ -98,7 +98,7 @@ class EmbedMix(HiddenMixup):
     def mixing(self, model: nn.Module, batch: Batch, draw: Draw) -> Iterator[Batch]:
         with super().mixing(model, batch, draw) as inputs:
             mask = attention_mask(inputs)
-            yield inputs | {"attention_mask": mask | mask[draw.perm]}
+            yield inputs | {"attention_mask": torch.maximum(mask, mask[draw.perm])}
 
 
 @dataclass(kw_only=True)

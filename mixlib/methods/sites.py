@@ -231,6 +231,11 @@ def check_class_vectors(model: nn.Module) -> None:
             f"class vectors are mixed, but {name} has a PEFT adapter of its own ({type(layer).__name__}): take it out "
             f"of target_modules and train it whole, with task_type='SEQ_CLS' or modules_to_save=[{name!r}]"
         )
+    if getattr(model.config, "classifier_pooling", None) == "late":
+        raise UnsupportedArchitecture(
+            f"{type(model).__name__} averages the logits of all positions (classifier_pooling='late'), so no single "
+            "vector enters its class layer; load it with classifier_pooling='bos' or 'mean'"
+        )
 
 
 def _replace_output(change: Callable[[Tensor], Tensor]) -> Callable:

@@ -543,7 +543,13 @@ def sample(
         digests[role] = [split.digests[i] for i in chosen]
         checksums[role] = checksum_of(digests[role])
     drawn_from = {"dev": dev.digests, "test": test.digests}
-    return Sample(**drawn, digests=digests, drawn_from=drawn_from, checksums=checksums, source=test.source)
+    source = _sources(train, dev, test)
+    return Sample(**drawn, digests=digests, drawn_from=drawn_from, checksums=checksums, source=source)
+
+
+def _sources(*splits: Split) -> str:
+    """Where the splits come from, each place once."""
+    return " + ".join(dict.fromkeys(split.source for split in splits))
 
 
 def _sample_own(
@@ -579,7 +585,7 @@ def _sample_own(
         digests=digests,
         drawn_from={"dev": train.digests, "test": test.digests},
         checksums={role: checksum_of(of) for role, of in digests.items()},
-        source=test.source,
+        source=_sources(train, test),
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from mixlib import methods
 from mixlib.runs import corpora
 from mixlib.runs.checkpoints import base_name
 from mixlib.runs.records import Record, Spec
-from mixlib.runs.spec import RunSpec
+from mixlib.runs.spec import OWN_METHOD, RunSpec
 
 # parameters outside the embeddings: each of them takes part in one multiply-add per token
 ENCODER_PARAMETERS = {"bert-base-uncased": 85e6, "distilbert-base-uncased": 43e6, "roberta-large": 303e6,
@@ -153,7 +153,7 @@ class Costs:
             if record.origin == self.machine:
                 seconds = record.timing["total_seconds"]
                 cells[record.spec.cell].append(seconds)
-                if isinstance(record.spec, RunSpec):
+                if isinstance(record.spec, RunSpec) and not OWN_METHOD.fullmatch(record.spec.method):
                     kinds[record.spec.model].append((seconds, work(record.spec)))
         self._cells = {cell: median(seconds) for cell, seconds in cells.items()}
         self._rates = {model: _rates(measured) for model, measured in kinds.items()}

@@ -197,7 +197,7 @@ def _checked_number(name: str, value: Any, kind: type, low: float, high: float) 
         begin = f"above {low:.0f}" if 0 < low < 1 else f"from {low:g} on"
         end = "" if high >= 1e300 else f", below {high:.0f}" if high < 1 else f", at most {high:,.0f}"
         raise ValueError(f"{name} must be {what} {begin}{end}, got {value!r}")
-    return _plain(value)
+    return kind(value)  # 0 and 0.0 are the same run
 
 
 def _plain(value: Any) -> int | float:

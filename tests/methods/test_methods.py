@@ -68,6 +68,21 @@ def test_a_pair_with_a_sentence_shorter_than_the_span():
     assert "mixed12 is off" in golden.check({**SHORT_SENTENCE_OF_A_PAIR, "inputs": by_the_paper}, golden.HERE)
 
 
+@pytest.mark.parametrize("name", methods.names())
+def test_a_mask_of_decimals_is_as_good_as_one_of_whole_numbers(tiny, batch, name):
+    model, tokenizer = tiny
+    found = []
+    for mask in (batch["attention_mask"], batch["attention_mask"].float()):
+        method = methods.get(name)
+        method.prepare(model, tokenizer, train_lengths=[9])
+        method.seed_step(0, 1)
+        found.append([])
+        for loss in method.losses(model, batch | {"attention_mask": mask}):
+            loss.backward()
+            found[-1].append(loss.item())
+    assert found[1] == pytest.approx(found[0], abs=1e-6)
+
+
 def test_a_wrong_golden_case_fails():
     case = next(c for c in CASES if c["kind"] == "cls_mixup")
     wrong = {**case, "inputs": {**case["inputs"], "lam": case["inputs"]["lam"] + 0.01}}

@@ -8,6 +8,7 @@ from transformers import (
     DebertaV2Config,
     DistilBertConfig,
     ElectraConfig,
+    EuroBertConfig,
     FNetConfig,
     GPT2Config,
     LlamaConfig,
@@ -70,6 +71,17 @@ def test_sentence_vectors_are_what_the_class_layer_reads(classifier, inputs):
     assert torch.allclose(sites.class_layer(classifier)(vectors), classifier(**batch).logits)
     assert vectors.requires_grad
     assert not any(module._forward_pre_hooks for module in classifier.modules())
+
+
+def test_class_vectors_are_refused_where_the_logits_of_all_positions_are_averaged():
+    """EuroBERT: no vector enters its class layer alone."""
+    small = {"vocab_size": 100, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2,
+             "num_attention_heads": 2, "num_key_value_heads": 2, "pad_token_id": 0}  # fmt: skip
+    one, late = (EuroBertConfig(**small, classifier_pooling=how, num_labels=3) for how in ("bos", "late"))
+    sites.check_class_vectors(AutoModelForSequenceClassification.from_config(one))
+    model = AutoModelForSequenceClassification.from_config(late)
+    with pytest.raises(sites.UnsupportedArchitecture, match="averages the logits of all positions"):
+        sites.check_class_vectors(model)
 
 
 def test_sentence_vectors_need_the_class_layer_called_once(inputs):

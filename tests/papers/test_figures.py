@@ -149,8 +149,9 @@ def ssmix_figures():
         {"dataset": d, "method": m, "ratio": 1 + rng.random()} for d in ("a", "b") for m in hidden for _ in range(3)
     ])  # fmt: skip
     ways = pd.DataFrame([
-        {"dataset": "a", "way": way, "seed": s, "epoch": epoch, "accuracy": rng.random()}
-        for way in ("no mixup, then SSMix", "SSMix from the start") for s in range(3) for epoch in (3, 6)
+        {"dataset": "a", "way": way, "seed": s, "epoch": epoch, "first_stage": first, "accuracy": rng.random()}
+        for way, first in (("no mixup, then SSMix", 4), ("SSMix from the start", 0)) for s in range(3)
+        for epoch in (2, 4, 6)
     ])  # fmt: skip
     shares = pd.DataFrame([
         {"dataset": "a", "lam0": ratio, "seed": s, "accuracy": rng.random(), "loss": rng.random()}

@@ -267,7 +267,7 @@ def test_batchmixup_table_1_has_the_papers_cells_at_full_and_the_evidences_below
         ("rte", "1%"),
     } <= sizes
     assert {cell.name for cell in batchmixup.CELLS} == {f"batchmixup/{name}" for name in batchmixup.TABLE_1_ON["mini"]}
-    with pytest.raises(ValueError, match=r"rte and banking77 alone, got 'fewrel'"):
+    with pytest.raises(ValueError, match=r"on banking77 alone, got 'fewrel'"):
         batchmixup.runs("mini", "fewrel", "1%", ["none"])
 
 

@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from hashlib import sha256
 from itertools import pairwise
 
@@ -304,6 +305,15 @@ def test_longest_first_sorts_without_losing_rows():
     data = corpora.encode(pd.DataFrame({"text": ["a", "a b c", "a b"], "label": [0, 1, 2]}), models.tiny_tokenizer(), 9)
     ordered = corpora.longest_first(data)
     assert ordered["labels"] == [1, 2, 0]
+
+
+def test_every_place_that_rows_come_from_is_named(monkeypatch):
+    """SST-2 of the hub: training and test rows come from two repositories."""
+    load = corpora.load_split
+    monkeypatch.setattr(corpora, "load_split", lambda name, split, _: replace(load(name, split, True), source=split))
+    assert corpora.sample("sst2", 0, train_size=8, dev_size=4, test_size=8).source == "train + validation + test"
+    monkeypatch.setattr(corpora, "load_split", lambda *given: replace(load(given[0], given[1], True), source="one"))
+    assert corpora.sample("sst2", 0, train_size=8, dev_size=4, test_size=8).source == "one"
 
 
 def by_class(seed=3, **changes):

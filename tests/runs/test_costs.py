@@ -37,6 +37,16 @@ def test_another_cell_of_the_same_model_takes_what_records_needed_a_run_an_updat
     assert costs.relative(new) > 4 * costs.relative(specs[-1])
 
 
+def test_records_of_a_users_own_method_are_no_obstacle_where_its_class_is_unknown():
+    specs = protocol.table2("mini")[:3]
+    made = records(specs, lambda s: {})
+    own = replace(made[0], spec=replace(specs[0], method="Mine@0123456789abcdef", method_params={"factor": 0.5}))
+    alone, both = (Costs(found, "test machine") for found in (made, [*made, own]))
+    new = replace(specs[0], num_train_epochs=98)
+    assert both.estimate([new]) == alone.estimate([new])
+    assert both.estimate([own.spec]).seconds == pytest.approx(2.0)  # as its record took
+
+
 def test_records_of_this_machine_come_before_those_of_others():
     specs = protocol.table2("mini")[:3]
     made = [

@@ -58,6 +58,11 @@ def test_records_survive_json(finished):
     assert RunRecord.from_json(finished.to_json()) == finished
 
 
+def test_whole_numbers_make_the_same_run_as_decimals(spec):
+    whole, decimal = (replace(spec, weight_decay=number, learning_rate=1e-3) for number in (0, 0.0))
+    assert (whole, whole.key, hash(whole)) == (decimal, decimal.key, hash(decimal))
+
+
 def test_the_key_is_stable_and_ignores_defaults():
     spec = RunSpec(paper="p", dataset="rte", method="none", seed=0, model="tiny")
     assert spec.key == RunSpec(paper="p", dataset="rte", method="none", seed=0, model="tiny", max_length=128).key
@@ -72,7 +77,6 @@ def test_numbers_of_numpy_make_the_same_run(spec):
     plain = replace(spec, seed=3, learning_rate=2e-5, method_params={"alpha": 0.5}, train_size=48)
     assert (given, given.key) == (plain, plain.key)
     assert [type(x) for x in (given.seed, given.learning_rate, given.train_size)] == [int, float, int]
-    assert type(replace(spec, weight_decay=0).weight_decay) is int  # 0 and 0.0 have different keys, and keep them
 
 
 def test_a_trial_has_no_development_examples_where_training_leaves_none(finished):

@@ -3,10 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 
 from mixlib.papers import registry
 from mixlib.papers.amplify import protocol as amplify
-from mixlib.papers.amplify.studies import REFERENCES, ReadText, by_group
+from mixlib.papers.amplify.studies import REFERENCES, Reader, ReadText, by_group
 from mixlib.papers.batchmixup import protocol
 from mixlib.papers.ssmix import frames
 from mixlib.papers.ssmix import protocol as ssmix
@@ -146,6 +147,18 @@ def test_attention_study_reads_words_not_pieces():
     softmax = np.exp(scores) / np.exp(scores).sum()
     assert softmax == pytest.approx(neurons["attention"], abs=2e-3)  # the drawn products make the drawn attention
     assert "views" not in execute(replace(spec, params=spec.params | {"keep": False})).values
+
+
+def test_attention_study_reads_models_without_token_types(tiny):
+    model, tokenizer = tiny
+    reader = Reader(model, tokenizer)
+    pairs = Dataset.from_dict(tokenizer(["a b c", "d e"], ["f g", "h i j"]))
+    with_types = reader.read_rows(pairs, 1, 2)
+    tokenizer.model_input_names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
+    without = reader.read_rows(pairs.remove_columns("token_type_ids"), 1, 2)
+    assert [text.side for text in without] == [text.side for text in with_types]
+    assert without[0].side[0] is None
+    assert {0, 1} <= set(without[0].side)
 
 
 def test_attention_of_words_is_summed_over_what_is_looked_at_and_averaged_over_who_looks():

@@ -307,12 +307,11 @@ def attention_summary(data: pd.DataFrame, quantities: Mapping[str, str]) -> Figu
     return figure
 
 
-def factor_leads(effects: pd.DataFrame, metric: str = "accuracy") -> Figure:
+def factor_leads(effects: pd.DataFrame) -> Figure:
     """AMPLIFY's lead over each other method, with the methods as the paper states them and as its code has them.
 
     Args:
         effects: from :func:`mixlib.papers.amplify.frames.factor_effects`.
-        metric: the one they were computed with.
     """
     sets = list(dict.fromkeys(effects["dataset"]))
     rivals, factors = (list(dict.fromkeys(effects[column])) for column in ("rival", "factor"))
@@ -332,13 +331,11 @@ def factor_leads(effects: pd.DataFrame, metric: str = "accuracy") -> Figure:
                 axis.errorbar(row["lead"], y, xerr=[[row["lead"] - row["lead_low"]], [row["lead_high"] - row["lead"]]],
                               fmt=marks[factor], color=colours[factor], capsize=3,
                               label=factor if k == 1 else None)  # fmt: skip
-            if metric == "accuracy":
-                ends = (k * (len(factors) + 1) - 0.4, k * (len(factors) + 1) + len(factors) - 0.6)
-                axis.plot([row["printed"]] * 2, ends, color="black", linestyle=":", linewidth=2,
-                          label="printed lead" if k == 1 else None)  # fmt: skip
+            ends = (k * (len(factors) + 1) - 0.4, k * (len(factors) + 1) + len(factors) - 0.6)
+            axis.plot([row["printed"]] * 2, ends, color="black", linestyle=":", linewidth=2,
+                      label="printed lead" if k == 1 else None)  # fmt: skip
         axis.axvline(0, color="black", linewidth=1)
-        title = TITLES.get(metric, "mean training loss, nats")
-        axis.set(title=NAMES.get(dataset, dataset), xlabel=f"{title}: AMPLIFY minus the other method")
+        axis.set(title=NAMES.get(dataset, dataset), xlabel=f"{TITLES['accuracy']}: AMPLIFY minus the other method")
     middles = [k * (len(factors) + 1) + (len(factors) - 1) / 2 for k in range(len(rivals))]
     axes[0, 0].set_yticks(middles, [LABELS[rival] for rival in rivals])
     axes[0, 0].invert_yaxis()

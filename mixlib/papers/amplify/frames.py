@@ -44,7 +44,7 @@ def conditions(records: Sequence[RunRecord]) -> pd.DataFrame:
     Additional columns: ``n`` (draws), ``model``, ``labels`` (``same``, ``independent``), ``head``, ``schedule``,
     ``noise`` (share of wrong training labels), ``grouped`` (batches of similar length), ``train_loss`` (mean over all
     updates), ``unsteadiness`` (mean over the standard deviations of windows of :data:`~mixlib.evidence.verdicts.WINDOW`
-    updates).
+    recorded losses).
     """
     data = frame(records, method_of=protocol.method_of)
     more = []

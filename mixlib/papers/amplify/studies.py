@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mixlib.methods import sites
+from mixlib.methods import sites, spans
 from mixlib.runs import training
 from mixlib.runs.studies import StudySpec, study
 
@@ -208,13 +208,12 @@ class Reader:
         return found
 
     def read_rows(self, rows: Any, block: int, count: int) -> list[ReadText]:
-        """The first rows of an encoded split of sentence pairs, token by token."""
-        found = []
+        """The first rows of an encoded split of sentence pairs, which are its longest, token by token."""
+        found, special = [], spans.special_tokens(self.tokenizer)
         for row in rows.select(range(min(count, len(rows)))):
-            inputs = {name: torch.tensor([row[name]]) for name in ("input_ids", "attention_mask", "token_type_ids")}
+            inputs = {name: torch.tensor([row[name]]) for name in self.tokenizer.model_input_names if name in row}
             weights = self._weights({name: x.to(self.device) for name, x in inputs.items()}, block)[0].mean(0)
-            special = self.tokenizer.get_special_tokens_mask(row["input_ids"], already_has_special_tokens=True)
-            side = [None if s else t for s, t in zip(special, row["token_type_ids"], strict=True)]
+            side = [number - 1 if number else None for number in spans.sentence_of(inputs, special)[0].tolist()]
             found.append(ReadText(self.tokenizer.convert_ids_to_tokens(row["input_ids"]), side, weights))
         return found
 

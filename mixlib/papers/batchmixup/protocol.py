@@ -61,7 +61,6 @@ HEAD = {"rte": "tanh", "banking77": "tanh", "fewrel75_none": "entities", "fewrel
 _MINI = {"learning_rate": 5e-5, "batch_size": 8, "num_train_epochs": 1, "group_by_length": True, "train_per_class": 6,
          "dev_size": 8}  # fmt: skip
 MINI: dict[str, dict[str, Any]] = {
-    "rte": _MINI | {"train_per_class": 8, "num_train_epochs": 2, "eval_epochs": 2, "max_length": 48, "test_size": 80},
     "banking77": _MINI | {"max_length": 40, "test_size": 160},
 }
 

@@ -57,6 +57,9 @@ def toy(spec: StudySpec) -> dict[str, Any]:
     Params: ``method``, ``method_params``, ``draws`` (trainings, each on new points), ``shots``, ``epochs``,
     ``learning_rate``, ``width``. Values: ``accuracy`` of each draw on the same pool of points; for the first draw its
     ``points``, ``labels`` and the probability of class 1 on a ``grid``; the ``pool``'s first 400 points.
+
+    Points and pool depend on the seed; starting weights and the draws of the mixing depend on the number of the
+    training alone, so they are the same for every seed.
     """
     p = spec.params
     generator = torch.Generator().manual_seed(spec.seed)
@@ -104,7 +107,7 @@ def geometry_of_policies(spec: StudySpec) -> dict[str, Any]:
     order = torch.randperm(len(fitted.train), generator=generator).tolist()
     found, pictures = [], {}
     for rows in p["rows"]:
-        batch = trainer._prepare_inputs(trainer.data_collator([_inputs(fitted.train[i]) for i in order[:rows]]))
+        batch = trainer._prepare_inputs(trainer.data_collator([fitted.train[i] for i in order[:rows]]))
         with torch.inference_mode():
             vectors = sites.sentence_vectors(model, {k: v for k, v in batch.items() if k != "labels"}).float().cpu()
         unit = geometry.mean_pair_distance(vectors)
@@ -125,16 +128,11 @@ def geometry_of_policies(spec: StudySpec) -> dict[str, Any]:
                 }
             )
         pictures[str(rows)] = plane
-    accuracy = next(log["eval_test_accuracy"] for log in trainer.state.log_history if "eval_test_accuracy" in log)
-    return {"rows": found, "pictures": pictures, "accuracy": accuracy}
+    return {"rows": found, "pictures": pictures, "accuracy": fitted.last("accuracy")}
 
 
 def _rounded(x: Tensor) -> list[list[float]]:
     return [[round(value, 3) for value in row] for row in x.tolist()]
-
-
-def _inputs(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if value is not None}
 
 
 def draw_points(
@@ -182,7 +180,7 @@ def epoch_time(spec: StudySpec) -> dict[str, Any]:
     seconds: dict[str, dict[str, list[float]]] = {}
     for i in range(p["batches"] + 1):  # the first one warms up
         chosen = [order[(i * size + k) % len(order)] for k in range(size)]
-        batch = trainer._prepare_inputs(trainer.data_collator([_inputs(fitted.train[j]) for j in chosen]))
+        batch = trainer._prepare_inputs(trainer.data_collator([fitted.train[j] for j in chosen]))
         # the plain step is what all others are divided by: it is timed more often than they are
         turns = [*contestants, *[("none", 1)] * PLAIN_TURNS] if i else [("none", 1)]
         shuffle.shuffle(turns)

@@ -236,9 +236,7 @@ def learning_curves(data: pd.DataFrame) -> Figure:
     }  # fmt: skip
     for row, dataset in zip(axes, sets, strict=True):
         found = data[data["dataset"] == dataset]
-        staged = found[found["way"].str.contains("then")]
-        first = staged.groupby(["way", "seed"])["epoch"].min().max()  # where stage 1 was scored last or only
-        for axis, rows in zip(row, (found, found[found["epoch"] >= first]), strict=True):
+        for axis, rows in zip(row, (found, found[found["epoch"] >= found["first_stage"].max()]), strict=True):
             for way, (style, marker, color, shift) in looks.items():
                 of_way = rows[rows["way"] == way]
                 if of_way.empty:

@@ -307,13 +307,13 @@ def _curve(entry: Mapping, record: RunRecord) -> float:
 
 def curves(records: Sequence[RunRecord]) -> pd.DataFrame:
     """Accuracy by epoch (claim 14): ``dataset``, ``way``, ``seed``, ``epoch`` (counted through both stages),
-    ``accuracy`` on the rows of the curve."""
+    ``first_stage`` (how many of them are stage 1, 0 without), ``accuracy`` on the rows of the curve."""
     rows = []
     for record, start, way in _ways(records):
         parts = [(0, record)] if start is None else [(0, start), (start.spec.num_train_epochs, record)]
         rows += [
             {"dataset": record.spec.dataset, "way": way, "seed": record.spec.seed, "epoch": before + e["epoch"],
-             "accuracy": _curve(e, part)}
+             "first_stage": parts[-1][0], "accuracy": _curve(e, part)}
             for before, part in parts for e in part.evaluations
         ]  # fmt: skip
     return pd.DataFrame(rows)

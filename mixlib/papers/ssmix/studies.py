@@ -111,7 +111,7 @@ def off_the_segment(spec: StudySpec) -> dict[str, Any]:
     start = vectors_of(model, inputs)
     end, rows = start[perm.cpu()], []
     hidden = {"embedmix": methods.get("embedmix"), "tmix": methods.get("tmix")}
-    last = sites.num_blocks(model)
+    (seventh,) = sites.chosen_blocks(model, ["7/12"])
     for ratio in p["ratios"]:
         ssmix = methods.get("ssmix", lam0=ratio)
         ssmix.prepare(model, fitted.tokenizer)
@@ -119,7 +119,7 @@ def off_the_segment(spec: StudySpec) -> dict[str, Any]:
         found = {"ssmix": vectors_of(model, inputs | {"input_ids": mixed.input_ids})}
         lam = mixed.weight.view(-1, 1, 1)
         for name, method in hidden.items():
-            draw = Draw(perm, lam, 0 if name == "embedmix" else round(7 * last / 12))
+            draw = Draw(perm, lam, 0 if name == "embedmix" else seventh)
             with method.mixing(model, batch, draw) as changed:
                 found[name] = vectors_of(model, changed)
         for name, points in found.items():
@@ -165,7 +165,7 @@ def _picture(
         "labels": torch.zeros(2 * count, dtype=torch.long, device=perm.device)
     }
     swap = torch.arange(2 * count, device=perm.device).roll(count)
-    for name, layer in (("embedmix", 0), ("tmix", round(7 * sites.num_blocks(model) / 12))):
+    for name, layer in (("embedmix", 0), ("tmix", *sites.chosen_blocks(model, ["7/12"]))):
         with methods.get(name).mixing(model, both, Draw(swap, torch.cat([lam, lam]), layer)) as changed:
             points[name] = vectors_of(model, changed)[:count]
     origin, axis = start[row], end[row] - start[row]

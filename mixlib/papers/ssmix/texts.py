@@ -134,14 +134,13 @@ def pair_batch(model: nn.Module, tokenizer: Any, a: Text, b: Text, labels: tuple
     return {name: tensor.to(device) for name, tensor in batch.items()}
 
 
-def redraw(pair: MixedPair, seed: int, unknown: str = "[UNK]", **params: Any) -> MixedPair:
+def redraw(pair: MixedPair, seed: int, **params: Any) -> MixedPair:
     """The same two texts mixed by the same method with another seed, as :func:`mix_pair` would with that seed; for
     methods that choose at random, which need no model.
 
     Args:
         pair: of ``ssmix_nosal``, ``ssmix_nosal_nospan`` or ``unk``.
         seed: of the draw.
-        unknown: the tokenizer's unknown token.
         **params: of the method, such as ``lam0=0.2``.
 
     Raises:
@@ -151,6 +150,7 @@ def redraw(pair: MixedPair, seed: int, unknown: str = "[UNK]", **params: Any) ->
     if isinstance(chosen, SSMix):
         raise ValueError(f"{pair.method} chooses by saliency: nothing in it is drawn; mix_pair mixes texts anew")
     texts = [pair.tokens_a, pair.tokens_b]
+    unknown = "[UNK]"
     vocabulary = list(dict.fromkeys([*pair.tokens_a, *pair.tokens_b, unknown]))
     number = {token: i for i, token in enumerate(vocabulary)}
     special = {i for token, i in number.items() if token[:1] in "[<" and token[-1:] in "]>" and token != unknown}
