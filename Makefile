@@ -38,7 +38,7 @@ test: $(READY)  ## lint, unit tests, types among them, then every committed note
 	HF_HUB_OFFLINE=1 TQDM_DISABLE=1 JUPYTER_DEFAULT_PROVISIONER_NAME=mixlib-fork \
 	  $(PY) -m pytest -n 2 --dist loadfile --nbval notebooks
 
-test-install: $(READY)  ## pip's dry run: MixupTrainer installs alongside an older torch and pandas 2 (needs the package index)
+test-install: $(READY)  ## MixupTrainer fits beside an older torch and pandas 2, and trains with the oldest transformers it allows (needs the package index)
 	$(PY) -m tests.install
 
 lab: $(READY)  ## open JupyterLab on the notebooks
