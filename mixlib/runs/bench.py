@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from statistics import median
 from typing import Any
@@ -16,7 +16,7 @@ from transformers import BertConfig, BertForSequenceClassification
 from mixlib import methods
 from mixlib.methods import Method
 from mixlib.runs.machine import default_precision
-from mixlib.runs.training import check_precision, set_tf32
+from mixlib.runs.training import Fitted, check_precision, set_tf32
 
 # token counts, special tokens included, of 32 training texts drawn at random with the MiniLM tokenizer
 LENGTHS: dict[str, tuple[int, ...]] = {
@@ -88,6 +88,51 @@ def step(
     if device.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter() - start
+
+
+Collate = Callable[[list[dict[str, Any]]], Any]
+
+
+def interleaved(
+    fitted: Fitted, contestants: Mapping[Hashable, tuple[Method, Collate]], plain: Hashable, plain_turns: int,
+    batches: int, seed: int, precision: str,
+) -> Iterator[tuple[dict[str, torch.Tensor], dict[Any, list[float]]]]:  # fmt: skip
+    """Time the methods on the same batches of a data set, in turns of random order, so that other load on the machine
+    affects all equally.
+
+    Args:
+        fitted: model and data; training goes on with it.
+        contestants: by name, a method, and how its rows become a batch.
+        plain: the name of the plain step, by which the others will be divided.
+        plain_turns: how many times it is timed in addition, on each batch.
+        batches: that are timed; one more, plain steps alone, warms up.
+        seed: of the order of rows and turns, and of the methods' draws.
+        precision: as in :func:`step`.
+
+    Yields:
+        For each batch, the inputs of the plain step, and by name the seconds of each turn, for all its updates.
+    """
+    trainer, model = fitted.trainer, fitted.trainer.model.train()
+    size = trainer.args.per_device_train_batch_size
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
+    order = torch.randperm(len(fitted.train), generator=torch.Generator().manual_seed(seed)).tolist()
+    shuffle = random.Random(seed)
+    for number in range(batches + 1):
+        rows = [fitted.train[order[(number * size + k) % len(order)]] for k in range(size)]
+        inputs = {name: trainer._prepare_inputs(dict(collate(rows))) for name, (_, collate) in contestants.items()}
+        turns = [*contestants, *[plain] * plain_turns]
+        if not number:
+            turns = [name for name in contestants if contestants[name][0].key == "none"]
+        shuffle.shuffle(turns)
+        took: dict[Any, list[float]] = {}
+        for name in turns:
+            method = contestants[name][0]
+            method.seed_step(seed, number)
+            updates = range(method.updates_per_batch)
+            taken = sum(step(model, optimizer, method, inputs[name], precision) for _ in updates)
+            took.setdefault(name, []).append(taken)
+        if number:
+            yield inputs[plain], took
 
 
 def run(

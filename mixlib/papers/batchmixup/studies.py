@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -23,7 +22,7 @@ from mixlib.runs.studies import StudySpec, study
 CENTRE, DEVIATION = 2.0, 2.0  # of the two Gaussian clouds at (-2, -2) and (2, 2); ours, because the paper gives none
 POOL = 2000
 GRID = 41
-PLAIN_TURNS = 4
+PLAIN_TURNS = 4  # on each batch, in addition
 SHOWN = 120  # mixed points of each policy in a picture
 REACH = 8.0  # the paper's panels run from -8 to 8
 
@@ -169,29 +168,17 @@ def epoch_time(spec: StudySpec) -> dict[str, Any]:
     """
     p = spec.params
     fitted = training.fit(replace(spec.run, max_steps=1))
-    trainer = fitted.trainer
-    model, size = trainer.model.train(), trainer.args.per_device_train_batch_size
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
-    contestants = {("none", 1): methods.get("none")}
+    collate, size = fitted.trainer.data_collator, fitted.trainer.args.per_device_train_batch_size
+    timed = {("none", 1): methods.get("none")}
     for n in p["n"]:
-        contestants |= {(name, n): methods.get(name, n=n) for name in ("mixup", "nonlinear_mixup", "batchmixup")}
-    order = torch.randperm(len(fitted.train), generator=torch.Generator().manual_seed(spec.seed)).tolist()
-    shuffle = random.Random(spec.seed)
+        timed |= {(name, n): methods.get(name, n=n) for name in ("mixup", "nonlinear_mixup", "batchmixup")}
+    contestants = {which: (method, collate) for which, method in timed.items()}
     seconds: dict[str, dict[str, list[float]]] = {}
-    for i in range(p["batches"] + 1):  # the first one warms up
-        chosen = [order[(i * size + k) % len(order)] for k in range(size)]
-        batch = trainer._prepare_inputs(trainer.data_collator([fitted.train[j] for j in chosen]))
-        # the plain step is what all others are divided by: it is timed more often than they are
-        turns = [*contestants, *[("none", 1)] * PLAIN_TURNS] if i else [("none", 1)]
-        shuffle.shuffle(turns)
-        for name, n in turns:
-            method = contestants[name, n]
-            method.seed_step(spec.seed, i)
-            took = sum(
-                bench.step(model, optimizer, method, batch, spec.precision) for _ in range(method.updates_per_batch)
-            )
-            if i:
-                seconds.setdefault(name, {}).setdefault(str(n), []).append(round(took, 5))
+    for _, took in bench.interleaved(
+        fitted, contestants, ("none", 1), PLAIN_TURNS, p["batches"], spec.seed, spec.precision
+    ):
+        for (name, n), times in took.items():
+            seconds.setdefault(name, {}).setdefault(str(n), []).extend(round(taken, 5) for taken in times)
     return {"batches_per_epoch": -(-len(fitted.train) // size), "seconds": seconds}
 
 

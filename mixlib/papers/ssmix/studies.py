@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from mixlib.papers.ssmix import texts
 from mixlib.runs import bench, training
 from mixlib.runs.studies import StudySpec, study
 
-PLAIN_TURNS = 2  # the plain step is what all others are divided by: it is timed more often than they are
+PLAIN_TURNS = 2  # on each batch, in addition
 
 
 @study
@@ -31,36 +31,22 @@ def step_time(spec: StudySpec) -> dict[str, Any]:
     """
     p = spec.params
     fitted = training.fit(replace(spec.run, max_steps=1))
-    trainer = fitted.trainer
-    model, size = trainer.model.train(), trainer.args.per_device_train_batch_size
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
-    contestants = {"none": methods.get("none")}
-    contestants |= {m["label"]: methods.get(m["method"], **m["params"]) for m in p["methods"]}
+    model, tokenizer, collate = fitted.trainer.model, fitted.tokenizer, fitted.trainer.data_collator
+    timed = {"none": methods.get("none")} | {m["label"]: methods.get(m["method"], **m["params"]) for m in p["methods"]}
     parameters = {}
-    for label, method in contestants.items():
-        method.prepare(model, fitted.tokenizer, [p["padded"]])
+    for label, method in timed.items():
+        method.prepare(model, tokenizer, [p["padded"]])
         parameters[label] = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
-    contestants["padded"] = contestants["none"]
-    order = torch.randperm(len(fitted.train), generator=torch.Generator().manual_seed(spec.seed)).tolist()
-    shuffle = random.Random(spec.seed)
+    wide = partial(tokenizer.pad, padding="max_length", max_length=p["padded"], return_tensors="pt")
+    contestants = {label: (method, collate) for label, method in timed.items()} | {"padded": (timed["none"], wide)}
     seconds: dict[str, list[float]] = {}
     tokens = []
-    for i in range(p["batches"] + 1):  # the first one warms up
-        rows = [fitted.train[order[(i * size + k) % len(order)]] for k in range(size)]
-        batch = trainer._prepare_inputs(trainer.data_collator(rows))
-        wide = fitted.tokenizer.pad(rows, padding="max_length", max_length=p["padded"], return_tensors="pt")
-        turns = [*contestants, *["none"] * PLAIN_TURNS] if i else ["none", "padded"]
-        shuffle.shuffle(turns)
-        took: dict[str, list[float]] = {}
-        for label in turns:
-            method = contestants[label]
-            method.seed_step(spec.seed, i)
-            inputs = trainer._prepare_inputs(dict(wide)) if label == "padded" else batch
-            took.setdefault(label, []).append(bench.step(model, optimizer, method, inputs, spec.precision))
-        if i:
-            tokens.append(float(batch["attention_mask"].sum(1).float().mean()))
-            for label, times in took.items():
-                seconds.setdefault(label, []).append(round(sum(times) / len(times), 5))
+    for batch, took in bench.interleaved(
+        fitted, contestants, "none", PLAIN_TURNS, p["batches"], spec.seed, spec.precision
+    ):
+        tokens.append(float(batch["attention_mask"].sum(1).float().mean()))
+        for label, times in took.items():
+            seconds.setdefault(label, []).append(round(sum(times) / len(times), 5))
     return {"seconds": seconds, "tokens": round(sum(tokens) / len(tokens), 1), "parameters": parameters}
 
 
