@@ -211,9 +211,9 @@ def _called(source: Source) -> tuple[str, str, Path]:
         return "the data frame", "frame", Path.cwd()
     path = Path(source).expanduser()
     there = path.exists()
-    path = path.resolve() if there else path
+    path = path.absolute() if path.name else path.resolve()  # the folder "." has a name; a link keeps its own
     stem = re.sub(r"[^A-Za-z0-9_.]+", "_", path.stem if path.is_file() else path.name) or "data"
-    return path.name or str(path) if there else str(source), stem[:40], path.parent if there else Path.cwd()
+    return path.name or str(path) if there else str(source), stem[:40], path.resolve().parent if there else Path.cwd()
 
 
 def _tables(source: Source, names: Sequence[str]) -> dict[str, _Table]:

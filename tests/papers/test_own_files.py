@@ -254,6 +254,15 @@ def test_the_folder_one_is_in_has_a_name(tmp_path, monkeypatch):
     assert corpora.get(found.name).own
 
 
+def test_a_link_keeps_its_own_name(tmp_path):
+    """As in the hub's cache, whose files are links to others that are named by a digest."""
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "mine.csv").symlink_to(write(tmp_path / "blobs" / "0123.csv").rename(tmp_path / "blobs" / "0123"))
+    found = own_data.read(tmp_path / "mine.csv")
+    assert (found.title, found.folder) == ("mine.csv", tmp_path / "blobs")
+    assert found.name.startswith("mine-")
+
+
 def test_rows_that_a_data_set_leaves_unlabelled_are_no_class(monkeypatch):
     """-1 of a ClassLabel, as in SNLI."""
     features = Features({"text": Value("string"), "label": ClassLabel(names=["no", "yes"])})

@@ -209,10 +209,8 @@ def test_a_worker_that_ray_ends_for_another_reason_costs_only_its_run(tmp_path, 
     get, met = ray.get, []
 
     def once(reference):
-        if len(met) < 3:  # of the first two calls, one for each worker's start, Ray may drop one
-            met.append(reference)
-        if len(met) == 3 and met[-1] == reference:
-            met.append(None)
+        met.append(reference)
+        if len(met) == 3:  # the first two are the workers' starts
             error = getattr(ray.exceptions, name)
             raise error("no room") if name == "OutOfMemoryError" else error(reference.hex(), None, "")
         return get(reference)
@@ -220,7 +218,7 @@ def test_a_worker_that_ray_ends_for_another_reason_costs_only_its_run(tmp_path, 
     monkeypatch.setattr(ray, "get", once)
     specs = [replace(spec, seed=s) for s in range(4)]
     assert [r.spec for r in run_all(specs, ENGINE, Store(tmp_path), progress=False)] == specs
-    assert len(met) == 4
+    assert len(met) > 3
 
 
 def driver_in(folder, spec):
