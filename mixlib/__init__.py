@@ -1,7 +1,7 @@
 """Mixup for text classification: the methods of four papers, and what it takes to reproduce them.
 
-``mixlib.MixupTrainer`` trains with one of ``mixlib.methods``, ``mixlib.compare`` compares methods on data of your own
-and needs the extra ``reproduce``. All three are imported when they are first asked for.
+``mixlib.MixupTrainer`` trains with one of ``mixlib.methods``. ``mixlib.compare`` compares them on your own data, and
+needs the extra ``reproduce``. All three are imported when they are first asked for.
 """
 
 from __future__ import annotations

@@ -207,7 +207,7 @@ ABOUT: dict[str, About] = {
         code=_PAIRWISE_CODE, sources=(BATCHMIXUP_CODE,),
     ),
     "nonlinear_mixup": About(
-        "Sentence vectors of all pairs are mixed with a separate weight for each dimension, and class vectors alike.",
+        "Sentence vectors of all pairs are mixed with a separate weight for each dimension; class vectors likewise.",
         (r"\hat x_{ij}=\beta\odot v_i+(1-\beta)\odot v_j,\quad\hat y_{ij}=\beta\odot w_{y_i}+(1-\beta)\odot w_{y_j}",
          r"\mathcal L=\frac1{b^2}\sum_{i,j}-\hat x_{ij}\cdot\hat y_{ij}+\log\sum_c e^{\hat x_{ij}\cdot w_c}"),
         where=("sentence", "label"),

@@ -38,8 +38,7 @@ from mixlib.runs.store import usable
 MINUS = "−"
 UNTRAINED = 20  # points of accuracy lost, by a method that does not train
 QUOTED = (
-    ", in the papers' terms and with their amounts; only what a claim's rule names was judged, on the data sets in "
-    "brackets:"
+    ", in the papers' terms and numbers; we judged only what each claim's rule covers, on the data sets in brackets:"
 )
 COLUMNS = {  # what a method is asked for: a score, whether after temperature scaling, and the words
     "accuracy": ("accuracy", False, "a higher accuracy"),
@@ -282,12 +281,12 @@ class Book:
         equal, printed = tables.compare(own, plain), effects["printed"]
         rows = next(record.spec.train_size for record in self.fairness if record.spec.dataset == dataset)
         return [
-            "**AMPLIFY's published code** classifies AMPLIFY by the mean of all positions but the methods it is "
-            f"compared with by the first position. On {tables.NAMES[dataset]} with {rows} training rows that alone "
-            f"adds {interval(head['change'], head['low'], head['high'])} points to its lead, while the paper prints "
-            f"{printed.min():.1f} to {printed.max():.1f}; with the mean for both, its lead over no mixup is "
-            f"{interval(equal.mean, equal.low, equal.high)}. (No claim is judged on this experiment, which is older "
-            "than the rules. MiniLM was trained for that mean; expect less for BERT. See notebook 52.)"
+            "**AMPLIFY's published code** classifies by the mean of all positions with AMPLIFY, but by the first "
+            f"position with the methods it is compared with. On {tables.NAMES[dataset]} with {rows} training rows that "
+            f"alone adds {interval(head['change'], head['low'], head['high'])} points to its lead, while the paper "
+            f"prints {printed.min():.1f} to {printed.max():.1f}; if all use the mean, its lead over no mixup is "
+            f"{interval(equal.mean, equal.low, equal.high)}. (This experiment is older than the rules, so no claim is "
+            "judged on it. MiniLM was trained to use that mean; expect less for BERT. See notebook 52.)"
         ]
 
     def counts(self) -> str:
@@ -358,7 +357,7 @@ class Book:
         )
         lower, sharper = ([key for key in mixing if _better(found, key)] for found in (loss, ece))
         untrained = [key for key in sharper if accuracy.loc[key, "estimate"] < -UNTRAINED]
-        only = f" ({_names(untrained)} only because {'they do' if untrained[1:] else 'it does'} not train)"
+        only = f" ({_names(untrained)} only because {'they do' if untrained[1:] else 'it does'} not learn)"
         best = loss.loc[mixing, "estimate"].idxmax()
         lines.append(
             f"**Loss and calibration.** {len(lower)} of {len(mixing)} mixup methods lower the test loss, and "
@@ -444,7 +443,7 @@ class Book:
     def readme(self) -> dict[str, str]:
         """The generated parts of README, by name; lists of claims are folded, because it is one screen."""
         keys = [key for key in pool.METHODS if key != "none"]
-        header = ["method", "cost, in plain runs", *COLUMNS]
+        header = ["method", "time (plain = 1)", *COLUMNS]
         rows = [
             [f"{pool.labels()[key]} (`{key}`)", self.cost(key), *(self._gain(key, c) for c in COLUMNS)] for key in keys
         ]
@@ -563,8 +562,8 @@ class Book:
         ]  # fmt: skip
         toc = "\n".join(every())
         return (
-            f"# Methods\n\n{self.where()}\nFilled marks: changed in every batch. Hollow marks: changed in one of these "
-            f"places, drawn anew for each batch. A mark between two blocks is the attention of the second.\n\n"
+            f"# Methods\n\n{self.where()}\nA filled mark is a place changed in every batch; of the hollow ones, one is "
+            f"drawn for each batch. A mark between two blocks is the attention of the second.\n\n"
             f"{table(['method', 'name in code', 'idea', 'changes', 'cost'], rows)}\n"
             f"```{{toctree}}\n:hidden:\n\n{toc}\n```\n"
         )

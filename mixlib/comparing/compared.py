@@ -240,8 +240,8 @@ class Comparison:
         )
         return [
             f"No mixup: mean ± standard deviation over {seeds} seed{'' if seeds == 1 else 's'}. Other methods: mean, "
-            "and in brackets the difference to no mixup, paired by seed, with its 95% t interval; * is decided after "
-            "Holm's correction over the methods",
+            "and in brackets the difference from no mixup, paired by seed, with its 95% t interval; * means decided "
+            "after Holm's correction over the methods",
             rows,
             "Always answering the largest class of the test rows is right in "
             f"{100 * self._larger_class:.1f}%. NLL in nats; Brier from 0 to 2. Lower is better, except for accuracy",

@@ -7,9 +7,10 @@ import re
 from collections.abc import Mapping
 
 import pandas as pd
+from IPython.display import DisplayObject, Markdown
 
-from mixlib.evidence import plan, published, statistics
-from mixlib.evidence.verdicts import WAITING, Records, Verdict, judge
+from mixlib.evidence import plan, published, statistics, tables
+from mixlib.evidence.verdicts import WAITING, Records, Verdict, judge, table
 
 ORDER = (  # of the groups: what was found first
     statistics.SUPPORTED, statistics.CONTRADICTED, statistics.NO_EFFECT, statistics.SMALLER, statistics.UNDECIDED,
@@ -38,6 +39,21 @@ def of_chapter(notebook: str) -> list[str]:
         raise ValueError(f"no claims are shown in {notebook!r}; there are {', '.join(known)}")
     paper, numbers = known[notebook]
     return [f"{paper}-{number}" for number in numbers]
+
+
+def beside_chapter(notebook: str, committed: bool) -> DisplayObject:
+    """The claims that a notebook shows, with their verdicts, as its last table.
+
+    Args:
+        notebook: its name, such as ``41_amplify_table1``.
+        committed: whether it shows the committed records; verdicts are made from no others, so a sentence that says so
+            takes the place of the table.
+    """
+    if not committed:
+        return Markdown(
+            "Verdicts are made from the committed evidence alone (profile `mini`, its own model and seeds)."
+        )
+    return tables.show(table(of_chapter(notebook)), "Claims that these numbers bear on", "claims")
 
 
 def counts(verdicts: Mapping[str, Verdict]) -> pd.DataFrame:
@@ -109,7 +125,7 @@ def _row(id_: str, verdict: Verdict, claim: str, q: float | None) -> str:
         notes.append(f"{count}; see `python -m mixlib claims --only {id_} --json`.")
     decided = verdict.category in (statistics.SUPPORTED, statistics.CONTRADICTED)
     if q is not None and decided and q > statistics.ALPHA:
-        notes.append(f"q = {q:.2f} among all claims: may be one of the few wrong ones to be expected.")
+        notes.append(f"q = {q:.2f} over all claims: this may be one of the few wrong verdicts to expect.")
     text = "<br>".join(re.sub(r"`(.+?)`", r"<code>\1</code>", html.escape(note)) for note in notes)
     found = f"{html.escape(verdict.words)}<details><summary>rule and records</summary>{text}</details>"
     return f'<tr><td><a href="{chapter}.ipynb">{id_}</a>: {html.escape(claim)}</td><td>{found}</td></tr>'

@@ -1,6 +1,6 @@
 """EmbedMix, TMix and SentenceMix: mixing hidden states of two texts, the baselines of the SSMix and AMPLIFY papers.
 
-x~ = lam x_i + (1 - lam) x_j at some layer and y~ alike, with lam = max(lam0, 1 - lam0) and lam0 ~ Beta(alpha, alpha),
+x~ = lam x_i + (1 - lam) x_j at some layer, likewise y~, with lam = max(lam0, 1 - lam0) and lam0 ~ Beta(alpha, alpha),
 one draw per batch (SSMix section 3.2, AMPLIFY equation 9). TMix comes from MixText (Chen et al. 2020); EmbedMix and
 SentenceMix follow wordMixup and senMixup (Guo et al. 2019).
 """

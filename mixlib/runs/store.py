@@ -371,6 +371,13 @@ class Store:
         """The runs that have no usable record, each once."""
         return [spec for spec in dict.fromkeys(specs) if not self._usable(spec)]
 
+    def progress(self, specs: Iterable[Spec]) -> str:
+        """How many runs these are, and how many have no usable record: ``"13 runs, 2 still to do"``."""
+        wanted = list(dict.fromkeys(specs))
+        todo = len(self.missing(wanted))
+        runs = f"{len(wanted)} run{'' if len(wanted) == 1 else 's'}"
+        return f"{runs}, {f'{todo} still to do' if todo else 'all done' if wanted[1:] else 'done'}"
+
     def _usable(self, spec: Spec) -> bool:
         try:
             return self.get(spec) is not None

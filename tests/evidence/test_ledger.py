@@ -23,6 +23,19 @@ def test_every_claim_has_a_chapter_that_is_there():
         ledger.of_chapter("99_none")
 
 
+def test_each_of_these_chapters_shows_its_own_claims_and_no_other_chapter_shows_any():
+    for path in paths.NOTEBOOKS.glob("*.ipynb"):
+        shown = re.findall(r'ledger\.beside_chapter\(\\"(\w+)\\", committed\(', path.read_text(encoding="utf-8"))
+        assert shown == ([path.stem] if path.stem in plan.handed().chapters else [])
+
+
+def test_claims_are_shown_beside_committed_records_alone():
+    page = ledger.beside_chapter("23_calibration_table3", committed=True).data
+    assert re.findall(r"(mixup_calibration-\d+)</th>", page) == [f"mixup_calibration-{n}" for n in range(1, 8)]
+    other = ledger.beside_chapter("23_calibration_table3", committed=False)
+    assert other.data.startswith("Verdicts are made from the committed evidence alone")
+
+
 def test_the_ledger_opens_without_a_script_and_names_chapter_rule_and_records():
     claim = CLAIMS["ssmix-1"]
     records = experiment(claim)

@@ -136,6 +136,17 @@ def unreadable(name: str, path: Path) -> None:
         path.write_text('{"key": 1, "spec": ["dataset", "method", "model", "paper", "seed"]}')
 
 
+def test_progress_counts_each_run_once(tmp_path):
+    store, other = Store(tmp_path), replace(SPEC, seed=1)
+    assert store.progress([SPEC, other, SPEC]) == "2 runs, 2 still to do"
+    store.put(fabricate.record(other))
+    assert store.progress([SPEC, other]) == "2 runs, 1 still to do"
+    assert store.progress([SPEC]) == "1 run, 1 still to do"
+    assert store.progress([other]) == "1 run, done"
+    store.put(fabricate.record(SPEC))
+    assert store.progress([SPEC, other]) == "2 runs, all done"
+
+
 @pytest.mark.parametrize("name", ["bytes", "folder", "loop", "nowhere", "brackets", "deep", "list"])
 def test_a_file_that_cannot_be_used_is_named_and_made_again(tmp_path, name, monkeypatch, capsys):
     store, other = Store(tmp_path), replace(SPEC, seed=1)

@@ -49,7 +49,7 @@ def scaled_differences(data: pd.DataFrame, metrics: Sequence[str]) -> Figure:
                 if not scaled:
                     axis.plot(row["published"], y, marker="|", markersize=13, markeredgewidth=2, color="black")
         axis.axvline(0, color="black", linewidth=1)
-        axis.set_xlabel(f"{_title(metric, data)}:\ndifference to no mixup")
+        axis.set_xlabel(f"{_title(metric, data)}:\ndifference from no mixup")
     axes[0, 0].set_yticks(list(middles.values()), [_wrapped(name) for name in middles])
     axes[0, 0].invert_yaxis()
     shown = [m for m in LABELS if m in set(data["method"])]

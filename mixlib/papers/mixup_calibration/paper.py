@@ -32,8 +32,8 @@ PAPER = Paper(
     },
     cells=protocol.CELLS,
     chapters={
-        "22_calibration_table2": (1, 2, 3, 5, 6, 7),
-        "23_calibration_table3": (1, 2, 4, 5, 6, 7),
+        "22_calibration_table2": (1, 2, 3, 4, 5, 6, 7),
+        "23_calibration_table3": (1, 2, 3, 4, 5, 6, 7),
         "24_calibration_table4": (2, 3, 4, 8, 9, 10, 15),
         "25_calibration_table5": (12, 13, 14),
         "26_calibration_figure2": (10, 11),

@@ -175,7 +175,7 @@ CLAIMS: tuple[Claim, ...] = (
                          bounds=(TWICE_LOW, TWICE_HIGH), printed=TWICE)
                 for name, key in HIDDEN.items()
             ),
-            Contrast(name="SSMix with over without a saliency pass", measure="seconds", margin=FACTOR,
+            Contrast(name="SSMix with a saliency pass against without", measure="seconds", margin=FACTOR,
                      units=against("ssmix_split", "ssmix", TIMES)),
         ),
         rule="Time of a step of SSMix with a pass of its own for saliency (as in the published code, but in one pass "
