@@ -16,9 +16,10 @@ PY := "$(BIN)/python"
 
 # Notebook kernels start in other folders, so these paths are made absolute, as seen from here
 here = $(if $(filter-out /% ~%,$(firstword $($(1)))),$(CURDIR)/$($(1)),$($(1)))
-export MIXLIB_DATA := $(call here,MIXLIB_DATA)
-export MIXLIB_MODELS := $(call here,MIXLIB_MODELS)
-export MIXLIB_RESULTS := $(call here,MIXLIB_RESULTS)
+override MIXLIB_DATA := $(call here,MIXLIB_DATA)
+override MIXLIB_MODELS := $(call here,MIXLIB_MODELS)
+override MIXLIB_RESULTS := $(call here,MIXLIB_RESULTS)
+export MIXLIB_DATA MIXLIB_MODELS MIXLIB_RESULTS
 
 .PHONY: reproduce site test test-site test-install lab notebooks lint lock clean
 
@@ -52,7 +53,8 @@ lint: $(READY)
 
 # Pin every package, without the host that it came from
 lock: $(READY)
-	$(PY) -m pip freeze --exclude-editable | grep -v ' @ ' | sed 's/+cpu$$//' > requirements.lock
+	$(PY) -m pip freeze --exclude-editable > requirements.new
+	grep -v ' @ ' requirements.new | sed 's/+cpu$$//' > requirements.lock && rm requirements.new
 
 clean:
 	rm -rf .venv build .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -220,11 +220,13 @@ def reproduce(profile, only, model, seeds, fresh, output, **engine) -> None:
 @click.option("--output", type=FilePath(), help="folder of the site [default: build/site]")
 def site(output) -> None:
     """Build the book as one site, from the committed notebooks and records; a Sphinx warning is an error."""
-    from mixlib.book.site import build
+    from mixlib.book import site as pages
     from mixlib.runs import paths
 
     paths.of_checkout(paths.NOTEBOOKS)
-    click.echo(f"Site: {build(output)}")
+    folder = output or paths.BUILD / "site"
+    with pages.alone(folder):
+        click.echo(f"Site: {pages.build(folder)}")
 
 
 @main.command("update-notebooks")
@@ -249,8 +251,8 @@ def update_notebooks(only, raise_seeds) -> None:
     for path in notebooks.update(names):
         click.echo(path)
     file = paths.ROOT / "README.md"
-    text = readme.filled(file.read_text(), pages.Book([], Records()).readme())
-    write(file, lambda temporary: Path(temporary).write_text(text))
+    text = readme.filled(file.read_text(encoding="utf-8"), pages.Book([], Records()).readme())
+    write(file, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
 
 
 def _only(field: str, wanted: list[str] | None, specs: list[Spec]) -> list[Spec]:
@@ -297,7 +299,7 @@ def run(artefacts, profile, model, seeds, datasets, methods, max_steps, limit, s
     """
     from mixlib.methods import names as known_methods
     from mixlib.papers import registry
-    from mixlib.runs import engines
+    from mixlib.runs import engines, paths
     from mixlib.runs.spec import RunSpec
     from mixlib.runs.store import Store
 
@@ -320,9 +322,10 @@ def run(artefacts, profile, model, seeds, datasets, methods, max_steps, limit, s
         specs = [spec.trial(max_steps) for spec in specs if isinstance(spec, RunSpec)]
     if shard:
         specs = engines.shard(specs, *shard)
-    store, engine = Store(), engines.get(engines.describe(**engine))
+    store, engine = Store(paths.trials() if max_steps else None), engines.get(engines.describe(**engine))
     missing = store.missing(specs)
-    click.echo(f"{len(set(specs))} runs, {len(missing)} to do", err=True)
+    where = f"; trials, kept in {store.folder}" if max_steps else ""
+    click.echo(f"{len(set(specs))} runs, {len(missing)} to do{where}", err=True)
     for record in engines.run_all(engines.limited(missing, limit), engine, store):
         click.echo(f"{record.spec}: {record.summary}")
 

@@ -63,6 +63,15 @@ def test_run_resumes_and_prints_what_came_out(store_folder):
     assert "8 runs, 6 to do" in run(*arguments).output
 
 
+def test_a_trial_is_kept_apart_from_real_records(store_folder):
+    arguments = ("run", "calibration-table5", "--profile", "smoke", "--max-steps", "1", "--limit", "1")
+    folder = store_folder.with_name(f"{store_folder.name}-trials")
+    assert f"16 runs, 16 to do; trials, kept in {folder}" in run(*arguments).output
+    assert not Store(store_folder).files()
+    (record,), _ = Store(folder).scan()
+    assert record.timing["steps"] == 1
+
+
 def test_status_says_what_the_rest_would_cost(store_folder):
     result = run("status")
     assert result.exit_code == 0, result.output

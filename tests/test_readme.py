@@ -140,6 +140,7 @@ def test_make_names_folders_so_that_kernels_find_them(tmp_path, given, meant):
     shutil.copy(paths.ROOT / "Makefile", makefile)
     with makefile.open("a") as file:
         file.write('\nshow:\n\t@echo "[$$MIXLIB_DATA]"\n')
-    out = subprocess.run(["make", "--no-print-directory", "show"], cwd=tmp_path, capture_output=True, text=True,
-                         env=os.environ | {"MIXLIB_DATA": given})  # fmt: skip
-    assert out.stdout.strip() == f"[{meant.format(root=tmp_path)}]"
+    for environment, said in (({"MIXLIB_DATA": given}, []), ({}, [f"MIXLIB_DATA={given}"])):
+        out = subprocess.run(["make", "--no-print-directory", "show", *said], cwd=tmp_path, capture_output=True,
+                             text=True, env=os.environ | environment)  # fmt: skip
+        assert out.stdout.strip() == f"[{meant.format(root=tmp_path)}]"

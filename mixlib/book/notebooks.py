@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from mixlib.book import site, verify
 from mixlib.papers import registry
 from mixlib.papers.registry import RECIPES
 from mixlib.runs import checkpoints, engines, paths
-from mixlib.runs.store import Store, holder, take, write
+from mixlib.runs.store import Store, write
 
 MOST_AT_ONCE = 4  # notebooks: each kernel takes more than half a gigabyte
 FORKED = {"JUPYTER_DEFAULT_PROVISIONER_NAME": "mixlib-fork"} if hasattr(os, "fork") else {}  # mixlib.book.kernels
@@ -96,7 +95,7 @@ def execute(
 
     Raises:
         ValueError: a parameter that the notebook does not have.
-        NotebookFailed: a cell failed; the notebook up to there is in ``output``.
+        NotebookFailed: a cell failed, and the notebook up to there is in ``output``; or its kernel died.
     """
     with environment(**_variables(store, progress, updating)):
         return _execute(name, output, parameters)
@@ -119,6 +118,7 @@ def execute_all(
     with (
         bar,
         environment(**_variables(store), **FORKED),
+        chdir(os.getcwd()),  # back to it at the end: papermill changes it, and notebooks that overlap leave it changed
         ThreadPoolExecutor(max(1, min(joblib.cpu_count(), MOST_AT_ONCE))) as pool,
     ):
         running = {pool.submit(_execute, name, path, parameters): name for name, path in outputs.items()}
@@ -152,6 +152,8 @@ def _execute(name: str, output: Path, parameters: dict[str, object]) -> nbformat
             f"{name}: cell {error.exec_count} failed with {error.ename}: {error.evalue}; the notebook up to there is "
             f"in {output}"
         ) from error
+    except RuntimeError as error:  # its kernel did not start, or died, as for want of memory
+        raise NotebookFailed(f"{name}: {error}; if memory ran out, run fewer chapters at once (--only)") from error
 
 
 def _variables(store: Path | None = None, progress: bool = True, updating: bool = False) -> dict[str, str]:
@@ -182,8 +184,8 @@ def reproduce(
     progress bar. The notebooks then find their records. An earlier site stays until they are done.
 
     With the committed settings (``mini`` without other models or seeds, not fresh) nothing is run: a missing record is
-    an error. Meanwhile a few records are retrained (:mod:`mixlib.book.verify`); the outcome is on the site and in its
-    ``verify.json``.
+    an error. Meanwhile, unless only some notebooks are wanted, a few records are retrained
+    (:mod:`mixlib.book.verify`); the outcome is on the site and in its ``verify.json``.
 
     Args:
         profile: ``smoke``, ``mini`` or ``full``.
@@ -223,7 +225,7 @@ def reproduce(
     parameters = {"profile": profile, "engine": engine} | overrides
     executed = {name: notebooks / f"{name}.ipynb" for name in names}
     as_committed = registry.committed(profile, model, seeds) and not fresh
-    with _alone(folder):
+    with site.alone(folder):
         site.check_folder(notebooks)
         if store:
             site.clear(store)
@@ -255,28 +257,6 @@ def reproduce(
     if found and not found.ok:
         raise NotMadeAnew(f"{found.sentence}; the table is above, the site in {index}")
     return index
-
-
-@contextmanager
-def _alone(folder: Path):
-    """Make sure that no other process writes this site in the meantime; ``ValueError`` if one does, or if it is not a
-    site."""
-    site.check_folder(folder)
-    made = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = take(folder / site.LOCK)
-    if lock is None:
-        raise ValueError(
-            f"another reproduce is writing {folder}, {holder(folder / site.LOCK)}: wait for it, or choose another "
-            "--output"
-        )
-    try:
-        site.mark(folder)
-        yield
-    finally:
-        Store.release(lock)
-        if made and {path.name for path in folder.iterdir()} == {site.MARKER}:  # stopped before anything was written
-            shutil.rmtree(folder)
 
 
 def update(only: Sequence[str] = ()) -> list[Path]:

@@ -179,7 +179,7 @@ class Book:
 
     Attributes:
         chapters: in reading order.
-        records: from which verdicts, effects and costs come; by default the committed ones.
+        records: from which verdicts, effects and costs come.
         repository: ``owner/name`` on GitHub, for links that open a notebook elsewhere; ``None``: none are made.
     """
 
@@ -221,7 +221,7 @@ class Book:
         """By paper, its entry in CITATION.cff."""
         import yaml  # of the extra
 
-        cited = yaml.safe_load((paths.ROOT / "CITATION.cff").read_text())["references"]
+        cited = yaml.safe_load((paths.ROOT / "CITATION.cff").read_text(encoding="utf-8"))["references"]
         found = {}
         for key, paper in published.papers().items():
             own = [reference for reference in cited if paper.title.startswith(reference["title"])]
@@ -333,8 +333,8 @@ class Book:
     def findings(self) -> list[str]:
         """What was found, a sentence or two each, from the verdicts and the pool; plain words without links."""
         lines = [
-            f"**Claims.** Of {len(self.verdicts)}: {self.counts()}. With so many, reckon with one or two wrong "
-            "decisions of each kind."
+            f"**Claims.** Of {len(self.verdicts)}: {self.counts()}. With so many, expect one or two wrong ones of "
+            "each kind."
         ]
         for category, title in ((statistics.SUPPORTED, "Held up"), (statistics.CONTRADICTED, "Contradicted")):
             found = [id_ for id_, verdict in self.verdicts.items() if verdict.category == category]
@@ -745,7 +745,7 @@ def _repository(url: str) -> str:
 
 def inconsistencies() -> dict[str, str]:
     """``data/published/inconsistencies.md`` section by section, by heading: papers by key."""
-    text = (paths.PUBLISHED / "inconsistencies.md").read_text()
+    text = (paths.PUBLISHED / "inconsistencies.md").read_text(encoding="utf-8")
     parts = re.split(r"^## (.+)\n", text, flags=re.MULTILINE)[1:]
     return {name: body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)}
 

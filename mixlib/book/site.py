@@ -12,7 +12,8 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,6 +28,7 @@ from mixlib.evidence import ledger, overview, plots, published
 from mixlib.evidence.verdicts import Records
 from mixlib.runs import machine, paths
 from mixlib.runs.garbage import quick_garbage_collection
+from mixlib.runs.store import Store, holder, take
 
 PENDING = "records are being made anew"  # in a banner until it is known how that ended
 MARKER, LOCK = ".mixlib-site", ".lock"
@@ -56,10 +58,32 @@ def check_folder(folder: Path) -> None:
         raise ValueError(f"{folder} is not empty and not an earlier site: choose another --output, or empty it")
 
 
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Make sure that no other process writes this site in the meantime; ``ValueError`` if one does, or if it is not a
+    site."""
+    check_folder(folder)
+    made = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = take(folder / LOCK, "choose another --output")
+    if lock is None:
+        raise ValueError(
+            f"another process is writing {folder}, {holder(folder / LOCK)}: wait for it, or choose another --output"
+        )
+    try:
+        mark(folder)
+        yield
+    finally:
+        Store.release(lock)
+        if made and {path.name for path in folder.iterdir()} == {MARKER}:  # stopped before anything was written
+            shutil.rmtree(folder)
+
+
 def check() -> None:
     """Raise ``ValueError`` if what makes the site is not installed: before a sweep, rather than after it."""
     try:
         import furo  # noqa: F401
+        import latex2mathml  # noqa: F401
         import myst_nb  # noqa: F401
         import sphinx_copybutton  # noqa: F401
         import sphinx_design  # noqa: F401
@@ -166,9 +190,9 @@ def assemble(folder: Path, executed: Mapping[str, Path]) -> None:
     draw(book, folder / "fragments")
     for name, text in written(book).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
+        (folder / name).write_text(text, encoding="utf-8")
     for page in [path for path in folder.rglob("*.md") if "fragments" not in path.parts]:
-        page.write_text(relink(page.read_text(), repository()))
+        page.write_text(relink(page.read_text(encoding="utf-8"), repository()), encoding="utf-8")
 
 
 def prepare(notebook: NotebookNode, chapter: pages.Chapter, note: str, repository: str | None) -> None:
@@ -263,7 +287,7 @@ def written(book: pages.Book) -> dict[str, str]:
         "fragments/errata.md": "\n\n".join(f"### {name}\n\n{text}" for name, text in others.items()),
         "gallery.md": book.gallery(),
         "claims.md": book.ledger(),
-        "changelog.md": (paths.ROOT / "CHANGELOG.md").read_text(),
+        "changelog.md": (paths.ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
         "methods/index.md": book.methods_index(),
         **{f"methods/{key}.md": book.method(key) for key in every()},
         "papers/index.md": book.papers_index(),

@@ -115,7 +115,7 @@ def decide(store: Store | None = None) -> list[str]:
 
 def _commit(decided: plan.Decided) -> None:
     text = json.dumps(asdict(decided), indent=1, sort_keys=True) + "\n"
-    write(paths.EVIDENCE, lambda temporary: Path(temporary).write_text(text))
+    write(paths.EVIDENCE, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
     plan.decided.cache_clear()
 
 

@@ -102,7 +102,7 @@ def load(path: Path) -> pd.DataFrame:
     if path.suffix not in SUFFIXES:
         raise ValueError(f"{path} is neither a folder of records nor a table ({' or '.join(SUFFIXES)})")
     try:
-        table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+        table = pd.read_csv(path, dtype={"key": str}) if path.suffix == ".csv" else pd.read_parquet(path)
     except (ValueError, OSError) as error:  # also what pandas and pyarrow raise for files of another kind
         raise ValueError(f"{path} cannot be read: {error}") from error
     if lacking := [name for name in ("key", "settings", *METRICS) if name not in table]:

@@ -60,6 +60,12 @@ def results() -> Path:
     return named("MIXLIB_RESULTS") or of_checkout(DATA / "results")
 
 
+def trials() -> Path:
+    """The folder of trials: runs that stop after a few updates and are no results."""
+    override = named("MIXLIB_RESULTS")
+    return override.with_name(f"{override.name}-trials") if override else of_checkout(BUILD) / "trials"
+
+
 def synthetic_results() -> Path:
     """The folder of run records on synthetic data, kept apart so that they are never mixed with results."""
     override = named("MIXLIB_RESULTS")

@@ -108,14 +108,18 @@ def write(path: Path, fill: Callable[[str], object]) -> Path:
     return path
 
 
-def take(path: Path) -> FileLock | None:
+def take(path: Path, remedy: str = "name another folder (MIXLIB_RESULTS, or results of compare)") -> FileLock | None:
     """Lock a file and write into it who holds it; ``None`` if another process has locked it.
 
     It is unlocked when this process ends, however that happens.
 
+    Args:
+        path: of the file; its folder is created.
+        remedy: what to do where that is impossible.
+
     Raises:
-        OSError: the file system does not support such locks. The mere existence of a file is not used instead: a file
-            left behind by a killed process would block everyone for ever.
+        OSError: the folder cannot be written, or its file system has no such locks. The mere existence of a file is not
+            used instead: a file left behind by a killed process would block everyone for ever.
     """
     lock = FileLock(path, fallback_to_soft=False)
     try:
@@ -125,10 +129,10 @@ def take(path: Path) -> FileLock | None:
         return None
     except OSError as error:
         if error.errno in NO_LOCKS:
-            reason = f"{path} cannot be locked ({error.strerror}): records need a file system with locks (flock)"
+            reason = f"{path} cannot be locked ({error.strerror}): its file system has no locks (flock)"
         else:
             reason = f"{path.parent} cannot be written ({error.strerror})"
-        raise OSError(error.errno, f"{reason}; name another folder (MIXLIB_RESULTS, or results of compare)") from error
+        raise OSError(error.errno, f"{reason}; {remedy}") from error
     with suppress(OSError):  # the name is only informative
         path.write_text(f"process {os.getpid()} on {platform.node()}\n", encoding="utf-8")
     return lock

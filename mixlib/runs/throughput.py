@@ -39,8 +39,8 @@ ROWS = {"train_size": 48, "dev_size": 60, "curve_size": 32, "test_size": 120}  #
 def measure(specs: Iterable[Spec], engine: str = ONE_BY_ONE, runs: int = 100) -> dict[str, Any]:
     """Time a grid of runs, one after another on one thread, and by another engine.
 
-    Both do the same grid from an empty store. As many runs as there are workers are done first and not counted, because
-    a worker's first run loads data and model.
+    Both do the same grid from an empty store. Twice as many runs as there are workers are done first and not counted,
+    because a worker's first run loads data and model.
 
     Args:
         specs: what the grid is taken from, evenly; studies and second stages are left out.

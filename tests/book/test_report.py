@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 
@@ -183,6 +184,21 @@ while not pathlib.Path("{other}.begun").exists():
     assert all(path.exists() for path in outputs.values())
 
 
+def test_a_kernel_that_dies_costs_its_own_notebook_alone_and_the_working_folder_stays(notebooks):
+    for name, last in (("01_a", "import os; os._exit(9)"), ("02_b", "import time; time.sleep(3)")):
+        path = notebooks / "notebooks" / f"{name}.ipynb"
+        notebook = nbformat.read(path, as_version=4)
+        notebook.cells[-1].source = last
+        nbformat.write(notebook, path)
+    here = os.getcwd()
+    outputs = {name: notebooks / f"{name}.ipynb" for name in ("01_a", "02_b")}
+    failed = report.execute_all(outputs, {})
+    assert list(failed) == ["01_a"]
+    assert failed["01_a"].startswith("01_a: Kernel died; if memory ran out, ")
+    assert outputs["02_b"].exists()
+    assert os.getcwd() == here
+
+
 def test_two_reproduce_do_not_write_one_site(notebooks):
     folder = notebooks / "out"
     report.reproduce("smoke", ["01"], output=folder)
@@ -190,14 +206,14 @@ def test_two_reproduce_do_not_write_one_site(notebooks):
     code = f"""
 import sys, time
 from pathlib import Path
-from mixlib.book import notebooks as report
-with report._alone(Path({str(folder)!r})):
+from mixlib.book import site
+with site.alone(Path({str(folder)!r})):
     print("in", flush=True)
     time.sleep(600)
 """
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "in\n"
-        with pytest.raises(ValueError, match=rf"another reproduce is writing {folder}, process {other.pid} on "):
+        with pytest.raises(ValueError, match=rf"another process is writing {folder}, process {other.pid} on "):
             report.reproduce("smoke", ["01"], output=folder)
         other.kill()
     assert (folder / "index.html").read_text() == kept

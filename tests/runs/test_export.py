@@ -56,6 +56,13 @@ def test_a_row_a_run_with_the_numbers_of_its_record(store, tmp_path, suffix):
     assert not list(tmp_path.glob(".*"))
 
 
+def test_keys_made_of_figures_alone_stay_as_they_are(store, tmp_path):
+    path, keys = tmp_path / "results.csv", ["0234567890123456", "1234567890123456", "12345678e0123456"]
+    export.export(path)
+    export.load(path).head(len(keys)).assign(key=keys).to_csv(path, index=False)
+    assert list(export.load(path)["key"]) == keys
+
+
 def test_an_empty_store_is_an_empty_table(store_folder, tmp_path):
     assert run("export", tmp_path / "none.parquet").exit_code == 0
     assert export.load(tmp_path / "none.parquet").empty
