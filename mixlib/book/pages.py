@@ -23,7 +23,7 @@ import pandas as pd
 from mixlib import methods
 from mixlib.book import captions
 from mixlib.book.about import ABOUT, SITE_WORDS, every
-from mixlib.evidence import comparison, ledger, plan, progress, published, statistics, tables, verdicts
+from mixlib.evidence import comparison, judgements, ledger, plan, progress, published, statistics, tables, verdicts
 from mixlib.evidence.cells import FIRST, Cell
 from mixlib.evidence.tables import LABELS
 from mixlib.evidence.verdicts import Claim, Records
@@ -396,11 +396,11 @@ class Book:
 
     @cached_property
     def _q(self) -> dict[str, float]:
-        return statistics.q_values({id_: verdict.judgement for id_, verdict in self.verdicts.items()}).to_dict()
+        return judgements.q_values({id_: verdict.judgement for id_, verdict in self.verdicts.items()}).to_dict()
 
     def _amounts(self, id_: str) -> str:
         found = self.verdicts[id_].judgement
-        size, margin = (statistics.amount(abs(value), found.unit) for value in (found.estimate, found.margin))
+        size, margin = (judgements.amount(abs(value), found.unit) for value in (found.estimate, found.margin))
         return f"{size}, which is within the margin of {margin}"
 
     def _hidden(self, id_: str) -> str:
@@ -412,7 +412,7 @@ class Book:
             return f": worse by {self._amounts(id_)}{self._worst(id_)}"
         gains = sorted(self._gains_compared(id_))
         if gains and gains[-1] < 0:
-            return f": the gains compared are losses, of {-gains[-1]:.1f} to {statistics.amount(-gains[0], found.unit)}"
+            return f": the gains compared are losses, of {-gains[-1]:.1f} to {judgements.amount(-gains[0], found.unit)}"
         return ""
 
     def _worst(self, id_: str) -> str:
@@ -422,7 +422,7 @@ class Book:
         means = {name: values.mean() for name, values in live.items()}
         worst = min(means, key=means.get)
         beyond = means[worst] < -found.margin
-        return f"; on {worst} by {statistics.amount(abs(means[worst]), found.unit)}" if beyond else ""
+        return f"; on {worst} by {judgements.amount(abs(means[worst]), found.unit)}" if beyond else ""
 
     def _gains_compared(self, id_: str) -> list[float]:
         """If a claim compares what a method gains in accuracy over the plain model in several cells: the gain in
@@ -714,7 +714,7 @@ def plain_ends(text: str) -> str:
     return re.sub(r"([\\*_`|<>\[\]$])", r"\\\1", re.sub(r"\s+", " ", text))
 
 
-def numbers(judgement: statistics.Judgement) -> str:
+def numbers(judgement: judgements.Judgement) -> str:
     """Estimate, interval and unit (factors have none), the margin of a claim of equality, and the printed size; empty
     if there is none."""
     if not math.isfinite(judgement.estimate):
@@ -722,14 +722,14 @@ def numbers(judgement: statistics.Judgement) -> str:
     unit = judgement.unit
 
     def said(value: float) -> str:
-        return statistics.amount(value, unit, sign=True).replace("-", MINUS)
+        return judgements.amount(value, unit, sign=True).replace("-", MINUS)
 
     text = said(judgement.estimate)
     if math.isfinite(judgement.low):
         text += f" [{said(judgement.low)}, {said(judgement.high)}]"
     text += "" if unit == statistics.LOG_RATIO else f" {unit}"
     if judgement.kind in (statistics.NON_INFERIORITY, statistics.EQUIVALENCE):
-        text += f"; margin {statistics.amount(judgement.margin, unit)}"
+        text += f"; margin {judgements.amount(judgement.margin, unit)}"
     return text if judgement.printed is None else f"{text}; printed {said(judgement.printed)}"
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from mixlib.evidence import statistics
+from mixlib.evidence import judgements, statistics
 from mixlib.evidence.statistics import Part
 from mixlib.evidence.verdicts import ECE_POINTS, ECE_SHARE, FACTOR, POINT
 from mixlib.runs.metrics import ECE_BINS
@@ -171,7 +171,7 @@ def against_plain(table: pd.DataFrame, methods: Sequence[str], score: str, scale
         if not found:
             continue
         part = Part(f"{method} - {PLAIN}", found, margin=margin(table, score), unit=SCORES[score].unit)
-        judged = statistics.judge(part)
+        judged = judgements.judge(part)
         rows[method] = {
             "estimate": judged.estimate, "low": judged.low, "high": judged.high,
             "category": CATEGORIES[judged.category], "words": said(judged), "p": judged.p,
@@ -235,7 +235,7 @@ def by_rate(tables: Mapping[str, pd.DataFrame], methods: Sequence[str], score: s
     return pd.DataFrame(columns)
 
 
-def said(judged: statistics.Judgement) -> str:
+def said(judged: judgements.Judgement) -> str:
     """The finding in a few words, from the side of the method."""
     if judged.category == statistics.NO_EFFECT:
         end = judged.words.partition(";")[0]
@@ -306,8 +306,8 @@ def ensembles(members: Mapping[str, Sequence[Predictions]], resamples: int = 100
     )  # fmt: skip
     text = {
         PANELS[name].partition(":")[0]: " [".join(
-            statistics.amount(row[end], SCORES[name].unit, True) for end in ("estimate", "low")
-        ) + f", {statistics.amount(row['high'], SCORES[name].unit, True)}]"
+            judgements.amount(row[end], SCORES[name].unit, True) for end in ("estimate", "low")
+        ) + f", {judgements.amount(row['high'], SCORES[name].unit, True)}]"
         for name, row in estimates.iterrows()
     }  # fmt: skip
     shown = pd.DataFrame([text], index=[f"pooled over {len(table)} data sets"])

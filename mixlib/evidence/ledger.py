@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import pandas as pd
 from IPython.display import DisplayObject, Markdown
 
-from mixlib.evidence import plan, published, statistics, tables
+from mixlib.evidence import judgements, plan, published, statistics, tables
 from mixlib.evidence.verdicts import WAITING, Records, Verdict, judge, table
 
 ORDER = (  # of the groups: what was found first
@@ -96,7 +96,7 @@ def groups(verdicts: Mapping[str, Verdict]) -> str:
         verdicts: of all claims, or of some.
     """
     said = published.claims().set_index("id")
-    q = statistics.q_values({id_: v.judgement for id_, v in verdicts.items()})
+    q = judgements.q_values({id_: v.judgement for id_, v in verdicts.items()})
     parts = []
     for paper, title in papers().items():
         own = {id_: v for id_, v in verdicts.items() if v.claim.paper == paper}

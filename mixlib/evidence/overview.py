@@ -13,8 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from mixlib.evidence import statistics
+from mixlib.evidence.judgements import Judgement
 from mixlib.evidence.plots import MARKERS, PALETTE
-from mixlib.evidence.statistics import Judgement
 from mixlib.evidence.verdicts import Verdict
 
 SHOWN = 6.0  # margins on either side; what lies beyond is drawn at the edge as an arrow

@@ -1,11 +1,8 @@
-"""What a paired experiment says about a claim: one pooled contrast, its intervals, and a category.
+"""What paired experiments show: pooled contrasts with their intervals and power, and the rule that gives a category.
 
-A claim has one or more parts. A part is a contrast of two methods on some data sets: for each set the differences of
-runs that share a seed, signed so that positive is as claimed, in points or as log ratios (losses, times). :func:`judge`
-decides a part, :func:`conjunction` a claim with several parts, :func:`best` a claim to beat every rival::
-
-    part = Part("CLS MixUp - none", {"sst2": d1, "trec_coarse": d2}, margin=1.0, printed=Printed(1.4, runs=10))
-    judge(part).words   # "no effect larger than 0.8 points on these 2 sets"
+A part of a claim is a contrast of two methods on some data sets: for each set the differences of runs that share a
+seed, signed so that positive is as claimed, in points or as log ratios (losses, times). See :class:`Part`. What the
+rule says about a part or a claim, in words, is in :mod:`mixlib.evidence.judgements`.
 
 The pooled contrast is the mean over data sets of the mean difference. Its standard error covers seeds only, so it is a
 statement about *these data sets*; "in general" is said only where an interval with random effects over data sets
@@ -22,7 +19,7 @@ import difflib
 import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -326,7 +323,7 @@ class SeedsNeeded:
         printed: to decide the claim if the printed size is the truth. Also ``None`` without a printed size, or if the
             printed size itself is not as claimed.
         margin: to show that there is no effect beyond the margin if there is none at all; for other kinds than
-            superiority, to support the claim if the truth is in the middle of what it says. :func:`judge` leaves it out
+            superiority, to support the claim if the truth is in the middle of what it says. A judgement leaves it out
             if the data sets differ, because then "no effect" is not given however many seeds there are.
     """
 
@@ -445,7 +442,7 @@ def decide(
     outside = (high < first) | (low > last)
     if kind == SUPERIORITY:
         small = inside_margin
-        rules = [low > 0, outside, inside_margin & ~differs, _smaller(mean, se, df, sd, printed)]
+        rules = [low > 0, outside, inside_margin & ~differs, smaller_than_printed(mean, se, df, sd, printed)]
         found = [SUPPORTED, CONTRADICTED, NO_EFFECT, SMALLER]
     else:
         small = np.zeros_like(inside_margin)
@@ -462,8 +459,13 @@ def decide(
     return Decision(category, small & decided, against)
 
 
-def _smaller(mean: np.ndarray, se: np.ndarray, df: np.ndarray, sd: np.ndarray, printed: Printed | None) -> np.ndarray:
-    """Whether the printed size exceeds the measured one by more than both errors explain."""
+def smaller_than_printed(
+    mean: np.ndarray, se: np.ndarray, df: np.ndarray, sd: np.ndarray, printed: Printed | None
+) -> np.ndarray:
+    """Whether the printed size exceeds the measured one by more than both errors explain; no, if none is printed.
+
+    Arrays of one shape, or numbers; their meaning and the test are those of :func:`decide`.
+    """
     if printed is None:
         return np.zeros(np.shape(mean), dtype=bool)
     paper, paper_df = (sd / math.sqrt(printed.runs), None) if printed.se is None else (printed.se, printed.df)
@@ -492,286 +494,6 @@ def combine(decision: Decision) -> Decision:
     return Decision(found, np.where(found == contradicted, all_small, (found == len(CATEGORIES) - 1) & small.any(0)), p)
 
 
-# --- Judgements -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """The category of a part or a claim, in words, and the numbers behind it.
-
-    For a claim with several parts, the numbers are those of the part that decides: the one most clearly against a
-    contradicted claim, else, in the weakest category, the one furthest from support.
-
-    Attributes:
-        name: of the part or claim.
-        category: one of ``CATEGORIES``.
-        words: the finding in a sentence.
-        small: supported or contradicted, but by less than the margin; counted separately, see ``label``.
-        decidable: at least 4 seeds on every data set, and spread on each.
-        in_general: the random-effects interval over data sets agrees.
-        kind, margin, unit, bounds: as in :class:`Part`.
-        printed: the printed size, if there is one.
-        estimate: the pooled contrast, positive as claimed; for kind ``BOUNDS``, within the bounds as claimed.
-        low, high: its 95% interval.
-        low90, high90: its 90% interval.
-        p: two-sided p value of no difference.
-        against: p value against the claim, see :class:`Decision`.
-        sets, seeds: the data sets, and how many seeds each has.
-        p_heterogeneity: of Welch's analysis of variance over data sets.
-        differs_between_sets: whether it is below 5%.
-        random_effects: 95% interval for data sets in general.
-        per_seed: 95% interval of each seed's mean over data sets.
-        seeds_needed: where undecided.
-        parts: the judgements that make up a claim with several parts.
-    """
-
-    name: str
-    category: str
-    words: str
-    small: bool = False
-    decidable: bool = False
-    in_general: bool = False
-    kind: str = SUPERIORITY
-    margin: float = math.nan
-    unit: str = "points"
-    bounds: tuple[float, float] | None = None
-    printed: float | None = None
-    estimate: float = math.nan
-    low: float = math.nan
-    high: float = math.nan
-    low90: float = math.nan
-    high90: float = math.nan
-    p: float = math.nan
-    against: float = 1.0
-    sets: tuple[str, ...] = ()
-    seeds: tuple[int, ...] = ()
-    p_heterogeneity: float = math.nan
-    differs_between_sets: bool = False
-    random_effects: Interval | None = None
-    per_seed: Interval | None = None
-    seeds_needed: SeedsNeeded | None = None
-    parts: tuple[Judgement, ...] = field(default=(), repr=False)
-
-    @property
-    def label(self) -> str:
-        """The category as it is counted: ``"supported by less than the margin"`` separately from ``"supported"``."""
-        return f"{self.category} by less than the margin" if self.small else self.category
-
-
-def not_judgeable(name: str, why: str) -> Judgement:
-    """The judgement of a part that cannot be measured here, with the reason in words."""
-    return Judgement(name, NOT_JUDGEABLE, f"{NOT_JUDGEABLE}: {why}")
-
-
-def judge(part: Part) -> Judgement:
-    """Decide one part of a claim with :func:`decide`, and put the result into words."""
-    estimate = pooled(part.differences)
-    found = series(part.differences)
-    few = [name for name, values in found.items() if len(values) < MIN_SEEDS]
-    same = [name for name, values in found.items() if no_spread(values)]
-    p_sets = heterogeneity_p(part.differences)
-    decision = decide(
-        *(np.asarray(v) for v in (estimate.mean, estimate.se, estimate.df, estimate.sd)),
-        decidable=np.asarray(not few and not same),
-        differs=np.asarray(p_sets < ALPHA),
-        margin=part.margin,
-        kind=part.kind,
-        printed=part.printed,
-        bounds=part.bounds,
-    )
-    category = CATEGORIES[int(decision.category)]
-    judgement = Judgement(
-        part.name,
-        category,
-        words="",
-        small=bool(decision.small),
-        decidable=not few and not same,
-        in_general=_in_general(part, category),
-        kind=part.kind,
-        margin=part.margin,
-        unit=part.unit,
-        bounds=part.bounds,
-        printed=part.printed.size if part.printed else None,
-        estimate=estimate.mean,
-        low=estimate.interval.low,
-        high=estimate.interval.high,
-        low90=estimate.interval90.low,
-        high90=estimate.interval90.high,
-        p=float(2 * stats.t.sf(abs(estimate.mean) / estimate.se, estimate.df)) if estimate.se > 0 else math.nan,
-        against=float(decision.against),
-        sets=estimate.sets,
-        seeds=estimate.seeds,
-        p_heterogeneity=p_sets,
-        differs_between_sets=p_sets < ALPHA,
-        random_effects=random_effects_interval(part.differences),
-        per_seed=per_seed_interval(part.differences),
-    )
-    if category == UNDECIDED and not few and not same:
-        size = part.printed.size if part.printed else None
-        needed = seeds_needed(estimate, size, part.margin, part.kind, part.bounds)
-        if judgement.differs_between_sets and part.kind != NON_INFERIORITY:  # no number of seeds makes sets alike
-            needed = replace(needed, margin=None)
-        judgement = replace(judgement, seeds_needed=needed)
-    if few:
-        words = f"{UNDECIDED}: {min(estimate.seeds)} {part.samples} on {few[0]}, at least {MIN_SEEDS} are needed"
-    elif same:
-        words = f"{UNDECIDED}: all differences on {same[0]} are identical, so nothing says how far they could vary"
-    else:
-        words = _words(judgement, part, estimate)
-    return replace(judgement, words=words)
-
-
-def _in_general(part: Part, category: str) -> bool:
-    """Whether the interval with random effects over data sets says the same as the one over seeds."""
-    low, high = part.region
-    if category == NO_EFFECT:
-        interval, low, high = (
-            random_effects_interval(part.differences, EQUIVALENCE_CONFIDENCE),
-            -part.margin,
-            part.margin,
-        )
-    else:
-        interval = random_effects_interval(part.differences)
-    if interval is None:
-        return False
-    if category == CONTRADICTED:
-        return interval.high < low or interval.low > high
-    return category in (SUPPORTED, NO_EFFECT) and interval.inside(low, high)
-
-
-def amount(value: float, unit: str, sign: bool = False) -> str:
-    """A difference for readers: ``0.8 points`` or ``a factor of 1.08``; with its sign ``+0.8`` or ``x1.08``."""
-    if unit == LOG_RATIO:
-        return f"x{math.exp(value):.2f}" if sign else f"a factor of {math.exp(abs(value)):.2f}"
-    if sign:
-        return f"{value:+.1f}"
-    digits = f"{abs(value):.1f}".removesuffix(".0") if abs(value) >= 0.05 or not value else f"{abs(value):.2g}"
-    return f"{digits} {unit[:-1] if digits == '1' and unit.endswith('s') else unit}"
-
-
-def _words(j: Judgement, part: Part, estimate: Estimate) -> str:
-    """The finding in one sentence, followed by the means of the data sets if they differ."""
-    where = f"on these {len(j.sets)} sets" if len(j.sets) > 1 else "on this set"
-    interval = "[{}, {}]".format(*(amount(end, j.unit, True) for end in (j.low, j.high)))
-    ends = f"{amount(j.estimate, j.unit, True)} {interval}"
-    general = ""
-    if j.in_general:  # an interval of its own, with the spread over data sets
-        confidence = EQUIVALENCE_CONFIDENCE if j.category == NO_EFFECT else CONFIDENCE
-        found = random_effects_interval(part.differences, confidence)
-        general = "; in general too: [{}, {}]".format(*(amount(end, j.unit, True) for end in found))
-    if j.category == NO_EFFECT:
-        if j.in_general:
-            general = f"; in general no larger than {_bound(found, j.unit)}"
-        text = f"no effect larger than {_bound((j.low90, j.high90), j.unit)} {where}{general}"
-        if j.printed is not None and abs(j.printed) < j.margin:
-            excluded = _smaller(
-                *(np.asarray(v) for v in (j.estimate, estimate.se, estimate.df, estimate.sd)), part.printed
-            )
-            end = "is larger than what was measured" if excluded else "is neither confirmed nor refuted"
-            if not excluded and abs(j.printed) > max(-j.low90, j.high90):
-                end += ", because of its own error"
-            text += f"; the printed {amount(j.printed, j.unit)} {end}"
-    elif j.category == SMALLER:
-        text = f"smaller than the printed {amount(j.printed, j.unit)} {where}: {ends}"
-    elif j.category == UNDECIDED:
-        text = f"undecided {where}: {ends}{_needs(j, part.samples)}"
-    else:
-        margin = f" by less than the margin of {amount(j.margin, j.unit)}" if j.small else ""
-        if j.kind == NON_INFERIORITY and j.category == SUPPORTED and j.high < 0:
-            margin = f", though worse by less than {amount(j.margin, j.unit)},"
-        text = f"{j.category}{margin} {where}: {ends}{general}"
-    if j.differs_between_sets:
-        means = {name: values.mean() for name, values in series(part.differences).items()}
-        listed = ", ".join(
-            f"{n} {amount(m, j.unit, True)}" for n, m in sorted(means.items(), key=lambda item: -item[1])
-        )
-        text += f"; differs between sets ({listed})"
-    return text
-
-
-def _bound(interval: tuple[float, float], unit: str) -> str:
-    """The larger end of an interval around zero, rounded up to what `amount` shows, so that it remains a bound."""
-    value = max(-interval[0], interval[1])
-    if unit == LOG_RATIO:
-        return amount(math.log(math.ceil(100 * math.exp(value) - 1e-9) / 100), unit)
-    return amount(math.ceil(10 * value - 1e-9) / 10, unit)
-
-
-def _needs(j: Judgement, samples: str) -> str:
-    """How many seeds (or batches) an undecided part would need, and for what there already are enough of them; a
-    printed size that is not as claimed is left out."""
-    needed, enough, there = [], [], min(j.seeds)
-    wanted = [(j.seeds_needed.printed, f"the printed {amount(j.printed, j.unit)}")] if _can_show_printed(j) else []
-    if j.seeds_needed.margin or not j.differs_between_sets:
-        wanted.append((j.seeds_needed.margin, f"the margin of {amount(j.margin, j.unit)}"))
-    for number, size in wanted:
-        if number is not None and number <= there:
-            enough.append(size)
-        else:
-            count = f"{number:,}" if number else f"more than {MOST_SEEDS:,}"
-            needed.append(f"{count} {samples} for {size}")
-    text = f"; needs {' and '.join(needed)}" if needed else ""
-    return text + (f"; these {there} {samples} would do for {' and '.join(enough)}" if enough else "")
-
-
-def _can_show_printed(j: Judgement) -> bool:
-    return j.printed is not None and (bool(j.seeds_needed.printed) or (j.kind == SUPERIORITY and j.printed > 0))
-
-
-def conjunction(name: str, parts: Sequence[Judgement]) -> Judgement:
-    """Judge a claim that makes several statements at once; see :func:`combine`.
-
-    Parts that are not judgeable are left out of Holm's correction; they keep a claim from being supported but not
-    from being contradicted. ``in_general`` if every part that decides is. ``ValueError`` without parts.
-    """
-    if not parts:
-        raise ValueError(f"{name}: a claim needs at least one part, got none")
-    judged = sorted((p for p in parts if p.category != NOT_JUDGEABLE), key=_standing)
-    dead = [p for p in parts if p.category == NOT_JUDGEABLE]
-    category, small, against = NOT_JUDGEABLE, False, 1.0
-    if judged:
-        found = combine(
-            Decision(
-                np.array([CATEGORIES.index(p.category) for p in judged]),
-                np.array([p.small for p in judged]),
-                np.array([p.against for p in judged]),
-            )
-        )
-        category, small, against = CATEGORIES[int(found.category)], bool(found.small), float(found.against)
-    if category == CONTRADICTED:
-        reject, _ = corrected([p.against for p in judged])
-        deciding = sorted((p for p, r in zip(judged, reject, strict=True) if r), key=lambda p: p.against)
-    elif dead:
-        category, small, deciding = NOT_JUDGEABLE, False, dead
-    else:
-        same = (UNDECIDED, CONTRADICTED) if category == UNDECIDED else (category,)
-        deciding = [p for p in judged if p.category in same]
-    words = deciding[0].words
-    if len(parts) > 1:
-        words = f"{category} for " + "; ".join(f"{p.name} ({_as_part(p, category)})" for p in deciding)
-        others = [f"{p.name} ({p.category})" for p in parts if p not in deciding]
-        words += f"; other parts: {', '.join(others)}" if others else ""
-    general = all(p.in_general for p in deciding)
-    return replace(
-        deciding[0], name=name, category=category, words=words, small=small, in_general=general, against=against,
-        parts=tuple(parts),
-    )  # fmt: skip
-
-
-def _as_part(j: Judgement, category: str) -> str:
-    """The words of a part in a claim of this category."""
-    if category == UNDECIDED and j.category == CONTRADICTED:
-        return f"by itself {j.words}; not after Holm's correction"
-    return j.words
-
-
-def _standing(j: Judgement) -> float:
-    """How well a part does, whatever its unit and kind: how far the estimate lies within what is claimed, in widths of
-    its interval."""
-    low, high = region(j.kind, j.margin, j.bounds)
-    return min(j.estimate - low, high - j.estimate) / (j.high - j.low) if j.high > j.low else -math.inf
-
-
 def corrected(p: Sequence[float] | pd.Series, method: str = "holm") -> tuple[np.ndarray, np.ndarray]:
     """Which of several p values are small enough together, and the corrected values.
 
@@ -782,34 +504,3 @@ def corrected(p: Sequence[float] | pd.Series, method: str = "holm") -> tuple[np.
     with quick_garbage_collection():  # multipletests collects at each call
         reject, values, *_ = multipletests(p, alpha=ALPHA, method=method)
     return reject, values
-
-
-def best(name: str, parts: Sequence[Judgement]) -> Judgement:
-    """Judge "the best of several": a win over each rival, one part (of kind superiority) per rival.
-
-    It is never judged only against the rival that looks best on the same runs, which would be biased against the claim.
-    If it is not supported but no rival is better by more than the margin (the 95% interval of each part stays above
-    minus the margin), the words add "among the best"; the category stays what :func:`conjunction` says.
-    """
-    judgement = conjunction(name, parts)
-    among = all(p.decidable and p.low > -p.margin for p in parts)
-    if judgement.category == SUPPORTED or not among:
-        return judgement
-    return replace(judgement, words=f"{judgement.words}; among the best: no rival is better by more than the margin")
-
-
-def q_values(judgements: Mapping[str, Judgement]) -> pd.Series:
-    """Benjamini and Hochberg's q of the claims of kind superiority that have a p value, by claim.
-
-    It changes no category: q above 0.05 marks a finding that may be one of the few wrong ones to be expected among
-    so many. For a claim with several parts, the largest p counts if they all have to hold, except that a contradicted
-    claim has the p value that contradicts it.
-    """
-    p = {}
-    for claim, j in judgements.items():
-        parts = [part.p for part in j.parts or (j,) if part.kind == SUPERIORITY and not math.isnan(part.p)]
-        value = j.against if j.category == CONTRADICTED else max(parts, default=math.nan)
-        if j.kind == SUPERIORITY and j.category != NOT_JUDGEABLE and not math.isnan(value):
-            p[claim] = value
-    adjusted = corrected(list(p.values()), "fdr_bh")[1] if p else []
-    return pd.Series(adjusted, index=list(p), dtype=float, name="q")

@@ -1,7 +1,7 @@
 """Claims as data, and the verdict on each by one rule.
 
 A claim has parts, a part is a contrast of runs on some data sets, and every part is judged by
-:func:`mixlib.evidence.statistics.judge`. Nothing here or in the claims decides on its own. Verdicts read the committed
+:func:`mixlib.evidence.judgements.judge`. Nothing here or in the claims decides on its own. Verdicts read the committed
 seeds of each cell and the committed gate (:func:`mixlib.evidence.plan.decided`); nothing is run.
 """
 
@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixlib.evidence import plan, published, statistics
-from mixlib.evidence.statistics import Judgement, Part, Printed
+from mixlib.evidence import judgements, plan, published, statistics
+from mixlib.evidence.judgements import Judgement
+from mixlib.evidence.statistics import Part, Printed
 from mixlib.runs.records import DamagedRecord, Record, Spec
 from mixlib.runs.spec import RunRecord, RunSpec
 from mixlib.runs.store import Store
@@ -219,7 +220,7 @@ class Verdict:
 
     @property
     def label(self) -> str:
-        """The category as it is counted, see :attr:`mixlib.evidence.statistics.Judgement.label`."""
+        """The category as it is counted, see :attr:`mixlib.evidence.judgements.Judgement.label`."""
         return WAITING if self.waits else self.judgement.label
 
     @property
@@ -353,7 +354,7 @@ def judge(claim: Claim, records: Records, margins: float = 1.0) -> Verdict:
         margins: a factor for all margins, to see whether a verdict depends on them.
     """
     if claim.not_here is not None:
-        return Verdict(claim, statistics.not_judgeable(claim.id, claim.not_here))
+        return Verdict(claim, judgements.not_judgeable(claim.id, claim.not_here))
     before, records.keys = records.keys, {}
     parts, cells, dead, waits_for = [], [], [], {}
     for contrast in claim.parts:
@@ -363,18 +364,18 @@ def judge(claim: Claim, records: Records, margins: float = 1.0) -> Verdict:
         waits_for |= unfinished
         if unfinished or not found:
             why = "; ".join(f"{name}: {reason}" for name, reason in (unfinished or left_out).items())
-            parts.append(statistics.not_judgeable(contrast.name, why))
+            parts.append(judgements.not_judgeable(contrast.name, why))
             continue
         unit, margin = MEASURES[contrast.measure].unit, margins * _margin(contrast, found, records)
         samples = "batches" if any(values.index.nlevels > 1 for values in found.values()) else "seeds"
-        parts.append(statistics.judge(Part(contrast.name, by_data_set(found, contrast), margin, contrast.kind,
+        parts.append(judgements.judge(Part(contrast.name, by_data_set(found, contrast), margin, contrast.kind,
                                            contrast.printed, contrast.bounds, unit, samples)))  # fmt: skip
     keys, records.keys = tuple(records.keys), before | records.keys
-    together = statistics.best if claim.together == BEST else statistics.conjunction
+    together = judgements.best if claim.together == BEST else judgements.conjunction
     whole = together(claim.id, parts)
     if waits_for:  # the correction for several parts needs all of them
         words = f"waits for {', '.join(f'{name} ({reason})' for name, reason in waits_for.items())}"
-        whole = replace(statistics.not_judgeable(claim.id, ""), words=words, parts=whole.parts)
+        whole = replace(judgements.not_judgeable(claim.id, ""), words=words, parts=whole.parts)
     return Verdict(claim, whole, tuple(cells), tuple(dead), keys, bool(waits_for))
 
 

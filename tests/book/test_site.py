@@ -12,7 +12,7 @@ from mixlib.__main__ import main
 from mixlib.book import captions, drawing, notebooks, pages, site
 from mixlib.book.about import ABOUT, SITES, every
 from mixlib.book.extension import commands, mathml, scrolling, to_pages
-from mixlib.evidence import comparison, plan, published, statistics, verdicts
+from mixlib.evidence import comparison, judgements, plan, published, statistics, verdicts
 from mixlib.evidence.plots import MARKERS, PALETTE
 from mixlib.evidence.tables import LABELS
 from mixlib.evidence.verdicts import Records
@@ -336,19 +336,19 @@ def test_every_command_stands_on_the_page_of_commands():
 
 def test_figures_of_numbers_read_as_people_write_them():
     part = statistics.Part("x", {"a": pd.Series(np.array([-1.0, -1.2, -0.9, -1.1]))}, 1.0)
-    assert pages.numbers(statistics.judge(part)).startswith("−1.1 [−1.3, −0.8] points")
-    equal = statistics.judge(
+    assert pages.numbers(judgements.judge(part)).startswith("−1.1 [−1.3, −0.8] points")
+    equal = judgements.judge(
         statistics.Part("x", {"a": pd.Series([-0.31, -0.3, -0.29, -0.3])}, 1.0, statistics.NON_INFERIORITY)
     )
     assert pages.numbers(equal) == "−0.3 [−0.3, −0.3] points; margin 1 point"
     times = pd.Series(np.log([1.68, 1.7, 1.69, 1.69]))
     slower = statistics.Part("x", {"a": times}, 0.1, unit="log ratio", printed=statistics.Printed(np.log(2)))
-    assert pages.numbers(statistics.judge(slower)) == "x1.69 [x1.68, x1.70]; printed x2.00"
+    assert pages.numbers(judgements.judge(slower)) == "x1.69 [x1.68, x1.70]; printed x2.00"
 
 
 def test_what_is_as_good_only_within_the_margin_says_so_among_what_held_up(book, monkeypatch):
     book.gains = {}
-    lower = statistics.judge(
+    lower = judgements.judge(
         statistics.Part("x", {"a": pd.Series([-0.31, -0.3, -0.29, -0.3])}, 1.0, statistics.NON_INFERIORITY)
     )
     claim = verdicts.claims()["ssmix-1"]
@@ -365,16 +365,16 @@ def test_what_is_as_good_only_within_the_margin_says_so_among_what_held_up(book,
 
 def test_a_decision_by_less_than_the_margin_says_so_and_one_that_may_be_wrong_too(book):
     claims, q = verdicts.claims(), statistics.ALPHA
-    small = statistics.judge(statistics.Part("x", {"a": pd.Series([-0.31, -0.3, -0.29, -0.3])}, 1.0))
-    weak = statistics.judge(statistics.Part("x", {"a": pd.Series([-1.0, -3.0, -2.0, -2.9, -0.1])}, 1.0))
-    none = statistics.judge(statistics.Part("x", {"a": pd.Series([-1.0, 1.0, 0.5, -0.4])}, 1.0))
+    small = judgements.judge(statistics.Part("x", {"a": pd.Series([-0.31, -0.3, -0.29, -0.3])}, 1.0))
+    weak = judgements.judge(statistics.Part("x", {"a": pd.Series([-1.0, -3.0, -2.0, -2.9, -0.1])}, 1.0))
+    none = judgements.judge(statistics.Part("x", {"a": pd.Series([-1.0, 1.0, 0.5, -0.4])}, 1.0))
     others = [id_ for id_ in claims if id_ not in ("ssmix-3", "ssmix-14")]
     book.gains, judged = {}, {"ssmix-3": small, "ssmix-14": weak} | dict.fromkeys(others, none)
     book.verdicts = {id_: verdicts.Verdict(claims[id_], j, ({"SST-2": [100]},)) for id_, j in judged.items()}
     (against,) = [line for line in book.findings() if line.startswith("**Contradicted**")]
     assert "(ssmix-3; SST-2: by 0.3 points, which is within the margin of 1 point)." in against
     assert re.search(r"\(ssmix-14; SST-2; may be wrong, q = (0\.\d\d)\)\.", against)
-    assert statistics.q_values(judged)["ssmix-14"] > q
+    assert judgements.q_values(judged)["ssmix-14"] > q
 
 
 def test_gains_that_do_not_survive_holms_correction_say_so():
@@ -388,7 +388,7 @@ def test_what_helps_more_here_than_there_and_helps_nowhere_says_so(book, monkeyp
     """What a claim compares are gains over no mixup in several cells; both of them may be losses."""
     book.gains = {}
     claim = verdicts.claims()["ssmix-5"]
-    more = statistics.judge(statistics.Part("x", {"a": pd.Series([1.0, 1.1, 0.9, 1.0])}, 1.0))
+    more = judgements.judge(statistics.Part("x", {"a": pd.Series([1.0, 1.1, 0.9, 1.0])}, 1.0))
     book.verdicts = {"ssmix-5": verdicts.Verdict(claim, more, ({"TREC": [100, 101, 102, 103]},))}
     for fine, said in ((-0.5, ": the gains compared are losses, of 0.5 to 1.5 points"), (0.2, "")):
         gains = {"ssmix/trec_fine": fine, "ssmix/trec_coarse": -1.5}

@@ -15,6 +15,7 @@ from mixlib.evidence import designs, verdicts
 from mixlib.evidence import error_rates as e
 from mixlib.evidence import statistics as s
 from mixlib.evidence.error_rates import Design, Truth
+from mixlib.evidence.judgements import conjunction, judge
 
 POOL = {"claim": "c", "sets": 5, "seeds": 6, "sd": 1.5, "printed": 1.0, "margin": 1.0}
 
@@ -86,8 +87,8 @@ def test_experiments_are_judged_as_records_are(change):
                        s.Printed(design.printed, design.printed_runs, design.printed_se), design.bounds)
                 for j, sets in enumerate(differences[:, i])
             ]  # fmt: skip
-            judgements = [s.judge(part) for part in parts]
-            judgement = s.conjunction("c", judgements)
+            judgements = [judge(part) for part in parts]
+            judgement = conjunction("c", judgements)
             assert s.CATEGORIES[decision.category[i]] == judgement.category
             assert decision.small[i] == judgement.small
             assert decision.against[i] == pytest.approx(judgement.against)

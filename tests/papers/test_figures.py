@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from mixlib import methods
-from mixlib.evidence import overview, plots, published, statistics, tables
+from mixlib.evidence import judgements, overview, plots, published, statistics, tables
 from mixlib.evidence.verdicts import Claim, Verdict
 from mixlib.papers.amplify import figures as amplify_plots
 from mixlib.papers.amplify import frames as judge
@@ -67,12 +67,12 @@ def some_verdicts():
     centres = {"batchmixup-1": (3, 1.0, 2.0), "batchmixup-2": (-3, 1.0, None), "ssmix-1": (0, 0.5, 0.3),
                "ssmix-2": (0.5, 2.5, 9.0), "amplify-1": (0.5, 3.0, 0.8), "amplify-2": (9, 0.5, 9.0)}  # fmt: skip
     found = {
-        id_: statistics.judge(statistics.Part(
+        id_: judgements.judge(statistics.Part(
             id_, {name: rng.normal(mean, sd, 6) for name in "abcd"}, margin=1.0,
             printed=None if size is None else statistics.Printed(size),
         ))
         for id_, (mean, sd, size) in centres.items()
-    } | {"amplify-3": statistics.not_judgeable("amplify-3", "nothing is learned")}  # fmt: skip
+    } | {"amplify-3": judgements.not_judgeable("amplify-3", "nothing is learned")}  # fmt: skip
     return {id_: Verdict(Claim(id=id_, rule="A rule."), judgement) for id_, judgement in found.items()}
 
 
@@ -92,7 +92,7 @@ def test_the_forest_plot_shows_every_claim_once_in_its_category():
 @pytest.mark.parametrize("bounds", [(-math.inf, 5.0), (25.0, math.inf), (15.0, 40.0)])
 def test_the_forest_plot_shows_what_is_on_the_wrong_side_of_a_bound_on_the_left(bounds):
     values = np.random.default_rng(0).normal(12, 0.5, 6)
-    judgement = statistics.judge(statistics.Part("a", {"b": values}, margin=5.0, kind=statistics.BOUNDS, bounds=bounds))
+    judgement = judgements.judge(statistics.Part("a", {"b": values}, margin=5.0, kind=statistics.BOUNDS, bounds=bounds))
     assert judgement.category == statistics.CONTRADICTED
     (axis,) = overview.forest({"ssmix-1": Verdict(Claim(id="ssmix-1", rule="A rule."), judgement)}).axes
     (cross,) = [line for line in axis.lines if line.get_marker() == overview.LOOK[statistics.CONTRADICTED][1]]
