@@ -20,7 +20,6 @@ from scipy import stats
 from mixlib.evidence.statistics import (
     ALPHA,
     CATEGORIES,
-    CONFIDENCE,
     CONTRADICTED,
     EQUIVALENCE_CONFIDENCE,
     LOG_RATIO,
@@ -138,13 +137,15 @@ def judge(part: Part) -> Judgement:
         bounds=part.bounds,
     )
     category = CATEGORIES[int(decision.category)]
+    over_sets = random_effects_interval(part.differences)
+    general = _in_general(part, category, over_sets)
     judgement = Judgement(
         part.name,
         category,
         words="",
         small=bool(decision.small),
         decidable=not few and not same,
-        in_general=_in_general(part, category),
+        in_general=general is not None,
         kind=part.kind,
         margin=part.margin,
         unit=part.unit,
@@ -161,7 +162,7 @@ def judge(part: Part) -> Judgement:
         seeds=estimate.seeds,
         p_heterogeneity=p_sets,
         differs_between_sets=p_sets < ALPHA,
-        random_effects=random_effects_interval(part.differences),
+        random_effects=over_sets,
         per_seed=per_seed_interval(part.differences),
     )
     if category == UNDECIDED and not few and not same:
@@ -175,26 +176,24 @@ def judge(part: Part) -> Judgement:
     elif same:
         words = f"{UNDECIDED}: all differences on {same[0]} are identical, so nothing says how far they could vary"
     else:
-        words = _words(judgement, part, estimate)
+        words = _words(judgement, part, estimate, general)
     return replace(judgement, words=words)
 
 
-def _in_general(part: Part, category: str) -> bool:
-    """Whether the interval with random effects over data sets says the same as the one over seeds."""
+def _in_general(part: Part, category: str, interval: Interval | None) -> Interval | None:
+    """The interval with random effects over data sets if it says the same as the one over seeds, else ``None``; that is
+    the given one at 95%, or for "no effect" one at 90%."""
     low, high = part.region
     if category == NO_EFFECT:
-        interval, low, high = (
-            random_effects_interval(part.differences, EQUIVALENCE_CONFIDENCE),
-            -part.margin,
-            part.margin,
-        )
-    else:
-        interval = random_effects_interval(part.differences)
+        interval = random_effects_interval(part.differences, EQUIVALENCE_CONFIDENCE)
+        low, high = -part.margin, part.margin
     if interval is None:
-        return False
+        return None
     if category == CONTRADICTED:
-        return interval.high < low or interval.low > high
-    return category in (SUPPORTED, NO_EFFECT) and interval.inside(low, high)
+        agrees = interval.high < low or interval.low > high
+    else:
+        agrees = category in (SUPPORTED, NO_EFFECT) and interval.inside(low, high)
+    return interval if agrees else None
 
 
 def amount(value: float, unit: str, sign: bool = False) -> str:
@@ -207,19 +206,17 @@ def amount(value: float, unit: str, sign: bool = False) -> str:
     return f"{digits} {unit[:-1] if digits == '1' and unit.endswith('s') else unit}"
 
 
-def _words(j: Judgement, part: Part, estimate: Estimate) -> str:
+def _words(j: Judgement, part: Part, estimate: Estimate, in_general: Interval | None) -> str:
     """The finding in one sentence, followed by the means of the data sets if they differ."""
     where = f"on these {len(j.sets)} sets" if len(j.sets) > 1 else "on this set"
     interval = "[{}, {}]".format(*(amount(end, j.unit, True) for end in (j.low, j.high)))
     ends = f"{amount(j.estimate, j.unit, True)} {interval}"
     general = ""
-    if j.in_general:  # an interval of its own, with the spread over data sets
-        confidence = EQUIVALENCE_CONFIDENCE if j.category == NO_EFFECT else CONFIDENCE
-        found = random_effects_interval(part.differences, confidence)
-        general = "; in general too: [{}, {}]".format(*(amount(end, j.unit, True) for end in found))
+    if in_general is not None:  # an interval of its own, with the spread over data sets
+        general = "; in general too: [{}, {}]".format(*(amount(end, j.unit, True) for end in in_general))
     if j.category == NO_EFFECT:
-        if j.in_general:
-            general = f"; in general no larger than {_bound(found, j.unit)}"
+        if in_general is not None:
+            general = f"; in general no larger than {_bound(in_general, j.unit)}"
         text = f"no effect larger than {_bound((j.low90, j.high90), j.unit)} {where}{general}"
         if j.printed is not None and abs(j.printed) < j.margin:
             excluded = smaller_than_printed(
