@@ -9,7 +9,8 @@ import numpy as np
 
 from mixlib.evidence import plan, statistics
 from mixlib.evidence.cells import FIRST_SEED
-from mixlib.evidence.verdicts import EARLY, ECE_POINTS, Claim, Contrast, Records, Term
+from mixlib.evidence.claims import EARLY, ECE_POINTS, Claim, Contrast, Term
+from mixlib.evidence.verdicts import Records
 from mixlib.papers.batchmixup.protocol import policy_label
 from mixlib.runs.records import Record, Spec
 from mixlib.runs.spec import RunRecord, RunSpec

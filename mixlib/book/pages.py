@@ -25,8 +25,9 @@ from mixlib.book import captions
 from mixlib.book.about import ABOUT, SITE_WORDS, every
 from mixlib.evidence import comparison, judgements, ledger, plan, progress, published, statistics, tables, verdicts
 from mixlib.evidence.cells import FIRST, Cell
+from mixlib.evidence.claims import MEASURES, Claim, Term
 from mixlib.evidence.tables import LABELS
-from mixlib.evidence.verdicts import Claim, Records
+from mixlib.evidence.verdicts import Records
 from mixlib.methods.base import Method
 from mixlib.papers.amplify.frames import conditions, factor_effects
 from mixlib.papers.common import pool
@@ -435,8 +436,8 @@ class Book:
                     labels.setdefault(term.cell, []).append(term.label)
                 if len(labels) > 1 and all(of[1:] == ["none"] for of in labels.values()):
                     for cell, of in labels.items():
-                        both = [verdicts.Term(1.0, cell, label) for label in of]
-                        mean, plain = (self.records.values(t, verdicts.MEASURES["accuracy"]).mean() for t in both)
+                        both = [Term(1.0, cell, label) for label in of]
+                        mean, plain = (self.records.values(t, MEASURES["accuracy"]).mean() for t in both)
                         gains.append(mean - plain)
         return gains
 

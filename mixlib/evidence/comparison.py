@@ -15,8 +15,8 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from mixlib.evidence import judgements, statistics
+from mixlib.evidence.claims import ECE_POINTS, ECE_SHARE, FACTOR, POINT
 from mixlib.evidence.statistics import Part
-from mixlib.evidence.verdicts import ECE_POINTS, ECE_SHARE, FACTOR, POINT
 from mixlib.runs.metrics import ECE_BINS
 from mixlib.runs.predictions import ROWS_IN_COMMON, Predictions, ensemble, in_common
 from mixlib.runs.spec import RunRecord

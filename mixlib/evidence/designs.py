@@ -6,8 +6,8 @@ import math
 
 from mixlib.evidence import plan, statistics
 from mixlib.evidence.cells import AnyCell, Cell, StudyCell
+from mixlib.evidence.claims import ECE_POINTS, Claim, Contrast, claims
 from mixlib.evidence.error_rates import Design
-from mixlib.evidence.verdicts import ECE_POINTS, Claim, Contrast, claims
 
 # Spread of one seed's paired difference, from pilot runs of these recipes; measures without one: 1.5 margins
 SPREADS = {"accuracy": 1.5, "mcc": 3.0, "loss": 0.1, "ece": 3.0}

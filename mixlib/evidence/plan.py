@@ -33,7 +33,7 @@ class Handed:
         sensitivity: cells of the pool with other settings.
         studies: what is measured in addition to scores.
         last: prefixes of the names of those cells that are left out first if time is short.
-        claims: by paper, in the papers' order, what makes its claims (:class:`mixlib.evidence.verdicts.Claim`); called
+        claims: by paper, in the papers' order, what makes its claims (:class:`mixlib.evidence.claims.Claim`); called
             when they are read.
         chapters: by notebook, the paper and the numbers of those of its claims that it shows.
     """

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from mixlib.evidence import plan, statistics, verdicts
+from mixlib.evidence import claims, plan, statistics, verdicts
 from mixlib.evidence.cells import Cell
 from mixlib.evidence.verdicts import Records
 from mixlib.runs.machine import PRECISIONS
@@ -23,12 +23,12 @@ def standard_errors(records: Records) -> dict[str, tuple[float, str]]:
     Cells that no such contrast reads, or whose contrasts wait for runs, are left out.
     """
     found: dict[str, tuple[float, str]] = {}
-    for claim in verdicts.claims().values():
+    for claim in claims.claims().values():
         for contrast in claim.parts:
             live, _, unfinished = verdicts.differences(contrast, records)
             cells = {term.cell for name in live for term in contrast.units[name]}
             own = [name for name in cells if isinstance(plan.get(name), Cell)]
-            if unfinished or not own or verdicts.MEASURES[contrast.measure].unit != "points":
+            if unfinished or not own or claims.MEASURES[contrast.measure].unit != "points":
                 continue
             se = statistics.pooled(verdicts.by_data_set(live, contrast)).se
             for name in own:

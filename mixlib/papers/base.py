@@ -11,7 +11,7 @@ from mixlib.evidence.published import Artefact
 from mixlib.runs.records import Spec
 
 if TYPE_CHECKING:
-    from mixlib.evidence.verdicts import Claim
+    from mixlib.evidence.claims import Claim
 
 
 @dataclass(frozen=True)

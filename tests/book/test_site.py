@@ -13,6 +13,7 @@ from mixlib.book import captions, drawing, notebooks, pages, site
 from mixlib.book.about import ABOUT, SITES, every
 from mixlib.book.extension import commands, mathml, scrolling, to_pages
 from mixlib.evidence import comparison, judgements, plan, published, statistics, verdicts
+from mixlib.evidence.claims import claims
 from mixlib.evidence.plots import MARKERS, PALETTE
 from mixlib.evidence.tables import LABELS
 from mixlib.evidence.verdicts import Records
@@ -64,10 +65,10 @@ def test_parameters_are_the_fields_with_the_words_of_the_nearest_docstring():
 
 
 def test_a_claim_concerns_the_methods_it_compares():
-    claims = verdicts.claims()
-    assert pages.subjects(claims["mixup_calibration-10"]) == ["cls_mixup"]
-    assert {"ssmix", "embedmix", "tmix"} <= set(pages.subjects(claims["ssmix-2"]))
-    assert pages.subjects(claims["ssmix-4"]) == []  # not judgeable here: no runs
+    known = claims()
+    assert pages.subjects(known["mixup_calibration-10"]) == ["cls_mixup"]
+    assert {"ssmix", "embedmix", "tmix"} <= set(pages.subjects(known["ssmix-2"]))
+    assert pages.subjects(known["ssmix-4"]) == []  # not judgeable here: no runs
 
 
 def test_text_of_records_is_no_markdown():
@@ -177,7 +178,7 @@ def test_nothing_is_said_of_runs_that_are_missing(tmp_path):
     assert "not decided yet" in book.which()
     assert len(book.findings()) == 1
     waiting = sum(verdict.waits for verdict in book.verdicts.values())
-    never = len(verdicts.claims()) - waiting
+    never = len(claims()) - waiting
     assert waiting > never > 0
     assert book.counts() == f"**{never}** {statistics.NOT_JUDGEABLE}, **{waiting}** {verdicts.WAITING}"
     assert {pages.estimate(verdict) for verdict in book.verdicts.values()} == {""}
@@ -351,7 +352,7 @@ def test_what_is_as_good_only_within_the_margin_says_so_among_what_held_up(book,
     lower = judgements.judge(
         statistics.Part("x", {"a": pd.Series([-0.31, -0.3, -0.29, -0.3])}, 1.0, statistics.NON_INFERIORITY)
     )
-    claim = verdicts.claims()["ssmix-1"]
+    claim = claims()["ssmix-1"]
     book.verdicts = {"ssmix-1": verdicts.Verdict(claim, lower, ({"SST-2": [100, 101, 102, 103]},))}
     for fine, said in ((-0.9, ""), (-1.4, "; on TREC-fine by 1.4 points")):
         gains = {"ssmix/trec_fine": fine}
@@ -364,13 +365,13 @@ def test_what_is_as_good_only_within_the_margin_says_so_among_what_held_up(book,
 
 
 def test_a_decision_by_less_than_the_margin_says_so_and_one_that_may_be_wrong_too(book):
-    claims, q = verdicts.claims(), statistics.ALPHA
+    known, q = claims(), statistics.ALPHA
     small = judgements.judge(statistics.Part("x", {"a": pd.Series([-0.31, -0.3, -0.29, -0.3])}, 1.0))
     weak = judgements.judge(statistics.Part("x", {"a": pd.Series([-1.0, -3.0, -2.0, -2.9, -0.1])}, 1.0))
     none = judgements.judge(statistics.Part("x", {"a": pd.Series([-1.0, 1.0, 0.5, -0.4])}, 1.0))
-    others = [id_ for id_ in claims if id_ not in ("ssmix-3", "ssmix-14")]
+    others = [id_ for id_ in known if id_ not in ("ssmix-3", "ssmix-14")]
     book.gains, judged = {}, {"ssmix-3": small, "ssmix-14": weak} | dict.fromkeys(others, none)
-    book.verdicts = {id_: verdicts.Verdict(claims[id_], j, ({"SST-2": [100]},)) for id_, j in judged.items()}
+    book.verdicts = {id_: verdicts.Verdict(known[id_], j, ({"SST-2": [100]},)) for id_, j in judged.items()}
     (against,) = [line for line in book.findings() if line.startswith("**Contradicted**")]
     assert "(ssmix-3; SST-2: by 0.3 points, which is within the margin of 1 point)." in against
     assert re.search(r"\(ssmix-14; SST-2; may be wrong, q = (0\.\d\d)\)\.", against)
@@ -387,7 +388,7 @@ def test_gains_that_do_not_survive_holms_correction_say_so():
 def test_what_helps_more_here_than_there_and_helps_nowhere_says_so(book, monkeypatch):
     """What a claim compares are gains over no mixup in several cells; both of them may be losses."""
     book.gains = {}
-    claim = verdicts.claims()["ssmix-5"]
+    claim = claims()["ssmix-5"]
     more = judgements.judge(statistics.Part("x", {"a": pd.Series([1.0, 1.1, 0.9, 1.0])}, 1.0))
     book.verdicts = {"ssmix-5": verdicts.Verdict(claim, more, ({"TREC": [100, 101, 102, 103]},))}
     for fine, said in ((-0.5, ": the gains compared are losses, of 0.5 to 1.5 points"), (0.2, "")):

@@ -11,7 +11,7 @@ from statsmodels.stats.meta_analysis import combine_effects
 from statsmodels.stats.oneway import anova_oneway
 
 from mixlib.__main__ import main
-from mixlib.evidence import designs, verdicts
+from mixlib.evidence import claims, designs
 from mixlib.evidence import error_rates as e
 from mixlib.evidence import statistics as s
 from mixlib.evidence.error_rates import Design, Truth
@@ -286,7 +286,7 @@ def test_the_command_simulates_every_claim_that_can_be_judged(tmp_path, monkeypa
 
 def test_every_claim_that_can_be_judged_has_a_design():
     found = {design.claim: design for design in designs.designs()}
-    assert set(found) == {claim.id for claim in verdicts.claims().values() if claim.not_here is None}
+    assert set(found) == {claim.id for claim in claims.claims().values() if claim.not_here is None}
     assert all(math.isfinite(design.printed) for design in found.values())
     assert found["amplify-10"].seeds == 100  # batches of one record
     assert found["batchmixup-7"].sets == 2  # sizes of one data set count once

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mixlib.evidence import comparison, ledger, plan, statistics, verdicts
+from mixlib.evidence import claims, comparison, ledger, plan, statistics, verdicts
 from mixlib.runs import paths
 from mixlib.runs.predictions import Predictions
 from tests.experiments import experiment
 
-CLAIMS = verdicts.claims()
+CLAIMS = claims.claims()
 
 
 def test_every_claim_has_a_chapter_that_is_there():

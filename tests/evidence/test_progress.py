@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from mixlib.evidence import plan, progress, statistics, verdicts
+from mixlib.evidence import claims, plan, progress, statistics, verdicts
 from mixlib.evidence.verdicts import Records
 from tests.experiments import experiment
 
@@ -12,7 +12,7 @@ CLAIM = "mixup_calibration-9"  # one contrast in points, on two cells
 
 
 def found(noise, wrong=(), seeds=6):
-    records = experiment(verdicts.claims()[CLAIM], wrong, noise, seeds)
+    records = experiment(claims.claims()[CLAIM], wrong, noise, seeds)
     return progress.table(records).loc["common/qnli"]
 
 
@@ -24,14 +24,14 @@ def test_twelve_seeds_are_wanted_where_the_standard_error_is_large():
 
 
 def test_neither_sign_nor_verdict_plays_a_part():
-    part = verdicts.claims()[CLAIM].parts[0].name
+    part = claims.claims()[CLAIM].parts[0].name
     right, wrong = found(noise=0.1), found(noise=0.1, wrong=[part])
     assert right["error"] == pytest.approx(wrong["error"])
 
 
 def test_the_standard_error_is_that_of_the_verdict():
-    records = experiment(verdicts.claims()[CLAIM], noise=2, seeds=6)
-    judged = verdicts.judge(verdicts.claims()[CLAIM], records).judgement
+    records = experiment(claims.claims()[CLAIM], noise=2, seeds=6)
+    judged = verdicts.judge(claims.claims()[CLAIM], records).judgement
     error, claim = progress.standard_errors(records)["common/qnli"]
     assert judged.low < judged.estimate - error < judged.estimate + error < judged.high
     assert claim == CLAIM

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from mixlib.evidence import plan, statistics, verdicts
+from mixlib.evidence import claims, plan, statistics, verdicts
 from mixlib.methods.mixing import mean_partner_share
 from mixlib.papers.amplify import protocol
 from tests.experiments import experiment
 
-CLAIMS = {claim.id: claim for claim in verdicts.claims().values() if claim.paper == "amplify"}
+CLAIMS = {claim.id: claim for claim in claims.claims().values() if claim.paper == "amplify"}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from mixlib.evidence import statistics, verdicts
+from mixlib.evidence import statistics
+from mixlib.evidence.claims import MEASURES
 from mixlib.evidence.printed import printed
 from mixlib.evidence.verdicts import judge
 from mixlib.papers.batchmixup import claims as batchmixup
@@ -85,7 +86,7 @@ def test_every_measure_of_a_timed_step_reads_means_of_the_plain_turns():
     (spec,) = records.store.made
     made = records.store.made[spec]
     made.values["seconds"]["none"]["1"] = [1.0, 3.0] * spec.params["batches"]
-    assert verdicts.MEASURES["seconds"].read(made, "none") == pytest.approx([math.log(2)] * 100)
+    assert MEASURES["seconds"].read(made, "none") == pytest.approx([math.log(2)] * 100)
 
 
 @pytest.mark.parametrize(("taken", "expected"), [

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from mixlib.evidence import plan, statistics, verdicts
+from mixlib.evidence import claims, plan, statistics, verdicts
 from tests.experiments import experiment
 from tests.fabricate import record
 
-CLAIMS = {claim.id: claim for claim in verdicts.claims().values() if claim.paper == "ssmix"}
+CLAIMS = {claim.id: claim for claim in claims.claims().values() if claim.paper == "ssmix"}
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_speed_is_read_from_the_curve_after_five_epochs():
     evaluations = [
         {"epoch": e, "step": int(e), "curve": {"accuracy": e / 10}, "test": made.last} for e in (4.0, 5.0, 8.0)
     ]
-    found = verdicts.MEASURES["accuracy after 5 epochs"].read(replace(made, evaluations=evaluations), "ssmix")
+    found = claims.MEASURES["accuracy after 5 epochs"].read(replace(made, evaluations=evaluations), "ssmix")
     assert found == pytest.approx(50.0)
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from mixlib import methods
 from mixlib.evidence import judgements, overview, plots, published, statistics, tables
-from mixlib.evidence.verdicts import Claim, Verdict
+from mixlib.evidence.claims import Claim
+from mixlib.evidence.verdicts import Verdict
 from mixlib.papers.amplify import figures as amplify_plots
 from mixlib.papers.amplify import frames as judge
 from mixlib.papers.amplify import protocol as amplify

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from mixlib import methods
-from mixlib.evidence import plan, published, verdicts
+from mixlib.evidence import claims, plan, published
 from mixlib.evidence.cells import Cell
 from mixlib.papers import registry
 from mixlib.papers.amplify import protocol
@@ -116,7 +116,7 @@ def test_mini_reads_the_cells_that_claims_are_judged_on():
         for part in ("table1", "table2", "table3", "table4", "figure3", "padding", "noise")
         for spec in getattr(protocol, part)("mini")
     }
-    for claim in verdicts.claims().values():
+    for claim in claims.claims().values():
         for term in [t for c in claim.parts if claim.paper == "amplify" for unit in c.units.values() for t in unit]:
             cell = plan.decided().read(known[term.cell])
             if isinstance(cell, Cell):

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from mixlib.evidence import plan, published, verdicts
+from mixlib.evidence import claims, plan, published
 from mixlib.papers import registry
 from mixlib.papers.ssmix import protocol
 from mixlib.runs import corpora
@@ -83,7 +83,7 @@ def test_tables_read_the_cells_of_their_claims_and_nothing_else():
         "ssmix-6": protocol.table2, "ssmix-7": protocol.table2, "ssmix-8": protocol.table2, "ssmix-9": protocol.table2,
         "ssmix-10": protocol.tableB1, "ssmix-13": protocol.ratios, "ssmix-14": protocol.from_the_start,
     }  # fmt: skip
-    for claim in (verdicts.claims()[id_] for id_ in read):
+    for claim in (claims.claims()[id_] for id_ in read):
         shown = set(read[claim.id]("mini"))
         for term in (t for part in claim.parts for terms in part.units.values() for t in terms):
             cell = plan.decided().read(plan.get(term.cell))

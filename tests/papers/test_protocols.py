@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from mixlib import methods
-from mixlib.evidence import plan, published, verdicts
+from mixlib.evidence import claims, plan, published
 from mixlib.papers import registry
 from mixlib.papers.amplify import protocol as amplify
 from mixlib.papers.batchmixup import protocol as batchmixup
@@ -99,7 +99,7 @@ def test_mini_runs_the_cells_of_the_claims_with_the_seeds_that_are_read():
 
 
 def test_every_cell_that_the_claims_read_is_in_a_table():
-    wanted = {term.cell for claim in verdicts.claims().values() if claim.paper == "mixup_calibration"
+    wanted = {term.cell for claim in claims.claims().values() if claim.paper == "mixup_calibration"
               for part in claim.parts for terms in part.units.values() for term in terms}  # fmt: skip
     shown = {
         spec.cell for spec in [*calibration.tables2_3_4("mini", seeds=[0]), *calibration.table5("mini", seeds=[0])]

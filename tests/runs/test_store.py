@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from mixlib.evidence import plan
-from mixlib.evidence.verdicts import Claim, Contrast, Records, against, judge
+from mixlib.evidence.claims import Claim, Contrast, against
+from mixlib.evidence.verdicts import Records, judge
 from mixlib.runs.engines import run_all
 from mixlib.runs.engines.base import Outcome
 from mixlib.runs.engines.local import Local

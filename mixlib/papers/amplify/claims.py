@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from mixlib.evidence import plan, published, statistics
+from mixlib.evidence.claims import BEST, FACTOR, MEASURES, Claim, Contrast, Measure, Term, against
 from mixlib.evidence.printed import printed
 from mixlib.evidence.statistics import Printed
-from mixlib.evidence.verdicts import BEST, FACTOR, MEASURES, Claim, Contrast, Measure, Term, against
 from mixlib.papers.amplify import protocol
 from mixlib.runs.studies import StudyRecord
 

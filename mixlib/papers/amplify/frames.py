@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from mixlib.evidence import published
+from mixlib.evidence.claims import WINDOW
 from mixlib.evidence.tables import LABELS, NAMES, cell, compare, frame, holm
-from mixlib.evidence.verdicts import WINDOW
 from mixlib.methods.mixing import mean_partner_share
 from mixlib.papers.amplify import protocol
 from mixlib.runs import corpora
@@ -43,7 +43,7 @@ def conditions(records: Sequence[RunRecord]) -> pd.DataFrame:
 
     Additional columns: ``n`` (draws), ``model``, ``labels`` (``same``, ``independent``), ``head``, ``schedule``,
     ``noise`` (share of wrong training labels), ``grouped`` (batches of similar length), ``train_loss`` (mean over all
-    updates), ``unsteadiness`` (mean over the standard deviations of windows of :data:`~mixlib.evidence.verdicts.WINDOW`
+    updates), ``unsteadiness`` (mean over the standard deviations of windows of :data:`~mixlib.evidence.claims.WINDOW`
     recorded losses).
     """
     data = frame(records, method_of=protocol.method_of)

@@ -10,7 +10,7 @@ from mixlib.papers.amplify import protocol
 from mixlib.papers.base import Paper, Recipe
 
 if TYPE_CHECKING:
-    from mixlib.evidence.verdicts import Claim
+    from mixlib.evidence.claims import Claim
 
 
 def claims() -> Iterable[Claim]:

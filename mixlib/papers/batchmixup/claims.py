@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from mixlib.evidence.claims import BEST, MEASURES, POINT, Claim, Contrast, Measure, Term, against
 from mixlib.evidence.printed import Numbers, printed
 from mixlib.evidence.statistics import BOUNDS, NON_INFERIORITY, Printed
-from mixlib.evidence.verdicts import BEST, MEASURES, POINT, Claim, Contrast, Measure, Term, against
 from mixlib.papers.batchmixup.protocol import EVIDENCE_N, EVIDENCE_ROWS, FRACTIONS, TOY_RATES, policy_label
 from mixlib.runs.studies import StudyRecord
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
+from mixlib.evidence.claims import batch_seconds, step_ratio
 from mixlib.evidence.tables import LABELS, NAMES, NotMeasured, cell, compare
-from mixlib.evidence.verdicts import batch_seconds, step_ratio
 from mixlib.papers.batchmixup import protocol
 from mixlib.runs import corpora
 from mixlib.runs.spec import RunRecord

@@ -10,7 +10,7 @@ from mixlib.papers.base import Paper, Recipe
 from mixlib.papers.batchmixup import protocol
 
 if TYPE_CHECKING:
-    from mixlib.evidence.verdicts import Claim
+    from mixlib.evidence.claims import Claim
 
 
 def claims() -> Iterable[Claim]:

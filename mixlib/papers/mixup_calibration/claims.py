@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from mixlib.evidence.claims import BEST, FACTOR, POINT, Claim, Contrast, Term, against
 from mixlib.evidence.printed import Numbers, printed
 from mixlib.evidence.statistics import EQUIVALENCE, NON_INFERIORITY, Printed
-from mixlib.evidence.verdicts import BEST, FACTOR, POINT, Claim, Contrast, Term, against
 
 SEEDS = 5  # the paper's; for Table 5 it does not say
 TABLES = tuple(f"mixup_calibration_table{n}" for n in (2, 3, 4))

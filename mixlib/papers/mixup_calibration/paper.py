@@ -9,7 +9,7 @@ from mixlib.papers.base import Paper, Recipe
 from mixlib.papers.mixup_calibration import protocol
 
 if TYPE_CHECKING:
-    from mixlib.evidence.verdicts import Claim
+    from mixlib.evidence.claims import Claim
 
 
 def claims() -> Iterable[Claim]:

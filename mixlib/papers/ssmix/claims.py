@@ -15,8 +15,8 @@ import numpy as np
 
 from mixlib.evidence import plan, statistics
 from mixlib.evidence.cells import FIRST
+from mixlib.evidence.claims import FACTOR, MEASURES, Claim, Contrast, Measure, Term, against
 from mixlib.evidence.printed import printed
-from mixlib.evidence.verdicts import FACTOR, MEASURES, Claim, Contrast, Measure, Term, against
 from mixlib.papers.ssmix.protocol import RATIOS_DRAWN
 from mixlib.runs.studies import StudyRecord
 

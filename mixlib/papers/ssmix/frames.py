@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from mixlib.evidence import statistics
+from mixlib.evidence.claims import batch_seconds, step_ratio
 from mixlib.evidence.tables import LABELS, NAMES, Comparison, by_split, cell, compare, frame_of_stages, holm
-from mixlib.evidence.verdicts import batch_seconds, step_ratio
 from mixlib.papers.ssmix import protocol
 from mixlib.runs.records import Record
 from mixlib.runs.spec import RunRecord

@@ -1,0 +1,33 @@
+"""Claims as data: what they refer to exists, and each is a published one."""
+
+from mixlib.evidence import claims, plan, published
+from tests.experiments import terms_of
+
+CLAIMS = claims.claims()
+
+
+def test_claims_refer_to_cells_and_methods_that_exist():
+    for claim in CLAIMS.values():
+        for part in claim.parts:
+            assert part.measure in claims.MEASURES, (claim.id, part.measure)
+            assert part.units, (claim.id, part.name)
+        for term in terms_of(claim):
+            assert term.label in plan.get(term.cell).labels, (claim.id, term)
+
+
+def test_what_the_gate_decides_about_is_screened():
+    for claim in CLAIMS.values():
+        for part in claim.parts:
+            for term in [t for terms in part.units.values() for t in terms if claims.MEASURES[part.measure].needs]:
+                cell = plan.get(term.cell)
+                assert cell.plain in cell.labels, (claim.id, cell.name)
+
+
+def test_claims_are_published_ones_in_their_order_with_a_rule_or_a_reason():
+    for paper in published.papers():
+        found = [claim.id for claim in CLAIMS.values() if claim.paper == paper]
+        assert not found or found == published.claims(paper)["id"].tolist()
+    for claim in CLAIMS.values():
+        assert claim.rule.endswith("."), claim.id
+        assert claim.rule.count("(") == claim.rule.count(")"), claim.id
+        assert bool(claim.parts) != bool(claim.not_here), claim.id
