@@ -17,12 +17,12 @@ from mixlib.evidence import statistics as s
 from mixlib.evidence.error_rates import Design, Truth
 from mixlib.evidence.judgements import conjunction, judge
 
-POOL = {"claim": "c", "sets": 5, "seeds": 6, "sd": 1.5, "printed": 1.0, "margin": 1.0}
+POOL = Design(claim="c", sets=5, seeds=6, sd=1.5, printed=1.0, margin=1.0)
 
 
 def row(truth, experiments=20_000, **change):
     """One simulated row: a truth of :func:`truths` by name, or an effect."""
-    design = Design.of({**POOL, **change})
+    design = replace(POOL, **change)
     if not isinstance(truth, str):
         found = Truth("effect", (float(truth),) * design.parts)
     else:
@@ -73,7 +73,7 @@ def test_a_single_data_set_has_no_spread_between_sets():
     ids=str,
 )
 def test_experiments_are_judged_as_records_are(change):
-    design = Design.of({**POOL, **change})
+    design = replace(POOL, **change)
     generator = np.random.default_rng(11)
     seen = set()
     for truth in e.truths(design):
@@ -103,7 +103,7 @@ def test_experiments_are_judged_as_records_are(change):
 
 @pytest.mark.parametrize("change", [{}, {"sets": 1, "seeds": 12}, {"sd": 2.5, "seeds": 12}])
 def test_power_is_that_of_the_formula(change):
-    design = Design.of({**POOL, **change})
+    design = replace(POOL, **change)
     expected = s.power(design.sd, design.sets, design.seeds, 1.0, 0, math.inf, 0.95)
     assert row("as printed", **change)[s.SUPPORTED] == pytest.approx(expected, abs=0.015)
     no_effect = s.power(design.sd, design.sets, design.seeds, 0.0, -1, 1, 0.90)
@@ -136,7 +136,7 @@ def test_the_rule_at_five_sets_and_six_seeds(effect, supported, no_effect):
     ids=str,
 )
 def test_wrong_decisions_are_rarer_than_one_in_twenty(change):
-    table = e.rates([{**POOL, **change}], experiments=4000)
+    table = e.rates([replace(POOL, **change)], experiments=4000)
     assert e.beyond(table).empty
     assert table["wrong in general"].max() <= 0.05 or table["wrong in general"].isna().all()
     if change.get("kind", s.SUPERIORITY) == s.SUPERIORITY and "parts" not in change:
@@ -182,9 +182,7 @@ def test_effects_that_differ_between_sets():
 
 
 def test_draws_have_the_spread_and_correlations_of_the_design():
-    design = Design.of(
-        {**POOL, "sets": 2, "sd": (1.0, 3.0), "parts": 2, "part_correlation": 0.5, "set_correlation": 0.2}
-    )
+    design = replace(POOL, sets=2, sd=(1.0, 3.0), parts=2, part_correlation=0.5, set_correlation=0.2)
     effects, d = e.draw(design, Truth("t", (1.0, -2.0), 0.7), 20_000, np.random.default_rng(0))
     assert effects.mean((1, 2)) == pytest.approx([1, -2], abs=0.02)
     assert effects.std() == pytest.approx(math.sqrt(0.7**2 + 1.5**2), abs=0.02)
@@ -200,7 +198,7 @@ def test_draws_have_the_spread_and_correlations_of_the_design():
 
 
 def test_heavy_tails_keep_their_spread():
-    design = Design.of({**POOL, "noise_df": 5})
+    design = replace(POOL, noise_df=5)
     _, d = e.draw(design, Truth("t", (0.0,)), 20_000, np.random.default_rng(0))
     assert d.std() == pytest.approx(1.5, rel=0.02)
     assert (np.abs(d) > 4 * 1.5).mean() > 1e-3  # 6e-5 of a normal
@@ -211,8 +209,8 @@ def test_heavy_tails_keep_their_spread():
 
 @pytest.fixture(scope="module")
 def table():
-    plans = [POOL, {**POOL, "claim": "hopeless", "printed": 0.1}, {**POOL, "claim": "large", "printed": 3.0}]
-    return e.rates(plans, experiments=2000)
+    others = [replace(POOL, claim="hopeless", printed=0.1), replace(POOL, claim="large", printed=3.0)]
+    return e.rates([POOL, *others], experiments=2000)
 
 
 def test_tables_are_the_same_every_time(table):
@@ -223,7 +221,7 @@ def test_tables_are_the_same_every_time(table):
 
 def test_categories_are_all_there_is(table):
     assert table[list(s.CATEGORIES[1:])].sum(axis=1).to_numpy() == pytest.approx(1)
-    assert list(table["truth"].unique()) == [t.name for t in e.truths(Design.of(POOL))]
+    assert list(table["truth"].unique()) == [t.name for t in e.truths(POOL)]
 
 
 def test_claims_with_power(table):
@@ -249,34 +247,16 @@ def test_rows_beyond_a_limit(table):
     assert set(e.beyond(table, 0.01)["truth"]) >= {"no effect"}
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"seed": 3}, "design c: unknown key 'seed'; did you mean 'seeds'"),
-        ({"sets": None}, "sets missing"),
-        ({"kind": "better"}, "unknown kind of claim 'better'"),
-        ({"sets": 0}, "at least 1 data set"),
-        ({"more_seeds": 6}, "more_seeds must be above 6, got 6"),
-        ({"adding": "always"}, "'precision' or 'until decided', got 'always'"),
-    ],
-)
-def test_designs_that_make_no_sense_are_refused(change, message):
-    plan = {k: v for k, v in {**POOL, **change}.items() if v is not None}
-    with pytest.raises(ValueError, match=message):
-        e.rates([plan], experiments=10)
-
-
 def test_the_command_simulates_every_claim_that_can_be_judged(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        designs, "designs", lambda: [Design.of(POOL), Design.of({**POOL, "claim": "large", "printed": 3.0})]
-    )
+    large = replace(POOL, claim="large", printed=3.0)
+    monkeypatch.setattr(designs, "designs", lambda: [POOL, large])
     done = CliRunner().invoke(main, ["error-rates", "--experiments", "200", "--output", str(tmp_path / "rates.csv")])
     assert done.exit_code == 0, done.output
     assert "80% power for the printed size: c, large" in done.output
     written = pd.read_csv(tmp_path / "rates.csv")
     assert written[s.SUPPORTED].to_numpy() == pytest.approx(
         e.rates([POOL], 200)[s.SUPPORTED].to_numpy().tolist()
-        + e.rates([POOL, {**POOL, "printed": 3.0}], 200)[s.SUPPORTED].to_numpy()[len(written) // 2 :].tolist(),
+        + e.rates([POOL, large], 200)[s.SUPPORTED].to_numpy()[len(written) // 2 :].tolist(),
         abs=1e-4,
     )
     done = CliRunner().invoke(main, ["error-rates", "--output", "rates.xlsx"])
