@@ -1,15 +1,11 @@
-"""The ledger of claims, and all methods under one protocol."""
+"""The ledger of claims."""
 
-import re
 from dataclasses import replace
 
-import numpy as np
-import pandas as pd
 import pytest
 
-from mixlib.evidence import claims, comparison, ledger, plan, statistics, verdicts
+from mixlib.evidence import claims, ledger, plan, statistics, verdicts
 from mixlib.runs import paths
-from mixlib.runs.predictions import Predictions
 from tests.experiments import experiment
 
 CLAIMS = claims.claims()
@@ -69,98 +65,3 @@ def test_margins_that_decide_are_counted():
     table = ledger.by_margin({claim.id: verdicts.judge(claim, records)}, records)
     assert table.loc["differ from the verdict", "the margins"] == 0
     assert (table.drop(index="differ from the verdict").sum() == 1).all()
-
-
-def scores(values: dict[tuple[str, str], list[float]], score: str = "accuracy", scaled: bool = False) -> pd.DataFrame:
-    rows = [
-        (data_set, method, 100 + i, score, scaled, value)
-        for (data_set, method), of in values.items()
-        for i, value in enumerate(of)
-    ]
-    return pd.DataFrame(rows, columns=["data_set", "method", "seed", "score", "scaled", "value"])
-
-
-def test_differences_are_paired_by_seed_and_turned_so_that_more_is_better():
-    table = scores({("a", "none"): [80.0, 82.0], ("a", "tmix"): [81.0, 85.0], ("b", "none"): [50.0, 50.0]})
-    (name, change), *rest = comparison.differences(table, "accuracy", "tmix").items()
-    assert (name, change.to_dict(), rest) == ("a", {100: 1.0, 101: 3.0}, [])
-    losses = scores({("a", "none"): [50.0, 40.0], ("a", "tmix"): [40.0, 50.0]}, "nll")
-    assert comparison.differences(losses, "nll", "tmix")["a"].tolist() == pytest.approx([np.log(1.25), -np.log(1.25)])
-    assert comparison.differences(losses, "nll", "tmix", scaled=True) == {}
-
-
-def test_a_method_is_called_better_worse_or_level():
-    generator = np.random.default_rng(0)
-    plain = {name: 80 + generator.normal(0, 1, 8) for name in "abcde"}
-    effects = {"up": 3.0, "down": -3.0, "level": 0.0}
-    values = {(name, "none"): list(v) for name, v in plain.items()}
-    for method, effect in effects.items():
-        values |= {(name, method): list(v + effect + generator.normal(0, 0.8, 8)) for name, v in plain.items()}
-    found = comparison.against_plain(scores(values), ["none", *effects], "accuracy")
-    assert found["category"].to_dict() == {"up": "better", "down": "worse", "level": "no difference that matters"}
-    assert found.loc["level", "words"].startswith("no difference larger than")
-    assert (found["p_holm"] >= found["p"]).all()
-    ranked = comparison.ranks(scores(values), ["none", *effects], "accuracy")
-    assert list(ranked.index[[0, -1]]) == ["up", "down"]
-    assert ((ranked["low"] <= ranked["rank"]) & (ranked["rank"] <= ranked["high"])).all()
-
-
-def test_losses_are_shown_in_percent_of_the_plain_model():
-    losses = scores({("a", "none"): [50.0] * 5, ("a", "tmix"): [40.0, 41.0, 39.0, 40.0, 40.0]}, "nll")
-    found = comparison.in_percent(losses, ["tmix"], "nll")
-    assert found.loc["tmix", "estimate"] == pytest.approx(20, abs=0.1)
-    assert found.attrs["margin"] == pytest.approx(100 * (1 - 1 / 1.1))
-
-
-def test_an_ensemble_is_the_mean_of_probabilities_on_common_rows():
-    generator = np.random.default_rng(1)
-    labels = generator.integers(0, 3, 400)
-    digests = [i.to_bytes(4, "big") for i in range(400)]
-    logits = [2 * np.eye(3)[labels] + generator.normal(0, 2, (400, 3)) for _ in range(4)]
-    members = [Predictions.from_logits({"test": (each, labels, digests)}) for each in logits]
-    parts = (digests[:100], digests[100:200], digests[200:300], digests[300:])
-    apart = [
-        Predictions.from_logits({"test": (each[:100], labels[:100], some)}, {"test": digests})
-        for each, some in zip(logits, parts, strict=True)
-    ]
-    found = comparison.ensembles({"shared": members, "apart": apart}, resamples=200)
-    assert list(found.values.index) == ["shared"]
-    mean = np.mean([np.exp(each["test"].log_probs) for each in members], axis=0)
-    right = 100 * (mean.argmax(1) == members[0]["test"].labels).mean()
-    assert re.search(r"→ ([\d.]+)", found.values.loc["shared", "accuracy %"])[1] == f"{right:.1f}"
-    assert (found.estimates["low"] > 0).loc[["accuracy", "nll"]].all()
-    none = comparison.ensembles({"apart": apart})
-    assert "no data set has 200 test rows" in none.values.to_string()
-    assert none.estimates.empty
-
-
-def test_the_calibration_error_of_an_ensemble_is_that_of_the_metrics():
-    generator = np.random.default_rng(2)
-    labels = generator.integers(0, 4, 300)
-    digests = [i.to_bytes(4, "big") for i in range(300)]
-    (one,) = Predictions.from_logits({"test": (generator.normal(0, 3, (300, 4)), labels, digests)}).splits.values()
-    found = comparison._row_scores(one.log_probs, one.labels)
-    weights = np.full((1, 300), 1 / 300)
-    wanted = one.metrics()
-    for name in ("accuracy", "nll", "ece", "brier"):
-        assert comparison._weighted(name, found, weights)[0] == pytest.approx(wanted[name], abs=1e-6)
-
-
-def test_seeds_of_ranks_are_drawn_one_less_than_there_are():
-    """The second method is first only if none of three of the six seeds is drawn: in 1 of 32 draws of five seeds, which
-    a 95% interval includes, but in 1 of 64 draws of six."""
-    gains = {"x": [0.0] * 6, "y": [-100.0, -100.0, -100.0, 1.0, 1.0, 1.0]}
-    rows = [("a", m, seed, "accuracy", False, gain) for m, of in gains.items() for seed, gain in enumerate(of)]
-    table = pd.DataFrame(rows, columns=["data_set", "method", "seed", "score", "scaled", "value"])
-    found = comparison.ranks(table, ["x", "y"], "accuracy", resamples=20_000)
-    assert found.loc["y", ["rank", "low", "high"]].tolist() == [2, 1, 2]
-
-
-def test_levels_of_the_plain_model_are_by_data_set_with_its_seeds():
-    rows = [(d, "none", seed, score, False, 90.0 + seed) for d, n in (("sst2", 3), ("qnli", 2)) for seed in range(n)
-            for score in ("accuracy", "nll")]  # fmt: skip
-    table = pd.DataFrame(rows, columns=["data_set", "method", "seed", "score", "scaled", "value"])
-    found = comparison.plain_levels({"as tuned": table}).loc["as tuned"]
-    assert found["sst2", "accuracy %"] == "91.0"
-    assert (found["sst2", "seeds"], found["qnli", "seeds"]) == ("3", "2")
-    assert comparison.plain_levels({}).empty
