@@ -234,7 +234,7 @@ def site(output) -> None:
 @click.option("--raise-seeds", is_flag=True, help="first let notebooks and verdicts read every complete seed there is")
 def update_notebooks(only, raise_seeds) -> None:
     """Execute the notebooks in place at profile mini, as they are committed, and write README's findings and tables."""
-    from mixlib.book import notebooks, pages, readme
+    from mixlib.book import findings, notebooks, readme
     from mixlib.evidence.verdicts import Records
     from mixlib.runs import paths
     from mixlib.runs.store import write
@@ -251,7 +251,7 @@ def update_notebooks(only, raise_seeds) -> None:
     for path in notebooks.update(names):
         click.echo(path)
     file = paths.ROOT / "README.md"
-    text = readme.filled(file.read_text(encoding="utf-8"), pages.Book([], Records()).readme())
+    text = readme.filled(file.read_text(encoding="utf-8"), readme.parts(findings.Findings(Records())))
     write(file, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
 
 

@@ -184,7 +184,7 @@ chapters = [pages.Chapter("60_random_cut_table1", "Random cut, Table 1", ()), pa
 book = pages.Book(chapters, Records())
 print(book.contents())
 print(book.paper("random_cut", {}))
-print(ledger.counts(book.verdicts).loc["Random cut", "claims"], "claims")
+print(ledger.counts(book.found.verdicts).loc["Random cut", "claims"], "claims")
 profile, model, seeds, engine = "smoke", None, None, "local"
 """
         + "".join(blocks(PAPER))

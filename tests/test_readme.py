@@ -9,7 +9,8 @@ import nbformat
 import pytest
 
 from mixlib.__main__ import main
-from mixlib.book import pages, readme
+from mixlib.book import readme
+from mixlib.book.findings import Findings
 from mixlib.evidence.verdicts import Records
 from mixlib.runs import engines, paths
 from mixlib.runs.store import Store
@@ -31,7 +32,7 @@ COMMANDS = [line for line in lines("python -m mixlib") if not re.search(r"\[|\.\
 
 def test_what_the_readme_says_was_found_is_what_the_records_give(monkeypatch):
     monkeypatch.delenv("MIXLIB_RESULTS", raising=False)
-    assert readme.filled(README, pages.Book([], Records()).readme()) == README
+    assert readme.filled(README, readme.parts(Findings(Records()))) == README
 
 
 def test_parts_of_a_readme_are_filled_between_their_marks_and_a_readme_without_them_is_refused():

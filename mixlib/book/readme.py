@@ -4,6 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mixlib.book.findings import COLUMNS, Findings
+from mixlib.book.markdown import bullets, folded, table
+from mixlib.evidence import ledger
+from mixlib.papers.common import pool
+
+
+def parts(found: Findings) -> dict[str, str]:
+    """The parts, Markdown by name; lists of claims are folded, because README is one screen."""
+    keys = [key for key in pool.METHODS if key != "none"]
+    header = ["method", "time (plain = 1)", *COLUMNS]
+    rows = [
+        [f"{pool.labels()[key]} (`{key}`)", found.cost(key), *(found.gain(key, c) for c in COLUMNS)] for key in keys
+    ]
+    return {
+        "verdicts": ledger.as_markdown(found.verdicts),
+        "findings": bullets(map(folded, found.sentences()[1:])),
+        "methods": table(header, rows),
+    }
+
 
 def filled(text: str, parts: Mapping[str, str]) -> str:
     """README with its parts regenerated.

@@ -22,7 +22,7 @@ import matplotlib.pyplot as plt
 import nbformat
 from nbformat import NotebookNode
 
-from mixlib.book import drawing, pages
+from mixlib.book import drawing, markdown, pages
 from mixlib.book.about import every
 from mixlib.evidence import ledger, overview, plots, published
 from mixlib.evidence.verdicts import Records
@@ -210,7 +210,7 @@ def prepare(notebook: NotebookNode, chapter: pages.Chapter, note: str, repositor
         if shown:
             numbers = [f"{chapter.name[:2]}.{number + n}" for n in range(1, len(shown) + 1)]
             number += len(shown)
-            caption = f"Figure{'s' if shown[1:] else ''} {' and '.join(numbers)}. {pages.plain(shown[0].heading)}"
+            caption = f"Figure{'s' if shown[1:] else ''} {' and '.join(numbers)}. {markdown.plain(shown[0].heading)}"
             cell.metadata["mystnb"] = {"image": {"alt": shown[0].words}, "figure": {"caption": caption.rstrip(". ")}}
     places = [f"{{download}}`notebook <{chapter.name}.ipynb>`"]
     if repository:
@@ -261,7 +261,7 @@ def draw(book: pages.Book, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     plots.theme()
     for name, figure in {
-        "forest": overview.forest(book.verdicts, ledger.papers()),
+        "forest": overview.forest(book.found.verdicts, ledger.papers()),
         "where": drawing.where_it_mixes(),
     }.items():
         figure.savefig(folder / f"{name}.svg", metadata={"Date": None}, bbox_inches="tight")
@@ -277,13 +277,13 @@ def written(book: pages.Book) -> dict[str, str]:
     others = {name: text for name, text in errata.items() if name not in published.papers()}
     return {
         "fragments/forest.md": book.forest(),
-        "fragments/findings.md": pages.bullets(book.findings()[1:]),
+        "fragments/findings.md": markdown.bullets(book.found.sentences()[1:]),
         "fragments/which.md": book.which(),
         "fragments/where.md": book.where(),
         "fragments/chapters.md": book.contents(),
-        "fragments/margins.md": book.margins(),
-        "fragments/cells.md": book.cells(),
-        "fragments/dead.md": book.dead(),
+        "fragments/margins.md": book.found.margins(),
+        "fragments/cells.md": book.found.cells(),
+        "fragments/dead.md": book.found.dead(),
         "fragments/errata.md": "\n\n".join(f"### {name}\n\n{text}" for name, text in others.items()),
         "gallery.md": book.gallery(),
         "claims.md": book.ledger(),

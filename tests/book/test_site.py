@@ -9,7 +9,7 @@ import pytest
 
 from mixlib import methods
 from mixlib.__main__ import main
-from mixlib.book import captions, drawing, notebooks, pages, site
+from mixlib.book import captions, drawing, findings, notebooks, pages, site
 from mixlib.book.about import ABOUT, SITES, every
 from mixlib.book.extension import commands, mathml, scrolling, to_pages
 from mixlib.evidence import comparison, judgements, plan, published, statistics, verdicts
@@ -71,26 +71,21 @@ def test_a_claim_concerns_the_methods_it_compares():
     assert pages.subjects(known["ssmix-4"]) == []  # not judgeable here: no runs
 
 
-def test_text_of_records_is_no_markdown():
-    assert pages.plain("a|b *c* <d>\n [e]_f_ $g$") == r"a\|b \*c\* \<d\> \[e\]\_f\_ \$g\$"
-    assert pages.plain_code("`a|b` and *c*") == r"`a\|b` and \*c\*"
-
-
 @pytest.fixture
-def book():
-    """Runs of the pool: cls_mixup is 3 points better and at half of the loss, label_smoothing loses 5 points."""
-    effect = {
-        "cls_mixup": {"accuracy": 0.03, "nll": -0.3},
-        "label_smoothing": {"accuracy": -0.05, "nll": -0.3, "ece": -0.1},
-    }
-    specs = [spec for cell in pool.POOL for spec in cell.specs(range(100, 104))]
-    book = pages.Book([], Records())
-    book.pool = comparison.labelled(records(specs, lambda spec: effect.get(spec.method, {})))
+def book(found):
+    book = pages.Book([], found.records)
+    book.found = found
     return book
 
 
+def nothing_is_scaled(monkeypatch):
+    raw = {title: column for title, column in findings.COLUMNS.items() if not column[1]}
+    for module in (findings, pages):
+        monkeypatch.setattr(module, "COLUMNS", raw)
+
+
 def test_which_method_for_what_follows_from_the_records(book, monkeypatch):
-    monkeypatch.setattr(pages, "COLUMNS", {k: v for k, v in pages.COLUMNS.items() if not v[1]})  # nothing is scaled
+    nothing_is_scaled(monkeypatch)
     text = book.which()
     accuracy, loss, ece = text.splitlines()[:3]
     assert "[CLS MixUp](/methods/cls_mixup.md) (cost 1.0)" in accuracy
@@ -103,95 +98,35 @@ def test_which_method_for_what_follows_from_the_records(book, monkeypatch):
 
 
 def test_a_gain_that_is_too_small_to_matter_is_named_as_such(book, monkeypatch):
-    monkeypatch.setattr(pages, "COLUMNS", {k: v for k, v in pages.COLUMNS.items() if not v[1]})  # nothing is scaled
+    nothing_is_scaled(monkeypatch)
     little = comparison.labelled(
         records([spec for cell in pool.POOL for spec in cell.specs(range(100, 106))],
                 lambda spec: {"nll": -0.02} if spec.method == "tmix" else {}, noise=0.001)
     )  # fmt: skip
-    book.pool = little
+    book.found.pool = little
     loss = book.which().splitlines()[1]
     assert "no gain is large enough to matter. Better, but by too little to matter: [TMix]" in loss
-
-
-def test_claims_that_held_up_are_a_list(book):
-    book.gains = {}
-    supported = [id_ for id_, verdict in book.verdicts.items() if verdict.category == statistics.SUPPORTED]
-    (held,) = [line for line in book.findings() if line.startswith("**Held up**, in the papers' terms")]
-    items = held.splitlines()[1:]
-    assert [re.search(r"\(([\w-]+); [^)]+\)\.$", item).group(1) for item in items] == supported
-    where = dict(zip(supported, items, strict=True))
-    assert "(mixup_calibration-10; CoLA / QNLI, for RTE and BoolQ)" in where["mixup_calibration-10"]
-    assert all(item.startswith("  * ") for item in items)
-
-
-def test_a_list_is_folded_on_one_line_of_readme_and_other_lines_stay():
-    assert pages.folded("**Held up**, of R&D:\n  * a < b.\n  * c.") == (
-        "<details><summary><b>Held up: 2</b>, of R&amp;D</summary><ul><li>a &lt; b.</li><li>c.</li></ul></details>"
-    )
-    assert pages.folded("**Cost.** Nothing: none.") == "**Cost.** Nothing: none."
-
-
-def test_cells_short_of_seeds_are_counted_and_dead_ones_are_listed():
-    book = pages.Book([], verdicts.Records())
-    first, *rows = book.cells().splitlines()
-    said = [re.split(r" *\| *", row)[1:-1] for row in rows if row.startswith("| `")]
-    read = [0 if row[4] == "none yet" else int(row[4].split()[0]) for row in said]
-    short = sum(seeds < int(row[6]) for seeds, row in zip(read, said, strict=True))
-    assert first == f"{short} of {len(said)} cells have fewer seeds than the rule asks for."
-    dead = [name for name, alive in plan.decided().alive.items() if "accuracy" not in alive]
-    assert dead == re.findall(r"^\| `([^`]+)`", book.dead(), re.MULTILINE) != []
-
-
-def test_findings_follow_from_the_records(book):
-    scores, keys = comparison.scores(book.pool), [key for key in pool.METHODS if key != "none"]
-    book.gains = {title: comparison.in_percent(scores, keys, score) for title, (score, *_) in pages.COLUMNS.items()}
-    book.verdicts = {}
-    book.fairness = []
-    claims, accuracy, loss, scaled, cost = book.findings()
-    assert claims.startswith("**Claims.** Of 0:")
-    assert "CLS MixUp beats plain fine-tuning by a point or more. The best is CLS MixUp (**+" in accuracy
-    assert re.search(r"label smoothing, which mixes nothing, comes to −[45]\.\d", accuracy)
-    assert loss.startswith(
-        "**Loss and calibration.** 1 of 9 mixup methods lower the test loss, and 0 lower the calibration error."
-    )
-    assert re.search(r"CLS MixUp still lowers the loss, and \d raises? it; label smoothing saves ", scaled)
-    assert cost.startswith("**Cost.** The median mixup method trains 1.0 times as long as the plain model, the slowest")
-    assert cost.endswith("1.0 times.")
-
-
-def test_what_the_head_of_amplifys_code_adds_follows_from_the_records(monkeypatch):
-    """Its head is worth 10 points, and mixing costs one beside the same head without mixup."""
-    right = {("amplify", "published"): 0.10, ("none", "mean"): 0.11}
-    specs = registry.artefact_runs("amplify-fairness", "mini")
-    book = pages.Book([], Records())
-    book.fairness = records(specs, lambda spec: {"accuracy": right.get((spec.method, spec.head), 0.0)})
-    (said,) = book.published_head()
-    assert re.search(r"On TREC-fine with 128 training rows that alone adds \+(9|10)\.\d \[", said)
-    assert "the paper prints 0.8 to 4.2" in said
-    assert re.search(r"its lead over no mixup is −[01]\.\d \[", said)
-    book.fairness = []
-    assert book.published_head() == []
 
 
 def test_nothing_is_said_of_runs_that_are_missing(tmp_path):
     book = pages.Book([], Records(Store(tmp_path), plan.Decided({}, {}, {})))
     assert "not decided yet" in book.which()
-    assert len(book.findings()) == 1
-    waiting = sum(verdict.waits for verdict in book.verdicts.values())
+    assert len(book.found.sentences()) == 1
+    waiting = sum(verdict.waits for verdict in book.found.verdicts.values())
     never = len(claims()) - waiting
     assert waiting > never > 0
-    assert book.counts() == f"**{never}** {statistics.NOT_JUDGEABLE}, **{waiting}** {verdicts.WAITING}"
-    assert {pages.estimate(verdict) for verdict in book.verdicts.values()} == {""}
+    assert book.found.counts() == f"**{never}** {statistics.NOT_JUDGEABLE}, **{waiting}** {verdicts.WAITING}"
+    assert {pages.estimate(verdict) for verdict in book.found.verdicts.values()} == {""}
     assert book.made_of("22_calibration_table2") == ""
-    assert book.costs == {}
-    assert book.cost("ssmix") == "2 (counted)"
-    assert book.cost("mixup") == "15 (counted)"
+    assert book.found.costs == {}
+    assert book.found.cost("ssmix") == "2 (counted)"
+    assert book.found.cost("mixup") == "15 (counted)"
 
 
 def test_pages_of_papers_and_methods_name_every_claim_and_its_verdict(tmp_path):
     book = pages.Book([], Records(Store(tmp_path), plan.Decided({}, {}, {})))
     written = site.written(book)
-    for id_, verdict in book.verdicts.items():
+    for id_, verdict in book.found.verdicts.items():
         paper = written[f"papers/{verdict.claim.paper}.md"]
         assert f"(claim-{id_})=\n### {id_}\n" in paper
         assert f"[{id_}](#claim-{id_})" in written["claims.md"]
@@ -345,57 +280,3 @@ def test_figures_of_numbers_read_as_people_write_them():
     times = pd.Series(np.log([1.68, 1.7, 1.69, 1.69]))
     slower = statistics.Part("x", {"a": times}, 0.1, unit="log ratio", printed=statistics.Printed(np.log(2)))
     assert pages.numbers(judgements.judge(slower)) == "x1.69 [x1.68, x1.70]; printed x2.00"
-
-
-def test_what_is_as_good_only_within_the_margin_says_so_among_what_held_up(book, monkeypatch):
-    book.gains = {}
-    lower = judgements.judge(
-        statistics.Part("x", {"a": pd.Series([-0.31, -0.3, -0.29, -0.3])}, 1.0, statistics.NON_INFERIORITY)
-    )
-    claim = claims()["ssmix-1"]
-    book.verdicts = {"ssmix-1": verdicts.Verdict(claim, lower, ({"SST-2": [100, 101, 102, 103]},))}
-    for fine, said in ((-0.9, ""), (-1.4, "; on TREC-fine by 1.4 points")):
-        gains = {"ssmix/trec_fine": fine}
-        monkeypatch.setattr(
-            book.records, "values",
-            lambda term, _, gains=gains: pd.Series({100: gains.get(term.cell, -0.1) * (term.label == "ssmix")}),
-        )  # fmt: skip
-        (held,) = [line for line in book.findings() if line.startswith("**Held up**, in the papers' terms")]
-        assert held.endswith(f"(ssmix-1; SST-2: worse by 0.3 points, which is within the margin of 1 point{said}).")
-
-
-def test_a_decision_by_less_than_the_margin_says_so_and_one_that_may_be_wrong_too(book):
-    known, q = claims(), statistics.ALPHA
-    small = judgements.judge(statistics.Part("x", {"a": pd.Series([-0.31, -0.3, -0.29, -0.3])}, 1.0))
-    weak = judgements.judge(statistics.Part("x", {"a": pd.Series([-1.0, -3.0, -2.0, -2.9, -0.1])}, 1.0))
-    none = judgements.judge(statistics.Part("x", {"a": pd.Series([-1.0, 1.0, 0.5, -0.4])}, 1.0))
-    others = [id_ for id_ in known if id_ not in ("ssmix-3", "ssmix-14")]
-    book.gains, judged = {}, {"ssmix-3": small, "ssmix-14": weak} | dict.fromkeys(others, none)
-    book.verdicts = {id_: verdicts.Verdict(known[id_], j, ({"SST-2": [100]},)) for id_, j in judged.items()}
-    (against,) = [line for line in book.findings() if line.startswith("**Contradicted**")]
-    assert "(ssmix-3; SST-2: by 0.3 points, which is within the margin of 1 point)." in against
-    assert re.search(r"\(ssmix-14; SST-2; may be wrong, q = (0\.\d\d)\)\.", against)
-    assert judgements.q_values(judged)["ssmix-14"] > q
-
-
-def test_gains_that_do_not_survive_holms_correction_say_so():
-    found = pd.DataFrame({"p_holm": [0.01, 0.2]}, index=["tmix", "ssmix"])
-    assert pages._corrected(found, ["tmix"]) == ""
-    assert pages._corrected(found, ["ssmix"]) == " (not after Holm's correction)"
-    assert pages._corrected(found, ["tmix", "ssmix"]) == " (SSMix not after Holm's correction)"
-
-
-def test_what_helps_more_here_than_there_and_helps_nowhere_says_so(book, monkeypatch):
-    """What a claim compares are gains over no mixup in several cells; both of them may be losses."""
-    book.gains = {}
-    claim = claims()["ssmix-5"]
-    more = judgements.judge(statistics.Part("x", {"a": pd.Series([1.0, 1.1, 0.9, 1.0])}, 1.0))
-    book.verdicts = {"ssmix-5": verdicts.Verdict(claim, more, ({"TREC": [100, 101, 102, 103]},))}
-    for fine, said in ((-0.5, ": the gains compared are losses, of 0.5 to 1.5 points"), (0.2, "")):
-        gains = {"ssmix/trec_fine": fine, "ssmix/trec_coarse": -1.5}
-        values = {(cell, "ssmix"): 70 + gain for cell, gain in gains.items()} | {(cell, "none"): 70 for cell in gains}
-        monkeypatch.setattr(
-            book.records, "values", lambda term, _, values=values: pd.Series(float(values[term.cell, term.label]))
-        )
-        (held,) = [line for line in book.findings() if line.startswith("**Held up**")]
-        assert held.endswith(f"(ssmix-5; TREC{said}).")

@@ -1,5 +1,6 @@
 """The ledger of claims."""
 
+import re
 from dataclasses import replace
 
 import pytest

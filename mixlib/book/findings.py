@@ -1,0 +1,293 @@
+"""What was found, in words and tables, from the verdicts and the runs of all methods: for README and the first page."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+
+from mixlib import methods
+from mixlib.book.markdown import interval, plain, table
+from mixlib.evidence import comparison, judgements, ledger, plan, progress, published, statistics, tables, verdicts
+from mixlib.evidence.claims import MEASURES, Term
+from mixlib.evidence.tables import LABELS
+from mixlib.evidence.verdicts import Records
+from mixlib.papers.amplify.frames import conditions, factor_effects
+from mixlib.papers.common import pool
+from mixlib.papers.registry import artefact_runs
+from mixlib.runs.spec import RunRecord
+from mixlib.runs.store import usable
+
+UNTRAINED = 20  # points of accuracy lost, by a method that does not train
+QUOTED = (
+    ", in the papers' terms and numbers; we judged only what each claim's rule covers, on the data sets in brackets:"
+)
+COLUMNS = {  # what a method is asked for: a score, whether after temperature scaling, and the words
+    "accuracy": ("accuracy", False, "a higher accuracy"),
+    "loss": ("nll", False, "a lower test loss"),
+    "loss, scaled": ("nll", True, "a lower test loss, all models with a fitted temperature"),
+    "ECE": ("ece", False, "better calibration"),
+    "ECE, scaled": ("ece", True, "better calibration, all models with a fitted temperature"),
+}
+
+
+@dataclass
+class Findings:
+    """What was found, read once.
+
+    Attributes:
+        records: from which verdicts, effects and costs come.
+    """
+
+    records: Records
+
+    @cached_property
+    def verdicts(self) -> dict[str, verdicts.Verdict]:
+        return verdicts.verdicts(records=self.records)
+
+    @cached_property
+    def claims(self) -> dict[str, str]:
+        return published.claims().set_index("id")["claim"].to_dict()
+
+    @cached_property
+    def pool(self) -> dict[tuple[str, str], list[RunRecord]]:
+        """The runs of all methods under one recipe, as chapter 51 shows them; empty while one is missing."""
+        found = [usable(self.records.store, spec) for spec in pool.methods_on_all("mini")]
+        return comparison.labelled(found) if found and None not in found else {}
+
+    @cached_property
+    def costs(self) -> dict[str, float]:
+        """Training time in plain runs, by method of the pool."""
+        return comparison.training_time(self.pool).to_dict() if self.pool else {}
+
+    @cached_property
+    def gains(self) -> dict[str, pd.DataFrame]:
+        """By column of :data:`COLUMNS`, what each method of the pool gains over the plain model."""
+        if not self.pool:
+            return {}
+        scores, keys = comparison.scores(self.pool), [key for key in pool.METHODS if key != "none"]
+        return {
+            title: comparison.in_percent(scores, keys, score, scaled) for title, (score, scaled, _) in COLUMNS.items()
+        }
+
+    @cached_property
+    def fairness(self) -> list[RunRecord]:
+        """The runs that take apart AMPLIFY's published comparison (chapter 52); empty while one is missing."""
+        found = [usable(self.records.store, spec) for spec in artefact_runs("amplify-fairness", "mini")]
+        return found if None not in found else []
+
+    def counts(self) -> str:
+        """How many claims got which verdict."""
+        found = Counter(v.category for v in self.verdicts.values())
+        return ", ".join(f"**{found[name]}** {name}" for name in ledger.ORDER if found[name])
+
+    def cost(self, key: str) -> str:
+        """What training costs relative to plain fine-tuning: measured where the pool has it, else counted."""
+        if key == "none":
+            return "1"
+        if key in self.costs:
+            return f"{self.costs[key]:.1f}"
+        method = methods.get(key)
+        return f"{method.passes * method.updates_per_batch} (counted)"
+
+    def gain(self, key: str, column: str) -> str:
+        """What a method of the pool gains over the plain model, with its interval; bold where that is above zero."""
+        if not self.gains:
+            return "not decided yet"
+        row = self.gains[column].loc[key]
+        text = interval(row["estimate"], row["low"], row["high"])
+        return f"**{text}**" if row["category"] == "better" else text
+
+    def sentences(self) -> list[str]:
+        """What was found, a sentence or two each, from the verdicts and the pool; plain words without links."""
+        lines = [
+            f"**Claims.** Of {len(self.verdicts)}: {self.counts()}. With so many, expect one or two wrong ones of "
+            "each kind."
+        ]
+        for category, title in ((statistics.SUPPORTED, "Held up"), (statistics.CONTRADICTED, "Contradicted")):
+            found = [id_ for id_, verdict in self.verdicts.items() if verdict.category == category]
+            said = "".join(f"\n  * {plain(self.claims[id_]).rstrip('.')} ({id_}; {self._on(id_)})." for id_ in found)
+            how = QUOTED if len(lines) == 1 else ", likewise:"
+            lines += [f"**{title}**{how}{said}"] if said else []
+        lines += self._published_head()
+        if not self.gains:
+            return lines
+        mixing = [key for key in pool.METHODS if methods.base.REGISTRY[key].paper]
+        accuracy, loss, ece = (self.gains[title] for title in ("accuracy", "loss", "ECE"))
+        ranked = accuracy.loc[mixing].sort_values("estimate", ascending=False)
+        clear = [key for key in ranked.index if _better(accuracy, key) and ranked.loc[key, "estimate"] >= 1]
+        first, last = ranked.index[0], ranked.index[-1]
+        lines.append(
+            f"**Accuracy.** Under one recipe on {len(pool.POOL)} data sets {_names(clear) or 'no mixup method'} beats "
+            f"plain fine-tuning by a point or more. The best is {LABELS[first]} ({self.gain(first, 'accuracy')}), the "
+            f"worst {LABELS[last]} ({self.gain(last, 'accuracy')}); label smoothing, which mixes nothing, comes to "
+            f"{self.gain('label_smoothing', 'accuracy')}."
+        )
+        lower, sharper = ([key for key in mixing if _better(found, key)] for found in (loss, ece))
+        untrained = [key for key in sharper if accuracy.loc[key, "estimate"] < -UNTRAINED]
+        only = f" ({_names(untrained)} only because {'they do' if untrained[1:] else 'it does'} not learn)"
+        best = loss.loc[mixing, "estimate"].idxmax()
+        lines.append(
+            f"**Loss and calibration.** {len(lower)} of {len(mixing)} mixup methods lower the test loss, and "
+            f"{len(sharper)} lower the calibration error{only if untrained else ''}. Label smoothing saves "
+            f"{self.gain('label_smoothing', 'loss')} percent of the loss; the best mixup method ({LABELS[best]}) "
+            f"saves {self.gain(best, 'loss')}."
+        )
+        scaled = self.gains["loss, scaled"]
+        still = [key for key in mixing if _better(scaled, key)]
+        worse = [key for key in mixing if scaled.loc[key, "category"] == "worse"]
+        lines.append(
+            "**After temperature scaling** of every model (one number, fitted on development rows), "
+            f"{_names(still) or 'no mixup method'} still {'lower' if still[1:] else 'lowers'} the loss"
+            f"{_corrected(scaled, still)}, and {len(worse)} {'raises' if len(worse) == 1 else 'raise'} it; label "
+            f"smoothing saves {self.gain('label_smoothing', 'loss, scaled')} percent."
+        )
+        costs = pd.Series({key: self.costs[key] for key in mixing})
+        lines.append(
+            f"**Cost.** The median mixup method trains {costs.median():.1f} times as long as the plain model, the "
+            f"slowest ({LABELS[costs.idxmax()]}) {costs.max():.1f} times."
+        )
+        return lines
+
+    def _published_head(self) -> list[str]:
+        """In words, what the head in AMPLIFY's published code does to its lead on TREC-fine, a set of single texts."""
+        if not self.fairness:
+            return []
+        dataset = "trec_fine"
+        effects, runs = factor_effects(self.fairness).query("dataset == @dataset"), conditions(self.fairness)
+        head = effects[effects["factor"] == "head"].iloc[0]  # AMPLIFY's alone: its leads over all change equally
+        own, plain = (
+            tables.cell(runs, "accuracy", dataset=dataset, method=m, labels="same", head=h, schedule="stated")
+            for m, h in (("amplify", "published"), ("none", "mean"))
+        )
+        equal, printed = tables.compare(own, plain), effects["printed"]
+        rows = next(record.spec.train_size for record in self.fairness if record.spec.dataset == dataset)
+        return [
+            "**AMPLIFY's published code** classifies by the mean of all positions with AMPLIFY, but by the first "
+            f"position with the methods it is compared with. On {tables.NAMES[dataset]} with {rows} training rows that "
+            f"alone adds {interval(head['change'], head['low'], head['high'])} points to its lead, while the paper "
+            f"prints {printed.min():.1f} to {printed.max():.1f}; if all use the mean, its lead over no mixup is "
+            f"{interval(equal.mean, equal.low, equal.high)}. (This experiment is older than the rules, so no claim is "
+            "judged on it. MiniLM was trained to use that mean; expect less for BERT. See notebook 52.)"
+        ]
+
+    def _on(self, id_: str) -> str:
+        """The data sets on which a claim was judged, and what "at least as good" or "helps more" hides."""
+        sets = list(dict.fromkeys(name for live in self.verdicts[id_].cells for name in live))
+        return " / ".join(sets) + self._but(id_)  # names of sets have commas
+
+    def _but(self, id_: str) -> str:
+        """What a decision by the letter hides: a difference below the margin, "at least as good" although it is against
+        the claim, "helps more" although it helps nowhere, and that it may be one of the few wrong ones."""
+        found = self.verdicts[id_].judgement
+        said = f": by {self._amounts(id_)}" if found.small else self._hidden(id_)
+        q = self._q.get(id_, 0.0)
+        return f"{said}; may be wrong, q = {q:.2f}" if q > statistics.ALPHA else said
+
+    @cached_property
+    def _q(self) -> dict[str, float]:
+        return judgements.q_values({id_: verdict.judgement for id_, verdict in self.verdicts.items()}).to_dict()
+
+    def _amounts(self, id_: str) -> str:
+        found = self.verdicts[id_].judgement
+        size, margin = (judgements.amount(abs(value), found.unit) for value in (found.estimate, found.margin))
+        return f"{size}, which is within the margin of {margin}"
+
+    def _hidden(self, id_: str) -> str:
+        """Of a claim that held up."""
+        found = self.verdicts[id_].judgement
+        if found.category != statistics.SUPPORTED:
+            return ""
+        if found.kind == statistics.NON_INFERIORITY and found.high < 0:
+            return f": worse by {self._amounts(id_)}{self._worst(id_)}"
+        gains = sorted(self._gains_compared(id_))
+        if gains and gains[-1] < 0:
+            return f": the gains compared are losses, of {-gains[-1]:.1f} to {judgements.amount(-gains[0], found.unit)}"
+        return ""
+
+    def _worst(self, id_: str) -> str:
+        """The data set on which a claim about a mean fares worst, if that is beyond the margin."""
+        found = self.verdicts[id_].judgement
+        live, *_ = verdicts.differences(self.verdicts[id_].claim.parts[0], self.records)
+        means = {name: values.mean() for name, values in live.items()}
+        worst = min(means, key=means.get)
+        beyond = means[worst] < -found.margin
+        return f"; on {worst} by {judgements.amount(abs(means[worst]), found.unit)}" if beyond else ""
+
+    def _gains_compared(self, id_: str) -> list[float]:
+        """If a claim compares what a method gains in accuracy over the plain model in several cells: the gain in
+        each."""
+        gains = []
+        for contrast in self.verdicts[id_].claim.parts:
+            for terms in contrast.units.values() if contrast.measure == "accuracy" else ():
+                labels: dict[str, list[str]] = {}
+                for term in terms:
+                    labels.setdefault(term.cell, []).append(term.label)
+                if len(labels) > 1 and all(of[1:] == ["none"] for of in labels.values()):
+                    for cell, of in labels.items():
+                        both = [Term(1.0, cell, label) for label in of]
+                        mean, plain = (self.records.values(t, MEASURES["accuracy"]).mean() for t in both)
+                        gains.append(mean - plain)
+        return gains
+
+    def margins(self) -> str:
+        """How many verdicts depend on the margins."""
+        moved = ledger.by_margin(self.verdicts, self.records).loc["differ from the verdict"]
+        return (
+            f"Of the {len(self.verdicts)} verdicts, {moved['half the margins']} would change with half the margins, "
+            f"and {moved['twice the margins']} with twice the margins.\n"
+        )
+
+    def cells(self) -> str:
+        """Which cells claims are judged on, how many seeds of each are read, and how many the rule asks for."""
+        found = progress.table(self.records)
+        found = found[[name not in {cell.name for cell in pool.SENSITIVITY} for name in found.index]]
+        short = found[found["seeds"] < found["wanted"]]
+        rows = [
+            [f"`{name}`", tables.NAMES[row["dataset"]], plan.rows_of(name), str(row["methods"]),
+             f"{row['seeds']} in {row['precision']}" if row["seeds"] else "none yet",
+             "" if math.isnan(row["error"]) else f"{row['error']:.2f}", str(row["wanted"])]
+            for name, row in found.iterrows()
+        ]  # fmt: skip
+        header = ["cell", "data set", "trained on", "methods", "seeds read", "largest standard error, points", "wanted"]
+        return f"{len(short)} of {len(found)} cells have fewer seeds than the rule asks for.\n\n{table(header, rows)}"
+
+    def dead(self) -> str:
+        """Cells that failed the screening, with the numbers on which that was decided."""
+        decided = self.records.decided
+        rows = [
+            [f"`{name}`", tables.NAMES[plan.get(name).dataset], plan.rows_of(name), f"{100 * numbers['accuracy']:.1f}",
+             f"{100 * numbers['larger_class']:.1f}", f"{100 * numbers['mcc']:.1f}",
+             "accuracy" if decided.alive[name] else "accuracy, loss and calibration"]
+            for name, numbers in decided.screened.items() if "accuracy" not in decided.alive[name]
+        ]  # fmt: skip
+        header = [
+            "cell",
+            "data set",
+            "trained on",
+            "plain model, %",
+            "largest class, %",
+            "MCC x100",
+            "not judged there",
+        ]
+        return table(header, rows)
+
+
+def _better(gains: pd.DataFrame, key: str) -> bool:
+    return gains.loc[key, "category"] == "better"
+
+
+def _names(keys: Iterable[str]) -> str:
+    """``A, B and C``."""
+    *others, last = [LABELS[key] for key in keys] or [""]
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _corrected(found: pd.DataFrame, keys: Sequence[str]) -> str:
+    """Which of these gains do not hold after Holm's correction over all methods of the pool."""
+    lost = [key for key in keys if not found.loc[key, "p_holm"] < statistics.ALPHA]
+    return f" ({'' if len(lost) == len(keys) else _names(lost) + ' '}not after Holm's correction)" if lost else ""
