@@ -9,6 +9,7 @@ import platform
 import re
 import sys
 from difflib import get_close_matches
+from functools import wraps
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,8 +105,18 @@ option_only = click.option(
 option_seeds = click.option("--seeds", type=Numbers(), help="instead of the profile's, e.g. 0-4")
 
 
+ENGINE = ("engine", "address", "workers", "cpus_per_run", "gpus_per_run", "retries", "time_limit")
+
+
 def options_engine(command):
-    """Where runs execute, and how many at once."""
+    """Where runs execute, and how many at once: the command gets one ``engine``, as :func:`engines.get` reads it."""
+
+    @wraps(command)
+    def described(*arguments, **options):
+        from mixlib.runs import engines
+
+        return command(*arguments, engine=engines.describe(**{name: options.pop(name) for name in ENGINE}), **options)
+
     for option in reversed((
         click.option("--engine", default="local", show_default=True, help="local, or ray for several runs at once"),
         click.option("--address", type=Word(),
@@ -116,8 +127,8 @@ def options_engine(command):
         click.option("--retries", type=int, help="how often to restart a run whose worker died [default: 2]"),
         click.option("--time-limit", type=float, help="seconds after which a run is stopped and counts as failed"),
     )):  # fmt: skip
-        command = option(command)
-    return command
+        described = option(described)
+    return described
 
 
 class Shard(click.ParamType):
@@ -201,7 +212,7 @@ def list_(as_json: bool) -> None:
 @option_seeds
 @click.option("--fresh/--resume", default=None, help="empty record store (default at smoke), or the repository's")
 @click.option("--output", type=FilePath(), help="folder of the site [default: build/reproduce/PROFILE]")
-def reproduce(profile, only, model, seeds, fresh, output, **engine) -> None:
+def reproduce(profile, only, model, seeds, fresh, output, engine) -> None:
     """Run the notebooks headless and build a site from them.
 
     At mini, with the committed settings, notebooks read the repository's records, and a few of these are then made anew
@@ -210,7 +221,6 @@ def reproduce(profile, only, model, seeds, fresh, output, **engine) -> None:
     from mixlib.book import notebooks
     from mixlib.runs import engines
 
-    engine = engines.describe(**engine)
     engines.get(engine)
     index = notebooks.reproduce(profile, _names(only), engine, model, seeds, fresh, output)
     click.echo(f"Site: {index}")
@@ -291,7 +301,7 @@ def _only(field: str, wanted: list[str] | None, specs: list[Spec]) -> list[Spec]
     help="only the first N missing runs; second stages stay with their first",
 )
 @click.option("--shard", type=Shard(), help="only part I of N of the grid, e.g. 0/16; parts are the same in every job")
-def run(artefacts, profile, model, seeds, datasets, methods, max_steps, limit, shard, **engine) -> None:
+def run(artefacts, profile, model, seeds, datasets, methods, max_steps, limit, shard, engine) -> None:
     """Do the runs that these ARTEFACTS (ids, or 'all') still lack.
 
     A run that starts from another run includes that one. If a run fails, the others are still done and the exit code is
@@ -322,7 +332,7 @@ def run(artefacts, profile, model, seeds, datasets, methods, max_steps, limit, s
         specs = [spec.trial(max_steps) for spec in specs if isinstance(spec, RunSpec)]
     if shard:
         specs = engines.shard(specs, *shard)
-    store, engine = Store(paths.trials() if max_steps else None), engines.get(engines.describe(**engine))
+    store, engine = Store(paths.trials() if max_steps else None), engines.get(engine)
     missing = store.missing(specs)
     where = f"; trials, kept in {store.folder}" if max_steps else ""
     click.echo(f"{len(set(specs))} runs, {len(missing)} to do{where}", err=True)
@@ -443,8 +453,7 @@ def claims(paper, only, as_json) -> None:
 @click.option("--json", "as_json", is_flag=True, help="one object on standard output, nothing else")
 @option_precision
 @options_engine
-def compare(data, only, page, estimate, as_json, engine, address, workers, cpus_per_run, gpus_per_run, retries,
-            time_limit, **rest) -> None:  # fmt: skip
+def compare(data, only, page, estimate, as_json, engine, **rest) -> None:
     """Compare methods on your own DATA: a table, a page, and the result in one sentence.
 
     DATA is a .csv (with a header line), .tsv, .parquet, .jsonl or .json file, a folder of such files, or a data set on
@@ -464,9 +473,7 @@ def compare(data, only, page, estimate, as_json, engine, address, workers, cpus_
     from mixlib.comparing import compare as comparing
     from mixlib.runs import engines
 
-    described = engines.describe(engine, address=address, workers=workers, cpus_per_run=cpus_per_run,
-                                 gpus_per_run=gpus_per_run, retries=retries, time_limit=time_limit)  # fmt: skip
-    engines.get(described)
+    engines.get(engine)
     plan = comparing.plan(data, methods=only or comparing.DEFAULT, **rest)
     if estimate:
         cost = plan.cost()
@@ -477,7 +484,7 @@ def compare(data, only, page, estimate, as_json, engine, address, workers, cpus_
             else "\n".join(lines)
         )
         return
-    found = comparing.run(plan, described)
+    found = comparing.run(plan, engine)
     path = found.page(page)
     if as_json:
         click.echo(json.dumps(found.as_json() | {"page": str(path)}, indent=1, ensure_ascii=False))
@@ -552,7 +559,7 @@ def cells(as_json) -> None:
 @option_precision
 @options_engine
 @click.pass_context
-def bench(ctx, as_json, lengths, only, sweep, runs, tokens, rounds, profile, model, **engine) -> None:
+def bench(ctx, as_json, lengths, only, sweep, runs, tokens, rounds, profile, model, engine) -> None:
     """Time a training step of each method against a plain step on the same 32 rows.
 
     With --sweep: what a run costs in addition to its training, how many times as fast an engine does a grid of runs as
@@ -562,9 +569,9 @@ def bench(ctx, as_json, lengths, only, sweep, runs, tokens, rounds, profile, mod
     from mixlib.evidence.cells import RECIPE
     from mixlib.papers import registry
     from mixlib.runs import bench as benchmark
-    from mixlib.runs import engines, throughput
+    from mixlib.runs import throughput
 
-    unused = ("lengths", "only") if sweep else ("runs", "tokens", "rounds", "profile", "model", *engine)
+    unused = ("lengths", "only") if sweep else ("runs", "tokens", "rounds", "profile", "model", *ENGINE)
     for option in ctx.command.params:
         if option.name in unused and ctx.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
             raise click.UsageError(f"{option.opts[0]} is {'not for' if sweep else 'only for'} --sweep", ctx)
@@ -572,7 +579,7 @@ def bench(ctx, as_json, lengths, only, sweep, runs, tokens, rounds, profile, mod
         throughput.check_lengths(tokens, rounds)
         whose, ids = registry.check_profile(profile or "smoke"), [a.id for a in registry.artefacts()]
         specs = [spec for id_ in ids for spec in registry.artefact_runs(id_, whose, model=model)]
-        result = {"profile": whose, **throughput.measure(specs, engines.describe(**engine), runs)}
+        result = {"profile": whose, **throughput.measure(specs, engine, runs)}
         result["trainer"] = throughput.beside_trainer(RECIPE, tokens, rounds, profile and profile == "smoke")
         lines = [f"{result['machine']}, {result['runs']} runs of profile {result['profile']}"]
         for row in result["engines"]:
