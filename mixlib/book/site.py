@@ -274,7 +274,7 @@ def draw(book: pages.Book, folder: Path) -> None:
 def written(book: pages.Book) -> dict[str, str]:
     """The generated pages by file name."""
     errata = pages.inconsistencies()
-    others = {name: text for name, text in errata.items() if name not in published.papers()}
+    others = [name for name in errata if name not in published.papers() and not name.startswith("Conventions")]
     return {
         "fragments/forest.md": book.forest(),
         "fragments/findings.md": markdown.bullets(book.found.sentences()[1:]),
@@ -284,7 +284,7 @@ def written(book: pages.Book) -> dict[str, str]:
         "fragments/margins.md": book.found.margins(),
         "fragments/cells.md": book.found.cells(),
         "fragments/dead.md": book.found.dead(),
-        "fragments/errata.md": "\n\n".join(f"### {name}\n\n{text}" for name, text in others.items()),
+        "fragments/errata.md": "\n\n".join(f"### {name}\n\n{errata[name]}" for name in others),
         "gallery.md": book.gallery(),
         "claims.md": book.ledger(),
         "changelog.md": (paths.ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
