@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from mixlib.comparing.choices import MethodLike
 from mixlib.comparing.compared import Comparison
-from mixlib.comparing.own_data import Source
 from mixlib.comparing.plan import DEFAULT, SEEDS, Plan, cost_as_text, plan
+from mixlib.comparing.sources import Source
 from mixlib.runs.checkpoints import MINILM
 from mixlib.runs.engines import Engine, run_all
 from mixlib.runs.profiles import Seeds

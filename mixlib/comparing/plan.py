@@ -23,9 +23,10 @@ from typing import Any
 
 import torch
 
-from mixlib.comparing import own_data
+from mixlib.comparing import own_data, sources
 from mixlib.comparing.choices import PLAIN, Choice, MethodLike, choose, is_one
-from mixlib.comparing.own_data import OwnData, Source
+from mixlib.comparing.own_data import OwnData
+from mixlib.comparing.sources import Source
 from mixlib.evidence.cells import RECIPE
 from mixlib.runs import corpora, costs
 from mixlib.runs.checkpoints import MINILM, TINY
@@ -129,7 +130,7 @@ def plan(
         raise ValueError("nothing to compare: name a method other than 'none'")
     found = own_data.read(data, text, label, text_b, test)
     made = recipe(found, model, **recipe_of)
-    folder = Path(results).expanduser() if results else found.folder / own_data.RESULTS
+    folder = Path(results).expanduser() if results else found.folder / sources.RESULTS
     return Plan(found, tuple(chosen), tuple(wanted), made, folder)
 
 

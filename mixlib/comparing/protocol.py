@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from mixlib.comparing.own_data import Source
 from mixlib.comparing.plan import Plan, plan
+from mixlib.comparing.sources import Source
 from mixlib.runs import paths
 from mixlib.runs.checkpoints import MINILM, TINY
 from mixlib.runs.profiles import Seeds, check_profile, seeds_or

@@ -10,7 +10,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixlib.comparing import own_data
+from mixlib.comparing import own_data, sources
 from mixlib.runs import corpora, paths
 from mixlib.runs.corpora import DataDiffers
 
@@ -29,7 +29,7 @@ def write(path, rows=FRAME):
     return path
 
 
-@pytest.fixture(params=own_data.SUFFIXES)
+@pytest.fixture(params=sources.SUFFIXES)
 def file(request, tmp_path):
     return write(tmp_path / f"mine{request.param}")
 
@@ -236,7 +236,7 @@ def test_files_of_the_same_name_are_told_apart_by_their_folders(tmp_path, suffix
 def test_hidden_files_and_results_in_a_folder_are_not_data(tmp_path):
     write(tmp_path / "train.csv")
     alone = own_data.read(tmp_path).name
-    for name in (".ipynb_checkpoints/train-checkpoint.csv", "._train.csv", f"{own_data.RESULTS}/records/own/mine.json"):
+    for name in (".ipynb_checkpoints/train-checkpoint.csv", "._train.csv", f"{sources.RESULTS}/records/own/mine.json"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         write(tmp_path / name)
     assert own_data.read(tmp_path).name == alone
@@ -271,9 +271,9 @@ def test_rows_that_a_data_set_leaves_unlabelled_are_no_class(monkeypatch):
         Dataset.from_dict({"text": texts, "label": labels}, features=features)
         for labels in ([0, 1] * 20, [-1] * 40, [0, 1] * 19 + [1, -1])
     )
-    monkeypatch.setattr(own_data, "load_dataset", lambda *_: DatasetDict({"train": whole, "test": hidden}))
+    monkeypatch.setattr(sources, "load_dataset", lambda *_: DatasetDict({"train": whole, "test": hidden}))
     assert not own_data.read("someone/something").has_test
-    monkeypatch.setattr(own_data, "load_dataset", lambda *_: DatasetDict({"train": torn}))
+    monkeypatch.setattr(sources, "load_dataset", lambda *_: DatasetDict({"train": torn}))
     with pytest.raises(DataDiffers, match="row 40, column 'label': no label"):
         own_data.read("someone/something")
 
