@@ -289,7 +289,7 @@ def test_unknown_profile_leaves_the_old_site_alone(tmp_path):
     assert not (tmp_path / "site" / "index.html").exists()
 
 
-def test_a_folder_that_is_no_site_is_never_deleted(tmp_path):
+def test_reproduce_never_deletes_a_folder_that_is_no_site(tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
     with pytest.raises(ValueError, match="not an earlier site"):
         report.reproduce("smoke", ["21"], output=tmp_path)

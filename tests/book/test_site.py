@@ -234,7 +234,7 @@ def test_links_in_the_html_of_an_output_lead_to_pages():
     )
 
 
-def test_a_folder_that_is_no_site_is_never_deleted(tmp_path):
+def test_build_never_deletes_a_folder_that_is_no_site(tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
     with pytest.raises(ValueError, match="not an earlier site"):
         site.build(tmp_path)

@@ -7,6 +7,8 @@ from itertools import pairwise
 import pandas as pd
 import pytest
 from datasets import ClassLabel, Dataset, Features, Value
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mixlib.runs import corpora, models, paths
 from mixlib.runs.store import read
@@ -447,3 +449,30 @@ def test_label_noise_changes_a_share_of_the_labels_and_a_larger_one_contains_a_s
     for share in (-0.1, 1):
         with pytest.raises(ValueError, match=r"share of the training rows in \[0, 1\)"):
             corpora.with_label_noise(rows, share, 6, seed=1)
+
+
+@given(counts=st.lists(st.integers(1, 60), min_size=2, max_size=8), share=st.floats(0.01, 1))
+def test_every_class_is_trained_on_and_rows_are_shared_out_in_proportion(counts, share):
+    rows = dict(enumerate(counts))
+    size = max(len(counts), round(share * sum(counts)))
+    plain, least = corpora.shares_of(rows, size), corpora.shares_of(rows, size, least=1)
+    assert sum(least.values()) == sum(plain.values()) == size
+    assert all(1 <= least[label] <= rows[label] for label in rows)
+    if all(plain.values()):
+        assert least == plain
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.dictionaries(st.integers(0, 9), st.integers(1, 60), min_size=1, max_size=8),
+    st.integers(0, 300),
+    st.integers(0, 1),
+)
+def test_shares_are_in_proportion_and_leave_what_is_to_stay(counts, size, keep):
+    shares, total = corpora.shares_of(counts, size, keep), sum(counts.values())
+    room = sum(max(0, n - keep) for n in counts.values())
+    assert sum(shares.values()) == min(size, room)
+    for label, n in counts.items():
+        assert 0 <= shares[label] <= max(0, n - keep)
+    if all(n * size / total + 1 <= n - keep for n in counts.values()):
+        assert all(abs(shares[label] - n * size / total) < 1 for label, n in counts.items())

@@ -5,12 +5,10 @@ import math
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from statistics import mean
 
 import numpy as np
-import pandas as pd
 import pytest
 from click.testing import CliRunner
 from datasets import Dataset
@@ -22,21 +20,21 @@ from transformers import DataCollatorWithPadding, Trainer, TrainingArguments, se
 import mixlib
 from mixlib import methods
 from mixlib.__main__ import main
-from mixlib.comparing import choices, compare
+from mixlib.comparing import compare
 from mixlib.methods import Method
-from mixlib.methods.mixup_calibration import ClsMixup
-from mixlib.runs import models, paths, store, synthetic
+from mixlib.runs import models, store, synthetic
 from mixlib.runs.spec import RunFailed
+from tests.comparing.rows import TWIN
+from tests.comparing.test_choices import Weaker
 
 SEEDS, EPOCHS = 4, 5  # so that every seed learns something
-ROWS = synthetic.twin("own", "train", "sentence", 3).assign(label=lambda rows: rows["label_name"])[["text", "label"]]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("own")
-    ROWS.head(96).to_csv(folder / "mine.csv", index=False)
-    ROWS.tail(120).to_csv(folder / "test.csv", index=False)
+    TWIN.head(96).to_csv(folder / "mine.csv", index=False)
+    TWIN.tail(120).to_csv(folder / "test.csv", index=False)
     return folder
 
 
@@ -163,90 +161,7 @@ def test_an_unknown_model_is_estimated_by_counting(settings, store_folder):
     assert planned.cost()["seconds"] > 8
 
 
-# --- The recipe -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("rows", "classes", "model", "rate", "epochs"),
-    [
-        (300, 3, "all-MiniLM-L6-v2", 1e-4, 10),
-        (1200, 5, "all-MiniLM-L6-v2", 1e-4, 6),
-        (1200, 6, "all-MiniLM-L6-v2", 2e-4, 6),
-        (1200, 5, "sentence-transformers/all-MiniLM-L6-v2", 1e-4, 6),
-        (6000, 77, "bert-base-uncased", 6e-5, 3),
-    ],
-)
-def test_the_recipe_follows_from_rows_classes_and_model_alone(rows, classes, model, rate, epochs):
-    data = pd.DataFrame({"text": [f"text {i}" for i in range(rows)], "label": [i % classes for i in range(rows)]})
-    specs = [compare.plan(data, methods=[name], model=model, seeds=1).specs[1] for name in ("cls_mixup", "amplify")]
-    for spec in specs:
-        assert (spec.learning_rate, spec.num_train_epochs) == (rate, epochs)
-    plain = replace(specs[0], method="none", method_params={})
-    assert replace(specs[1], method="none", method_params={}) == plain
-
-
-def test_the_default_methods_have_the_papers_parameters():
-    planned = compare.plan(ROWS)
-    assert len(planned.specs) == 6 * 5
-    assert {spec.method: spec.method_params for spec in planned.specs} == {
-        "none": {}, "label_smoothing": {}, "cls_mixup": {"alpha": 1.0}, "tmix": {"alpha": 0.2},
-        "amplify": {"alpha": 0.1, "n": 5}, "ssmix": {"lam0": 0.1},
-    }  # fmt: skip
-
-
-def test_a_single_method_and_seeds_of_any_whole_number_are_understood():
-    for method in ("tmix:alpha=0.4", ("tmix", {"alpha": 0.4}), Weaker, Weaker()):
-        assert len(compare.plan(ROWS, methods=method, seeds=np.int64(3)).specs) == 6
-
-
-def test_without_a_checkout_there_is_an_estimate(monkeypatch, tmp_path):
-    monkeypatch.delenv("MIXLIB_RESULTS", raising=False)
-    monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path / "none")
-    assert "by counting" in compare.plan(ROWS, results=tmp_path).cost()["estimated_by"]
-
-
-def test_what_is_asked_for_wrongly_says_what_would_be_right():
-    for asked, message in [
-        ({"methods": ["cls_mixupp"]}, "did you mean cls_mixup"),
-        ({"methods": ["tmix:alpha"]}, "as in tmix:alpha=0.4"),
-        ({"methods": ["tmix:alfa=1"]}, "'tmix' has no parameter alfa"),
-        ({"methods": ["none"]}, "nothing to compare"),
-        ({"seeds": 0}, "no seeds"),
-        ({"seeds": []}, "seeds is empty"),
-        ({"seeds": "3-1"}, "the range 3-1 ends before it begins"),
-        ({"epochs": -1}, "epochs must be a whole number from 1 on, got -1"),
-        ({"epochs": 2.5}, "epochs must be a whole number from 1 on, got 2.5"),
-        ({"max_length": 0}, "max_length must be a whole number from 4 on, got 0"),
-        ({"learning_rate": 0}, "learning_rate must be above 0, got 0"),
-        ({"train_size": 10_000}, "10000 training rows were asked for"),
-    ]:
-        with pytest.raises(ValueError, match=re.escape(message)):
-            compare.plan(ROWS, **asked)
-
-
 # --- Methods of one's own ---------------------------------------------------------------------------------------------
-
-
-SCALE = 1.0
-
-
-def half(value):
-    return value / 2
-
-
-@dataclass(kw_only=True)
-class Weaker(Method):
-    """Plain training with a smaller loss: a method as a user would write it."""
-
-    factor: float = 0.5
-
-    def losses(self, model, batch) -> Iterator:
-        yield self.factor * self.plain_loss(model, batch)
-
-
-@dataclass(kw_only=True)
-class Other(ClsMixup):
-    """Inherits the name of its parent, and is another method."""
 
 
 def test_a_method_of_ones_own_is_run_by_class_and_by_object(found, settings, monkeypatch):
@@ -268,31 +183,6 @@ def test_a_method_of_ones_own_is_run_by_class_and_by_object(found, settings, mon
         assert key in {record.spec.method for record in kept.values()}
     with pytest.raises(ValueError, match="Weaker: a method of your own is run by the engine local, not by ray"):
         mixlib.compare(**settings | {"methods": [Weaker], "engine": "ray"})
-
-
-def test_a_changed_method_is_another_method(monkeypatch):
-    first = choices.choose(Weaker).key
-
-    @dataclass(kw_only=True)
-    class Changed(Weaker):
-        def losses(self, model, batch):
-            yield (lambda loss: SCALE * half(loss))(self.plain_loss(model, batch))
-
-    before = choices.choose(Changed).key
-    assert before != first
-    original, half.__code__ = half.__code__, (lambda value: value / 3).__code__
-    try:
-        assert choices.choose(Changed).key != before
-    finally:
-        half.__code__ = original
-    assert choices.choose(Changed).key == before
-    monkeypatch.setattr(sys.modules[__name__], "SCALE", 0.25)  # a constant that its code reads
-    assert choices.choose(Changed).key != before
-    monkeypatch.undo()
-    assert choices._said(frozenset("ba")) == "{'a', 'b'}"  # a set's own order changes from process to process
-    assert choices.choose(Other).key.startswith("Other@")
-    assert choices.choose(ClsMixup(alpha=0.3)).name == "cls_mixup:alpha=0.3"
-    assert choices.choose(("cls_mixup", {"alpha": 1.0})).label == "CLS MixUp"
 
 
 def test_a_failing_method_leaves_the_others_done(settings, tmp_path):
@@ -424,7 +314,7 @@ def test_the_command_ends_with_a_table_a_page_and_one_sentence(found, folder):
 
 
 def test_the_estimate_runs_nothing(tmp_path):
-    ROWS.to_parquet(tmp_path / "mine.parquet")
+    TWIN.to_parquet(tmp_path / "mine.parquet")
     result = run(tmp_path / "mine.parquet", "--model", "tiny", "--estimate")
     assert result.exit_code == 0, result.output
     assert "640 rows, 3 classes: 'class_0' 214, 'class_1' 213, 'class_2' 213. Balanced" in result.output
@@ -433,7 +323,7 @@ def test_the_estimate_runs_nothing(tmp_path):
 
 
 def test_a_bad_file_is_one_message_and_nothing_is_written(tmp_path):
-    rows = ROWS.head(40).copy()
+    rows = TWIN.head(40).copy()
     rows.loc[6, "text"] = ""
     rows.to_csv(tmp_path / "mine.csv", index=False)
     result = run(tmp_path / "mine.csv", "--model", "tiny")
@@ -445,7 +335,7 @@ def test_a_bad_file_is_one_message_and_nothing_is_written(tmp_path):
     result = run(tmp_path / "mine.csv", "--methods", "cls_mixupp")
     assert "did you mean cls_mixup" in result.output
     assert "unknown engine" in run(tmp_path / "mine.csv", "--engine", "spark").output
-    ROWS.head(40).to_csv(tmp_path / "mine.csv", index=False)
+    TWIN.head(40).to_csv(tmp_path / "mine.csv", index=False)
     result = run(tmp_path / "mine.csv", "--model", "no/such-model")
     assert result.exit_code == 1
     assert "Error: model 'no/such-model' is not available" in result.output
@@ -469,8 +359,8 @@ def test_a_bad_file_is_one_message_and_nothing_is_written(tmp_path):
 )  # fmt: skip
 def test_what_cannot_be_meant_is_refused_before_anything_is_run(tmp_path, monkeypatch, option, value, message):
     monkeypatch.chdir(tmp_path)
-    ROWS.head(40).to_csv("mine.csv", index=False)
-    ROWS.head(0).to_csv("few.csv", index=False)
+    TWIN.head(40).to_csv("mine.csv", index=False)
+    TWIN.head(0).to_csv("few.csv", index=False)
     result = run("mine.csv", option, value, *(() if option == "--model" else ("--model", "tiny")))
     assert result.exit_code
     assert message in result.output

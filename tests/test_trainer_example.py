@@ -1,4 +1,4 @@
-"""What a practitioner does first, each in about ten lines: a CSV, class weights, a stream, LoRA."""
+"""README's example of ``MixupTrainer`` on a CSV, and what one does next: class weights, a stream, LoRA."""
 
 import json
 

@@ -1,0 +1,71 @@
+"""What a comparison runs: the recipe, and what is refused before anything is run."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mixlib.comparing.plan import plan
+from mixlib.runs import paths
+from tests.comparing.rows import TWIN
+from tests.comparing.test_choices import Weaker
+
+
+@pytest.mark.parametrize(
+    ("rows", "classes", "model", "rate", "epochs"),
+    [
+        (300, 3, "all-MiniLM-L6-v2", 1e-4, 10),
+        (1200, 5, "all-MiniLM-L6-v2", 1e-4, 6),
+        (1200, 6, "all-MiniLM-L6-v2", 2e-4, 6),
+        (1200, 5, "sentence-transformers/all-MiniLM-L6-v2", 1e-4, 6),
+        (6000, 77, "bert-base-uncased", 6e-5, 3),
+    ],
+)
+def test_the_recipe_follows_from_rows_classes_and_model_alone(rows, classes, model, rate, epochs):
+    data = pd.DataFrame({"text": [f"text {i}" for i in range(rows)], "label": [i % classes for i in range(rows)]})
+    specs = [plan(data, methods=[name], model=model, seeds=1).specs[1] for name in ("cls_mixup", "amplify")]
+    for spec in specs:
+        assert (spec.learning_rate, spec.num_train_epochs) == (rate, epochs)
+    plain = replace(specs[0], method="none", method_params={})
+    assert replace(specs[1], method="none", method_params={}) == plain
+
+
+def test_the_default_methods_have_the_papers_parameters():
+    planned = plan(TWIN)
+    assert len(planned.specs) == 6 * 5
+    assert {spec.method: spec.method_params for spec in planned.specs} == {
+        "none": {}, "label_smoothing": {}, "cls_mixup": {"alpha": 1.0}, "tmix": {"alpha": 0.2},
+        "amplify": {"alpha": 0.1, "n": 5}, "ssmix": {"lam0": 0.1},
+    }  # fmt: skip
+
+
+def test_a_single_method_and_seeds_of_any_whole_number_are_understood():
+    for method in ("tmix:alpha=0.4", ("tmix", {"alpha": 0.4}), Weaker, Weaker()):
+        assert len(plan(TWIN, methods=method, seeds=np.int64(3)).specs) == 6
+
+
+def test_without_a_checkout_there_is_an_estimate(monkeypatch, tmp_path):
+    monkeypatch.delenv("MIXLIB_RESULTS", raising=False)
+    monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path / "none")
+    assert "by counting" in plan(TWIN, results=tmp_path).cost()["estimated_by"]
+
+
+def test_what_is_asked_for_wrongly_says_what_would_be_right():
+    for asked, message in [
+        ({"methods": ["cls_mixupp"]}, "did you mean cls_mixup"),
+        ({"methods": ["tmix:alpha"]}, "as in tmix:alpha=0.4"),
+        ({"methods": ["tmix:alfa=1"]}, "'tmix' has no parameter alfa"),
+        ({"methods": ["none"]}, "nothing to compare"),
+        ({"seeds": 0}, "no seeds"),
+        ({"seeds": []}, "seeds is empty"),
+        ({"seeds": "3-1"}, "the range 3-1 ends before it begins"),
+        ({"epochs": -1}, "epochs must be a whole number from 1 on, got -1"),
+        ({"epochs": 2.5}, "epochs must be a whole number from 1 on, got 2.5"),
+        ({"max_length": 0}, "max_length must be a whole number from 4 on, got 0"),
+        ({"learning_rate": 0}, "learning_rate must be above 0, got 0"),
+        ({"train_size": 10_000}, "10000 training rows were asked for"),
+    ]:
+        with pytest.raises(ValueError, match=re.escape(message)):
+            plan(TWIN, **asked)
