@@ -79,16 +79,8 @@ class Spec(ABC):
         """The spec that :meth:`canonical` wrote."""
         return cls(**values)
 
-    @property
-    def record_type(self) -> type[Record]:
-        """The kind of record that holds its result."""
-        return next(kind for kind in RECORD_TYPES if kind.spec_type is type(self))
-
     def __hash__(self) -> int:  # dataclass makes one for each subclass, which has to restore this one
         return hash(self.key)
-
-
-RECORD_TYPES: list[type[Record]] = []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,10 +101,6 @@ class Record(ABC):
     environment: dict[str, Any]
     origin: str
     started: str
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        RECORD_TYPES.append(cls)
 
     @property
     def precision(self) -> str:

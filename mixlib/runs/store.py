@@ -35,9 +35,7 @@ if TYPE_CHECKING:
     from mixlib.runs.predictions import Predictions
 
 TEMPORARY_KEPT = 24 * 3600  # seconds after which a temporary file counts as left behind by a killed write
-
-
-KINDS = (RunRecord, StudyRecord)
+KINDS: tuple[type[Record], ...] = (RunRecord, StudyRecord)
 
 
 def read(text: str) -> Record:
@@ -189,9 +187,9 @@ class Store:
             VoidRecord: it started from other weights than the record of its first stage names.
             NewerRecord: it has fields that this version does not know.
         """
-        path = self.path(spec)
+        path, kind = self.path(spec), next(kind for kind in KINDS if kind.spec_type is type(spec))
         try:
-            record = spec.record_type.from_json(text_of(path))
+            record = kind.from_json(text_of(path))
             if record.spec != spec:
                 raise DamagedRecord(f"holds the run {record.spec}, not {spec}")
             if (first := _start(record)) and (reason := _other_weights(record, self._state_said(first))):
