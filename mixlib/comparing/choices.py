@@ -13,6 +13,7 @@ from mixlib import methods
 from mixlib.evidence import tables
 from mixlib.methods import Method
 from mixlib.papers.common.pool import METHODS
+from mixlib.runs.engines.named import value_of
 
 CONSTANTS = (bool, int, float, str, tuple, list, dict, set, frozenset)
 MethodLike = str | Method | type[Method] | tuple[str, dict[str, Any]]
@@ -58,7 +59,7 @@ def choose(method: MethodLike) -> Choice:
         key, _, value = option.partition("=")
         if not value:
             raise ValueError(f"{option!r} of {method!r} is not a parameter; write parameters as in tmix:alpha=0.4")
-        given = given | {key: _value(value)}
+        given = given | {key: value_of(value)}
     usual = METHODS[name][1] if name in METHODS else {}
     found = methods.get(name, **(usual | given))  # refuses what is unknown
     changed = {key: value for key, value in given.items() if usual.get(key, _defaults(found).get(key)) != value}
@@ -76,20 +77,13 @@ def _choice(key: str, params: dict[str, Any], name: str, label: str, changed: di
     return Choice(key, params, ":".join([name, *said]), " ".join([label, *said]))
 
 
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
 def _defaults(method: Method) -> dict[str, Any]:
     return {item.name: item.default for item in fields(method) if item.init}
 
 
 def _of_object(method: Method) -> Choice:
     kind = type(method)
-    params = {item.name: getattr(method, item.name) for item in fields(method) if item.init}
+    params = method.params
     try:
         json.dumps(params, allow_nan=False)
     except (TypeError, ValueError) as error:

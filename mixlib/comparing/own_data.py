@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from mixlib.comparing.sources import Source, Table, called, tables_of
-from mixlib.runs import corpora
+from mixlib.runs import checkpoints, corpora
 from mixlib.runs.corpora import DataDiffers
 
 FEWEST_ROWS = 20  # of a file
@@ -155,7 +155,7 @@ def read(
         rows = pd.DataFrame(columns | {"label": [numbers[name] for name in labels[split]]})
         splits[split] = corpora.split_of(rows, found[split].title)
     parts = {split: corpora.checksum(of) for split, of in splits.items()}
-    digest = corpora.digest_of(parts)
+    digest = checkpoints.of_parts(parts)
     name = corpora.own_name(stem, len(classes), text_b is not None, "test" in splits, digest)
     corpora.OWN.update({(name, split): of for split, of in splits.items()})
     counts = pd.DataFrame({split: Counter(of) for split, of in labels.items()}, index=classes).fillna(0).astype(int)

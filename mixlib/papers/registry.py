@@ -18,7 +18,6 @@ from mixlib.runs import studies
 from mixlib.runs.profiles import PROFILES as PROFILES
 from mixlib.runs.profiles import check_profile
 from mixlib.runs.profiles import committed as committed
-from mixlib.runs.profiles import numbers as numbers
 from mixlib.runs.records import Spec
 
 # In the book's order; a further paper is a line here

@@ -250,11 +250,6 @@ def checksum_of(digests: Iterable[bytes]) -> str:
     return blake2b(b"".join(sorted(digests)), digest_size=16).hexdigest()
 
 
-def digest_of(checksums: Mapping[str, str]) -> str:
-    """Digest of the checksums of splits, in sixteen hexadecimal digits."""
-    return sha256(json.dumps(dict(checksums), sort_keys=True).encode()).hexdigest()[:16]
-
-
 def splits_of(name: str) -> list[str]:
     """The splits that :func:`sample` reads, as :func:`load_split` takes them."""
     corpus = get(name)

@@ -37,7 +37,7 @@ def _get(description: str) -> Engine:
             near = get_close_matches(key, known, n=1, cutoff=0.4)
             hint = f"did you mean {near[0]}=...? " if near else ""
             raise ValueError(f"engine {name!r} has no option {option!r}; {hint}it has {', '.join(known)}")
-        values[key] = value if key in ENGINES[name].texts else _value(value)
+        values[key] = value if key in ENGINES[name].texts else value_of(value)
     return ENGINES[name](**values)
 
 
@@ -47,7 +47,8 @@ def describe(engine: str, **options: Any) -> str:
     return " ".join([engine, *given])
 
 
-def _value(text: str) -> Any:
+def value_of(text: str) -> Any:
+    """The value in ``name=value``: what the text says as JSON, such as a number or true, else the text itself."""
     try:
         return json.loads(text)
     except ValueError:
