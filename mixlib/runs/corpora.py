@@ -441,12 +441,9 @@ def _digests(rows: pd.DataFrame) -> tuple[bytes, ...]:
     return tuple(digests)
 
 
-def _order(digests: tuple[bytes, ...], salt: str, among: list[int] | None = None) -> list[int]:
+def _order(digests: tuple[bytes, ...], salt: str) -> list[int]:
     key = salt.encode()
-    return sorted(
-        range(len(digests)) if among is None else among,
-        key=lambda i: blake2b(digests[i], key=key, digest_size=16).digest(),
-    )
+    return sorted(range(len(digests)), key=lambda i: blake2b(digests[i], key=key, digest_size=16).digest())
 
 
 @dataclass(frozen=True)

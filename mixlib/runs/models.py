@@ -25,6 +25,8 @@ from mixlib.methods import sites
 from mixlib.runs import checkpoints, heads, paths, synthetic
 from mixlib.runs.checkpoints import MINILM, TINY, ModelUnavailable, base_name, find
 
+NAMED = 3  # this many of what is wrong are named, the rest only counted
+
 
 class ModelRefused(ModelUnavailable):
     """A model that is there but would not be what its name says, because its parts do not fit together."""
@@ -294,9 +296,9 @@ def _unreadable(tokenizer: Any, model: torch.nn.Module) -> str | None:
     return None
 
 
-def _few(names: Iterable[str], shown: int = 3) -> str:
+def _few(names: Iterable[str]) -> str:
     names = sorted(names)
-    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
 
 
 @contextmanager

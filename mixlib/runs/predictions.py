@@ -226,10 +226,10 @@ class Predictions:
         """The temperature fitted on the development rows (:func:`mixlib.runs.metrics.fit_temperature`)."""
         return metrics.fit_temperature(self["dev"].log_probs, self["dev"].labels)
 
-    def scaled_metrics(self, split: str = "test") -> dict[str, float]:
-        """``temperature``, and ``nll``, ``ece``, ``ece_mass`` and ``brier`` of a split at that temperature; accuracy is
-        the same."""
-        scaled = self.metrics(split, self.temperature)
+    def scaled_metrics(self) -> dict[str, float]:
+        """``temperature``, and ``nll``, ``ece``, ``ece_mass`` and ``brier`` of the test rows at that temperature;
+        accuracy is the same."""
+        scaled = self.metrics("test", self.temperature)
         return {"temperature": self.temperature, **{name: scaled[name] for name in SCALED}}
 
     def __getitem__(self, split: str) -> SplitPredictions:
@@ -305,26 +305,27 @@ class Predictions:
             raise DamagedPredictions(f"not kept predictions ({type(error).__name__}: {error})") from error
 
 
-def in_common(predictions: Sequence[Predictions], split: str = "test") -> list[SplitPredictions]:
-    """For each run, the rows that all of them have, in the same order: for row-by-row comparisons.
+def in_common(predictions: Sequence[Predictions]) -> list[SplitPredictions]:
+    """For each run, the test rows that all of them have, in the same order: for row-by-row comparisons.
 
     Raises:
         ValueError: rows of different data, or none in common.
     """
-    found = [each[split] for each in predictions]
+    found = [each["test"] for each in predictions]
     if len({(each.among, each.num_labels) for each in found}) != 1:
         raise ValueError(
-            f"the {split} rows were drawn from different ones ({', '.join(sorted({each.among for each in found}))}), "
+            f"the test rows were drawn from different ones ({', '.join(sorted({each.among for each in found}))}), "
             "so no row can be recognised: compare runs on the same data, and give drawn_from where draws differ"
         )
     rows = reduce(np.intersect1d, [each.rows for each in found])
     if not len(rows):
-        raise ValueError(f"the {len(found)} runs have no {split} row in common")
+        raise ValueError(f"the {len(found)} runs have no test row in common")
     return [each.take(np.isin(each.rows, rows)) for each in found]
 
 
-def ensemble(predictions: Sequence[Predictions], split: str = "test") -> tuple[np.ndarray, np.ndarray]:
-    """The mean of the probabilities of several runs (Lakshminarayanan et al. 2017), on the rows that all of them have.
+def ensemble(predictions: Sequence[Predictions]) -> tuple[np.ndarray, np.ndarray]:
+    """The mean of the probabilities of several runs (Lakshminarayanan et al. 2017), on the test rows that all of them
+    have.
 
     Returns:
         Probabilities (rows, num_labels) and labels (rows,); their logarithms can be passed to
@@ -332,7 +333,7 @@ def ensemble(predictions: Sequence[Predictions], split: str = "test") -> tuple[n
 
     Raises what :func:`in_common` raises.
     """
-    members = in_common(predictions, split)
+    members = in_common(predictions)
     return np.mean([np.exp(member.log_probs) for member in members], axis=0), members[0].labels
 
 
