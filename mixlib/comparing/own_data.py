@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from mixlib.comparing.sources import Source, Table, called, tables_of
-from mixlib.runs import checkpoints, corpora
+from mixlib.runs import checkpoints, corpora, draws
 from mixlib.runs.corpora import DataDiffers
 
 FEWEST_ROWS = 20  # of a file
@@ -101,7 +101,7 @@ class OwnData:
 
         The columns are ``text``, ``text_b`` for pairs, and ``label``, the number of the class.
         """
-        found = corpora.sample(self.name, seed, **(sizes or self.sizes()))
+        found = draws.sample(self.name, seed, **(sizes or self.sizes()))
         return {"train": found.train, "dev": found.dev, "test": found.test}
 
 

@@ -1,11 +1,11 @@
-"""The data sets of the four papers: where they come from, how splits are made, how examples are drawn and checked.
+"""The data sets of the four papers: where their rows come from, and how they are checked.
 
 A data set is read from ``$MIXLIB_DATA/NAME/SPLIT.parquet``, else from the repository (``data/banking77`` alone), else
-from the Hugging Face hub; its synthetic twin is used only when asked for. Examples are drawn by a hash of their content
-and the seed, so every source of the same data gives the same draw.
+from the Hugging Face hub; its synthetic twin is used only when asked for. Which rows a run is given is in
+:mod:`mixlib.runs.draws`, what a model is given of them in :mod:`mixlib.runs.encoding`.
 
 A user's own data set (:mod:`mixlib.comparing.own_data`) is known by a name that contains its number of classes and the
-digest of its content, never by its path; its examples are drawn class by class.
+digest of its content, never by its path.
 """
 
 from __future__ import annotations
@@ -13,13 +13,11 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
 from hashlib import blake2b, sha256
-from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 IN_REPOSITORY = "repository"  # the source of rows read from the repository's data folder
-NARROW = {"input_ids": np.int32, "attention_mask": np.int8, "token_type_ids": np.int8}  # as datasets stores them
 ENTITY_COLUMNS = ("head", "tail", "head_start", "head_end", "tail_start", "tail_end")
 
 
@@ -251,7 +248,7 @@ def checksum_of(digests: Iterable[bytes]) -> str:
 
 
 def splits_of(name: str) -> list[str]:
-    """The splits that :func:`sample` reads, as :func:`load_split` takes them."""
+    """The splits that :func:`mixlib.runs.draws.sample` reads, as :func:`load_split` takes them."""
     corpus = get(name)
     return list(dict.fromkeys(("train", corpus.dev, corpus.test)))
 
@@ -439,339 +436,6 @@ def _digests(rows: pd.DataFrame) -> tuple[bytes, ...]:
         copy = seen[content] = seen.get(content, -1) + 1  # repeats of a row are told apart by their number
         digests.append(blake2b(content + f"\x1f{copy}".encode(), digest_size=16).digest())
     return tuple(digests)
-
-
-def _order(digests: tuple[bytes, ...], salt: str) -> list[int]:
-    key = salt.encode()
-    return sorted(range(len(digests)), key=lambda i: blake2b(digests[i], key=key, digest_size=16).digest())
-
-
-@dataclass(frozen=True)
-class Sample:
-    """The examples of one run. ``dev`` is empty if selection uses the test split.
-
-    Attributes:
-        digests: of each example's content, by split and in its order.
-        drawn_from: the digests of all rows that ``dev`` and ``test`` were drawn from.
-        checksums: of each split's examples, whatever their order.
-        source: where they were read.
-    """
-
-    train: pd.DataFrame
-    dev: pd.DataFrame
-    test: pd.DataFrame
-    digests: dict[str, list[bytes]]
-    drawn_from: dict[str, tuple[bytes, ...]]
-    checksums: dict[str, str]
-    source: str
-
-
-def sample(
-    name: str,
-    seed: int,
-    train_size: int | None = None,
-    dev_size: int | None = None,
-    test_size: int | None = None,
-    synthetic_twin: bool = False,
-    train_per_class: int | None = None,
-    train_fraction: float = 1.0,
-) -> Sample:
-    """Draw the examples of one run by content.
-
-    Args:
-        name: data set.
-        seed: of the draw; with the same seed, a larger draw contains the smaller one.
-        train_size: training examples, ``None`` for all.
-        train_per_class: draw this many training examples of each class instead.
-        train_fraction: keep this share of each class, rounded, at least one example. What is left out does not become
-            development data, so that every fraction of a seed is judged on the same rows.
-        dev_size: development examples, 0 for none, ``None`` for all there are (if they come from the training rows, all
-            that were not drawn; of a user's own data, where they are drawn before those to train on: none).
-        test_size: test examples, ``None`` for all there are.
-        synthetic_twin: draw from the offline twin.
-
-    Raises:
-        DataDiffers: fewer rows than asked for.
-        ValueError: no ``test_size`` for a user's own data whose test examples come from the training rows, a size
-            together with ``train_per_class`` or ``train_fraction``, or one of these out of range.
-        DataUnavailable: see :func:`load_split`.
-    """
-    corpus = get(name)
-    train, test = (load_split(name, split, synthetic_twin) for split in ("train", corpus.test))
-    if corpus.own:
-        return _sample_own(corpus, train, test, seed, train_size, dev_size, test_size)
-    train_order = _order(train.digests, f"{seed}/train")
-    test_order = _order(test.digests, f"{seed}/test")
-    by_class = train_per_class is not None or train_fraction != 1.0
-    if by_class:
-        if train_size is not None:
-            raise ValueError("give train_size, or train_per_class and train_fraction, not both")
-        chosen, pool = _draw_by_class(name, train, train_order, train_per_class, train_fraction)
-        train_order, train_rest = chosen, [i for i in train_order if i not in pool]
-    else:
-        train_rest = train_order[len(train_order) if train_size is None else train_size :]
-    dev, dev_order = train, train_rest
-    if corpus.dev == corpus.test:
-        cut = round(len(test.digests) * (corpus.dev_share or 0))
-        for_dev = set(_order(test.digests, "dev or test")[:cut])  # the same cut for every seed
-        dev, dev_order = test, [i for i in test_order if i in for_dev]
-        test_order = [i for i in test_order if i not in for_dev]
-    elif corpus.dev != "train":
-        dev = load_split(name, corpus.dev, synthetic_twin)
-        dev_order = _order(dev.digests, f"{seed}/dev")
-
-    drawn, digests, checksums = {}, {}, {}
-    wanted = {"train": (train, train_order, train_size), "dev": (dev, dev_order, dev_size)}
-    for role, (split, order, size) in (wanted | {"test": (test, test_order, test_size)}).items():
-        if size is not None and size > len(order):
-            left = role == "dev" and corpus.dev == "train"
-            there = f"{len(order)} are left after training" if left else f"{split.source} has {len(order)}"
-            raise DataDiffers(
-                f"{name}: {size} {role} examples were asked for, but {there}; set the {role} size lower, or use a "
-                "source with the whole data set"
-            )
-        chosen = order if size is None else order[:size]
-        drawn[role] = split.rows.iloc[chosen].reset_index(drop=True)
-        digests[role] = [split.digests[i] for i in chosen]
-        checksums[role] = checksum_of(digests[role])
-    drawn_from = {"dev": dev.digests, "test": test.digests}
-    source = _sources(train, dev, test)
-    return Sample(**drawn, digests=digests, drawn_from=drawn_from, checksums=checksums, source=source)
-
-
-def _sources(*splits: Split) -> str:
-    """Where the splits come from, each place once."""
-    return " + ".join(dict.fromkeys(split.source for split in splits))
-
-
-def _sample_own(
-    corpus: Corpus, train: Split, test: Split, seed: int, train_size: int | None, dev_size: int | None,
-    test_size: int | None,
-) -> Sample:  # fmt: skip
-    """Examples of a user's own data: each part has the class proportions of the whole, and every class stays in train.
-
-    Raises:
-        DataDiffers: fewer rows than asked for.
-        ValueError: no ``test_size``, though test examples come from the training rows.
-    """
-    rest, chosen = _order(train.digests, f"{seed}/train"), {}
-    if corpus.test == "train":
-        if test_size is None:
-            raise ValueError(f"{corpus.name}: its test examples come from the training rows: say how many, got None")
-        chosen["test"], rest = _by_class(corpus.name, "test", train, rest, test_size)
-    elif test_size is not None and test_size > len(test.digests):
-        raise DataDiffers(
-            f"{corpus.name}: {test_size} test examples were asked for, but {test.source} has {len(test.digests)}; set "
-            "the test size lower, or leave it out for all"
-        )
-    else:
-        chosen["test"] = _order(test.digests, f"{seed}/test")[:test_size]
-    chosen["dev"], rest = _by_class(corpus.name, "dev", train, rest, dev_size or 0)
-    chosen["train"] = rest
-    if train_size is not None:
-        chosen["train"], _ = _by_class(corpus.name, "train", train, rest, train_size, keep=0, least=1)
-    splits = {"train": train, "dev": train, "test": test}
-    digests = {role: [splits[role].digests[i] for i in rows] for role, rows in chosen.items()}
-    return Sample(
-        **{role: splits[role].rows.iloc[rows].reset_index(drop=True) for role, rows in chosen.items()},
-        digests=digests,
-        drawn_from={"dev": train.digests, "test": test.digests},
-        checksums={role: checksum_of(of) for role, of in digests.items()},
-        source=_sources(train, test),
-    )  # fmt: skip
-
-
-def _by_class(
-    name: str, role: str, split: Split, order: list[int], size: int, keep: int = 1, least: int = 0
-) -> tuple[list[int], list[int]]:
-    """The first rows of each class, ``size`` in all, and the rest, both in the order given."""
-    shares = shares_of(Counter(split.groups[i] for i in order), size, keep, least)
-    if sum(shares.values()) < size:
-        raise DataDiffers(
-            f"{name}: {size} {role} examples were asked for, but {split.source} has {sum(shares.values())} if one of "
-            f"each class is kept for training; set the {role} size lower"
-        )
-    taken: list[int] = []
-    for i in order:
-        if shares[split.groups[i]]:
-            shares[split.groups[i]] -= 1
-            taken.append(i)
-    inside = set(taken)
-    return taken, [i for i in order if i not in inside]
-
-
-def shares_of(counts: Mapping[int, int], size: int, keep: int = 0, least: int = 0) -> dict[int, int]:
-    """How many rows of each class make up ``size``, in proportion to how many there are (largest remainders).
-
-    Args:
-        counts: rows of each class.
-        size: rows wanted; fewer are taken if there are not as many.
-        keep: rows of each class that stay behind.
-        least: rows that each class gets before the rest is shared out, if ``size`` is enough for that.
-    """
-    total, room = sum(counts.values()), {label: max(0, counts[label] - keep) for label in sorted(counts)}
-    exact = {label: counts[label] * size / total for label in room}
-    least = least if size >= least * len(room) else 0
-    shares = {label: min(room[label], max(least, int(exact[label]))) for label in room}
-    while sum(shares.values()) > size:
-        shares[max((c for c in room if shares[c] > least), key=lambda c: shares[c] - exact[c])] -= 1
-    while (short := size - sum(shares.values())) > 0:
-        open_ = sorted((label for label in room if shares[label] < room[label]), key=lambda c: shares[c] - exact[c])
-        if not open_:
-            break
-        for label in open_[:short]:
-            shares[label] += 1
-    return shares
-
-
-def with_label_noise(rows: pd.DataFrame, share: float, num_labels: int, seed: int) -> pd.DataFrame:
-    """A copy of the rows in which a share of the labels, rounded, is replaced by another label drawn at random.
-
-    With the same seed, the rows changed at a smaller share are among those changed at a larger one, with the same new
-    labels.
-
-    Raises:
-        ValueError: the share is not in [0, 1).
-    """
-    if not 0 <= share < 1:
-        raise ValueError(f"label_noise must be a share of the training rows in [0, 1), got {share}")
-    generator = np.random.default_rng([seed, len(rows)])
-    order = generator.permutation(len(rows))[: round(share * len(rows))]
-    shift = generator.integers(1, num_labels, len(rows))
-    labels = rows["label"].to_numpy(copy=True)
-    labels[order] = (labels[order] + shift[order]) % num_labels
-    return rows.assign(label=labels)
-
-
-def _draw_by_class(
-    name: str, train: Split, order: list[int], per_class: int | None, fraction: float
-) -> tuple[list[int], set[int]]:
-    """Rows drawn of each class, in the order given, and the pool that the fraction was taken from."""
-    if not 0 < fraction <= 1:
-        raise ValueError(f"train_fraction must be above 0 and at most 1, got {fraction}")
-    if per_class is not None and per_class < 1:
-        raise ValueError(f"train_per_class must be at least 1, got {per_class}")
-    classes: dict[int, list[int]] = {}
-    for i in order:
-        classes.setdefault(train.groups[i], []).append(i)
-    fewest = min(classes, key=lambda label: len(classes[label]))
-    if per_class is not None and per_class > len(classes[fewest]):
-        raise DataDiffers(
-            f"{name}: {per_class} training examples of each class were asked for, but class {fewest} has "
-            f"{len(classes[fewest])} in {train.source}; set train_per_class lower, or use a source with the whole data "
-            "set"
-        )
-    pools = {label: rows[:per_class] for label, rows in classes.items()}
-    kept = {i for rows in pools.values() for i in rows[: max(1, round(fraction * len(rows)))]}
-    return [i for i in order if i in kept], {i for rows in pools.values() for i in rows}
-
-
-def entity_tokens(
-    row: dict[str, Any], offsets: Sequence[tuple[int, int]], specials: Sequence[int]
-) -> list[list[int]] | None:
-    """First token and token after the last of head and tail, ``None`` if truncation cut one of them off.
-
-    Args:
-        row: with ``text`` and the word spans ``head_start`` ... ``tail_end`` (of ``text.split(" ")``, end exclusive).
-        offsets: characters of each token.
-        specials: 1 for each special token.
-
-    Raises:
-        ValueError: a span that is empty or reaches beyond the text.
-    """
-    words = row["text"].split(" ")
-    starts = [0, *accumulate(len(word) + 1 for word in words)]
-    spans = []
-    for entity in ("head", "tail"):
-        first, end = int(row[f"{entity}_start"]), int(row[f"{entity}_end"])
-        if not 0 <= first < end <= len(words):
-            raise ValueError(
-                f"the {entity} entity spans words {first} to {end} (end exclusive) of a text of {len(words)} words: "
-                f"{row['text'][:60]!r}"
-            )
-        left, right = starts[first], starts[end] - 1
-        inside = [t for t, (a, b) in enumerate(offsets) if not specials[t] and a < right and b > left and a < b]
-        if not inside or offsets[inside[-1]][1] < right:
-            return None
-        spans.append([inside[0], inside[-1] + 1])
-    return spans
-
-
-def encode(
-    rows: pd.DataFrame,
-    tokenizer: Any,
-    max_length: int,
-    entities: bool = False,
-    skip_cut: bool = False,
-    known: dict[tuple[str, ...], dict[str, np.ndarray]] | None = None,
-) -> Dataset:
-    """Token ids of the texts, cut to ``max_length``, with ``labels``; padding is left to the collator.
-
-    The column ``row`` says which row of ``rows`` each one is.
-
-    Args:
-        rows: of one split.
-        tokenizer: of the model.
-        max_length: in tokens, special ones included.
-        entities: add ``entity_spans`` (2, 2): first token and token after the last, of head and tail.
-        skip_cut: leave out rows whose entities were cut off by ``max_length``, instead of raising.
-        known: texts that this tokenizer has already cut to this length, with the results; new ones are added. Not used
-            with ``entities``.
-
-    Raises:
-        ValueError: a row with an empty text; with ``entities``: missing columns, a span outside its text, an entity
-            that was cut off, a tokenizer without offsets or one that pads on the left.
-    """
-    texts = [rows["text"].tolist()] + ([rows["text_b"].tolist()] if "text_b" in rows else [])
-    for column in texts:
-        if empty := [i for i, text in enumerate(column) if not str(text).strip()]:
-            raise ValueError(f"empty text in row {empty[0]} ({len(empty)} in all): leave such rows out")
-    if entities:
-        return _encode_entities(rows, tokenizer, max_length, skip_cut)
-    known = {} if known is None else known
-    keys = list(zip(*texts, strict=True))
-    if new := [key for key in dict.fromkeys(keys) if key not in known]:
-        columns = tokenizer(*map(list, zip(*new, strict=True)), truncation=True, max_length=max_length)
-        for i, key in enumerate(new):
-            known[key] = {name: np.asarray(values[i], NARROW[name]) for name, values in columns.items()}
-    from datasets import Dataset
-
-    names = known[keys[0]] if keys else ()
-    columns = {name: [known[key][name] for key in keys] for name in names}
-    return Dataset.from_dict({**columns, "labels": rows["label"].tolist(), "row": list(range(len(rows)))})
-
-
-def _encode_entities(rows: pd.DataFrame, tokenizer: Any, max_length: int, skip_cut: bool) -> Dataset:
-    if missing := [column for column in ENTITY_COLUMNS if column not in rows]:
-        raise ValueError(f"entity spans need the columns {', '.join(missing)}; the data has {', '.join(rows.columns)}")
-    if not tokenizer.is_fast or tokenizer.padding_side != "right":
-        raise ValueError(
-            "entity spans are found through a tokenizer's offsets and counted from the left: the tokenizer must be a "
-            f"fast one that pads on the right, got {type(tokenizer).__name__} with "
-            f"padding_side={tokenizer.padding_side!r}"
-        )
-    columns = tokenizer(
-        rows["text"].tolist(), truncation=True, max_length=max_length, return_offsets_mapping=True,
-        return_special_tokens_mask=True,
-    )  # fmt: skip
-    offsets, specials = columns.pop("offset_mapping"), columns.pop("special_tokens_mask")
-    spans = [entity_tokens(*row) for row in zip(rows.to_dict("records"), offsets, specials, strict=True)]
-    if (cut := spans.count(None)) and not skip_cut:
-        raise ValueError(
-            f"max_length={max_length} cuts an entity off in {cut} of {len(rows)} rows, first in row "
-            f"{spans.index(None)}; raise max_length or leave those rows out (skip_cut=True)"
-        )
-    from datasets import Dataset
-
-    labels = rows["label"].tolist()
-    data = Dataset.from_dict({**columns, "entity_spans": spans, "labels": labels, "row": list(range(len(labels)))})
-    return data.select([i for i, span in enumerate(spans) if span is not None])
-
-
-def longest_first(data: Dataset) -> Dataset:
-    """The same rows sorted by length, so that evaluation batches hold little padding."""
-    lengths = [-len(ids) for ids in data["input_ids"]]
-    return data.select(sorted(range(len(data)), key=lengths.__getitem__))
 
 
 def counted(name: str, synthetic_twin: bool = False) -> dict[str, Any]:

@@ -102,7 +102,7 @@ class EntityClassifier(nn.Module):
         Args:
             input_ids, attention_mask, token_type_ids: (rows, tokens), padded on the right.
             entity_spans: (rows, 2, 2) first token and token after the last, of head and tail
-                (:func:`mixlib.runs.corpora.encode` makes them).
+                (:func:`mixlib.runs.encoding.encode` makes them).
             labels: (rows,) for the loss.
         """
         hidden = _last_hidden(self.base_model, input_ids, attention_mask, token_type_ids)

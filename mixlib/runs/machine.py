@@ -59,8 +59,8 @@ def machine_class() -> str:
 
 # The source that a run's numbers depend on, relative to the package's folder
 NUMBERS = (
-    "methods/*.py", "trainer.py", "runs/corpora.py", "runs/synthetic.py", "runs/models.py", "runs/heads.py",
-    "runs/metrics.py", "runs/predictions.py", "runs/trimming.py", "runs/training.py",
+    "methods/*.py", "trainer.py", "runs/corpora.py", "runs/draws.py", "runs/encoding.py", "runs/synthetic.py",
+    "runs/models.py", "runs/heads.py", "runs/metrics.py", "runs/predictions.py", "runs/trimming.py", "runs/training.py",
 )  # fmt: skip
 
 

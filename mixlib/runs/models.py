@@ -119,7 +119,7 @@ class Pretrained:
         config: of the checkpoint; copied before it is changed.
         weights: its tensors by name, without those it lacks; ``None`` for a model that begins at random.
         tokenizer: shared by all runs, which do not change it.
-        encoded: what the tokenizer made of texts, for each ``max_length`` (see :func:`mixlib.runs.corpora.encode`):
+        encoded: what the tokenizer made of texts, for each ``max_length`` (see :func:`mixlib.runs.encoding.encode`):
             runs with other seeds and methods meet the same texts.
         digest: see :func:`weights_digest`.
     """

@@ -49,7 +49,7 @@ class RunSpec(Spec):
         train_size, dev_size, test_size: examples drawn for this seed; ``None`` for all. Without development examples
             the epoch is selected on the test split.
         train_per_class, train_fraction: training examples of each class, and the share kept of each class (see
-            :func:`mixlib.runs.corpora.sample`), instead of ``train_size``.
+            :func:`mixlib.runs.draws.sample`), instead of ``train_size``.
         model: see :func:`mixlib.runs.models.load`. A folder is held as ``NAME@DIGEST``, see
             :mod:`mixlib.runs.checkpoints`.
         head: see :func:`mixlib.runs.models.load`. Rows for ``head="mean"`` are padded to ``max_length``.
@@ -62,7 +62,7 @@ class RunSpec(Spec):
             length is the batches of an epoch *divided* by the epochs, and which continues past its end, so that the
             learning rate swings between its full value and 0.
         early_stopping_patience: stop after this many evaluations without a better ``metric_for_best_model``.
-        label_noise: share of the training labels replaced by other ones (:func:`mixlib.runs.corpora.with_label_noise`).
+        label_noise: share of the training labels replaced by other ones (:func:`mixlib.runs.draws.with_label_noise`).
         dropout: of encoder and head; ``None`` keeps the model's own.
         eval_epochs: epochs from one evaluation to the next.
         eval_steps: updates from one evaluation to the next, if that is sooner.

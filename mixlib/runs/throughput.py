@@ -22,7 +22,7 @@ from transformers import (
 )
 from transformers.trainer_callback import PrinterCallback
 
-from mixlib.runs import corpora, engines, metrics, models, training
+from mixlib.runs import corpora, draws, encoding, engines, metrics, models, training
 from mixlib.runs.engines import Engine
 from mixlib.runs.engines.sweep import Progress, sweep
 from mixlib.runs.garbage import quick_garbage_collection
@@ -189,7 +189,7 @@ class _SameNoise(Trainer):
 def _by_trainer(spec: RunSpec) -> list[float]:
     """The training losses of the run, done as usual, without this library."""
     corpus = corpora.get(spec.dataset)
-    data = corpora.sample(
+    data = draws.sample(
         spec.dataset, spec.seed, spec.train_size, spec.dev_size, spec.test_size, synthetic_twin=spec.synthetic
     )
     set_seed(spec.seed)
@@ -203,7 +203,7 @@ def _by_trainer(spec: RunSpec) -> list[float]:
                 place, num_labels=corpus.num_labels, use_safetensors=True, trust_remote_code=False
             )
         train, dev, test = (
-            corpora.encode(rows, tokenizer, spec.max_length).remove_columns("row")
+            encoding.encode(rows, tokenizer, spec.max_length).remove_columns("row")
             for rows in (data.train, data.dev, data.test)
         )
         updates = spec.max_steps or spec.num_train_epochs * math.ceil(len(train) / spec.batch_size)

@@ -27,7 +27,7 @@ from transformers.trainer_callback import PrinterCallback
 from transformers.utils import is_torch_tf32_available
 
 from mixlib import methods
-from mixlib.runs import corpora, heads, metrics, models, scratch, trimming
+from mixlib.runs import corpora, draws, encoding, heads, metrics, models, scratch, trimming
 from mixlib.runs.machine import environment, machine_class
 from mixlib.runs.predictions import Predictions
 from mixlib.runs.spec import LOSSES_KEPT, RANGES, RunFailed, RunRecord, RunSpec
@@ -110,7 +110,7 @@ class Fitted:
         train: the encoded training examples.
         evaluated: the encoded ``dev`` (if there are any) and ``test`` examples, longest first.
         rows: for ``dev`` and ``test`` the digests of those examples, in the same order.
-        drawn_from: see :class:`mixlib.runs.corpora.Sample`.
+        drawn_from: see :class:`mixlib.runs.draws.Sample`.
         best: the weights of the evaluation to be selected, if they may be needed after the last step.
         data: source and checksums of the examples, rows trained on and left out.
         seconds: how long training took, evaluation included.
@@ -185,14 +185,14 @@ class _Rows:
 def _drawn(spec: RunSpec, head: str) -> _Rows:
     """The rows of a run: drawn, some of their labels changed if the run asks for it, tokenized."""
     num_labels = corpora.get(spec.dataset).num_labels
-    data = corpora.sample(
+    data = draws.sample(
         spec.dataset, spec.seed, spec.train_size, spec.dev_size, spec.test_size, synthetic_twin=spec.synthetic,
         train_per_class=spec.train_per_class, train_fraction=spec.train_fraction,
     )  # fmt: skip
-    noisy = corpora.with_label_noise(data.train, spec.label_noise, num_labels, spec.seed)
+    noisy = draws.with_label_noise(data.train, spec.label_noise, num_labels, spec.seed)
     encoded = _encoded(spec, head, {"train": noisy, "dev": data.dev, "test": data.test})
     train = encoded.pop("train").remove_columns("row")
-    ordered = {name: corpora.longest_first(split) for name, split in encoded.items()}
+    ordered = {name: encoding.longest_first(split) for name, split in encoded.items()}
     digests = {name: [data.digests[name][i] for i in split["row"]] for name, split in ordered.items()}
     evaluated = {name: split.remove_columns("row") for name, split in ordered.items()}
 
@@ -213,7 +213,7 @@ def _watched(spec: RunSpec, evaluated: dict[str, Dataset], test: Dataset) -> dic
     if spec.curve_size is None:
         return watched
     few = test.select(range(min(spec.curve_size, len(test))))
-    curve = {"curve": corpora.longest_first(few).remove_columns("row")} if len(few) else {}
+    curve = {"curve": encoding.longest_first(few).remove_columns("row")} if len(few) else {}
     return {name: split for name, split in watched.items() if name != "test"} | curve
 
 
@@ -275,7 +275,7 @@ def _encoded(spec: RunSpec, head: str, splits: dict[str, pd.DataFrame]) -> dict[
     pretrained = models.pretrained(models.base_name(spec.model))
     known = pretrained.encoded.setdefault(spec.max_length, {})
     encoded = {
-        name: corpora.encode(
+        name: encoding.encode(
             rows, pretrained.tokenizer, spec.max_length, entities=head == "entities", skip_cut=True, known=known
         )
         for name, rows in splits.items()
@@ -286,7 +286,7 @@ def _encoded(spec: RunSpec, head: str, splits: dict[str, pd.DataFrame]) -> dict[
     return encoded
 
 
-def _skipped(data: corpora.Sample, train: Dataset, evaluated: dict[str, Dataset]) -> dict[str, int]:
+def _skipped(data: draws.Sample, train: Dataset, evaluated: dict[str, Dataset]) -> dict[str, int]:
     """For each split, how many drawn examples are not in it."""
     drawn = {"train": data.train, "dev": data.dev, "test": data.test}
     return {name: len(drawn[name]) - len(rows) for name, rows in {"train": train, **evaluated}.items()}

@@ -72,7 +72,7 @@ def occurring(tokenizer: Any, datasets: Iterable[Dataset], method: Method) -> Te
 
     Args:
         tokenizer: of the run.
-        datasets: its encoded rows (:func:`mixlib.runs.corpora.encode`), training and evaluation.
+        datasets: its encoded rows (:func:`mixlib.runs.encoding.encode`), training and evaluation.
         method: after :meth:`~mixlib.methods.Method.prepare`.
     """
     columns = [rows.with_format("arrow")[:]["input_ids"].combine_chunks().flatten() for rows in datasets]

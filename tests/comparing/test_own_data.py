@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from mixlib.comparing import own_data
-from mixlib.runs import corpora, paths
+from mixlib.runs import corpora, draws, paths
 from mixlib.runs.corpora import DataDiffers
 from tests.comparing.rows import FRAME, write
 
@@ -113,12 +113,12 @@ def test_parts_are_stratified_disjoint_and_whole_and_drawn_anew_for_each_seed():
 def test_sizes_of_ones_own_data_are_kept_or_refused():
     found = own_data.read(FRAME)
     with pytest.raises(ValueError, match="its test examples come from the training rows: say how many, got None"):
-        corpora.sample(found.name, 0)
+        draws.sample(found.name, 0)
     assert [len(part) for part in found.split(0, {"test_size": 10}).values()] == [50, 0, 10]
     tested = own_data.read(FRAME, test=FRAME.head(20).assign(text=[f"new {i}" for i in range(20)]))
-    assert len(corpora.sample(tested.name, 0).test) == 20
+    assert len(draws.sample(tested.name, 0).test) == 20
     with pytest.raises(DataDiffers, match=r"50 test examples were asked for, but .* has 20; set the test size"):
-        corpora.sample(tested.name, 0, test_size=50)
+        draws.sample(tested.name, 0, test_size=50)
 
 
 def test_every_class_stays_in_training_however_rare():

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mixlib.runs import corpora, models, training
+from mixlib.runs import draws, models, training
 from mixlib.runs.check import check
 from mixlib.runs.predictions import in_common
 from mixlib.runs.records import DamagedRecord
@@ -70,7 +70,7 @@ def test_kept_weights_are_those_of_the_selected_evaluation(long, tmp_path):
     assert record.selected < len(record.evaluations) - 1
     model, tokenizer = models.load("tiny", 6)
     store.load_state(spec, model)
-    rows = corpora.sample(spec.dataset, spec.seed, 32, 24, 40, synthetic_twin=True).test
+    rows = draws.sample(spec.dataset, spec.seed, 32, 24, 40, synthetic_twin=True).test
     inputs = tokenizer(rows["text"].tolist(), padding=True, truncation=True, max_length=32, return_tensors="pt")
     with torch.inference_mode():
         predicted = model.eval()(**inputs).logits.argmax(1)

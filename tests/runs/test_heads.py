@@ -13,7 +13,7 @@ from transformers import (
 
 from mixlib import methods
 from mixlib.methods import sites
-from mixlib.runs import corpora, heads, models
+from mixlib.runs import draws, encoding, heads, models
 from mixlib.trainer import MixupTrainer
 from tests.test_trainer import arguments
 
@@ -90,8 +90,8 @@ def test_entities_are_sums_over_their_word_pieces():
 def test_relation_classifier_trains_and_evaluates_with_the_trainer(tmp_path, method):
     torch.manual_seed(0)
     model, tokenizer = models.load("tiny", 80, head="entities")
-    rows = corpora.sample("fewrel80", 0, 16, 4, 8, synthetic_twin=True)
-    train, test = (corpora.encode(r, tokenizer, 64, entities=True) for r in (rows.train, rows.test))
+    rows = draws.sample("fewrel80", 0, 16, 4, 8, synthetic_twin=True)
+    train, test = (encoding.encode(r, tokenizer, 64, entities=True) for r in (rows.train, rows.test))
     params = {"n": 2} if method == "mixup" else {}
     trainer = MixupTrainer(
         model=model, args=arguments(tmp_path, num_train_epochs=1), method=method, method_params=params,

@@ -10,7 +10,7 @@ from mixlib.__main__ import main
 from mixlib.evidence import tables
 from mixlib.papers import registry
 from mixlib.papers.mixup_calibration import protocol as mixup_calibration
-from mixlib.runs import corpora, machine, metrics, models, paths, training
+from mixlib.runs import draws, machine, metrics, models, paths, training
 from mixlib.runs.spec import RunFailed, RunSpec
 from mixlib.runs.store import Store
 from mixlib.runs.studies import StudySpec
@@ -72,7 +72,7 @@ def test_a_run_is_trained_and_evaluated_in_its_precision(spec, precision, monkey
 
     model, tokenizer = models.load("tiny", 6)
     store.load_state(spec, model)
-    rows = corpora.sample(spec.dataset, spec.seed, 32, 16, 32, synthetic_twin=True).test
+    rows = draws.sample(spec.dataset, spec.seed, 32, 16, 32, synthetic_twin=True).test
     inputs = tokenizer(rows["text"].tolist(), padding=True, truncation=True, max_length=32, return_tensors="pt")
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
         logits = model.eval()(**inputs).logits.float()

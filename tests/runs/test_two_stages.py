@@ -35,9 +35,9 @@ def test_the_best_weights_are_kept_not_the_last(done):
     model, tokenizer = models.load("tiny", 2)
     assert store.load_state(FIRST, model) == first.data["state"]
     # as many right answers as the record says of its selected evaluation
-    from mixlib.runs import corpora, metrics
+    from mixlib.runs import draws, metrics
 
-    test = corpora.sample("sst2", 1, 48, 24, 24, synthetic_twin=True).test
+    test = draws.sample("sst2", 1, 48, 24, 24, synthetic_twin=True).test
     rows = tokenizer(test["text"].tolist(), padding=True, truncation=True, max_length=32, return_tensors="pt")
     with torch.inference_mode():
         logits = model.eval()(**rows).logits
