@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -58,47 +58,40 @@ def save(figure: Figure, name: str, profile: str) -> Path:
     )
 
 
-def differences(data: pd.DataFrame, metrics: Sequence[str]) -> Figure:
-    """Paired difference from no mixup in every cell with its 95% interval, next to the paper's difference.
+def differences(data: pd.DataFrame) -> Figure:
+    """Paired difference in accuracy from no mixup on every data set with its 95% interval, next to the paper's.
 
     Args:
-        data: from :func:`mixlib.evidence.tables.differences`.
-        metrics: one panel each.
+        data: from :func:`mixlib.evidence.tables.differences`, data sets as readers call them.
     """
-    data = data.assign(cell=(data["dataset"] + ", " + data["train_size"]).str.removesuffix(", "))
     methods = [m for m in LABELS if m in set(data["method"])]
-    lines: list[tuple[str, str]] = []  # one line per cell and method, an empty one between cells
+    lines: list[tuple[str, str]] = []  # one line per data set and method, an empty one between data sets
     middles: dict[str, float] = {}
-    for name in dict.fromkeys(data["cell"]):
-        present = [m for m in methods if m in set(data[data["cell"] == name]["method"])]
+    for name in dict.fromkeys(data["dataset"]):
+        present = [m for m in methods if m in set(data[data["dataset"] == name]["method"])]
         middles[name] = len(lines) + (len(present) - 1) / 2
         lines += [(name, m) for m in present] + [("", "")]
-    line = 0.32 if len(metrics) > 1 else 0.24
-    figure, axes = plt.subplots(
-        1, len(metrics), figsize=(max(7.5, 4.2 * len(metrics)), line * len(lines) + 1.5), sharey=True, squeeze=False,
-        layout="constrained",
-    )  # fmt: skip
-    for axis, metric in zip(axes[0], metrics, strict=True):
-        labelled: set[str] = set()
-        for y, (name, method) in enumerate(lines):
-            chosen = data[(data["cell"] == name) & (data["method"] == method) & (data["metric"] == metric)]
-            if chosen.empty:
-                continue
-            row = chosen.iloc[0]
-            axis.errorbar(
-                row["mean"], y, xerr=[[row["mean"] - row["low"]], [row["high"] - row["mean"]]], capsize=3,
-                marker=MARKERS[method], linestyle="none", color=PALETTE[method],
-                label=None if method in labelled else LABELS[method],
-            )  # fmt: skip
-            axis.plot(row["published"], y, marker="|", markersize=13, markeredgewidth=2, color="black",
-                      linestyle="none", label=None if labelled else "published")  # fmt: skip
-            labelled.add(method)
-        axis.axvline(0, color="black", linewidth=1)
-        axis.set_xlabel(f"{TITLES[metric]}: difference to no mixup")
-    axes[0, 0].set_yticks(list(middles.values()), list(middles))
-    axes[0, 0].set_ylim(len(lines) - 1.3, -0.7)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels) if len(metrics) > 1 else 3)
+    figure, axis = plt.subplots(figsize=(7.5, 0.24 * len(lines) + 1.5), layout="constrained")
+    labelled: set[str] = set()
+    for y, (name, method) in enumerate(lines):
+        chosen = data[(data["dataset"] == name) & (data["method"] == method)]
+        if chosen.empty:
+            continue
+        row = chosen.iloc[0]
+        axis.errorbar(
+            row["mean"], y, xerr=[[row["mean"] - row["low"]], [row["high"] - row["mean"]]], capsize=3,
+            marker=MARKERS[method], linestyle="none", color=PALETTE[method],
+            label=None if method in labelled else LABELS[method],
+        )  # fmt: skip
+        axis.plot(row["published"], y, marker="|", markersize=13, markeredgewidth=2, color="black",
+                  linestyle="none", label=None if labelled else "published")  # fmt: skip
+        labelled.add(method)
+    axis.axvline(0, color="black", linewidth=1)
+    axis.set_xlabel(f"{TITLES['accuracy']}: difference to no mixup")
+    axis.set_yticks(list(middles.values()), list(middles))
+    axis.set_ylim(len(lines) - 1.3, -0.7)
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return figure
 
 

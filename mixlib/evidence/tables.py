@@ -209,17 +209,9 @@ def _score(stages: Sequence[RunRecord], score: str, split: str) -> tuple[float, 
 
 
 def by_split(printed: pd.DataFrame) -> pd.DataFrame:
-    """A table of the SSMix paper, data set by data set: each round of ANLI is two, its valid and its test column."""
+    """A table of the SSMix paper with each round of ANLI as two data sets, its valid and its test column."""
     both = printed["dataset"].str.startswith("anli")
-    return by_dataset(
-        printed.assign(dataset=printed["dataset"].where(~both, printed["dataset"] + " " + printed["split"]))
-    )
-
-
-def by_dataset(printed: pd.DataFrame) -> pd.DataFrame:
-    """A printed table data set by data set, if the paper has them in columns."""
-    order = list(dict.fromkeys(printed["dataset"]))
-    return printed.sort_values("dataset", key=lambda column: column.map(order.index), kind="stable", ignore_index=True)
+    return printed.assign(dataset=printed["dataset"].where(~both, printed["dataset"] + " " + printed["split"]))
 
 
 @dataclass(frozen=True)
@@ -291,87 +283,87 @@ def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
 
 
 def cell(data: pd.DataFrame, metric: str, **where: object) -> pd.Series:
-    """The values of one cell, indexed by seed. ``NotMeasured`` if it has not been run."""
+    """The values of one cell, indexed by seed.
+
+    Raises:
+        NotMeasured: it has not been run.
+        ValueError: several runs of a seed, so that it is more than one cell.
+    """
     rows = data
     for column, value in where.items():
         rows = rows[rows[column] == value]
     if rows.empty:
         raise NotMeasured(f"no runs with {where}")
-    return rows.set_index("seed")[metric].sort_index()
+    return rows.set_index("seed", verify_integrity=True)[metric].sort_index()
+
+
+CELL = ["dataset", "method", "param"]  # what tells the cells of a table apart that has one size per data set
+
+
+def _cells(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
+    return list(rows[CELL].drop_duplicates().itertuples(index=False, name=None))
+
+
+def _accuracies(printed: pd.DataFrame) -> dict[Any, dict[str, Any]]:
+    """The printed accuracies by cell. ``ValueError`` if a cell has several, as in a table with several sizes."""
+    rows = printed[printed["metric"] == "accuracy"]
+    return rows.set_index(CELL, verify_integrity=True).to_dict("index")
 
 
 def beside(
-    printed: pd.DataFrame,
-    data: pd.DataFrame,
-    metrics: Sequence[str],
-    baseline: str = "none",
-    extra: Sequence[str] = (),
-    absent: Mapping[str, str] | None = None,
-    published_baseline: str | None = None,
+    printed: pd.DataFrame, data: pd.DataFrame, names: Mapping[str, str] | None = None, extra: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """The paper's table with measured columns next to the printed ones.
+    """A paper's table of accuracies with measured columns next to the printed ones.
 
     Args:
-        printed: from :func:`mixlib.evidence.published.table`.
-        data: from :func:`frame`.
-        metrics: of the table, in its order; ``"score"`` means each data set's own (accuracy or MCC).
-        baseline: the method that every other is compared with, by seed.
-        extra: methods that the paper's table does not have, shown below its rows. A baseline that it does not have is
-            shown above them.
-        absent: data set -> why nothing was measured there, shown instead of "not run".
-        published_baseline: the method from which printed differences are taken, if it is a different one.
+        printed: from :func:`mixlib.evidence.published.table`, one size per data set.
+        data: from :func:`frame`, one size per data set.
+        names: what readers call a data set; one that it lacks, and by default all, as in :data:`NAMES`.
+        extra: methods that the paper's table does not have, shown below its rows. The plain model, where the paper does
+            not have it, is shown above them.
 
     Returns:
-        One row per cell of the paper (index: data set, training examples, method, parameter), and for each metric the
-        columns ``published``, ``measured`` (mean and sample standard deviation), ``published difference`` and
-        ``measured difference`` (paired, with a 95% t interval; ``*`` if Holm's correction over all comparisons of the
-        table leaves p below 0.05; "= stage 1" if the score comes from the first of two stages with every seed, as the
-        baseline's does), and ``seeds``.
+        One row per cell of the paper (index: data set, method with its parameter) with the columns ``published``,
+        ``measured`` (mean and sample standard deviation), ``published Δ`` from no mixup and ``measured Δ`` (paired,
+        with a 95% t interval; ``*`` if Holm's correction over all comparisons of the table leaves p below 0.05), and
+        ``seeds``, unless all rows have as many.
+
+    Raises:
+        ValueError: a data set with several sizes.
     """
-    keys = ["dataset", "train_size", "method", "param"]
-    score = {
-        row["dataset"]: row["metric"] for row in printed.to_dict("records") if row["metric"] in ("accuracy", "mcc")
-    }
-    cells = list(printed[keys].drop_duplicates().itertuples(index=False, name=None))
-    present = set(data[keys].itertuples(index=False, name=None))
-    for dataset, size in dict.fromkeys((c[0], c[1]) for c in cells):
-        places = [i for i, c in enumerate(cells) if c[:2] == (dataset, size)]
-        added = sorted(c for c in present if c[:2] == (dataset, size) and c[2] in extra and c not in cells)
-        cells[places[-1] + 1 : places[-1] + 1] = added
-        plain = (dataset, size, baseline, "")
-        if plain in present and plain not in cells:
-            cells.insert(places[0], plain)
-
-    measured = _measured(data, cells, metrics, score, baseline)
-    rows = {}
+    said, present = _accuracies(printed), set(_cells(data))
+    cells: list[tuple[str, str, str]] = []
+    for dataset in dict.fromkeys(printed["dataset"]):
+        of_paper = _cells(printed[printed["dataset"] == dataset])
+        ours = sorted(c for c in present - set(of_paper) if c[0] == dataset)
+        cells += [c for c in ours if c[1:] == ("none", "")] + of_paper + [c for c in ours if c[1] in extra]
+    values = {c: cell(data, "accuracy", **dict(zip(CELL, c, strict=True))) for c in cells if c in present}
+    pairs = {c: (c[0], "none", "") for c in cells if c[1] != "none"}
+    compared = {c: compare(values[c], values[plain]) for c, plain in pairs.items() if {c, plain} <= values.keys()}
+    changes = dict(zip(compared, holm(list(compared.values())), strict=True))
+    title, names = TITLES["accuracy"], NAMES | dict(names or {})
+    rows, index = [], []
     for c in cells:
-        row: dict[tuple[str, str], str] = {}
-        for metric in metrics:
-            name = score[c[0]] if metric == "score" else metric
-            title = "Score" if metric == "score" else TITLES[metric]
-            paper = _printed(printed, keys, c, name)
-            base = _printed(printed, keys, (c[0], c[1], published_baseline or baseline, ""), name)
-            row[title, "published"] = "–"
-            if paper is not None:
-                spread = f" ± {paper['spread_printed']}" if paper["spread_printed"] else ""
-                row[title, "published"] = paper["value_printed"] + spread
-            missing = (absent or {}).get(c[0].split()[0], "not run")
-            row[title, "measured"], change = measured.get((c, metric), (missing, ""))
-            both = paper is not None and base is not None and c[2] != (published_baseline or baseline)
-            row[title, "published Δ"] = _difference(paper, base) if both else ""
-            row[title, "measured Δ"] = change
-        row["", "seeds"] = str((data[keys] == c).all(axis=1).sum())
-        rows[c] = row
-    table = pd.DataFrame(rows).T
-    sizes = data.groupby(["dataset", "train_size"])["examples"].first()
-    table.index = pd.MultiIndex.from_tuples(
-        [(d, _size(s, sizes.get((d, s))), LABELS.get(m, m) + (f", {p}" if p else "")) for d, s, m, p in cells],
-        names=["data set", "training examples", "method"],
-    )
-    return table
+        paper, plain = said.get(c), said.get(pairs.get(c))
+        rows.append({
+            (title, "published"): "–" if paper is None else _with_spread(paper),
+            (title, "measured"): f"{values[c].mean():.1f} ± {values[c].std(ddof=1):.1f}" if c in values else "not run",
+            (title, "published Δ"): "" if paper is None or plain is None else _difference(paper, plain),
+            (title, "measured Δ"): changes[c].interval + " *" * changes[c].decided if c in changes else "",
+            ("", "seeds"): str(len(values.get(c, ()))),
+        })  # fmt: skip
+        index.append((names.get(c[0], c[0]), LABELS.get(c[1], c[1]) + (f", {c[2]}" if c[2] else "")))
+    table = pd.DataFrame(rows, pd.MultiIndex.from_tuples(index, names=["data set", "method"]))
+    table.columns = pd.MultiIndex.from_tuples(table.columns)
+    return table.drop(columns=[("", "seeds")]) if table["", "seeds"].nunique() == 1 else table
 
 
-def _difference(paper: pd.Series, base: pd.Series) -> str:
+def _with_spread(paper: Mapping[str, Any] | pd.Series) -> str:
+    """A printed value, ``value ± spread`` if there is one."""
+    return paper["value_printed"] + (f" ± {paper['spread_printed']}" if paper["spread_printed"] else "")
+
+
+def _difference(paper: Mapping[str, Any], base: Mapping[str, Any]) -> str:
     """A difference of printed values, with as many digits as they are printed with."""
     digits = max(len(value["value_printed"].partition(".")[2]) for value in (paper, base))
     return f"{paper['value'] - base['value']:+.{digits}f}"
@@ -384,126 +376,33 @@ def as_printed(printed: pd.DataFrame, rows: str | list[str] = "method", columns:
         printed: from :func:`mixlib.evidence.published.table`, of one metric.
         rows, columns: of ``printed`` that become the rows and the columns.
     """
-    spread = printed["spread_printed"].map(lambda value: f" ± {value}" if value else "")
-    said = printed.assign(said=printed["value_printed"] + spread, method=printed["method"].replace(LABELS),
+    said = printed.assign(said=printed.apply(_with_spread, axis=1), method=printed["method"].replace(LABELS),
                           dataset=printed["dataset"].replace(NAMES))  # fmt: skip
     wide = said.pivot_table(index=rows, columns=columns, values="said", aggfunc="first", sort=False)
     return wide.rename_axis(columns=None).fillna("–")
 
 
-def sizes(data: pd.DataFrame, paper: Mapping[str, int] | None = None) -> dict[str, str]:
-    """What readers call each data set, with its number of training rows: ``IMDb, n = 400 (paper 25,000)``.
+def differences(printed: pd.DataFrame, data: pd.DataFrame) -> pd.DataFrame:
+    """The paired differences in accuracy from no mixup as numbers, for plotting: one row per measured cell.
+
+    Columns: ``dataset``, ``method``, ``param``; in points ``mean``, ``low`` and ``high`` (95%), and ``published``, nan
+    where the paper does not have both.
 
     Args:
+        printed: from :func:`mixlib.evidence.published.table`, one size per data set.
         data: from :func:`frame`, one size per data set.
-        paper: the paper's number of rows, by data set.
+
+    Raises:
+        NotMeasured: a data set without the plain model.
+        ValueError: a data set with several sizes.
     """
-    found = data.dropna(subset=["examples"]).groupby("dataset", sort=False)["examples"].first()
-    said = {name: f" (paper {rows:,})" for name, rows in (paper or {}).items() if rows != found.get(name)}
-    return {name: f"{NAMES.get(name, name)}, n = {int(rows):,}{said.get(name, '')}" for name, rows in found.items()}
-
-
-def for_readers(table: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
-    """A narrower version of a table from :func:`beside` with one size per data set: one level for data set and size,
-    and no number of seeds if it is the same in every row.
-
-    Args:
-        table: from :func:`beside`.
-        names: from :func:`sizes`; a data set that it lacks keeps its name in :data:`NAMES`.
-    """
-    rows = [(names.get(d, NAMES.get(d, d)), method) for d, _, method in table.index]
-    shown = table.set_axis(pd.MultiIndex.from_tuples(rows, names=["data set", "method"]))
-    seeds = ("", "seeds")
-    return shown.drop(columns=[seeds]) if shown[seeds].nunique() == 1 else shown
-
-
-def changes(
-    data: pd.DataFrame,
-    metric: str = "accuracy",
-    names: Mapping[str, str] | None = None,
-    baseline: str = "none",
-    over: str = "dataset",
-) -> pd.DataFrame:
-    """What each method changes: the baseline's mean and standard deviation, then paired differences from it.
-
-    Args:
-        data: from :func:`frame`.
-        metric: of it.
-        names: of the rows, by default :data:`NAMES`.
-        baseline: the method that the others are compared with.
-        over: the column whose values are the rows.
-
-    Returns:
-        One row per data set (or value of ``over``), one column per method; intervals are separate 95% t intervals.
-    """
-    rows: dict[str, dict[str, str]] = {}
-    for value in dict.fromkeys(data[over]):
-        here = data[data[over] == value]
-        plain = cell(here, metric, method=baseline)
-        row = rows.setdefault((names or NAMES).get(value, value), {})
-        row[LABELS[baseline]] = f"{plain.mean():.1f} ± {plain.std(ddof=1):.1f}"
-        for method in [m for m in LABELS if m in set(here["method"]) and m != baseline]:
-            row[LABELS[method]] = compare(cell(here, metric, method=method), plain).interval
-    shown = pd.DataFrame.from_dict(rows, orient="index").fillna("not run")
-    return shown[[label for label in LABELS.values() if label in shown]]
-
-
-def _measured(
-    data: pd.DataFrame, cells: Sequence[tuple], metrics: Sequence[str], score: Mapping[str, str], baseline: str
-) -> dict[tuple[tuple, str], tuple[str, str]]:
-    """For each cell and metric that was measured: its mean and spread, and its difference from the baseline."""
-    keys = ["dataset", "train_size", "method", "param"]
-    present = set(data[keys].itertuples(index=False, name=None))
-    first = {c for c, stages in data.groupby(keys)["stage"] if (stages == 1).all()} if "stage" in data else set()
-    comparisons, values = {}, {}
-    for c in (c for c in cells if c in present):
-        for metric in metrics:
-            name = score[c[0]] if metric == "score" else metric
-            values[c, metric] = cell(data, name, **dict(zip(keys, c, strict=True)))
-            if c[2] != baseline and (c[0], c[1], baseline, "") in present:
-                reference = cell(data, name, dataset=c[0], train_size=c[1], method=baseline, param="")
-                comparisons[c, metric] = compare(values[c, metric], reference)
-    corrected = dict(zip(comparisons, holm(list(comparisons.values())), strict=True))
-    changes = {key: result.interval + (" *" if result.decided else "") for key, result in corrected.items()}
-    if baseline == "none":  # which is stage 1: the same models
-        changes |= {key: "= stage 1" for key in changes if key[0] in first}
-    return {key: (f"{v.mean():.1f} ± {v.std(ddof=1):.1f}", changes.get(key, "")) for key, v in values.items()}
-
-
-def _size(label: str, examples: object) -> str:
-    if pd.isna(examples) or str(examples) == label:
-        return label
-    return f"full (here {int(examples)})" if label == "full" else f"{label} (here {int(examples)})"
-
-
-def _printed(printed: pd.DataFrame, keys: Sequence[str], values: tuple, metric: str) -> pd.Series | None:
-    rows = printed[printed["metric"] == metric]
-    for key, value in zip(keys, values, strict=True):
-        rows = rows[rows[key] == value]
-    return None if rows.empty else rows.iloc[0]
-
-
-def differences(
-    printed: pd.DataFrame, data: pd.DataFrame, metrics: Sequence[str], baseline: str = "none"
-) -> pd.DataFrame:
-    """The paired differences from ``baseline`` as numbers, for plotting: one row per cell and metric.
-
-    Columns: ``dataset``, ``train_size``, ``method``, ``param``, ``metric``, ``mean``, ``low``, ``high``, ``published``.
-    """
-    keys = ["dataset", "train_size", "method", "param"]
-    rows = []
-    for c in data[keys].drop_duplicates().itertuples(index=False, name=None):
-        for metric in metrics:
-            if c[2] == baseline:
-                continue
-            reference = cell(data, metric, dataset=c[0], train_size=c[1], method=baseline, param="")
-            result = compare(cell(data, metric, **dict(zip(keys, c, strict=True))), reference)
-            paper = _printed(printed, keys, c, metric)
-            base = _printed(printed, keys, (c[0], c[1], baseline, ""), metric)
-            known = paper is not None and base is not None
-            published = paper["value"] - base["value"] if known else float("nan")
-            rows.append(dict(zip(keys, c, strict=True)) | {"metric": metric, "mean": result.mean, "low": result.low,
-                        "high": result.high, "published": published})  # fmt: skip
+    said, rows = _accuracies(printed), []
+    for c in [c for c in _cells(data) if c[1] != "none"]:
+        own, plain = dict(zip(CELL, c, strict=True)), (c[0], "none", "")
+        result = compare(cell(data, "accuracy", **own), cell(data, "accuracy", **dict(zip(CELL, plain, strict=True))))
+        known = c in said and plain in said
+        published = said[c]["value"] - said[plain]["value"] if known else float("nan")
+        rows.append(own | {"mean": result.mean, "low": result.low, "high": result.high, "published": published})
     return pd.DataFrame(rows)
 
 

@@ -9,7 +9,7 @@ from mixlib.evidence import published, tables
 from mixlib.evidence.tables import Comparison, beside, cell, compare, frame, holm
 from mixlib.papers.amplify import protocol as amplify
 from mixlib.papers.mixup_calibration import protocol
-from tests.fabricate import records
+from tests.fabricate import by_method, records
 
 
 @pytest.fixture
@@ -66,77 +66,62 @@ def test_frame_has_the_papers_units(data):
     assert set(data["train_size"]) == {"full", "32"}
 
 
-def test_beside_has_every_printed_row_and_column(data):
-    printed = published.table("mixup_calibration_table2")
-    table = beside(printed, data, ["accuracy", "loss", "ece"])
-    assert len(table) == 8
-    assert [c for c in table.columns if c[1] == "published"] == [
-        ("Accuracy %", "published"), ("Loss x100", "published"), ("ECE %", "published"),
-    ]  # fmt: skip
-    row = table.loc[("imdb", "32", "CLS MixUp")]
-    assert row["Accuracy %", "published"] == "69.6 ± 1.7"
-    manifold = table.loc[("imdb", "32", "Manifold MixUp")]
-    assert manifold["Accuracy %", "published"] == "72.3 ± 1.0"  # digits as printed
-    assert row["Accuracy %", "published Δ"] == "+1.4"
-    assert row["Accuracy %", "measured Δ"].startswith("+5.") or row["Accuracy %", "measured Δ"].startswith("+4.")
-    assert row["Accuracy %", "measured Δ"].endswith("*")
-    assert row["", "seeds"] == "12"
-    assert table.loc[("imdb", "full (here 400)", "no mixup")]["", "seeds"] == "12"
-    assert table.loc[("imdb", "32", "no mixup")]["Accuracy %", "measured Δ"] == ""
+def test_beside_has_every_printed_row_and_column():
+    printed = published.table("amplify_table2")
+    data = by_method(range(6), amplify=5.0, embedmix=0.0, tmix=0.0, sentencemix=0.0)
+    table = beside(printed[printed["dataset"].isin(["sst2", "mrpc"])], data, {"sst2": "SST-2, n = 400"})
+    assert len(table) == 2 * 5
+    assert list(table.columns) == [("Accuracy %", c) for c in ("published", "measured", "published Δ", "measured Δ")]
+    row = table.loc[("MRPC", "AMPLIFY")]["Accuracy %"]
+    assert row["published"] == "83.03 ± 0.110"  # digits as printed
+    assert row["published Δ"] == "+1.83"
+    assert row["measured Δ"].startswith("+6.2 [")
+    assert row["measured Δ"].endswith("*")
+    assert table.loc[("SST-2, n = 400", "no mixup")]["Accuracy %"].tolist()[2:] == ["", ""]
+    fewer = data.drop(index=data.index[data["method"] == "tmix"][0])  # one seed fewer in one row
+    assert beside(printed[printed["dataset"] == "sst2"], fewer)["", "seeds"].tolist() == ["6", "6", "6", "5", "6"]
 
 
 def test_the_spread_is_the_standard_deviation_of_a_sample():
-    runs = [s for s in protocol.table5("mini") if s.dataset == "sst2" and s.method == "none"][:3]
-    made = records(runs, lambda s: {"accuracy": 0.02 * (s.seed - 100)}, noise=0)  # 80, 82 and 84
-    assert sorted(r.spec.seed for r in made) == [100, 101, 102]
-    table = beside(published.table("mixup_calibration_table5"), frame(made, protocol.size_label), ["accuracy"])
+    data = pd.DataFrame({"dataset": "sst2", "method": "none", "param": "", "seed": range(3),
+                         "accuracy": [80.0, 82.0, 84.0]})  # fmt: skip
+    table = beside(published.table("amplify_table2").query("dataset == 'sst2'"), data)
     measured = table["Accuracy %", "measured"]
     assert measured[measured != "not run"].tolist() == ["82.0 ± 2.0"]
 
 
-def test_beside_says_what_has_not_been_run(data):
-    printed = published.table("mixup_calibration_table2")
-    part = data[data["method"] != "input_mixup"]
-    table = beside(printed, part, ["accuracy"])
-    row = table.loc[("imdb", "32", "Input MixUp")]
+def test_beside_says_what_has_not_been_run():
+    table = beside(published.table("amplify_table2").query("dataset == 'sst2'"), by_method(amplify=1.0))
+    row = table.loc[("SST-2", "TMix")]
     assert row["Accuracy %", "measured"] == "not run"
     assert row["", "seeds"] == "0"
 
 
 def test_beside_adds_the_plain_model_and_controls_that_a_paper_lacks():
-    made = records(protocol.table5("mini"), lambda s: {})
-    table = beside(published.table("mixup_calibration_table5"), frame(made, protocol.size_label), ["accuracy"])
-    assert len(table) == 8
-    assert ("sst2", "64", "no mixup") in table.index
-    made = records(protocol.table4("mini"), lambda s: {})
-    table = beside(
-        published.table("mixup_calibration_table4"), frame(made, protocol.size_label), ["score", "loss", "ece"],
-        extra=["cls_mixup_late"],
-    )  # fmt: skip
-    assert len(table) == 8 + 1
-    (late,) = table.loc[table.index.get_level_values(2) == "CLS MixUp, last half"]["Score", "published"]
-    assert late == "–"
+    printed = published.table("amplify_table4").query("dataset == 'mrpc'")
+    data = by_method(amplify_block4=1.0, amplify=1.0, none_long=1.0)
+    table = beside(printed, data, extra=["amplify"])
+    assert list(table.loc["MRPC"].index) == [
+        "no mixup", "AMPLIFY, block 4 of 12", "AMPLIFY, block 8 of 12", "AMPLIFY, block 12 of 12",
+        "mean of the three rows", "AMPLIFY",
+    ]  # fmt: skip
+    assert table.loc[("MRPC", "AMPLIFY")]["Accuracy %", "published"] == "–"
+
+
+def test_a_table_with_several_sizes_needs_one_of_its_own(data):
+    printed = published.table("mixup_calibration_table2")
+    with pytest.raises(ValueError, match="duplicate keys"):
+        beside(printed, data)
+    with pytest.raises(ValueError, match="duplicate keys"):
+        tables.differences(printed.query("train_size == '32'"), data)
 
 
 def test_differences_have_the_published_one_beside(data):
-    gaps = tables.differences(published.table("mixup_calibration_table2"), data, ["accuracy"])
-    row = gaps[(gaps["train_size"] == "32") & (gaps["method"] == "cls_mixup")].iloc[0]
+    few = data[data["train_size"] == "32"]
+    gaps = tables.differences(published.table("mixup_calibration_table2").query("train_size == '32'"), few)
+    row = gaps[gaps["method"] == "cls_mixup"].iloc[0]
     assert row["published"] == pytest.approx(1.4)
     assert row["low"] < row["mean"] < row["high"]
-
-
-def test_a_score_that_is_stage_1s_with_every_seed_is_not_compared_with_itself():
-    cells = [("none", (1, 1)), ("ssmix", (1, 1)), ("tmix", (1, 2)), ("none_long", (2, 2))]
-    data = pd.DataFrame(
-        {"dataset": "sst2", "train_size": "full", "method": method, "param": "", "seed": seed, "examples": 9,
-         "accuracy": 70.0 + seed, "stage": stage}
-        for method, stages in cells for seed, stage in enumerate(stages)
-    )  # fmt: skip
-    printed = published.table("ssmix_table2").query("dataset == 'sst2' and method in ('none', 'ssmix', 'tmix')")
-    changes = beside(printed, data, ["accuracy"], extra=["none_long"])["Accuracy %", "measured Δ"]
-    assert changes.tolist() == ["", "+0.0 [0.0, 0.0]", "= stage 1", "+0.0 [0.0, 0.0]"]
-    against_long = beside(printed, data, ["accuracy"], baseline="none_long", published_baseline="none")
-    assert "= stage 1" not in against_long["Accuracy %", "measured Δ"].tolist()
 
 
 def test_missing_cell_is_a_key_error(data):
@@ -162,24 +147,14 @@ def test_synthetic_tables_say_so():
 def test_no_spread_is_printed_where_the_paper_has_none():
     printed = published.table("amplify_table1").query("dataset == 'mrpc'")
     specs = [s for s in amplify.table1("full") if s.dataset == "mrpc"]
-    table = tables.beside(printed, tables.frame(records(specs, lambda s: {}), param="n"), ["accuracy"])
+    table = tables.beside(printed, tables.frame(records(specs, lambda s: {}), param="n"))
     assert list(table["Accuracy %", "published"]) == ["–", "82.25", "82.43", "83.19", "83.71", "83.13", "82.55"]
-
-
-def by_method(seeds=(0, 1), **gains):
-    """Accuracies of two seeds (or others) on SST-2 and MRPC, without mixup 80 and 82, with a method so much more."""
-    return pd.DataFrame(
-        {"dataset": dataset, "train_size": "full", "method": method, "param": "", "seed": seed, "examples": rows,
-         "accuracy": 80.0 + 2 * seed + gain * (1 + 0.1 * seed)}
-        for dataset, rows in (("sst2", 400), ("mrpc", 3668))
-        for method, gain in ({"none": 0.0} | gains).items() for seed in seeds
-    )  # fmt: skip
 
 
 def test_published_differences_have_the_digits_that_are_printed():
     printed = published.table("amplify_table2").query("dataset == 'sst2'")
-    table = beside(printed, by_method(amplify=1.0), ["accuracy"])
-    assert table.loc[("sst2", "full (here 400)", "AMPLIFY")]["Accuracy %", "published Δ"] == "-0.04"
+    table = beside(printed, by_method(amplify=1.0))
+    assert table.loc[("SST-2", "AMPLIFY")]["Accuracy %", "published Δ"] == "-0.04"
 
 
 def test_a_published_table_is_shown_as_it_is_printed():
@@ -189,18 +164,6 @@ def test_a_published_table_is_shown_as_it_is_printed():
     long = tables.as_printed(published.table("batchmixup_table1"), ["dataset", "train_size"], "method")
     assert long.loc[("RTE", "1%"), "BatchMixup"] == "51.46 ± 1.43"
     assert long.loc[("RTE", "any"), "BatchMixup"] == "–"
-
-
-def test_data_sets_are_named_with_their_sizes_for_readers():
-    data = by_method((0, 1, 2), amplify=1.0)
-    names = tables.sizes(data, {"sst2": 67349, "mrpc": 3668})
-    assert names == {"sst2": "SST-2, n = 400 (paper 67,349)", "mrpc": "MRPC, n = 3,668"}
-    printed = published.table("amplify_table2").query("dataset in ['sst2', 'mrpc'] and method in ['none', 'amplify']")
-    table = tables.for_readers(beside(printed, data, ["accuracy"]), names)
-    assert ("MRPC, n = 3,668", "AMPLIFY") in table.index
-    assert ("", "seeds") not in table
-    some = tables.for_readers(beside(printed, data.iloc[:-1], ["accuracy"]), names)  # one seed fewer in one row
-    assert ("", "seeds") in some
 
 
 def test_the_last_update_counts_unless_the_selected_evaluation_is_asked_for():
@@ -213,15 +176,6 @@ def test_the_last_update_counts_unless_the_selected_evaluation_is_asked_for():
     assert tables.frame([made], at="selected")["accuracy"].item() == pytest.approx(90)
     with pytest.raises(ValueError, match="unknown evaluation 'best'"):
         tables.frame([made], at="best")
-
-
-def test_changes_are_paired_differences_by_data_set():
-    table = tables.changes(by_method(amplify=1.2, embedmix=-2.0), names={"sst2": "a"})
-    assert list(table.index) == ["a", "mrpc"]
-    assert list(table) == ["no mixup", "EmbedMix", "AMPLIFY"]
-    assert table.loc["a", "no mixup"] == "81.0 ± 1.4"
-    # differences 1.2 and 1.32: 1.26 plus and minus 12.706 times 0.06
-    assert table.loc["a", "AMPLIFY"] == "+1.3 [0.5, 2.0]"
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 6])

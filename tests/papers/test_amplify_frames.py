@@ -2,10 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mixlib.evidence import published, tables
+from mixlib.evidence import published
 from mixlib.papers.amplify import frames as judge
 from mixlib.papers.amplify import protocol
-from tests.fabricate import records, study
+from tests.fabricate import by_method, records, study
 
 
 def fair(spec):
@@ -41,7 +41,7 @@ def test_draws_are_compared_with_the_papers_number_and_with_no_mixup():
     gain = {1: -0.05, 3: 0.0, 5: 0.02, 7: 0.01, 9: 0.0, 20: 0.0}
     made = records(protocol.table1("mini"), lambda s: {"accuracy": gain.get(s.method_params.get("n"), 0.0)}, noise=1e-6)
     data = judge.measured(made, param="n")
-    table = judge.by_draws(published.table("amplify_table1"), data, tables.sizes(data, {"trec_coarse": 4089}))
+    table = judge.by_draws(published.table("amplify_table1"), data, judge.sizes(data))
     assert list(table.index) == [
         ("TREC-coarse, n = 500 (paper 4,089)", row)
         for row in ("no mixup", "n = 1", "n = 3", "n = 5", "n = 7", "n = 9", "n = 20")
@@ -130,3 +130,18 @@ def test_variances_stand_beside_the_printed_ones():
     table = judge.variances(printed, data)
     assert table.loc["mrpc"].tolist() == ["0.2 | 4.00 (2.0)", "0.1 | not run"]
     assert table.loc["yelp5", "no mixup"] == "0.3 | not run"
+
+
+def test_data_sets_are_named_with_their_sizes_for_readers():
+    data = by_method((0, 1, 2), amplify=1.0)
+    assert judge.sizes(data) == {"sst2": "SST-2, n = 400 (paper 67,349)", "mrpc": "MRPC, n = 3,668"}
+    assert judge.sizes(data, beside_paper=False) == {"sst2": "SST-2, n = 400", "mrpc": "MRPC, n = 3,668"}
+
+
+def test_changes_are_paired_differences_by_data_set():
+    table = judge.changes(by_method(amplify=1.2, embedmix=-2.0), {"sst2": "a", "mrpc": "b"})
+    assert list(table.index) == ["a", "b"]
+    assert list(table) == ["no mixup", "EmbedMix", "AMPLIFY"]
+    assert table.loc["a", "no mixup"] == "81.0 ± 1.4"
+    # differences 1.2 and 1.32: 1.26 plus and minus 12.706 times 0.06
+    assert table.loc["a", "AMPLIFY"] == "+1.3 [0.5, 2.0]"

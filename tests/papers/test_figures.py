@@ -22,7 +22,7 @@ from mixlib.papers.mixup_calibration import frames as calibration
 from mixlib.papers.mixup_calibration import protocol
 from mixlib.papers.ssmix import figures as ssmix_plots
 from mixlib.runs import paths
-from tests.fabricate import records
+from tests.fabricate import by_method, records
 
 
 @pytest.fixture(autouse=True)
@@ -40,13 +40,13 @@ def made():
 def every_figure(made):
     groups = {method: calibration.bins(few) for method, few in calibration.of(made)["IMDb, n = 32"].items()}
     data = calibration.frame(made)
-    printed = published.table("mixup_calibration_table2")
+    printed, amplify_printed = (published.table(f"{paper}_table2") for paper in ("mixup_calibration", "amplify"))
     five = calibration.frame(records(protocol.table5("mini"), lambda s: {}))
     mixed = five[five["method"] == "input_mixup"]
     curves = records(protocol.figure2("mini"), lambda s: {"losses": [0.7, 0.6, 0.8 + s.seed / 100]})
     return {
         "reliability": mixup_calibration_plots.reliability(groups, "IMDb"),
-        "differences": plots.differences(tables.differences(printed, data, ["accuracy", "ece"]), ["accuracy", "ece"]),
+        "differences": plots.differences(tables.differences(amplify_printed, by_method(amplify=1.0, tmix=-1.0))),
         "scaled_differences": mixup_calibration_plots.scaled_differences(
             calibration.differences(printed, data, ["score", "loss"]), ["score", "loss"]
         ),

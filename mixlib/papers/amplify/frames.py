@@ -29,13 +29,12 @@ def variances(printed: pd.DataFrame, data: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Rows are data sets, columns methods; a cell is ``printed | measured variance (standard deviation)``.
     """
-    methods = list(dict.fromkeys(printed["method"]))
     table: dict[str, dict[str, str]] = {}
     for column, method, said in printed[["dataset", "method", "value_printed"]].itertuples(index=False):
         values = data[(data["dataset"] == column) & (data["method"] == method)]["accuracy"]
         here = f"{values.var(ddof=1):.2f} ({values.std(ddof=1):.1f})" if len(values) > 1 else "not run"
         table.setdefault(column, {})[LABELS[method]] = f"{said} | {here}"
-    return pd.DataFrame(table).T[[LABELS[m] for m in methods]].rename_axis("data set")
+    return pd.DataFrame(table).T.rename_axis("data set")
 
 
 def conditions(records: Sequence[RunRecord]) -> pd.DataFrame:
@@ -64,6 +63,45 @@ def measured(records: Sequence[RunRecord], **how: str) -> pd.DataFrame:
     ``at``."""
     ours = {theirs: name for name, theirs in protocol.FULL_DATA.items()}
     return frame(records, method_of=protocol.method_of, **how).replace({"dataset": ours})
+
+
+def sizes(data: pd.DataFrame, beside_paper: bool = True) -> dict[str, str]:
+    """What readers call each data set, with its number of training rows: ``SST-2, n = 400 (paper 67,349)``.
+
+    Args:
+        data: from :func:`mixlib.evidence.tables.frame`, one size per data set.
+        beside_paper: say the paper's number too, where it is another.
+    """
+    found = data.dropna(subset=["examples"]).groupby("dataset", sort=False)["examples"].first()
+    names = {}
+    for dataset, rows in found.items():
+        paper = protocol.FULL.get(dataset, {}).get("train_size", rows)
+        said = f" (paper {paper:,})" if beside_paper and paper != rows else ""
+        names[dataset] = f"{NAMES.get(dataset, dataset)}, n = {int(rows):,}{said}"
+    return names
+
+
+def changes(data: pd.DataFrame, names: Mapping[str, str], metric: str = "accuracy") -> pd.DataFrame:
+    """What each method changes: mean and standard deviation of the plain model, then paired differences from it.
+
+    Args:
+        data: from :func:`mixlib.evidence.tables.frame`, one size per data set.
+        names: of the data sets, from :func:`sizes`.
+        metric: a column of ``data``.
+
+    Returns:
+        One row per data set, one column per method; intervals are separate 95% t intervals.
+    """
+    rows: dict[str, dict[str, str]] = {}
+    for dataset in dict.fromkeys(data["dataset"]):
+        here = data[data["dataset"] == dataset]
+        plain = cell(here, metric, method="none")
+        row = rows.setdefault(names[dataset], {})
+        row[LABELS["none"]] = f"{plain.mean():.1f} ± {plain.std(ddof=1):.1f}"
+        for method in [m for m in LABELS if m in set(here["method"]) and m != "none"]:
+            row[LABELS[method]] = compare(cell(here, metric, method=method), plain).interval
+    shown = pd.DataFrame.from_dict(rows, orient="index").fillna("not run")
+    return shown[[label for label in LABELS.values() if label in shown]]
 
 
 def by_draws(printed: pd.DataFrame, data: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
