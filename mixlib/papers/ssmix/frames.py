@@ -7,14 +7,14 @@ on the rows that it is chosen on, whatever a method does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from mixlib.evidence import statistics
 from mixlib.evidence.claims import batch_seconds, step_ratio
-from mixlib.evidence.tables import LABELS, NAMES, Comparison, by_split, cell, compare, frame_of_stages, holm
+from mixlib.evidence.tables import LABELS, NAMES, Comparison, cell, compare, holm, one_precision
 from mixlib.papers.ssmix import protocol
 from mixlib.runs.records import Record
 from mixlib.runs.spec import RunRecord
@@ -22,7 +22,7 @@ from mixlib.runs.studies import StudyRecord
 
 PLAIN = "none_long"  # a second stage without mixup
 TITLES = LABELS | {"none": "no mixup, stage 1", PLAIN: "no mixup, stage 2"}
-RULES = {
+RULES = {  # which score of two stages counts
     "last": "stage 2 at its last update",
     "best": "better stage, chosen on development rows",
     "published": "better stage, chosen on the reported rows",
@@ -39,6 +39,72 @@ def size_of(column: str, rows: int) -> str:
     """A column with its number of training rows, and the paper's if it differs."""
     paper = protocol.FULL.get(column.split()[0], {}).get("train_size", rows)
     return f"{name_of(column)}, n = {rows:,}" + (f" (paper {paper:,})" if paper != rows else "")
+
+
+def by_split(printed: pd.DataFrame) -> pd.DataFrame:
+    """A table of the paper with each round of ANLI as two data sets, its valid and its test column."""
+    both = printed["dataset"].str.startswith("anli")
+    return printed.assign(dataset=printed["dataset"].where(~both, printed["dataset"] + " " + printed["split"]))
+
+
+def frame_of_stages(records: Iterable[RunRecord], score: str, leaking: bool = False) -> pd.DataFrame:
+    """Runs in two stages, one row per run and column of the paper's tables: ``dataset`` (that column), ``method``,
+    ``seed``, ``examples`` (training rows), ``accuracy`` on test rows in percent, and ``stage``, the number of the stage
+    that it comes from. The method of a second stage without mixup is ``none_long``, that of a first stage ``none``.
+
+    Args:
+        records: of first and second stages.
+        score: of :data:`RULES`: ``"last"``: the run alone, after its last update; ``"best"``: that of whichever stage
+            did better on the development rows (the first if equal), at its selected evaluation; ``"published"``: the
+            best value that any evaluation of either stage reached on the split the paper reports.
+        leaking: use the second stages with the dropout leak instead of those without.
+
+    Raises:
+        ValueError: unknown score, or a second stage whose first stage is not among the records.
+        MixedPrecision: some in fp32, some in bf16.
+    """
+    if score not in RULES:
+        raise ValueError(f"unknown score {score!r}; choose one of {', '.join(RULES)}")
+    records = [record for record in records if record.spec.keep_state or record.spec.dropout_leak == leaking]
+    one_precision(records)
+    first = {record.spec.key: record for record in records if record.spec.keep_state}
+    rows = []
+    for record in records:
+        spec = record.spec
+        if spec.first_stage is None:
+            stages, method = [record], spec.method
+        else:
+            if spec.first_stage.key not in first:
+                raise ValueError(f"{spec}: the record of its first stage is not among those given")
+            stages = [first[spec.first_stage.key], record]
+            method = PLAIN if spec.method == "none" else spec.method
+        for column, split in _columns(spec.dataset):
+            accuracy, number = _score(stages, score, split)
+            rows.append({
+                "dataset": column, "method": method, "seed": spec.seed, "examples": record.data.get("train_rows"),
+                "accuracy": 100 * accuracy, "stage": number,
+            })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _columns(dataset: str) -> list[tuple[str, str]]:
+    """The columns of the paper's table that a data set fills, and the split each reports."""
+    if dataset.startswith("anli"):
+        return [(f"{dataset} valid", "dev"), (f"{dataset} test", "test")]
+    return [(dataset.removesuffix("_mismatched"), protocol.REPORTED.get(dataset, "test"))]
+
+
+def _score(stages: Sequence[RunRecord], score: str, split: str) -> tuple[float, int]:
+    """The score, and the number of the stage in which it was reached (the first if equal)."""
+    if score == "published":
+        split = split if split in stages[-1].evaluations[0] else "test"
+        best = [max(e[split]["accuracy"] for e in record.evaluations) for record in stages]
+        return max(best), best.index(max(best)) + 1
+    if score == "last":
+        return stages[-1].last["accuracy"], len(stages)
+    chosen_by = [r.evaluations[r.selected][r.selected_on]["accuracy"] for r in stages]
+    number = chosen_by.index(max(chosen_by))
+    return stages[number].test["accuracy"], number + 1
 
 
 def gains(data: pd.DataFrame, method: str, over: str) -> dict[str, pd.Series]:
@@ -91,7 +157,7 @@ def beside(printed: pd.DataFrame, records: Sequence[RunRecord]) -> pd.DataFrame:
         development rows, against stage 1, "= stage 1" where no seed chose stage 2.
     """
     printed = by_split(printed)
-    last, best = (frame_of_stages(records, score, protocol.REPORTED) for score in ("last", "best"))
+    last, best = (frame_of_stages(records, score) for score in ("last", "best"))
     columns, methods = list(dict.fromkeys(last["dataset"])), _methods(last)
     over = {PLAIN: {m: gains(last, m, PLAIN) for m in methods}, "none": {m: gains(best, m, "none") for m in methods}}
     rows: dict[tuple[str, str], dict[str, str]] = {}
@@ -146,7 +212,7 @@ def differences(printed: pd.DataFrame, records: Sequence[RunRecord]) -> pd.DataF
     Columns: ``dataset`` (as readers call it; the mean of all comes last), ``method``, ``mean``, ``low``, ``high``,
     ``printed`` (from stage 1).
     """
-    printed, data = by_split(printed), frame_of_stages(records, "last", protocol.REPORTED)
+    printed, data = by_split(printed), frame_of_stages(records, "last")
     rows = []
     for method in [m for m in _methods(data) if m not in ("none", PLAIN)]:
         found = gains(data, method, PLAIN)
@@ -170,7 +236,7 @@ def rules(records: Sequence[RunRecord]) -> pd.DataFrame:
     """
     table: dict[str, dict[str, str]] = {}
     for score, title in RULES.items():
-        data = frame_of_stages(records, score, protocol.REPORTED)
+        data = frame_of_stages(records, score)
         table[title] = {TITLES[m]: pooled(gains(data, m, "none")) for m in _methods(data) if m != "none"}
     return pd.DataFrame(table).rename_axis("points above stage 1")
 
@@ -187,7 +253,7 @@ def contrasts(printed: pd.DataFrame, records: Sequence[RunRecord], pairs: Sequen
         One row per pair. Printed counts are of all columns; the mean differences are of those measured, with a 95%
         interval over seeds.
     """
-    printed, data = by_split(printed), frame_of_stages(records, "last", protocol.REPORTED)
+    printed, data = by_split(printed), frame_of_stages(records, "last")
     rows = {}
     for first, second in pairs:
         said = [printed[printed["method"] == m].set_index("dataset")["value"] for m in (first, second)]
@@ -216,7 +282,7 @@ def variances(printed: pd.DataFrame, records: Sequence[RunRecord]) -> pd.DataFra
         Rows are data sets, columns methods; a cell is ``printed | measured variance (standard deviation)``, measured
         at the last update.
     """
-    printed, data = by_split(printed), frame_of_stages(records, "last", protocol.REPORTED)
+    printed, data = by_split(printed), frame_of_stages(records, "last")
     table: dict[str, dict[str, str]] = {}
     for column in dict.fromkeys(data["dataset"]):
         for method in dict.fromkeys(printed["method"]):
@@ -366,8 +432,7 @@ def leak_effects(records: Sequence[RunRecord]) -> pd.DataFrame:
     ``change``: the method with the leak minus without; ``lead`` and ``lead with the leak``: SSMix minus the method,
     both without, and both with it.
     """
-    by_leak = {leak: [r for r in records if r.spec.keep_state or r.spec.dropout_leak == leak] for leak in (False, True)}
-    data = {leak: frame_of_stages(chosen, "last", leaking=leak) for leak, chosen in by_leak.items()}
+    data = {leak: frame_of_stages(records, "last", leaking=leak) for leak in (False, True)}
     found: dict[tuple[str, str, str], Comparison] = {}
     for dataset in dict.fromkeys(data[True]["dataset"]):
         values = {
