@@ -17,17 +17,7 @@ from mixlib.evidence.tables import LABELS, TITLES, OfMethods
 from mixlib.runs import paths
 from mixlib.runs.store import write
 
-PALETTE = OfMethods("colour", {
-    "amplify_block4": "#de8f05", "amplify_block8": "#c9a400", "amplify_block12": "#606060",
-    "amplify_block_mean": "#949494",
-})  # fmt: skip
-MARKERS = OfMethods("marker", {
-    "amplify_block4": "2", "amplify_block8": "3", "amplify_block12": "_", "amplify_block_mean": "1",
-})  # fmt: skip
-DASHES = OfMethods("dashes", {
-    "amplify_block4": (0, (4, 2)), "amplify_block8": (0, (6, 3)), "amplify_block12": (0, (9, 3)),
-    "amplify_block_mean": (0, (1, 6)),
-})  # fmt: skip
+PALETTE, MARKERS, DASHES = OfMethods("colour"), OfMethods("marker"), OfMethods("dashes")
 
 
 def theme() -> None:

@@ -28,16 +28,24 @@ TITLES = {"accuracy": "Accuracy %", "mcc": "MCC x100", "loss": "Loss x100", "ece
 EVALUATIONS = ("last", "selected")
 
 
-class OfMethods(Mapping[str, Any]):
-    """One aspect of the look of all methods by key, in their order: read from the classes at each use, so that a method
-    written in a notebook is included. ``rows`` are table rows that are a method with other parameters."""
+ROWS = {  # of AMPLIFY's Table 4, which are a method with other parameters, or a mean of such rows
+    "amplify_block4": methods.Look("AMPLIFY, block 4 of 12", "#de8f05", "2", (0, (4, 2))),
+    "amplify_block8": methods.Look("AMPLIFY, block 8 of 12", "#c9a400", "3", (0, (6, 3))),
+    "amplify_block12": methods.Look("AMPLIFY, block 12 of 12", "#606060", "_", (0, (9, 3))),
+    "amplify_block_mean": methods.Look("mean of the three rows", "#949494", "1", (0, (1, 6))),
+}
 
-    def __init__(self, part: str, rows: dict[str, Any]) -> None:
-        self.part, self.rows = part, rows
+
+class OfMethods(Mapping[str, Any]):
+    """One aspect of the look of all methods by key, in their order, and then of :data:`ROWS`: read from the classes at
+    each use, so that a method written in a notebook is included. ``others`` are other or additional values."""
+
+    def __init__(self, part: str, others: Mapping[str, Any] | None = None) -> None:
+        self.part, self.others = part, dict(others or {})
 
     def _all(self) -> dict[str, Any]:
         named = {key: cls.look for key, cls in methods.REGISTRY.items() if "@" not in key}  # others: mixlib.comparing
-        return {key: getattr(look, self.part) for key, look in named.items()} | self.rows
+        return {key: getattr(look, self.part) for key, look in (named | ROWS).items()} | self.others
 
     def __getitem__(self, key: str) -> Any:
         return self._all()[key]
@@ -48,17 +56,12 @@ class OfMethods(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._all())
 
-    def __or__(self, rows: dict[str, Any]) -> OfMethods:
-        """With other or additional rows."""
-        return OfMethods(self.part, self.rows | rows)
+    def __or__(self, others: Mapping[str, Any]) -> OfMethods:
+        """With other or additional values."""
+        return OfMethods(self.part, self.others | others)
 
 
-LABELS = OfMethods("label", {
-    "amplify_block4": "AMPLIFY, block 4 of 12",
-    "amplify_block8": "AMPLIFY, block 8 of 12",
-    "amplify_block12": "AMPLIFY, block 12 of 12",
-    "amplify_block_mean": "mean of the three rows",
-})  # fmt: skip
+LABELS = OfMethods("label")
 
 NAMES = {  # of data sets, for readers
     "sst2": "SST-2", "sst5": "SST-5", "trec_coarse": "TREC-coarse", "trec_fine": "TREC-fine", "ag_news": "AG News",
