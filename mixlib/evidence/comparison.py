@@ -82,23 +82,23 @@ def scores(records: Mapping[tuple[str, str], Sequence[RunRecord]]) -> pd.DataFra
     return pd.DataFrame(rows, columns=["data_set", "method", "seed", "score", "scaled", "value"])
 
 
-def differences(table: pd.DataFrame, score: str, method: str, scaled: bool = False, to: str = PLAIN) -> dict:
-    """By data set, the differences of ``method`` from another one, by seed, positive if ``method`` is better.
+def differences(table: pd.DataFrame, score: str, method: str, scaled: bool = False) -> dict:
+    """By data set, the differences of ``method`` from the plain model, by seed, positive if ``method`` is better.
 
     Args:
         table: from :func:`scores`.
         score: of :data:`SCORES`.
-        method, to: labels in the table; data sets that lack one are left out.
+        method: a label in the table; data sets that lack it or the plain model are left out.
         scaled: after temperature scaling.
     """
     chosen = table[(table["score"] == score) & (table["scaled"] == scaled)]
     values = chosen.pivot(index=["data_set", "seed"], columns="method", values="value")
-    if method not in values or to not in values:
+    if not {method, PLAIN} <= set(values):
         return {}
-    pair = values[[method, to]].dropna()
+    pair = values[[method, PLAIN]].dropna()
     if SCORES[score].unit == statistics.LOG_RATIO:
         pair = np.log(pair)
-    change = SCORES[score].sign * (pair[method] - pair[to])
+    change = SCORES[score].sign * (pair[method] - pair[PLAIN])
     order = list(dict.fromkeys(chosen["data_set"]))
     return {name: change[name] for name in order if name in change.index.get_level_values(0)}
 
@@ -111,9 +111,9 @@ def labelled(records: Iterable[RunRecord]) -> dict[tuple[str, str], list[RunReco
     return found
 
 
-def by_data_set(table: pd.DataFrame, score: str, scaled: bool = False) -> pd.DataFrame:
-    """Mean and sample standard deviation over seeds as text: rows are methods, columns data sets."""
-    chosen = table[(table["score"] == score) & (table["scaled"] == scaled)]
+def by_data_set(table: pd.DataFrame, score: str) -> pd.DataFrame:
+    """Mean and sample standard deviation over seeds of a raw score as text: rows are methods, columns data sets."""
+    chosen = table[(table["score"] == score) & ~table["scaled"]]
     groups = chosen.groupby(["method", "data_set"], sort=False)["value"].agg(["mean", "std"])
     text = groups.apply(lambda row: f"{row['mean']:.1f} ± {row['std']:.1f}", axis=1)
     return text.unstack("data_set")[list(dict.fromkeys(chosen["data_set"]))]
@@ -220,17 +220,16 @@ def in_words(table: pd.DataFrame, methods: Sequence[str], scaled: bool = False) 
     return pd.DataFrame(columns)
 
 
-def by_rate(tables: Mapping[str, pd.DataFrame], methods: Sequence[str], score: str = "accuracy") -> pd.DataFrame:
-    """The pooled difference from the plain model at several learning rates, as text with its 95% interval.
+def by_rate(tables: Mapping[str, pd.DataFrame], methods: Sequence[str]) -> pd.DataFrame:
+    """The pooled difference in accuracy from the plain model at several learning rates, as text with its 95% interval.
 
     Args:
         tables: by the column's title a table from :func:`scores`, of the same data sets.
         methods: rows.
-        score: of :data:`SCORES`, raw.
     """
     columns = {}
     for title, table in tables.items():
-        found = in_percent(table, methods, score)
+        found = in_percent(table, methods, "accuracy")
         columns[title] = found.apply(lambda r: f"{r['estimate']:+.1f} [{r['low']:+.1f}, {r['high']:+.1f}]", axis=1)
     return pd.DataFrame(columns)
 
@@ -260,7 +259,7 @@ class Ensembles:
     estimates: pd.DataFrame
 
 
-def ensembles(members: Mapping[str, Sequence[Predictions]], resamples: int = 1000, seed: int = 0) -> Ensembles:
+def ensembles(members: Mapping[str, Sequence[Predictions]], resamples: int = 1000) -> Ensembles:
     """What averaging the probabilities of all seeds of a model gains over one of them (Lakshminarayanan et al. 2017).
 
     Scored on the test rows that all seeds have. There is one ensemble per data set, so the interval is over these rows.
@@ -268,12 +267,11 @@ def ensembles(members: Mapping[str, Sequence[Predictions]], resamples: int = 100
     Args:
         members: by data set, the kept predictions of each seed; data sets whose seeds share fewer than
             :data:`ROWS_IN_COMMON` test rows are left out.
-        resamples: of the test rows.
-        seed: of the draws, which are the same every time.
+        resamples: of the test rows, the same every time.
 
     If no data set has enough of them, the tables say so.
     """
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     table: dict[str, dict[str, str]] = {}
     gains: dict[str, list[np.ndarray]] = {name: [] for name in SCORES}
     for data_set, found in members.items():
@@ -331,9 +329,7 @@ def _weighted(name: str, rows: Mapping[str, np.ndarray], weights: np.ndarray) ->
     return np.abs(found).sum(1) if name == "ece" else found
 
 
-def ranks(
-    table: pd.DataFrame, methods: Sequence[str], score: str, resamples: int = 2000, seed: int = 0
-) -> pd.DataFrame:
+def ranks(table: pd.DataFrame, methods: Sequence[str], score: str, resamples: int = 2000) -> pd.DataFrame:
     """The mean rank of each method over the data sets, 1 the best, with a 95% bootstrap interval over seeds.
 
     Seeds are drawn once per data set for all methods together, because methods share rows and starting weights, and
@@ -343,11 +339,10 @@ def ranks(
         table: from :func:`scores`.
         methods: those that are ranked.
         score: of :data:`SCORES`, raw.
-        resamples: of the seeds.
-        seed: of the draws.
+        resamples: of the seeds, the same every time.
     """
     chosen = table[(table["score"] == score) & ~table["scaled"] & table["method"].isin(methods)]
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     order = [m for m in methods if m in set(chosen["method"])]
     measured, drawn = np.zeros(len(order)), np.zeros((resamples, len(order)))
     sets = list(dict.fromkeys(chosen["data_set"]))
@@ -356,8 +351,8 @@ def ranks(
         better = -SCORES[score].sign * wide.to_numpy()
         n = len(wide)
         weights = generator.multinomial(max(n - 1, 1), np.full(n, 1 / n), size=resamples) / max(n - 1, 1)
-        measured += _ranks(better.mean(0)[None])[0] / len(sets)
-        drawn += _ranks(weights @ better) / len(sets)
+        measured += rankdata(better.mean(0)) / len(sets)  # ties shared
+        drawn += rankdata(weights @ better, axis=1) / len(sets)
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
     result = pd.DataFrame({"rank": measured, "low": low, "high": high}, index=pd.Index(order, name="method"))
     return result.sort_values("rank", kind="stable")
@@ -387,8 +382,3 @@ def plain_levels(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
             scores = {SCORES[s].title: f"{means[data_set, s]:.1f}" for s in ("accuracy", "nll")}
             rows[title] |= {(data_set, name): value for name, value in (scores | {"seeds": str(n)}).items()}
     return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks along the last axis, ties shared; the smallest value has rank 1."""
-    return rankdata(values, axis=-1)

@@ -13,12 +13,14 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from mixlib.evidence import statistics
+from mixlib.evidence.comparison import CATEGORIES
 from mixlib.evidence.judgements import Judgement
 from mixlib.evidence.plots import MARKERS, PALETTE
 from mixlib.evidence.verdicts import Verdict
 
 SHOWN = 6.0  # margins on either side; what lies beyond is drawn at the edge as an arrow
 _COLOURS = sns.color_palette("colorblind")
+NOT_DECIDED = {CATEGORIES[name] for name in (statistics.UNDECIDED, statistics.NO_EFFECT)}
 LOOK = {  # colour and marker of each category, so that they also differ in grey
     statistics.SUPPORTED: (_COLOURS[2], "o"),
     statistics.CONTRADICTED: (_COLOURS[3], "X"),
@@ -128,7 +130,7 @@ def against_plain(panels: Mapping[str, Mapping[str, pd.DataFrame]], labels: Mapp
                     continue
                 y = places[method] + 0.3 * number - 0.15 * (len(tables) - 1)
                 colour = _COLOURS[0] if row["estimate"] >= 0 else _COLOURS[3]
-                if row["category"] in ("undecided", "no difference that matters"):
+                if row["category"] in NOT_DECIDED:
                     colour = "0.35"
                 if abs(row["estimate"]) > width:  # beyond the panel: an arrow and the number
                     side = np.sign(row["estimate"])

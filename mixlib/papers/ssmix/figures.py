@@ -18,6 +18,7 @@ from torch import nn
 
 from mixlib.evidence.plots import DASHES, MARKERS, PALETTE, t_interval
 from mixlib.evidence.tables import LABELS, TITLES
+from mixlib.papers.ssmix.protocol import METHODS
 from mixlib.papers.ssmix.texts import MixedPair, Text, mix_pair
 
 CELL = "display: inline-block; text-align: center; margin: 2px 1px; padding: 1px 4px; border-radius: 3px; "
@@ -255,12 +256,11 @@ def learning_curves(data: pd.DataFrame) -> Figure:
     return figure
 
 
-def by_ratio(data: pd.DataFrame, paper: float = 0.1) -> Figure:
+def by_ratio(data: pd.DataFrame) -> Figure:
     """SSMix's accuracy and loss by the share of tokens that is replaced, one column per data set; grey lines are seeds.
 
     Args:
         data: from :func:`mixlib.papers.ssmix.frames.ratio_frame`.
-        paper: the share the paper calls best.
     """
     sets = list(dict.fromkeys(data["dataset"]))
     shown = {"accuracy": "test accuracy, %", "loss": "test loss x100"}
@@ -278,7 +278,7 @@ def by_ratio(data: pd.DataFrame, paper: float = 0.1) -> Figure:
             reach = np.transpose([t_interval(g) for g in groups])
             axis.errorbar(range(len(ratios)), mean, yerr=[mean - reach[0], reach[1] - mean], capsize=4, marker="h",
                           color=PALETTE["ssmix"], linewidth=2)  # fmt: skip
-            axis.axvline(ratios.index(paper), color="black", linestyle=":", linewidth=1)
+            axis.axvline(ratios.index(METHODS["ssmix"]["lam0"]), color="black", linestyle=":", linewidth=1)
         column[0].set_title(dataset)
         column[1].set_xlabel(r"share $\lambda_0$ (dotted: the paper's)")
         column[1].set_xticks(range(len(ratios)), [f"{r:g}" if r else "no mixup" for r in ratios])

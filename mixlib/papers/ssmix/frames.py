@@ -330,15 +330,14 @@ def ratio_frame(records: Sequence[Record]) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def ratio_table(data: pd.DataFrame, paper: float = 0.1) -> pd.DataFrame:
+def ratio_table(data: pd.DataFrame) -> pd.DataFrame:
     """By data set and share: accuracy and loss (mean and standard deviation over seeds), and the difference in accuracy
     from the share that the paper calls best, by seed with its 95% interval.
 
     Args:
         data: from :func:`ratio_frame`.
-        paper: that share.
     """
-    rows = {}
+    paper, rows = protocol.METHODS["ssmix"]["lam0"], {}
     for dataset, found in data.groupby("dataset", sort=False):
         by = {lam0: part.set_index("seed") for lam0, part in found.groupby("lam0")}
         for lam0, part in by.items():
