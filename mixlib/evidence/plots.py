@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from scipy.stats import sem
 
+from mixlib.evidence import statistics
 from mixlib.evidence.statistics import CONFIDENCE
 from mixlib.evidence.tables import LABELS, TITLES, OfMethods
 from mixlib.runs import paths
@@ -85,10 +87,19 @@ def differences(data: pd.DataFrame) -> Figure:
     return figure
 
 
-def t_interval(values: Iterable[float]) -> tuple[float, float]:
-    from scipy import stats
-
-    values = np.asarray(list(values))
-    if np.ptp(values) == 0:  # no spread, no interval
+def interval(values: Iterable[float]) -> tuple[float, float]:
+    """Both ends of the 95% t interval of a mean; of equal values, or a single one, that value twice."""
+    values = np.asarray(list(values), dtype=float)
+    if np.ptp(values) == 0:
         return float(values[0]), float(values[0])
-    return stats.t.interval(CONFIDENCE, len(values) - 1, loc=values.mean(), scale=stats.sem(values))
+    low, high = statistics.t_interval(values.mean(), sem(values), np.array(len(values) - 1), CONFIDENCE)
+    return float(low), float(high)
+
+
+def means_with_reach(groups: Iterable[pd.Series]) -> tuple[np.ndarray, np.ndarray]:
+    """The mean of each group, (groups,), and how far its 95% interval reaches below and above it, (2, groups), for
+    matplotlib's ``yerr`` or ``xerr``."""
+    each = list(groups)
+    mean = np.array([values.mean() for values in each])
+    low, high = np.reshape([interval(values) for values in each], (-1, 2)).T
+    return mean, np.array([mean - low, high - mean])

@@ -251,5 +251,13 @@ def test_loss_curves_say_at_which_update_a_loss_was():
 
 def test_intervals_are_those_of_students_t():
     # mean 2, standard error 1 / sqrt(3), and 4.302653 is the 0.975 quantile of t with 2 degrees of freedom
-    assert plots.t_interval([1, 2, 3]) == pytest.approx((2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5))
-    assert plots.t_interval([5, 5, 5]) == (5, 5)
+    assert plots.interval([1, 2, 3]) == pytest.approx((2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5))
+    assert plots.interval([5, 5, 5]) == plots.interval([5]) == (5, 5)
+
+
+def test_how_far_intervals_reach_is_their_distance_from_the_means():
+    mean, reach = plots.means_with_reach([pd.Series([1, 2, 3]), pd.Series([5, 5])])
+    assert mean.tolist() == [2, 5]
+    assert reach == pytest.approx(np.array([[4.302653 / 3**0.5, 0]] * 2))
+    mean, reach = plots.means_with_reach([])
+    assert (mean.shape, reach.shape) == ((0,), (2, 0))

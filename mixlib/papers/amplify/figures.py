@@ -15,7 +15,7 @@ from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
-from mixlib.evidence.plots import DASHES, MARKERS, PALETTE, t_interval
+from mixlib.evidence.plots import DASHES, MARKERS, PALETTE, interval, means_with_reach
 from mixlib.evidence.tables import LABELS, NAMES, TITLES
 from mixlib.methods.mixing import lam_cdf
 
@@ -112,9 +112,8 @@ def by_setting(
             values = run.set_index(["method", "param"])["accuracy"]
             bottom.plot(places, [values.get(key, np.nan) for key in settings], "o-", color="0.75", markersize=3,
                         linewidth=0.8)  # fmt: skip
-        mean = np.array([g.mean() for g in groups])
-        reach = np.transpose([t_interval(g) for g in groups])
-        bottom.errorbar(places, mean, yerr=[mean - reach[0], reach[1] - mean], fmt="D", capsize=4, markersize=6,
+        mean, reach = means_with_reach(groups)
+        bottom.errorbar(places, mean, yerr=reach, fmt="D", capsize=4, markersize=6,
                         color=PALETTE["amplify"])  # fmt: skip
         if plain is not None:
             bottom.axhline(here.loc[here["method"] == plain, "accuracy"].mean(), color="black", linestyle="--",
@@ -150,7 +149,7 @@ def loss_by_update(data: Mapping[str, pd.DataFrame], looks: Mapping[str, str]) -
         for label in [label for label in looks if label in set(curves["label"])]:
             runs = curves[curves["label"] == label].pivot_table(index="update", columns="seed", values="loss")
             runs = np.log(runs.rolling(min(max(SMOOTHED, len(runs) // 20), len(runs))).mean().dropna())
-            low, high = np.exp(np.transpose([t_interval(row) for row in runs.to_numpy()]))
+            low, high = np.exp(np.transpose([interval(row) for row in runs.to_numpy()]))
             method = looks[label]
             axis.plot(runs.index, np.exp(runs.mean(axis=1)), color=PALETTE[method], linestyle=DASHES[method],
                       linewidth=2, label=label)  # fmt: skip
@@ -299,8 +298,8 @@ def attention_summary(data: pd.DataFrame, quantities: Mapping[str, str]) -> Figu
         for y, method in enumerate(methods):
             values = 100 * data.loc[data["method"] == method, quantity]
             axis.plot(values, [y] * len(values), "o", color="0.7", markersize=4)
-            low, high = t_interval(values)
-            axis.errorbar(values.mean(), y, xerr=[[values.mean() - low], [high - values.mean()]], capsize=4,
+            mean, reach = means_with_reach([values])
+            axis.errorbar(mean, y, xerr=reach, capsize=4,
                           color=PALETTE[method], marker=MARKERS[method], linestyle="none", markersize=8)  # fmt: skip
         axis.set(title=title, xlabel="percent", ylim=(len(methods) - 0.5, -0.5))
     axes[0, 0].set_yticks(range(len(methods)), [LABELS[m] for m in methods])
@@ -358,10 +357,9 @@ def by_noise(data: pd.DataFrame) -> Figure:
             rows = data[(data["dataset"] == dataset) & (data["method"] == method)]
             shares = sorted(rows["noise"].unique())
             groups = [rows.loc[rows["noise"] == share, "accuracy"] for share in shares]
-            mean = np.array([g.mean() for g in groups])
-            reach = np.transpose([t_interval(g) for g in groups])
+            mean, reach = means_with_reach(groups)
             shifted = 100 * np.array(shares) + 0.35 * (k - (len(methods) - 1) / 2)
-            axis.errorbar(shifted, mean, yerr=[mean - reach[0], reach[1] - mean], capsize=3, marker=MARKERS[method],
+            axis.errorbar(shifted, mean, yerr=reach, capsize=3, marker=MARKERS[method],
                           markersize=8, color=PALETTE[method], linestyle=DASHES[method],
                           label=LABELS[method])  # fmt: skip
         axis.set(title=NAMES.get(dataset, dataset), xlabel="training labels that are wrong, %",

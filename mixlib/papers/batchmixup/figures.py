@@ -11,7 +11,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from mixlib.evidence.plots import DASHES, MARKERS, PALETTE, t_interval
+from mixlib.evidence.plots import DASHES, MARKERS, PALETTE, interval, means_with_reach
 from mixlib.evidence.tables import LABELS, NAMES, geometric_mean
 
 
@@ -41,11 +41,8 @@ def by_fraction(
                 values = said.loc[order]
                 top.errorbar(np.arange(len(order)) + 0.1 * shift, values["value"], yerr=values["spread"], **style)
             here = data[(data["dataset"] == dataset) & (data["method"] == method)]
-            groups = [group for _, group in here.groupby("examples")["accuracy"]]
-            mean = np.array([g.mean() for g in groups])
-            reach = np.reshape([t_interval(g) for g in groups], (-1, 2)).T
-            bottom.errorbar(np.unique(here["examples"]) * 1.05**shift, mean, yerr=[mean - reach[0], reach[1] - mean],
-                            label=LABELS[method], **style)  # fmt: skip
+            mean, reach = means_with_reach(group for _, group in here.groupby("examples")["accuracy"])
+            bottom.errorbar(np.unique(here["examples"]) * 1.05**shift, mean, yerr=reach, label=LABELS[method], **style)
         examples = sorted(data.loc[data["dataset"] == dataset, "examples"].unique())
         top.set(title=NAMES.get(key, key), xlabel="share of the paper's training examples")
         top.set_xticks(range(len(order)), order)
@@ -102,7 +99,7 @@ def toy_accuracies(accuracies: pd.DataFrame) -> Figure:
         shown = accuracies[accuracies["learning_rate"] == rate]
         sns.stripplot(shown, x="accuracy", y="variant", order=order, color="0.6", size=2.5, alpha=0.5, jitter=False,
                       ax=axis)  # fmt: skip
-        sns.pointplot(shown, x="accuracy", y="variant", order=order, linestyle="none", errorbar=t_interval,
+        sns.pointplot(shown, x="accuracy", y="variant", order=order, linestyle="none", errorbar=interval,
                       capsize=0.3, color="black", marker="D", markersize=4, ax=axis)  # fmt: skip
         axis.axvline(shown.loc[shown["variant"] == order[0], "accuracy"].mean(), color="black", linestyle="--",
                      linewidth=1)  # fmt: skip
@@ -203,10 +200,9 @@ def policy_geometry(data: pd.DataFrame) -> Figure:
             chosen = data[data["rows"] == size]
             for y, label in enumerate(order):
                 values = chosen.loc[chosen["label"] == label, name]
-                low, high = t_interval(values)
+                mean, reach = means_with_reach([values])
                 axis.errorbar(
-                    values.mean(), y + 0.2 * (k - (len(sizes) - 1) / 2),
-                    xerr=[[values.mean() - low], [high - values.mean()]], capsize=2, fmt="os^D"[k], markersize=5,
+                    mean, y + 0.2 * (k - (len(sizes) - 1) / 2), xerr=reach, capsize=2, fmt="os^D"[k], markersize=5,
                     color=sns.color_palette("colorblind")[k], label=f"batch of {size}" if y == 0 else None,
                 )  # fmt: skip
         if name != "distance":

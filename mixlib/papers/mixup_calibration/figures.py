@@ -12,7 +12,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from mixlib.evidence.plots import DASHES, MARKERS, PALETTE, t_interval
+from mixlib.evidence.plots import DASHES, MARKERS, PALETTE, interval
 from mixlib.evidence.tables import LABELS
 from mixlib.papers.mixup_calibration.frames import RAW, SCALED, TITLES, curve, padding
 from mixlib.runs.spec import RunRecord
@@ -133,7 +133,7 @@ def paddings(measured: pd.DataFrame, printed: pd.DataFrame, baseline: pd.Series)
     figure, axis = plt.subplots(figsize=(8, 4.2), layout="constrained")
     sns.stripplot(measured, x="accuracy", y="param", order=order, color="0.6", size=5, alpha=0.6, jitter=False, ax=axis)
     sns.pointplot(
-        measured, x="accuracy", y="param", order=order, linestyle="none", errorbar=t_interval, capsize=0.3,
+        measured, x="accuracy", y="param", order=order, linestyle="none", errorbar=interval, capsize=0.3,
         color=PALETTE["input_mixup"], marker="D", markersize=5, label="measured mean, 95% interval", ax=axis,
     )  # fmt: skip
     axis.plot(printed["value"], range(len(order)), linestyle="none", marker="|", markersize=14, markeredgewidth=2,
@@ -159,7 +159,7 @@ def loss_curves(groups: Mapping[str, Mapping[str, Sequence[RunRecord]]]) -> Figu
             color, style = PALETTE[method], DASHES[method]
             by_step = [(step, rows["loss"]) for step, rows in curves.groupby("step")]
             steps, mean = [step for step, _ in by_step], [values.mean() for _, values in by_step]
-            low, high = np.transpose([t_interval(values) for _, values in by_step])
+            low, high = np.transpose([interval(values) for _, values in by_step])
             axis.plot(steps, mean, color=color, linestyle=style, marker=MARKERS[method], label=LABELS[method])
             axis.fill_between(steps, low, high, color=color, alpha=0.18, linewidth=0)
         axis.set(title=_wrapped(dataset), xlabel="training step", ylim=(0, None))

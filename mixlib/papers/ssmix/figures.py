@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from scipy import stats
 from torch import nn
 
-from mixlib.evidence.plots import DASHES, MARKERS, PALETTE, t_interval
+from mixlib.evidence.plots import DASHES, MARKERS, PALETTE, means_with_reach
 from mixlib.evidence.tables import LABELS, TITLES
 from mixlib.papers.ssmix.protocol import METHODS
 from mixlib.papers.ssmix.texts import MixedPair, Text, mix_pair
@@ -150,9 +150,8 @@ def off_the_segment(picture: Mapping[str, Sequence[Sequence[float]]], data: pd.D
     ratios = sorted(data["ratio"].unique())
     for k, method in enumerate(("ssmix", "embedmix", "tmix")):
         groups = [data.loc[(data["method"] == method) & (data["ratio"] == r), "distance"] for r in ratios]
-        mean = np.array([g.mean() for g in groups])
-        reach = np.transpose([t_interval(g) for g in groups])
-        bars.errorbar(np.arange(len(ratios)) + 0.12 * (k - 1), mean, yerr=[mean - reach[0], reach[1] - mean], capsize=3,
+        mean, reach = means_with_reach(groups)
+        bars.errorbar(np.arange(len(ratios)) + 0.12 * (k - 1), mean, yerr=reach, capsize=3,
                       color=PALETTE[method], linestyle=DASHES[method], marker=MARKERS[method],
                       label=LABELS[method])  # fmt: skip
     bars.set(
@@ -243,9 +242,8 @@ def learning_curves(data: pd.DataFrame) -> Figure:
                 if of_way.empty:
                     continue
                 epochs = sorted(of_way["epoch"].unique())
-                groups = [of_way.loc[of_way["epoch"] == epoch, "accuracy"] for epoch in epochs]
-                mean, reach = np.array([g.mean() for g in groups]), np.transpose([t_interval(g) for g in groups])
-                axis.errorbar(np.array(epochs) + shift, mean, yerr=[mean - reach[0], reach[1] - mean], capsize=3,
+                mean, reach = means_with_reach(of_way.loc[of_way["epoch"] == e, "accuracy"] for e in epochs)
+                axis.errorbar(np.array(epochs) + shift, mean, yerr=reach, capsize=3,
                               linestyle=style, marker=marker, markersize=5, color=color, label=way)  # fmt: skip
             axis.set_xlabel("epoch")
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -270,14 +268,12 @@ def by_ratio(data: pd.DataFrame) -> Figure:
         rows = data[data["dataset"] == dataset]
         ratios = sorted(rows["lam0"].unique())
         for axis, metric in zip(column, shown, strict=True):
-            groups = [rows.loc[rows["lam0"] == ratio, metric] for ratio in ratios]
             for _, run in rows.groupby("seed"):
                 values = run.set_index("lam0").loc[ratios, metric]
                 axis.plot(range(len(ratios)), values, color="0.7", marker="o", markersize=3, linewidth=0.8)
-            mean = np.array([g.mean() for g in groups])
-            reach = np.transpose([t_interval(g) for g in groups])
-            axis.errorbar(range(len(ratios)), mean, yerr=[mean - reach[0], reach[1] - mean], capsize=4, marker="h",
-                          color=PALETTE["ssmix"], linewidth=2)  # fmt: skip
+            mean, reach = means_with_reach(rows.loc[rows["lam0"] == ratio, metric] for ratio in ratios)
+            axis.errorbar(range(len(ratios)), mean, yerr=reach, capsize=4, marker="h", color=PALETTE["ssmix"],
+                          linewidth=2)  # fmt: skip
             axis.axvline(ratios.index(METHODS["ssmix"]["lam0"]), color="black", linestyle=":", linewidth=1)
         column[0].set_title(dataset)
         column[1].set_xlabel(r"share $\lambda_0$ (dotted: the paper's)")
