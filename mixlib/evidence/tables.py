@@ -173,12 +173,13 @@ class TooFewSeeds(ValueError):
     """There is no spread with fewer than two seeds."""
 
 
-def compare(first: pd.Series, second: pd.Series, label: str = "") -> Comparison:
-    """Paired t test of two series indexed by seed, on the seeds they share.
+def compare(first: pd.Series, second: pd.Series | None = None, label: str = "") -> Comparison:
+    """Paired t test of two series indexed by seed, on the seeds they share; of one, against zero.
 
     Raises:
         TooFewSeeds: fewer than two common seeds.
     """
+    second = 0 * first if second is None else second
     seeds = first.index.intersection(second.index)
     if len(seeds) < 2:
         raise TooFewSeeds(f"{label or 'comparison'}: needs at least 2 common seeds, got {len(seeds)}")
@@ -194,8 +195,7 @@ def compare(first: pd.Series, second: pd.Series, label: str = "") -> Comparison:
 
 def geometric_mean(ratios: pd.Series) -> tuple[float, float, float]:
     """The geometric mean of ratios, and its t interval."""
-    logs = np.log(ratios)
-    found = compare(logs, 0 * logs)
+    found = compare(np.log(ratios))
     return float(np.exp(found.mean)), float(np.exp(found.low)), float(np.exp(found.high))
 
 
@@ -274,9 +274,9 @@ def beside(
     for c in cells:
         paper, plain = said.get(c), said.get(pairs.get(c))
         rows.append({
-            (title, "published"): "–" if paper is None else _with_spread(paper),
-            (title, "measured"): f"{values[c].mean():.1f} ± {values[c].std(ddof=1):.1f}" if c in values else "not run",
-            (title, "published Δ"): "" if paper is None or plain is None else _difference(paper, plain),
+            (title, "published"): "–" if paper is None else as_said(paper),
+            (title, "measured"): mean_and_sd(values[c]) if c in values else "not run",
+            (title, "published Δ"): "" if paper is None or plain is None else difference_said(paper, plain),
             (title, "measured Δ"): changes[c].interval + " *" * changes[c].decided if c in changes else "",
             ("", "seeds"): str(len(values.get(c, ()))),
         })  # fmt: skip
@@ -286,15 +286,36 @@ def beside(
     return table.drop(columns=[("", "seeds")]) if table["", "seeds"].nunique() == 1 else table
 
 
-def _with_spread(paper: Mapping[str, Any] | pd.Series) -> str:
-    """A printed value, ``value ± spread`` if there is one."""
+def mean_and_sd(values: pd.Series) -> str:
+    """The mean of some runs and their sample standard deviation: ``81.0 ± 1.4``."""
+    return f"{values.mean():.1f} ± {values.std():.1f}"
+
+
+def variance_and_sd(values: pd.Series) -> str:
+    """The sample variance of some runs and their standard deviation: ``2.00 (1.4)``."""
+    return f"{values.var():.2f} ({values.std():.1f})"
+
+
+def as_said(paper: Mapping[str, Any] | pd.Series) -> str:
+    """A printed value, ``value ± spread`` if there is one. ``paper``: a row of a published table."""
     return paper["value_printed"] + (f" ± {paper['spread_printed']}" if paper["spread_printed"] else "")
 
 
-def _difference(paper: Mapping[str, Any], base: Mapping[str, Any]) -> str:
-    """A difference of printed values, with as many digits as they are printed with."""
+def difference_said(paper: Mapping[str, Any] | pd.Series, base: Mapping[str, Any] | pd.Series) -> str:
+    """A difference of printed values, two rows of a published table, with as many digits as they are printed with."""
     digits = max(len(value["value_printed"].partition(".")[2]) for value in (paper, base))
     return f"{paper['value'] - base['value']:+.{digits}f}"
+
+
+def with_rows(name: str, rows: float, paper: float | None = None) -> str:
+    """A data set with its number of training rows, and the paper's if it is another: ``IMDb, n = 400 (paper 25,000)``.
+
+    Args:
+        name: what readers call the data set.
+        rows: those trained on here.
+        paper: those of the paper; ``None`` leaves them out.
+    """
+    return f"{name}, n = {rows:,.0f}" + ("" if paper in (None, rows) else f" (paper {paper:,.0f})")
 
 
 def as_printed(printed: pd.DataFrame, rows: str | list[str] = "method", columns: str = "dataset") -> pd.DataFrame:
@@ -304,7 +325,7 @@ def as_printed(printed: pd.DataFrame, rows: str | list[str] = "method", columns:
         printed: from :func:`mixlib.evidence.published.table`, of one metric.
         rows, columns: of ``printed`` that become the rows and the columns.
     """
-    said = printed.assign(said=printed.apply(_with_spread, axis=1), method=printed["method"].replace(LABELS),
+    said = printed.assign(said=printed.apply(as_said, axis=1), method=printed["method"].replace(LABELS),
                           dataset=printed["dataset"].replace(NAMES))  # fmt: skip
     wide = said.pivot_table(index=rows, columns=columns, values="said", aggfunc="first", sort=False)
     return wide.rename_axis(columns=None).fillna("–")

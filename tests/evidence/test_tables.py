@@ -42,6 +42,11 @@ def test_compare_pairs_by_seed_not_by_position():
         compare(first, second[[1]])
 
 
+def test_one_series_is_compared_with_zero():
+    values = series(np.random.default_rng(0).normal(1, 1, 8))
+    assert compare(values) == compare(values, 0 * values)
+
+
 def test_interval_covers_the_truth_at_six_seeds():
     rng = np.random.default_rng(0)
     hits = 0
@@ -155,6 +160,13 @@ def test_published_differences_have_the_digits_that_are_printed():
     printed = published.table("amplify_table2").query("dataset == 'sst2'")
     table = beside(printed, by_method(amplify=1.0))
     assert table.loc[("SST-2", "AMPLIFY")]["Accuracy %", "published Δ"] == "-0.04"
+
+
+def test_numbers_as_all_tables_write_them():
+    values = series([80, 82, 84])
+    assert (tables.mean_and_sd(values), tables.variance_and_sd(values)) == ("82.0 ± 2.0", "4.00 (2.0)")
+    assert tables.with_rows("IMDb", 400.0, 25_000) == "IMDb, n = 400 (paper 25,000)"
+    assert tables.with_rows("MRPC", 3668, 3668) == tables.with_rows("MRPC", 3668) == "MRPC, n = 3,668"
 
 
 def test_a_published_table_is_shown_as_it_is_printed():

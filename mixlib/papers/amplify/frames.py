@@ -9,7 +9,18 @@ import pandas as pd
 
 from mixlib.evidence import published
 from mixlib.evidence.claims import WINDOW
-from mixlib.evidence.tables import LABELS, NAMES, cell, compare, frame, holm
+from mixlib.evidence.tables import (
+    LABELS,
+    NAMES,
+    cell,
+    compare,
+    difference_said,
+    frame,
+    holm,
+    mean_and_sd,
+    variance_and_sd,
+    with_rows,
+)
 from mixlib.methods.mixing import mean_partner_share
 from mixlib.papers.amplify import protocol
 from mixlib.runs import corpora
@@ -32,7 +43,7 @@ def variances(printed: pd.DataFrame, data: pd.DataFrame) -> pd.DataFrame:
     table: dict[str, dict[str, str]] = {}
     for column, method, said in printed[["dataset", "method", "value_printed"]].itertuples(index=False):
         values = data[(data["dataset"] == column) & (data["method"] == method)]["accuracy"]
-        here = f"{values.var(ddof=1):.2f} ({values.std(ddof=1):.1f})" if len(values) > 1 else "not run"
+        here = variance_and_sd(values) if len(values) > 1 else "not run"
         table.setdefault(column, {})[LABELS[method]] = f"{said} | {here}"
     return pd.DataFrame(table).T.rename_axis("data set")
 
@@ -73,12 +84,10 @@ def sizes(data: pd.DataFrame, beside_paper: bool = True) -> dict[str, str]:
         beside_paper: say the paper's number too, where it is another.
     """
     found = data.dropna(subset=["examples"]).groupby("dataset", sort=False)["examples"].first()
-    names = {}
-    for dataset, rows in found.items():
-        paper = protocol.FULL.get(dataset, {}).get("train_size", rows)
-        said = f" (paper {paper:,})" if beside_paper and paper != rows else ""
-        names[dataset] = f"{NAMES.get(dataset, dataset)}, n = {int(rows):,}{said}"
-    return names
+    paper = {dataset: size["train_size"] for dataset, size in protocol.FULL.items()} if beside_paper else {}
+    return {
+        dataset: with_rows(NAMES.get(dataset, dataset), rows, paper.get(dataset)) for dataset, rows in found.items()
+    }
 
 
 def changes(data: pd.DataFrame, names: Mapping[str, str], metric: str = "accuracy") -> pd.DataFrame:
@@ -97,7 +106,7 @@ def changes(data: pd.DataFrame, names: Mapping[str, str], metric: str = "accurac
         here = data[data["dataset"] == dataset]
         plain = cell(here, metric, method="none")
         row = rows.setdefault(names[dataset], {})
-        row[LABELS["none"]] = f"{plain.mean():.1f} ± {plain.std(ddof=1):.1f}"
+        row[LABELS["none"]] = mean_and_sd(plain)
         for method in [m for m in LABELS if m in set(here["method"]) and m != "none"]:
             row[LABELS[method]] = compare(cell(here, metric, method=method), plain).interval
     shown = pd.DataFrame.from_dict(rows, orient="index").fillna("not run")
@@ -122,11 +131,10 @@ def by_draws(printed: pd.DataFrame, data: pd.DataFrame, names: Mapping[str, str]
             known = (dataset, n) in said.index
             rows[names[dataset], f"n = {n}" if n else LABELS["none"]] = {
                 "published": said.loc[(dataset, n), "value_printed"] if known else "–",
-                "measured": f"{values.mean():.1f} ± {values.std(ddof=1):.1f}",
+                "measured": mean_and_sd(values),
                 "measured, minus no mixup": compare(values, plain).interval if n else "",
                 f"published, n = {paper} minus this": (
-                    f"{said.loc[(dataset, paper), 'value'] - said.loc[(dataset, n), 'value']:+.2f}"
-                    if known and n != paper else ""
+                    difference_said(said.loc[(dataset, paper)], said.loc[(dataset, n)]) if known and n != paper else ""
                 ),
                 f"measured, n = {paper} minus this": compare(five, values).interval if n != paper else "",
             }  # fmt: skip
@@ -146,7 +154,7 @@ def lost_to_noise(records: Sequence[RunRecord]) -> pd.DataFrame:
             means = [part.loc[part["method"] == method, "accuracy"].mean() for part in (right, noisy)]
             rows[NAMES.get(dataset, dataset), f"{100 * share:g}%", LABELS[method]] = {
                 "all labels right": f"{means[0]:.1f}", "labels wrong": f"{means[1]:.1f}",
-                "lost": compare(values, 0 * values).interval,
+                "lost": compare(values).interval,
                 "lost, minus AMPLIFY's": "" if method == "amplify" else compare(values, lost["amplify"]).interval,
             }  # fmt: skip
     return pd.DataFrame(rows).T.rename_axis(["data set", "wrong labels", "method"])
@@ -297,7 +305,7 @@ def every_condition(cells: pd.DataFrame) -> pd.DataFrame:
     grouped = cells.assign(condition=condition).groupby(["dataset", "method", "condition"], sort=False)
     for (dataset, method, name), group in grouped:
         rows[NAMES.get(dataset, dataset), LABELS[method], name] = {
-            "accuracy %": f"{group['accuracy'].mean():.1f} ± {group['accuracy'].std(ddof=1):.1f}",
+            "accuracy %": mean_and_sd(group["accuracy"]),
             "test loss x100": f"{group['loss'].mean():.1f}", "ECE %": f"{group['ece'].mean():.1f}",
             "mean training loss, nats": f"{group['train_loss'].mean():.3f}", "seeds": len(group),
         }  # fmt: skip

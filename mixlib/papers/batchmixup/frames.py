@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from mixlib.evidence.claims import batch_seconds, step_ratio
-from mixlib.evidence.tables import LABELS, NAMES, NotMeasured, cell, compare
+from mixlib.evidence.tables import LABELS, NAMES, NotMeasured, cell, compare, difference_said, mean_and_sd
 from mixlib.papers.batchmixup import protocol
 from mixlib.runs import corpora
 from mixlib.runs.spec import RunRecord
@@ -24,7 +24,7 @@ def accuracies(printed: pd.DataFrame, data: pd.DataFrame) -> pd.DataFrame:
 
     def cells(said: pd.Series | None, here: pd.DataFrame, method: str) -> str:
         values = cell(here, "accuracy", method=method)
-        return f"{'–' if said is None else said['value_printed']} | {values.mean():.1f} ± {values.std(ddof=1):.1f}"
+        return f"{'–' if said is None else said['value_printed']} | {mean_and_sd(values)}"
 
     return _by_size(printed, data, cells)
 
@@ -43,8 +43,7 @@ def gains(data: pd.DataFrame, over: str = "none", printed: pd.DataFrame | None =
         if printed is None:
             return found
         plain = _said(printed, here, over)
-        known = said is not None and plain is not None
-        return f"{format(said['value'] - plain['value'], '+.2f') if known else '–'} | {found}"
+        return f"{'–' if said is None or plain is None else difference_said(said, plain)} | {found}"
 
     return _by_size(printed, data, cells).drop(columns=LABELS[over])
 

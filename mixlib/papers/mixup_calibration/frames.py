@@ -45,10 +45,10 @@ def place(dataset: str, size: str = "full", rows: float | None = None) -> str:
     elif dataset in protocol.FULL:
         paper = protocol.FULL[dataset]["train_size"]
     else:
-        return f"{name}, n = {rows:,.0f} (not in the paper)"
+        return f"{tables.with_rows(name, rows)} (not in the paper)"
     if rows is None:
         return f"{name} (paper {paper:,})"
-    return f"{name}, n = {rows:,.0f}" + (f" (paper {paper:,})" if rows != paper else "")
+    return tables.with_rows(name, rows, paper)
 
 
 def padding(param: str) -> str:
@@ -88,10 +88,6 @@ def _own(metric: str, dataset: str) -> str:
     return protocol.METRIC.get(dataset, "accuracy") if metric == "score" else metric
 
 
-def _digits(text: str) -> int:
-    return len(text.partition(".")[2])
-
-
 def _published(printed: pd.DataFrame, cell: Sequence[str], metric: str) -> tuple[str, str, float]:
     """The printed value with its spread, the difference from the plain model in the paper's digits, and as a number."""
     rows = printed[printed["metric"] == _own(metric, cell[0])].set_index(CELL)
@@ -99,14 +95,11 @@ def _published(printed: pd.DataFrame, cell: Sequence[str], metric: str) -> tuple
     if tuple(cell) not in rows.index:
         return "", "", np.nan
     row = rows.loc[tuple(cell)]
-    spread = f" ± {row['spread_printed']}" if row["spread_printed"] else ""
-    text = row["value_printed"] + spread
+    text = tables.as_said(row)
     if plain not in rows.index or tuple(cell) == plain:
         return text, "", np.nan
     base = rows.loc[plain]
-    digits = max(_digits(row["value_printed"]), _digits(base["value_printed"]))
-    change = row["value"] - base["value"]
-    return text, f"{change:+.{digits}f}", change
+    return text, tables.difference_said(row, base), row["value"] - base["value"]
 
 
 def _cells(printed: pd.DataFrame, data: pd.DataFrame) -> list[tuple[str, ...]]:
@@ -153,12 +146,10 @@ def table(printed: pd.DataFrame, data: pd.DataFrame, metric: str) -> pd.DataFram
         for version, column in versions.items():
             found = corrected.get((version, cell))
             heading = "last update" if metric == "score" else version
-            row[heading, "mean ± SD"] = f"{own[column].mean():.1f} ± {own[column].std():.1f}" if len(own) else ""
+            row[heading, "mean ± SD"] = tables.mean_and_sd(own[column]) if len(own) else ""
             row[heading, "Δ [95%]"] = found.interval + " *" * found.decided if found else ""
         if metric == "score":
-            row["best development epoch", "mean ± SD"] = (
-                f"{own['selected score'].mean():.1f} ± {own['selected score'].std():.1f}" if len(own) else ""
-            )
+            row["best development epoch", "mean ± SD"] = tables.mean_and_sd(own["selected score"]) if len(own) else ""
         rows.append(row)
         index.append((place(*cell[:2], sizes.get(cell[:2])), row_label(*cell[2:])))
     shown = pd.DataFrame(rows, pd.MultiIndex.from_tuples(index, names=["", ""]))
@@ -328,7 +319,7 @@ def overfitting(groups: Mapping[str, Mapping[str, Sequence[RunRecord]]]) -> pd.D
             lowest = pd.Series([c["epoch"][c["loss"].idxmin()] for c in curves])
             train = pd.Series([100 * record.evaluations[-1]["train_loss"] for record in records])
             found[where, LABELS[method]] = {
-                "final loss x100": f"{final.mean():.1f} ± {final.std():.1f}",
+                "final loss x100": tables.mean_and_sd(final),
                 "rise above the lowest": f"{rise.mean():.0f}% ± {rise.std():.0f}",
                 "lowest after epoch": f"{lowest.median():g}",
                 "training loss x100 at the end": f"{train.mean():.1f}",

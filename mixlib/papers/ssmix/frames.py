@@ -14,7 +14,18 @@ import pandas as pd
 
 from mixlib.evidence import statistics
 from mixlib.evidence.claims import batch_seconds, step_ratio
-from mixlib.evidence.tables import LABELS, NAMES, Comparison, cell, compare, holm, one_precision
+from mixlib.evidence.tables import (
+    LABELS,
+    NAMES,
+    Comparison,
+    cell,
+    compare,
+    holm,
+    mean_and_sd,
+    one_precision,
+    variance_and_sd,
+    with_rows,
+)
 from mixlib.papers.ssmix import protocol
 from mixlib.runs.records import Record
 from mixlib.runs.spec import RunRecord
@@ -37,8 +48,7 @@ def name_of(column: str) -> str:
 
 def size_of(column: str, rows: int) -> str:
     """A column with its number of training rows, and the paper's if it differs."""
-    paper = protocol.FULL.get(column.split()[0], {}).get("train_size", rows)
-    return f"{name_of(column)}, n = {rows:,}" + (f" (paper {paper:,})" if paper != rows else "")
+    return with_rows(name_of(column), rows, protocol.FULL.get(column.split()[0], {}).get("train_size"))
 
 
 def by_split(printed: pd.DataFrame) -> pd.DataFrame:
@@ -122,10 +132,6 @@ def pooled(differences: Mapping[str, pd.Series]) -> str:
     return f"{found.mean:+.1f} [{found.interval.low:.1f}, {found.interval.high:.1f}]"
 
 
-def _interval(difference: pd.Series) -> str:
-    return compare(difference, difference * 0).interval
-
-
 def _methods(data: pd.DataFrame) -> list[str]:
     return [m for m in ("none", PLAIN, *LABELS) if m in set(data["method"])]
 
@@ -166,12 +172,12 @@ def beside(printed: pd.DataFrame, records: Sequence[RunRecord]) -> pd.DataFrame:
         for method in methods:
             values, said = cell(last, "accuracy", dataset=column, method=method), _said(printed, column, method)
             chose = best[(best["dataset"] == column) & (best["method"] == method)]["stage"]
-            rule = "= stage 1" if (chose == 1).all() else _interval(over["none"][method][column])
+            rule = "= stage 1" if (chose == 1).all() else compare(over["none"][method][column]).interval
             rows[title, TITLES[method]] = {
                 "printed": "–" if said is None else said["value_printed"],
-                "measured": f"{values.mean():.1f} ± {values.std(ddof=1):.1f}",
+                "measured": mean_and_sd(values),
                 "printed Δ": _signed(_printed_gain(printed, [column], method, "none"), method),
-                "measured Δ": "" if method == PLAIN else _interval(over[PLAIN][method][column]),
+                "measured Δ": "" if method == PLAIN else compare(over[PLAIN][method][column]).interval,
                 "Δ, better stage": "" if method == "none" else rule,
             }
     if len(columns) > 1:
@@ -288,8 +294,9 @@ def variances(printed: pd.DataFrame, records: Sequence[RunRecord]) -> pd.DataFra
         for method in dict.fromkeys(printed["method"]):
             values = cell(data, "accuracy", dataset=column, method=method)
             said = _said(printed, column, method)
-            here = f"{values.var(ddof=1):.2f} ({values.std(ddof=1):.1f})"
-            table.setdefault(name_of(column), {})[LABELS[method]] = f"{said['value_printed']} | {here}"
+            table.setdefault(name_of(column), {})[LABELS[method]] = (
+                f"{said['value_printed']} | {variance_and_sd(values)}"
+            )
     return pd.DataFrame.from_dict(table, orient="index").rename_axis("data set")
 
 
@@ -306,8 +313,7 @@ def losses(records: Sequence[RunRecord]) -> pd.DataFrame:
         values, plain = pd.Series(found), pd.Series(by_cell[dataset, PLAIN])
         shown = f"{values.mean():.1f}"
         if method != PLAIN:
-            ratio = np.log(values / plain)
-            change = compare(ratio, ratio * 0)
+            change = compare(np.log(values / plain))
             middle, low, high = (100 * np.expm1(value) for value in (change.mean, change.low, change.high))
             shown += f", {middle:+.0f}% [{low:.0f}, {high:.0f}]"
         table.setdefault(TITLES[method], {})[name_of(dataset)] = shown
@@ -341,13 +347,12 @@ def ratio_table(data: pd.DataFrame) -> pd.DataFrame:
     for dataset, found in data.groupby("dataset", sort=False):
         by = {lam0: part.set_index("seed") for lam0, part in found.groupby("lam0")}
         for lam0, part in by.items():
-            accuracy, loss = part["accuracy"], part["loss"]
             name = "no mixup" if lam0 == NOTHING else f"{lam0:g}"
-            change = "" if lam0 == paper else _interval((accuracy - by[paper]["accuracy"]).dropna())
+            change = "" if lam0 == paper else compare(part["accuracy"], by[paper]["accuracy"]).interval
             rows[name_of(dataset), name] = {
-                "accuracy %": f"{accuracy.mean():.1f} ± {accuracy.std(ddof=1):.1f}",
+                "accuracy %": mean_and_sd(part["accuracy"]),
                 f"difference to {paper:g}": change,
-                "loss x100": f"{loss.mean():.1f} ± {loss.std(ddof=1):.1f}",
+                "loss x100": mean_and_sd(part["loss"]),
             }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["data set", "share"])
 
@@ -402,10 +407,10 @@ def start_table(records: Sequence[RunRecord]) -> pd.DataFrame:
     table: dict[str, dict[str, str]] = {}
     for column, by_way in values.items():
         found = {way: pd.Series(of) for way, of in by_way.items()}
-        table[column] = {way: f"{of.mean():.1f} ± {of.std(ddof=1):.1f}" for way, of in found.items()}
+        table[column] = {way: mean_and_sd(of) for way, of in found.items()}
         two, one = f"no mixup, then {LABELS['ssmix']}", f"{LABELS['ssmix']} from the start"
         if {two, one} <= found.keys():  # at smoke they are of unequal length
-            table[column]["two stages − from the start, SSMix"] = _interval((found[two] - found[one]).dropna())
+            table[column]["two stages − from the start, SSMix"] = compare(found[two], found[one]).interval
     return pd.DataFrame(table).rename_axis("accuracy %")
 
 
