@@ -173,8 +173,8 @@ WORDS = {
         "belong to their inputs and with unrelated ones."
     ),
     "53_your_own_data/differences": (
-        "Panels with one row per method: its difference to plain fine-tuning in accuracy, loss, calibration error and "
-        "Brier score, as trained and after temperature scaling, with 95% intervals over seeds."
+        "Panels with one row per method: its difference from plain fine-tuning in accuracy, loss, calibration error "
+        "and Brier score, as trained and after temperature scaling, with 95% intervals over seeds."
     ),
     "54_playground/temperatures": (
         "Reliability diagrams, with one column for no mixup and one for Manifold MixUp, and one row per temperature: "

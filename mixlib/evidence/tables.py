@@ -422,6 +422,6 @@ def scale(profile: str, records: Sequence[RunRecord], published_spread: str = "s
     warning, origin = _origin(records)
     return (
         f"{warning}Measured at profile {profile}: {origin}. ± is the sample standard deviation over seeds "
-        f"(published: {published_spread}). Δ: difference to no mixup; measured Δ is paired by seed, with its "
-        "95% t interval; * is decided after Holm's correction over the table."
+        f"(published: {published_spread}). Δ: difference from no mixup; measured Δ is paired by seed, with its "
+        "95% t interval; * means decided after Holm's correction over the table."
     )

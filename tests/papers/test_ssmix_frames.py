@@ -132,8 +132,8 @@ def test_shares_are_compared_with_the_papers_and_none_is_a_stage_without_mixup()
 
     table = frames.ratio_table(frames.ratio_frame(made(protocol.ratios, by_share)))
     assert list(table.index) == [(d, s) for d in ("SST-2", "TREC-coarse") for s in ("no mixup", "0.01", "0.1", "0.5")]
-    assert table.loc[("SST-2", "0.5"), "difference to 0.1"] == "-1.0 [-1.0, -1.0]"
-    assert table.loc[("SST-2", "0.1"), "difference to 0.1"] == ""
+    assert table.loc[("SST-2", "0.5"), "difference from 0.1"] == "-1.0 [-1.0, -1.0]"
+    assert table.loc[("SST-2", "0.1"), "difference from 0.1"] == ""
 
 
 def curved(spec):

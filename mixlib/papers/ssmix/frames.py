@@ -351,7 +351,7 @@ def ratio_table(data: pd.DataFrame) -> pd.DataFrame:
             change = "" if lam0 == paper else compare(part["accuracy"], by[paper]["accuracy"]).interval
             rows[name_of(dataset), name] = {
                 "accuracy %": mean_and_sd(part["accuracy"]),
-                f"difference to {paper:g}": change,
+                f"difference from {paper:g}": change,
                 "loss x100": mean_and_sd(part["loss"]),
             }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["data set", "share"])
