@@ -17,7 +17,6 @@ from scipy.stats import rankdata
 from mixlib.evidence import judgements, statistics
 from mixlib.evidence.claims import ECE_POINTS, ECE_SHARE, FACTOR, POINT
 from mixlib.evidence.statistics import Part
-from mixlib.evidence.tables import mean_and_sd
 from mixlib.runs.metrics import ECE_BINS
 from mixlib.runs.predictions import ROWS_IN_COMMON, Predictions, ensemble, in_common
 from mixlib.runs.spec import RunRecord
@@ -115,7 +114,8 @@ def labelled(records: Iterable[RunRecord]) -> dict[tuple[str, str], list[RunReco
 def by_data_set(table: pd.DataFrame, score: str) -> pd.DataFrame:
     """Mean and sample standard deviation over seeds of a raw score as text: rows are methods, columns data sets."""
     chosen = table[(table["score"] == score) & ~table["scaled"]]
-    text = chosen.groupby(["method", "data_set"], sort=False)["value"].agg(mean_and_sd)
+    groups = chosen.groupby(["method", "data_set"], sort=False)["value"].agg(["mean", "std"])
+    text = groups.apply(lambda row: f"{row['mean']:.1f} ± {row['std']:.1f}", axis=1)
     return text.unstack("data_set")[list(dict.fromkeys(chosen["data_set"]))]
 
 
