@@ -94,15 +94,22 @@ def _set_precision(ctx, param, value):
 option_precision = click.option(
     "--precision", type=click.Choice(["fp32", "bf16", "tf32"]), callback=_set_precision,
     expose_value=False, is_eager=True,
-    help="for training and evaluation [default: MIXLIB_PRECISION, else fp32, but bf16 at full on a GPU]",
+    help="number format of training and evaluation [default: MIXLIB_PRECISION, else bf16 at full on a GPU, else fp32]",
 )  # fmt: skip
 option_model = click.option(
-    "--model", type=Word(), help="instead of the profile's: tiny, all-MiniLM-L6-v2, a folder, or a name on the hub"
+    "--model",
+    type=Word(),
+    help="model in place of the profile's: tiny, all-MiniLM-L6-v2, a folder, or a name on the hub",
 )
 option_only = click.option(
-    "--only", type=Words(), multiple=True, help="artefact id, notebook or number; may be repeated or comma-separated"
+    "--only",
+    type=Words(),
+    multiple=True,
+    help="artefact ids, notebook names or notebook numbers; may be repeated or comma-separated",
 )
-option_seeds = click.option("--seeds", type=Numbers(), help="instead of the profile's, e.g. 0-4")
+option_seeds = click.option(
+    "--seeds", type=Numbers(), help="seeds in place of the profile's, e.g. 0-4 or 0,2,7 (5 is seed 5 alone)"
+)
 
 
 ENGINE = ("engine", "address", "workers", "cpus_per_run", "gpus_per_run", "retries", "time_limit")
@@ -123,7 +130,8 @@ def options_engine(command):
                      help="address of a Ray cluster to join, auto for this machine's [default: start a new one]"),
         click.option("--workers", type=int, help="maximum number of simultaneous runs [default: as many as fit]"),
         click.option("--cpus-per-run", type=int, help="CPUs and threads per run [default: 1 on ray]"),
-        click.option("--gpus-per-run", type=float, help="0.25: four runs on each GPU [default: 1 if there are GPUs]"),
+        click.option("--gpus-per-run", type=float,
+                     help="GPUs per run; 0.25 puts four runs on each GPU [default: 1 if there are GPUs]"),
         click.option("--retries", type=int, help="how often to restart a run whose worker died [default: 2]"),
         click.option("--time-limit", type=float, help="seconds after which a run is stopped and counts as failed"),
     )):  # fmt: skip
@@ -210,13 +218,15 @@ def list_(as_json: bool) -> None:
 @option_model
 @option_precision
 @option_seeds
-@click.option("--fresh/--resume", default=None, help="empty record store (default at smoke), or the repository's")
+@click.option("--fresh/--resume", default=None,
+              help="train from an empty record store (default at smoke), or resume from the repository's")  # fmt: skip
 @click.option("--output", type=FilePath(), help="folder of the site [default: build/reproduce/PROFILE]")
 def reproduce(profile, only, model, seeds, fresh, output, engine) -> None:
     """Run the notebooks headless and build a site from them.
 
-    At mini, with the committed settings, notebooks read the repository's records, and a few of these are then made anew
-    on this machine (see verify). Otherwise all runs that the notebooks need are done first, in one sweep.
+    At mini, with the committed settings, notebooks read the repository's records, and meanwhile a few of the runs
+    behind them are repeated on this machine (see verify). Otherwise all runs that the notebooks need are done first, in
+    one sweep.
     """
     from mixlib.book import notebooks
     from mixlib.runs import engines
@@ -293,19 +303,19 @@ def _only(field: str, wanted: list[str] | None, specs: list[Spec]) -> list[Spec]
 @option_precision
 @option_seeds
 @click.option("--datasets", type=Words(), help="only runs on these, e.g. sst2,rte")
-@click.option("--methods", type=Words(), help="only runs of these, e.g. none,ssmix; common-protocol takes any")
-@click.option("--max-steps", type=click.IntRange(1, MANY), help="a trial: this many updates, few test rows, kept apart")
+@click.option("--methods", type=Words(), help="only runs of these, e.g. none,ssmix; common-protocol takes any method")
+@click.option("--max-steps", type=click.IntRange(1, MANY), help="only try runs out: stop after this many updates")
 @click.option(
     "--limit",
     type=click.IntRange(1, MANY),
-    help="only the first N missing runs; second stages stay with their first",
+    help="only the first N missing runs, or a few more so that second stages stay with their first stage",
 )
-@click.option("--shard", type=Shard(), help="only part I of N of the grid, e.g. 0/16; parts are the same in every job")
+@click.option("--shard", type=Shard(), help="only part I of N, from 0/N on; every job divides the runs in the same way")
 def run(artefacts, profile, model, seeds, datasets, methods, max_steps, limit, shard, engine) -> None:
     """Do the runs that these ARTEFACTS (ids, or 'all') still lack.
 
-    A run that starts from another run includes that one. If a run fails, the others are still done and the exit code is
-    1; the next start tries the failed runs again.
+    If a run starts from the weights of another one, that one is done first. If a run fails, the others are still done
+    and the exit code is 1; the same command tries the failed runs again.
     """
     from mixlib.methods import names as known_methods
     from mixlib.papers import registry
@@ -423,12 +433,12 @@ def claims(paper, only, as_json) -> None:
 
 @main.command()
 @click.argument("data", type=Word())
-@click.option("--text", type=Word(), default="text", show_default=True, help="column of the text")
-@click.option("--text-b", type=Word(), help="column of the second text, for pairs")
+@click.option("--text", type=Word(), default="text", show_default=True, help="name of the text column")
+@click.option("--text-b", type=Word(), help="name of the column with the second text, for pairs")
 @click.option("--label", type=Word(), default="label", show_default=True,
-              help="column of the label: words, numbers, true or false")  # fmt: skip
-@click.option("--test", type=Word(), help="file of test rows, at least 20, with the same columns [default: a fifth of "
-              "DATA, drawn anew for each seed]")  # fmt: skip
+              help="name of the label column; labels are text, whole numbers, or true and false")  # fmt: skip
+@click.option("--test", type=Word(), help="file with at least 20 test rows and the same columns [default: a fifth of "
+              "DATA, at most 5,000 rows, drawn for each seed]")  # fmt: skip
 @click.option("--methods", "only", type=Words(), help="comma-separated, e.g. cls_mixup,tmix:alpha=0.4; none is "
               "always included "
               "[default: label_smoothing, cls_mixup, tmix, amplify, ssmix]")  # fmt: skip
@@ -437,18 +447,20 @@ def claims(paper, only, as_json) -> None:
     type=Numbers(),
     default="0-4",
     show_default=True,
-    help="which seeds, e.g. 0-4 or 0,2,7 (5 is seed 5 alone); at least four are needed to decide",
+    help="which seeds, e.g. 0-4 or 0,2,7 (5 is seed 5 alone); with fewer than four nothing is decided",
 )
 @click.option(
-    "--model", type=Word(), default="all-MiniLM-L6-v2", show_default=True, help="or a folder, or a name on the hub"
+    "--model", type=Word(), default="all-MiniLM-L6-v2", show_default=True, help="model: a folder, or a name on the hub"
 )
 @click.option("--learning-rate", type=float, help="[default: 1e-4 for MiniLM, else 3e-5; twice that from 6 classes on]")
 @click.option("--epochs", type=click.IntRange(1), help="[default: enough for about 300 updates, 3 to 10]")
 @click.option("--batch-size", type=click.IntRange(2), help="[default: 16]")
 @click.option("--max-length", type=click.IntRange(4), help="in tokens; longer texts are cut [default: 128]")
 @click.option("--train-size", type=click.IntRange(2), help="rows to train on [default: all that are left]")
-@click.option("--results", type=FilePath(file_okay=False), help="folder [default: mixlib-results next to DATA]")
-@click.option("--page", type=FilePath(dir_okay=False), help="HTML file [default: NAME.html in the results folder]")
+@click.option("--results", type=FilePath(file_okay=False),
+              help="folder for records and page [default: mixlib-results next to DATA]")  # fmt: skip
+@click.option("--page", type=FilePath(dir_okay=False),
+              help="HTML file to write [default: NAME.html in the results folder]")  # fmt: skip
 @click.option("--estimate", is_flag=True, help="describe the data and what the runs would cost, and run nothing")
 @click.option("--json", "as_json", is_flag=True, help="one object on standard output, nothing else")
 @option_precision
@@ -462,13 +474,13 @@ def compare(data, only, page, estimate, as_json, engine, **rest) -> None:
 
       python -m mixlib compare mine.csv --text text --label label
 
-    Every method is trained with every seed by one recipe, the same for all. Rows are drawn class by class. The cost is
+    All methods are trained with the same seeds and the same recipe. Rows are drawn class by class. The cost is
     estimated before anything runs. Finished runs are kept: a comparison that was stopped resumes where it left off, and
-    another method or seed runs only what is new. Files that cannot be used are refused, naming row and column.
+    with another method or seed only the new runs are done. If a file cannot be used, the error names row and column.
 
     --json prints sentence, cost, recipe, data, page and methods: for each method its seeds, and for accuracy, nll, ece
-    and brier (fractions and nats) the mean, the difference from no mixup, and low and high (95% interval), raw and
-    scaled (after temperature scaling).
+    and brier (fractions and nats) the mean, the difference from no mixup with low and high (95% interval), and decided,
+    raw and scaled (after temperature scaling).
     """
     from mixlib.comparing import compare as comparing
     from mixlib.runs import engines
@@ -494,7 +506,11 @@ def compare(data, only, page, estimate, as_json, engine, **rest) -> None:
 
 @main.command("error-rates")
 @click.option(
-    "--experiments", default=2000, show_default=True, type=click.IntRange(100, 10**6), help="per claim and truth"
+    "--experiments",
+    default=2000,
+    show_default=True,
+    type=click.IntRange(100, 10**6),
+    help="simulated experiments per claim and assumed true effect",
 )
 @click.option("--output", type=FilePath(), help="write all rates to this .csv file")
 def error_rates(experiments, output) -> None:
@@ -526,11 +542,12 @@ def gate() -> None:
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="an array of objects on standard output, nothing else")
 def cells(as_json) -> None:
-    """Show the cells on which claims are judged: seeds that are read, their precision, and how many are wanted.
+    """Show the cells on which claims are judged: how many seeds are read, in which precision, and how many are wanted.
 
-    Twelve seeds are wanted where the standard error of a claim's contrast is above 0.36 points, six elsewhere. `python
-    -m mixlib run CELL --seeds 100-111` makes those that are missing, in the cell's precision. tf32 needs a GPU; with
-    `--precision fp32` the whole cell is run anew on a CPU. `update-notebooks --raise-seeds` reads what is complete.
+    Twelve seeds are wanted where the standard error of a claim's contrast is above 0.36 points; elsewhere six, or as
+    many as were planned. `python -m mixlib run CELL --seeds 100-111` does the missing runs in the cell's precision.
+    tf32 needs an NVIDIA GPU; `--precision fp32` repeats the whole cell on any machine. `update-notebooks --raise-seeds`
+    makes notebooks and verdicts read what is complete.
     """
     import mixlib.papers.registry  # noqa: F401 (hands them in)
     from mixlib.evidence import progress, verdicts
@@ -554,7 +571,8 @@ def cells(as_json) -> None:
 @click.option("--runs", default=100, show_default=True, type=click.IntRange(1, MANY), help="with --sweep: how many")
 @click.option("--tokens", type=Numbers(), default="12,16,32,64", show_default=True, help="with --sweep: text lengths")
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(1, MANY), help="with --sweep: run pairs")
-@click.option("--profile", help="with --sweep [default: smoke; against Trainer mini, if its data and model are here]")
+@click.option("--profile", help="with --sweep: smoke, mini or full [default: smoke; for the comparison with Trainer, "
+              "mini if its data and model are here]")  # fmt: skip
 @option_model
 @option_precision
 @options_engine
@@ -562,9 +580,9 @@ def cells(as_json) -> None:
 def bench(ctx, as_json, lengths, only, sweep, runs, tokens, rounds, profile, model, engine) -> None:
     """Time a training step of each method against a plain step on the same 32 rows.
 
-    With --sweep: what a run costs in addition to its training, how many times as fast an engine does a grid of runs as
-    one run after another with one thread, and how a run compares with the same run under transformers' own Trainer,
-    which scores everything at each epoch. --tokens and --rounds concern this last comparison.
+    With --sweep, it times three things: what a run costs in addition to its training; how much faster an engine does a
+    grid of runs than one run after another on one thread; and how a run compares with the same run under transformers'
+    own Trainer, which scores everything after each epoch. --tokens and --rounds concern this last comparison.
     """
     from mixlib.evidence.cells import RECIPE
     from mixlib.papers import registry
@@ -585,7 +603,7 @@ def bench(ctx, as_json, lengths, only, sweep, runs, tokens, rounds, profile, mod
         for row in result["engines"]:
             lines += [
                 f"{row['engine']}: {row['seconds']:.1f} s, {row['ratio']:.2f} times as fast as one after another",
-                f"  {row['workers']} at once; started, with a first run each, in {row['start_seconds']:.1f} s",
+                f"  {row['workers']} at once; started, with two first runs each, in {row['start_seconds']:.1f} s",
                 f"  a run: {row['train_seconds']:.2f} s of training and evaluation, "
                 f"{row['beside_seconds']:.2f} s of other work",
             ]
@@ -613,8 +631,9 @@ def check_records(folder) -> None:
     """Check that the records in FOLDER [default: the repository's] are consistent. If not, exit with code 1 and print
     one line per fault.
 
-    Each record says what its run measured, nothing is there twice or in the wrong place, runs that are compared saw the
-    same rows, second stages started from the weights of their first stage, and no cell mixes precisions.
+    It checks that each record agrees with itself and its predictions, that no run is there twice or in the wrong place,
+    that runs which are compared saw the same rows, that second stages started from the weights of their first stage,
+    and that no cell mixes precisions.
     """
     from mixlib.runs import check
 
@@ -629,15 +648,15 @@ def check_records(folder) -> None:
 
 
 @main.command()
-@click.option("--records", "count", default=3, show_default=True, type=click.IntRange(1, MANY), help="how many")
+@click.option("--records", "count", default=3, show_default=True, type=click.IntRange(1, MANY), help="runs to repeat")
 @click.option("--dataset", type=Word(), help="only records on this data set [default: all data sets that are here]")
-@click.option("--seed", type=click.IntRange(0, MANY), help="of the draw [default: a different one each time]")
+@click.option("--seed", type=click.IntRange(0, MANY), help="seed of the draw [default: a different one each time]")
 @click.option("--json", "as_json", is_flag=True, help="one object on standard output, nothing else")
 def verify(count, dataset, seed, as_json) -> None:
-    """Train a few committed records anew, drawn at random, and compare the results with what they say (minutes).
+    """Repeat the runs of a few committed records, drawn at random, and compare the results (minutes).
 
-    They must match bit for bit on the kind of machine that made them, and within a tolerance elsewhere. Exit code 1 if
-    one does not.
+    They must match bit for bit on the kind of machine that made the records, and within a tolerance elsewhere. Exit
+    code 1 if one does not.
     """
     from mixlib.book import verify as check
 

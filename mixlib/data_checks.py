@@ -76,7 +76,7 @@ def check_rows(dataset: Any, tokens: str | None, collator: Any) -> None:
 
 
 def check(dataset: Any, num_labels: int, collator: Any = None, names: Sequence[str] | None = None) -> None:
-    """Refuse labels that are not classes of the head, as far as this can be seen without making a row of the data set.
+    """Refuse labels that are not classes of the head, as far as they can be read without making rows of the data set.
 
     A column in memory is read through Arrow. For a stream, only its declared types are checked. Plain torch data sets,
     and those with their own transform or collator, are left to :class:`Checked`.
@@ -128,7 +128,7 @@ def _columns_of_labels(columns: Iterable[str], features: Mapping[str, Any], name
 def no_labels(columns: Iterable[str], likely: str | None = None) -> str:
     """What to say about rows without labels; ``likely`` is the column that may hold them."""
     found = ", ".join(columns)
-    others = f"only {found}" if found else "nor any other"
+    others = f"only {found}" if found else "and no other column either"
     return (
         f"the training data has no column 'label' or 'labels', {others}. Rename the one that holds the "
         f"classes: data = data.rename_column({likely or 'NAME'!r}, 'label')"
@@ -168,9 +168,9 @@ def message(
         column, row: where it is.
         label: the label itself.
         num_labels: classes of the head.
-        dataset: decides what can be done.
+        dataset: the data set; the remedy depends on its kind.
         labels: all labels of the column, if they are known.
-        name: of the data set.
+        name: ``training`` or ``evaluation``.
     """
     if hasattr(label, "tolist"):
         label = label.tolist()

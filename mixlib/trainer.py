@@ -42,8 +42,9 @@ class MixupTrainer(Trainer):
     vectors smooth those. The loss is that of :func:`mixlib.methods.mixing.mixed_cross_entropy`.
 
     :meth:`save_model` and every checkpoint write ``mixup.json`` next to the weights. It holds ``method``,
-    ``method_params``, ``class_weights`` and ``dropout_leak`` in the form in which they are given here:
-    ``MixupTrainer(model, args, **json.load(open("out/mixup.json")))``.
+    ``method_params``, ``class_weights`` and ``dropout_leak`` as they are passed here:
+    ``MixupTrainer(model, args, **json.load(open("out/mixup.json")))``. A class of your own that is not registered under
+    a key is written as ``module.ClassName``, which cannot be passed back: pass an object of it instead.
 
     Args:
         model, args, data_collator, model_init, compute_metrics, callbacks, optimizers: as in ``Trainer``.
@@ -53,8 +54,9 @@ class MixupTrainer(Trainer):
             by batch.
         processing_class: the tokenizer, as in ``Trainer``; needed by methods that write tokens.
         compute_loss_func: an argument of ``Trainer``, refused here because the method computes the loss.
-        method: a name (see ``mixlib.methods.names()``) or a :class:`~mixlib.methods.Method` with its parameters, of
-            which the trainer keeps a copy, ``trainer.method``: several trainers may be given the same object.
+        method: a name (see ``mixlib.methods.names()``; by default ``"none"``, plain fine-tuning) or a
+            :class:`~mixlib.methods.Method` object. The trainer keeps a copy, ``trainer.method``, so several trainers
+            may be given the same object.
         method_params: parameters for a method given by name, e.g. ``{"alpha": 0.5}``.
         dropout_leak: repeat a fault of the published SSMix code, for comparison only: an evaluation in mid-epoch leaves
             the model in eval mode, so dropout is off for the rest of the epoch, except for SSMix, whose saliency pass
@@ -72,7 +74,9 @@ class MixupTrainer(Trainer):
         ValueError: unknown method or parameter, regression or multi-label head, training data without rows, tokens or
             classes of the head (:mod:`mixlib.data_checks`), ``torch_compile``, a compiled model or ``nn.DataParallel``
             with a method that needs hooks, DeepSpeed, context or sequence parallelism, LOMO, a loss of your own,
-            batches with too few rows, gradient accumulation with a method that makes several updates per batch.
+            batches with too few rows, gradient accumulation or several processes with a method that makes several
+            updates per batch, class weights that fit neither head nor method, or a model or tokenizer that the method
+            cannot use.
     """
 
     # every method yields batch means, so the Trainer's own scaling by accumulated batches applies

@@ -201,7 +201,7 @@ def test_doctor_says_that_a_folder_of_data_is_not_there(store_folder, monkeypatc
         (("run", "calibration-table2", "--engine", "ray", "--workers", "0"), "workers must be a whole number"),
         (("reproduce", "--only", "nothing"), "did you mean"),
         (("claims", "bert"), "unknown paper 'bert'"),
-        (("claims", "ssmix", "--only", "amplify-1"), "amplify-1 is none of ssmix's claims"),
+        (("claims", "ssmix", "--only", "amplify-1"), "amplify-1 is a claim of amplify, not of ssmix"),
         (("run", "all", "calibration-tabel2"), "did you mean calibration-table"),
         (("run", "pool", "--model", "tiny"), "for pool only seeds can be chosen; its model is fixed"),
         (("run", ""), "unknown artefact ''; `python -m mixlib list` names them"),

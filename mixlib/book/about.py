@@ -178,7 +178,7 @@ ABOUT: dict[str, About] = {
         where=("words", "label"), code=_SSMIX_FRAME, sources=(SSMIX_CODE,),
     ),
     "unk": About(
-        "Random words are replaced by the unknown token and the label is kept; no text is mixed.",
+        "Random tokens are replaced by the unknown token and the label is kept; no text is mixed.",
         (r"\mathcal L=\mathrm{CE}(f(\tilde a),y_a)",),
         where=("words",), code=_SSMIX_FRAME, sources=(SSMIX_CODE,),
     ),

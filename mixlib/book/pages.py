@@ -142,7 +142,7 @@ class Book:
         for key, paper in published.papers().items():
             own = [reference for reference in cited if paper.title.startswith(reference["title"])]
             if not own:
-                raise ValueError(f"CITATION.cff has no reference whose title {paper.title!r} of {key} begins with")
+                raise ValueError(f"CITATION.cff has no reference for {key}: no title that {paper.title!r} starts with")
             found[key] = own[0]
         return found
 

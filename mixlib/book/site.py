@@ -168,7 +168,7 @@ def build(
             arguments += ["--define", f"html_theme_options.announcement={html.escape(announcement)}"]
         code = build_main([*arguments, str(source), str(output)])
     if code:
-        raise ValueError(f"the site in {output} is not sound: Sphinx ended with code {code}; its warnings are above")
+        raise ValueError(f"the site in {output} has faults: Sphinx ended with code {code}; its warnings are above")
     return output / "index.html"
 
 

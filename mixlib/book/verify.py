@@ -1,4 +1,4 @@
-"""Committed records made anew: a few, drawn at random, are retrained on this machine and compared with what they say.
+"""The runs of a few committed records, drawn at random, are repeated on this machine and compared with the records.
 
 The draw is from runs on real data whose data set and weights are here and that take one core no more than about
 :data:`LONGEST` seconds, and :data:`USUAL` on average over those drawn. If there is time for it, one is from the papers'
@@ -99,7 +99,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Result:
-    """The outcome for all of them. ``seed`` draws the same ones again."""
+    """The outcome for all records that were drawn. With the same ``seed``, the same ones are drawn again."""
 
     seed: int
     rows: list[Row]

@@ -46,8 +46,9 @@ def compare(
 
     Args:
         data, text, label, text_b, test: the data and its columns, see :func:`mixlib.comparing.own_data.read`.
-        methods: see :func:`choose`; no mixup is always included.
-        seeds: how many (a number), or which ones (a list, or text such as ``0,2-4``).
+        methods: one or several, see :func:`mixlib.comparing.choices.choose`; ``"none"`` is always included.
+        seeds: how many, as a number (5: seeds 0 to 4), or which ones, as a list or text such as ``"0,2-4"``. The text
+            ``"5"``, like ``--seeds 5``, is seed 5 alone.
         model: see :func:`mixlib.runs.models.classifier`.
         engine: where runs are done, see :func:`mixlib.runs.engines.get`. A method of your own needs ``local``.
         results: folder for records and page, by default ``mixlib-results`` next to the data.
@@ -60,7 +61,7 @@ def compare(
 
     Raises:
         ValueError, OSError: data, methods or model are not available or cannot be used; nothing is written.
-        RunFailed: some runs failed; the others are done and kept.
+        mixlib.runs.spec.RunFailed: some runs failed; the others are done and kept.
         mixlib.runs.engines.sweep.NothingToRead: with ``read_only``, a run has no record.
     """
     planned = plan(

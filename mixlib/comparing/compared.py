@@ -44,8 +44,8 @@ class Number:
         low90, high90: ends of its 90% interval: anything beyond is excluded at 5% (two one-sided tests).
         decided: whether the difference is not 0 after Holm's correction over the methods, with four seeds or more; if
             the test rows are the same for all seeds, over these rows as well.
-        over_rows: 95% interval over seeds and test rows together, if all seeds share the test rows; not for ECE, which
-            is not a mean over rows.
+        over_rows, over_rows90: 95% and 90% interval over seeds and test rows together, if all seeds share the test
+            rows; not for ECE, which is not a mean over rows.
     """
 
     mean: float
@@ -72,7 +72,7 @@ class Comparison:
     Attributes:
         plan: what was compared.
         records: those of its runs, in the order of ``plan.specs``.
-        cost: see :meth:`Plan.cost`; the estimate made before the runs.
+        cost: the estimate made before the runs, see :meth:`mixlib.comparing.plan.Plan.cost`.
     """
 
     plan: Plan
@@ -251,11 +251,14 @@ class Comparison:
         ]
 
     def as_json(self) -> dict[str, Any]:
-        """``sentence``, ``cost``, ``recipe``, ``data`` and ``methods``: for each method its ``method`` (its name),
-        ``label``, ``params``, ``seeds``, and for each metric ``mean``, ``difference``, ``low``, ``high`` and
-        ``decided`` (also ``over_rows`` if all seeds share the test rows), and the same after temperature scaling as
-        ``scaled``.
-        Values are fractions and nats; what a single seed cannot give is null."""
+        """The comparison for programs.
+
+        Returns:
+            ``sentence``, ``cost``, ``recipe``, ``data`` and ``methods``. For each method: ``method`` (as it was named),
+            ``label``, ``params``, ``seeds``, and by metric ``mean``, ``difference``, ``low``, ``high``, ``decided``,
+            also ``over_rows`` if all seeds share the test rows, and ``scaled``, the same after temperature scaling.
+            Values are fractions and nats; what a single seed cannot give is ``None``.
+        """
 
         def number(value: float) -> float | None:
             return None if math.isnan(value) else round(value, 6)

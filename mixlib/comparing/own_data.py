@@ -43,7 +43,7 @@ class OwnData:
         is_pair: whether a row has two texts.
         has_test: whether the test rows come from a source of their own.
         remarks: what a reader has to know about the data, one sentence each; the first one lists the classes.
-        folder: the results are kept in it.
+        folder: where the data are; by default results go to ``mixlib-results`` in it.
     """
 
     name: str
@@ -63,16 +63,20 @@ class OwnData:
     def sizes(self, train_size: int | None = None, batch_size: int = 16) -> dict[str, int | None]:
         """``train_size``, ``dev_size`` and ``test_size`` of its runs.
 
-        Without a test file, a fifth of the rows are for testing, at least as many as there are classes; 15% of the
-        training file are for fitting a temperature and are never trained on. If the last batch of an epoch would have a
-        single row, which has nothing to mix with, that row goes there as well.
+        Without a test file, a fifth of the rows are for testing: at least one per class, at most 5,000. Of the training
+        file, 15% (at most 2,000 rows) are for fitting a temperature and are never trained on. If the last batch of an
+        epoch would have a single row, which has nothing to mix with, that row is not trained on; it joins those 15%
+        unless ``train_size`` is given.
 
         Args:
             train_size: number of training rows, by default all that remain.
             batch_size: rows per batch.
 
+        Returns:
+            ``test_size`` is ``None`` with a test file: all its rows are used.
+
         Raises:
-            ValueError: there are fewer rows than asked for.
+            ValueError: too few rows for ``train_size``, for the classes, or for batches of this size.
         """
         classes, rows = len(self.labels), self.rows
         test = 0 if self.has_test else min(max(round(TEST_SHARE * rows), classes), MOST_TEST, rows - 2 * classes)
@@ -111,10 +115,10 @@ def read(
     """Read a user's own data set, so that runs of this process can draw from it.
 
     Args:
-        source: a file (.csv, .tsv, .parquet, .jsonl, .json), a folder with such files for each split (train, test,
-            validation or dev in their names) or with a data set card, which ``datasets.load_dataset`` reads, a name on
-            the hub (``OWNER/NAME`` or ``OWNER/NAME:CONFIGURATION``), or a data frame. In a folder or on the hub, the
-            split ``test``, or else ``validation``, is the test file. Text files are UTF-8.
+        source: a file (.csv, .tsv, .parquet, .jsonl, .ndjson, .json), a folder of such files whose names contain their
+            split (train, test, validation or dev), a folder with a data set card, which ``datasets.load_dataset``
+            reads, a name on the hub (``OWNER/NAME`` or ``OWNER/NAME:CONFIGURATION``), or a data frame. In a folder or
+            on the hub, the split ``test``, or else ``validation``, serves as the test file. Text files are UTF-8.
         text, label: the names of the columns. Labels are text, whole numbers, or true and false.
         text_b: the column of the second text of a pair.
         test: the test rows, with the same column names; by default they are drawn from ``source``.
@@ -122,6 +126,7 @@ def read(
     Raises:
         DataDiffers: something cannot be used; the message names file, row (from 1, without the header) and column.
         DataUnavailable, FileNotFoundError: it is not available.
+        ValueError: one column was named for two purposes.
     """
     names = [text, *([text_b] if text_b else []), label]
     if len(set(names)) < len(names):

@@ -8,7 +8,8 @@ methods. Differences from no mixup are taken seed by seed. The recipe was fixed 
   clipped at 1, the model's own dropout, texts cut at 128 tokens;
 - a learning rate of 1e-4 for all-MiniLM-L6-v2 and 3e-5 for other models, twice that with more than five classes;
 - enough epochs for about 300 updates, at least 3 and at most 10; the last update counts, and nothing is selected;
-- a fifth of the rows for testing if there is no test file, and 15% for fitting one temperature, never trained on.
+- a fifth of the rows (at most 5,000) for testing if there is no test file, and 15% (at most 2,000) for fitting one
+  temperature, never trained on.
 """
 
 from __future__ import annotations
@@ -51,7 +52,12 @@ LEARNED_FROM = 300  # records of this repository from which a first estimate is 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How every method is trained; see the docstring of this module."""
+    """How every method is trained; see the docstring of this module.
+
+    Attributes:
+        learning_rate, num_train_epochs, batch_size, max_length, model: as in :class:`mixlib.runs.spec.RunSpec`.
+        sizes: ``train_size``, ``dev_size`` and ``test_size``, see :meth:`mixlib.comparing.own_data.OwnData.sizes`.
+    """
 
     learning_rate: float
     num_train_epochs: int
@@ -118,7 +124,11 @@ def plan(
     results: str | Path | None = None,
     **recipe_of: Any,
 ) -> Plan:
-    """What :func:`compare` would do with the same arguments; nothing is run or written."""
+    """What :func:`mixlib.comparing.compare.compare` would do with the same arguments; nothing is run or written.
+
+    Raises:
+        ValueError, OSError: data, methods, seeds or recipe that are not available or make no sense.
+    """
     chosen = list(dict.fromkeys([PLAIN, *map(choose, [methods] if is_one(methods) else methods)]))
     labels = [choice.label for choice in chosen]
     if twice := [name for name in labels if labels.count(name) > 1]:

@@ -32,7 +32,7 @@ def comparison(
     model: str | None = None,
     seeds: Seeds | None = None,
 ) -> Plan:
-    """The comparison of the notebook.
+    """The comparison that notebook 53 runs.
 
     Args:
         profile: decides which model is trained; at ``smoke`` it is trained for two epochs.

@@ -1,8 +1,8 @@
 """What a user's texts and labels are read from: a file, a folder, a data frame, or a data set on the hub.
 
-Each becomes a :class:`Table`, columns of values as they stand there, which can name each of its rows. A source that has
-no such rows, or has them torn, is refused, with the line. What the values have to be is a question for
-:mod:`mixlib.comparing.own_data`.
+Each becomes a :class:`Table`: columns of values as they were read, with the place of every row for messages. A source
+without rows, or with broken ones, is refused, and the error names the line. Whether the values can be used is checked
+in :mod:`mixlib.comparing.own_data`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Table:
 
     Attributes:
         title: what it is called in messages.
-        columns: the values of each column; there may be none of those that were not asked for.
+        columns: by name, the values of each column; columns that were not asked for may be empty.
         lines: the line of the file on which each row begins.
         files: if it was read from several, the number of rows of each, and the file.
     """
@@ -285,7 +285,7 @@ def _csv(title: str, suffix: str, content: str, names: Sequence[str]) -> Table:
 def _json(title: str, content: str) -> Table:
     """JSON lines, or one array of objects."""
     if content.lstrip().startswith("{") and _is_object(content) and content.strip().count("\n"):
-        raise DataDiffers(f"{title}: expected an array of objects, or one object a line; got a single object")
+        raise DataDiffers(f"{title}: expected an array of objects, or one object per line; got a single object")
     if content.lstrip().startswith("["):
         try:
             objects, lines = json.loads(content), None

@@ -222,8 +222,8 @@ class Decided:
     Attributes:
         seeds: by cell, those that notebooks and verdicts read.
         alive: by cell, what claims may be about there: ``accuracy`` (and MCC), ``loss`` (and calibration).
-        screened: by cell, the numbers of the screening on which this was decided: ``accuracy``, ``larger_class``,
-            ``mcc`` (fractions), ``p_accuracy`` and ``p_mcc`` (one-sided).
+        screened: by cell, the numbers of the screening on which this was decided: ``accuracy``, ``larger_class`` and
+            ``mcc`` (fractions), ``p_accuracy`` and ``p_mcc`` (one-sided), and ``seeds`` (how many were run).
         left_out: cells that will not be run, with the reason.
         precision: by cell, the precision in which its runs are read, ``fp32`` if nothing is said. All runs of a cell
             are in one precision; ``tf32`` runs are those of a GPU.
@@ -276,6 +276,9 @@ def table_runs(
         profile: ``smoke`` (two seeds) or ``mini``.
         labels: only these of each cell's labels, if it has them; by default all.
         model, seeds, recipe: replace those of the cells; ``recipe`` gives fields of ``RunSpec``.
+
+    Raises:
+        ValueError: profile ``full``, which is for the papers' own protocols, an unknown one, or wrong seeds.
     """
     labels = None if labels is None else list(labels)
     found = [(cell, cell.labels if labels is None else [x for x in labels if x in cell.labels]) for cell in cells]

@@ -1,7 +1,7 @@
 """What is claimed, as data: which runs a claim compares, what is read from them, and the margins.
 
-A claim has parts, a part is a contrast of runs on some data sets. The claims themselves are with the papers; what the
-runs say about them is found out in :mod:`mixlib.evidence.verdicts`, and nothing here decides.
+A claim has parts; each is a contrast of runs on some data sets. The claims themselves are in the folders of the papers.
+What the runs say about them is worked out in :mod:`mixlib.evidence.verdicts`; nothing is decided here.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ class Measure:
 
     Attributes:
         title: for readers, such as ``accuracy``.
-        unit: ``points``, or ``log ratio`` for values compared by their ratio.
+        unit: ``log ratio`` for values compared by their ratio; otherwise what readers see after a number, such as
+            ``points`` or ``% of a plain step``.
         needs: what the gate must have found alive in a cell, ``accuracy`` or ``loss``; ``None``: nothing.
         read: maps a record and the label of the run to one value, or to several from one record (times of batches).
         over: what is computed from the values of all seeds, such as how far each is from their median.

@@ -163,7 +163,8 @@ def against_plain(table: pd.DataFrame, methods: Sequence[str], score: str, scale
 
     Returns:
         Index ``method``; ``estimate``, ``low``, ``high`` (95%), positive is better, in the score's unit; ``category``;
-        ``words``; ``p`` and ``p_holm`` (over these methods); ``differs``: whether the data sets do; ``sets``.
+        ``words``; ``p`` and ``p_holm`` (over these methods); ``differs``: whether the data sets differ; ``sets``: how
+        many there are.
     """
     rows = {}
     for method in methods:

@@ -75,7 +75,7 @@ class Judgement:
         against: p value against the claim, see :class:`~mixlib.evidence.statistics.Decision`.
         sets, seeds: the data sets, and how many seeds each has.
         p_heterogeneity: of Welch's analysis of variance over data sets.
-        differs_between_sets: whether it is below 5%.
+        differs_between_sets: whether ``p_heterogeneity`` is below 5%.
         random_effects: 95% interval for data sets in general.
         per_seed: 95% interval of each seed's mean over data sets.
         seeds_needed: where undecided.

@@ -119,6 +119,7 @@ def against_plain(panels: Mapping[str, Mapping[str, pd.DataFrame]], labels: Mapp
         squeeze=False,
     )  # fmt: skip
     places = {method: y for y, method in enumerate(labels)}
+    looks = {"better": _COLOURS[0], "worse": _COLOURS[3], "neither is shown": "0.35"}
     for axis, (title, tables) in zip(axes[0], panels.items(), strict=True):
         width = 4 * next(iter(tables.values())).attrs["margin"]
         margin = width / 4
@@ -129,9 +130,9 @@ def against_plain(panels: Mapping[str, Mapping[str, pd.DataFrame]], labels: Mapp
                 if method not in places:
                     continue
                 y = places[method] + 0.3 * number - 0.15 * (len(tables) - 1)
-                colour = _COLOURS[0] if row["estimate"] >= 0 else _COLOURS[3]
+                colour = looks["better" if row["estimate"] >= 0 else "worse"]
                 if row["category"] in NOT_DECIDED:
-                    colour = "0.35"
+                    colour = looks["neither is shown"]
                 if abs(row["estimate"]) > width:  # beyond the panel: an arrow and the number
                     side = np.sign(row["estimate"])
                     axis.plot(side * width, y, marker="<" if side < 0 else ">", color=colour, clip_on=False)
@@ -141,6 +142,10 @@ def against_plain(panels: Mapping[str, Mapping[str, pd.DataFrame]], labels: Mapp
                     )  # fmt: skip
                     continue
                 axis.plot(np.clip([row["low"], row["high"]], -width, width), [y, y], color=colour, linewidth=1.5)
+                for side in (-1, 1):  # an interval that goes on beyond the panel
+                    if side * row["low" if side < 0 else "high"] > width:
+                        axis.plot(side * width, y, marker="<" if side < 0 else ">", markersize=5, color=colour,
+                                  clip_on=False)  # fmt: skip
                 face = colour if number == 0 else "white"
                 axis.plot(row["estimate"], y, marker="o", markersize=5, color=colour, markerfacecolor=face)
         axis.set(xlim=(-width, width), xlabel=title)
@@ -152,7 +157,8 @@ def against_plain(panels: Mapping[str, Mapping[str, pd.DataFrame]], labels: Mapp
         Line2D([], [], color="0.35", marker="o", markerfacecolor="0.35" if i == 0 else "white", label=name)
         for i, name in enumerate(names)
     ] + [Patch(color="0.9", label="too small to matter")]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize="small")
+    handles += [Line2D([], [], color=colour, linewidth=3, label=word) for word, colour in looks.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=6, fontsize="small")
     return figure
 
 
@@ -177,14 +183,15 @@ def gain_against_cost(cost: pd.Series, gains: Mapping[str, pd.DataFrame], labels
         for x, y, method in points:
             colour = PALETTE[method]
             axis.plot(x, y, marker=MARKERS[method], color=colour, markersize=7, markeredgewidth=1.5, zorder=3)
-        for (x, y, method), (dx, dy) in zip(points, _apart(points), strict=True):
-            axis.annotate(labels.get(method, method), (x, y), (6 + dx, dy), textcoords="offset points", va="center",
-                          fontsize="x-small", zorder=2,
-                          bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8})  # fmt: skip
+        look = {"textcoords": "offset points", "va": "center", "fontsize": "x-small", "zorder": 2,
+                "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 0.8}}  # fmt: skip
+        axis.annotate("no\nmixup", (1, 0), (-8, 0), ha="right", **look)  # on the left, where there is room
+        for (x, y, method), (dx, dy) in zip(points[1:], _apart(points[1:]), strict=True):
+            axis.annotate(labels[method], (x, y), (6 + dx, dy), **look)
         axis.axhline(0, color="black", linewidth=1, zorder=1)
         axis.set(xlabel="training time, in plain runs", ylabel=title)
         low, high = axis.get_xlim()
-        axis.set_xlim(low, high + 0.3 * (high - low))
+        axis.set_xlim(low - 0.15 * (high - low), high + 0.4 * (high - low))
     return figure
 
 
@@ -197,7 +204,7 @@ def _apart(points: Sequence[tuple[float, float, str]]) -> list[tuple[float, floa
     offsets = [(0.0, 0.0)] * len(points)
     for i in np.argsort(ys):
         y = ys[i]
-        while any(abs(xs[i] - x) < 0.3 * (np.ptp(xs) or 1.0) and abs(y - other) < 9 * scale for x, other in shown):
+        while any(abs(xs[i] - x) < 0.3 * (np.ptp(xs) or 1.0) and abs(y - other) < 11 * scale for x, other in shown):
             y += scale
         shown.append((xs[i], y))
         offsets[i] = (0.0, float((y - ys[i]) / scale))

@@ -61,7 +61,7 @@ def hand_in(what: Handed) -> None:
 def handed() -> Handed:
     """What papers have registered; ``RuntimeError`` if they have not been imported."""
     if not _HANDED:
-        raise RuntimeError("there are no cells and claims yet: import mixlib.papers.registry, which hands them in")
+        raise RuntimeError("no cells or claims are registered yet: import mixlib.papers.registry, which registers them")
     return _HANDED["in"]
 
 
@@ -164,6 +164,9 @@ def runs(name: str, profile: str = "mini", seeds: Seeds | None = None) -> list[S
         name: one of :func:`names`.
         profile: ``mini``, or ``smoke`` for a trial that takes seconds, on synthetic data.
         seeds: only these; for a cell, by default as many as its claims need.
+
+    Raises:
+        ValueError: an unknown profile, ``full`` (the cells have none), or wrong seeds.
     """
     if name in cells():
         cell = as_read(cells()[name], profile)

@@ -15,7 +15,7 @@ from scipy.stats import sem
 
 from mixlib.evidence import statistics
 from mixlib.evidence.statistics import CONFIDENCE
-from mixlib.evidence.tables import LABELS, TITLES, OfMethods
+from mixlib.evidence.tables import LABELS, UNITS, OfMethods
 from mixlib.runs import paths
 from mixlib.runs.store import write
 
@@ -79,7 +79,7 @@ def differences(data: pd.DataFrame) -> Figure:
                   linestyle="none", label=None if labelled else "published")  # fmt: skip
         labelled.add(method)
     axis.axvline(0, color="black", linewidth=1)
-    axis.set_xlabel(f"{TITLES['accuracy']}: difference from no mixup")
+    axis.set_xlabel(f"{UNITS['accuracy']}: difference from no mixup")
     axis.set_yticks(list(middles.values()), list(middles))
     axis.set_ylim(len(lines) - 1.3, -0.7)
     handles, labels = axis.get_legend_handles_labels()

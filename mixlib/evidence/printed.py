@@ -20,12 +20,15 @@ def printed(tables: str | Sequence[str], sets: Sequence[Numbers], seeds: int, lo
 
     Args:
         tables: names of published tables, such as ``batchmixup_table1``.
-        sets: for each data set, the weighted numbers; a number is found by the columns of its row.
-        seeds: the paper's.
+        sets: for each data set, pairs ``(weight, where)``; ``where`` gives the columns that identify a number's row.
+        seeds: how many the paper ran.
         log: contrast the logarithms (losses, times).
 
     The paper's runs are taken to be independent. A printed standard deviation or variance is turned into a standard
-    error. ``ValueError`` if there is no such row, or more than one.
+    error.
+
+    Raises:
+        ValueError: no row, or more than one, has these columns.
     """
     terms = [(weight / len(sets), *_number(tables, where, seeds, log)) for numbers in sets for weight, where in numbers]
     weights, values, errors = np.array(terms, dtype=float).T
@@ -48,7 +51,7 @@ def _number(tables: str | Sequence[str], where: Mapping[str, str], seeds: int, l
     rows = (row for name in names for row in _rows(name))
     found = [row for row in rows if all(row[column] == key for column, key in where.items())]
     if len(found) != 1:
-        raise ValueError(f"{len(found)} printed numbers in {tables} with {dict(where)}, wanted one")
+        raise ValueError(f"expected exactly one printed number in {tables} with {dict(where)}, got {len(found)}")
     (row,) = found
     value, spread = row["value"], row["spread"]
     # nan where nothing is printed; the papers' variances are those of their own runs, divided by the number of runs

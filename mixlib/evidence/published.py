@@ -83,7 +83,15 @@ def dataset_sizes(paper: str) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Artefact:
-    """A table, figure or algorithm of a paper."""
+    """A table, figure or algorithm of a paper, or what we measure in addition.
+
+    Attributes:
+        id: such as ``ssmix-tableA1``; commands and recipes use it.
+        paper: its key.
+        artefact: its name in the paper, such as ``Table A.1``.
+        kind: such as ``result table``, ``plot`` or ``measurement``.
+        shows: what it shows, in a few words.
+    """
 
     id: str
     paper: str

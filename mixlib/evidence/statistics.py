@@ -99,7 +99,7 @@ class Part:
         kind: one of ``KINDS``.
         printed: the paper's number, if it has one.
         bounds: for ``BOUNDS`` only, the range in which the claim places the difference; one end may be infinite.
-        unit: ``"points"``, or ``"log ratio"`` (shown as a factor).
+        unit: ``"log ratio"`` (shown as a factor), or what readers see after a number, such as ``"points"``.
         samples: what one difference of a data set comes from, for the words: ``"seeds"``, or ``"batches"`` if one
             record holds many.
 
@@ -128,12 +128,12 @@ class Part:
 
 
 def region(kind: str, margin: float, bounds: tuple[float, float] | None = None) -> tuple[float, float]:
-    """The two numbers between which the true difference lies if a claim of this kind holds. ``ValueError`` as
-    `Part`."""
+    """The two numbers between which the true difference lies if a claim of this kind holds. ``ValueError`` for an
+    unknown kind, a margin that is not above 0, or missing, superfluous or reversed bounds."""
     if kind not in KINDS:
         near = difflib.get_close_matches(kind, KINDS, n=1)
         raise ValueError(
-            f"unknown kind of claim {kind!r}; " + (f"did you mean {near[0]!r}?" if near else f"one of {KINDS}")
+            f"unknown kind of claim {kind!r}; " + (f"did you mean {near[0]!r}?" if near else f"choose one of {KINDS}")
         )
     if not margin > 0:
         raise ValueError(f"a margin must be above 0, got {margin!r}")
@@ -418,6 +418,12 @@ def decide(
     bounds: tuple[float, float] | None = None,
 ) -> Decision:
     """The category of one part, from its pooled contrast. Arrays of one shape, or numbers.
+
+    Args:
+        mean, se, df, sd: as in :class:`Estimate`.
+        decidable: whether each data set has enough seeds, and spread over them.
+        differs: whether the data sets differ (:func:`heterogeneity_p` below 5%).
+        margin, kind, printed, bounds: as in :class:`Part`.
 
     Superiority, the first that holds:
 

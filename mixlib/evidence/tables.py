@@ -1,4 +1,4 @@
-"""Measured numbers next to published ones, with honest statistics; hence ``beside``, a paper's table with both.
+"""Measured numbers next to published ones, compared seed by seed; :func:`beside` makes a paper's table of both.
 
 Units are the papers': accuracy, Matthews correlation and ECE in percent, loss as 100 times the mean negative
 log-likelihood in nats. Every comparison is paired: the same seed means the same training examples, test examples,
@@ -25,6 +25,7 @@ from mixlib.runs.spec import RunRecord, RunSpec
 
 METRICS = {"accuracy": "accuracy", "mcc": "mcc", "loss": "nll", "ece": "ece"}  # the papers' names: ours
 TITLES = {"accuracy": "Accuracy %", "mcc": "MCC x100", "loss": "Loss x100", "ece": "ECE %"}
+UNITS = {"accuracy": "accuracy, points", "mcc": "MCC, points", "loss": "loss x100", "ece": "ECE, points"}  # differences
 EVALUATIONS = ("last", "selected")
 
 
@@ -73,7 +74,7 @@ NAMES = {  # of data sets, for readers
 
 
 class MixedPrecision(ValueError):
-    """Runs in fp32 and in bf16, although seeds are to be paired."""
+    """Runs in different precisions (fp32, bf16, tf32), although they are to be compared seed by seed."""
 
 
 def one_precision(records: Iterable[Record]) -> None:
@@ -120,7 +121,8 @@ def frame(
             the one that is best on the development rows, which is most papers' rule.
 
     Raises:
-        MixedPrecision: some in fp32, some in bf16.
+        MixedPrecision: runs on the same rows were made in different precisions.
+        ValueError: unknown ``at``.
     """
     if at not in EVALUATIONS:
         raise ValueError(f"unknown evaluation {at!r}; choose one of {', '.join(EVALUATIONS)}")

@@ -231,7 +231,7 @@ def verdicts(
     """The verdicts on the claims of a paper, on some of them, or on all; nothing is run.
 
     Raises:
-        ValueError: unknown paper or claim, with the nearest names.
+        ValueError: unknown paper (the message lists them) or claim (it gives the nearest), or a claim of another paper.
     """
     known, papers = claims(), plan.handed().claims
     if paper is not None and paper not in papers:
@@ -241,7 +241,7 @@ def verdicts(
             near = get_close_matches(id_, known, n=3, cutoff=0)
             raise ValueError(f"unknown claim {id_!r}; did you mean {', '.join(near)}?")
         if paper not in (None, known[id_].paper):
-            raise ValueError(f"{id_} is none of {paper}'s claims, but of {known[id_].paper}")
+            raise ValueError(f"{id_} is a claim of {known[id_].paper}, not of {paper}")
     records = records or Records()
     chosen = [c for c in known.values() if (paper in (None, c.paper)) and (ids is None or c.id in ids)]
     return {claim.id: judge(claim, records) for claim in chosen}

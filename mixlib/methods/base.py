@@ -22,8 +22,8 @@ REGISTRY: dict[str, type[Method]] = {}
 class Look(NamedTuple):
     """How tables and figures show a method; no number depends on it.
 
-    ``label`` is its name for readers; colour, marker and dashes are matplotlib's. The methods of this package differ in
-    each of the four, from one another and from the spare looks, which take turns.
+    ``label`` is its name for readers; ``colour``, ``marker`` and ``dashes`` (a line style) are matplotlib values. No
+    two methods of this package share any of the four, and none has a spare look; those are given out in turn.
     """
 
     label: str
@@ -42,8 +42,9 @@ SPARE = (  # for methods without one
 class Draw(NamedTuple):
     """The random choices of one step.
 
-    The partner of each row, the weight of the row itself, the layer to mix at if that is drawn, and the partner whose
-    label is mixed in if that is a different one (a fault of published code).
+    ``perm`` (rows,): the partner of each row. ``lam``: the weight of the row itself, 0 to 1. ``layer``: where to mix,
+    counted as in :mod:`mixlib.methods.sites`. ``label_perm`` (rows,): whose label is mixed in; ``None`` means the
+    partner's (anything else repeats a fault of published code).
     """
 
     perm: Tensor
@@ -54,10 +55,23 @@ class Draw(NamedTuple):
 
 @dataclass(kw_only=True)
 class Method(ABC):
-    """One way of making training losses from a batch. Its fields are its parameters.
+    """One way to make training losses from a batch. Its fields are its parameters.
 
-    A training step runs ``losses`` and back-propagates each scalar *as it is yielded*, so a method may use
-    the gradients of its first loss to build its second. The generator stays suspended during the backward pass.
+    A training step runs :meth:`losses` and back-propagates each scalar *as it is yielded*, so a method may use the
+    gradients of its first loss to build its second. The generator stays suspended during the backward pass.
+
+    Attributes:
+        key: its name in code, records and commands; a class that defines one is registered under it.
+        look: how tables and figures show it.
+        paper: key of the paper it comes from; ``None`` for a control.
+        uses_hooks: whether it changes what happens inside the model, which ``torch.compile`` and ``nn.DataParallel``
+            would prevent; the trainer then refuses both.
+        keeps_dropout: whether, under ``dropout_leak``, its saliency pass switches dropout on again.
+        min_rows: the fewest rows a batch may have.
+        weighs_classes: whether class weights can be used with it.
+        criterion: label smoothing and class weights, set by the trainer.
+        generator: on the CPU; all random numbers come from it. :meth:`seed_step` seeds it before each step.
+        progress: share of the training done so far, 0 to 1, set by the trainer.
     """
 
     key: ClassVar[str]
@@ -183,9 +197,8 @@ def attention_mask(inputs: Batch) -> Tensor:
 
 
 def swapped_halves(batch: Batch) -> tuple[Batch, Tensor]:
-    """An even number of rows, and the partner of each: row i of the first half and row i of the second half.
-
-    In an odd batch the last row is left out.
+    """The batch cut to an even number of rows, and the partner of each row, (rows,): row i of one half and row i of the
+    other belong together. In an odd batch the last row is left out.
     """
     even = len(batch["labels"]) // 2 * 2
     perm = torch.arange(even, device=batch["labels"].device).roll(even // 2)
@@ -262,7 +275,8 @@ def get(method: str | Method, **params: Any) -> Method:
     """A method by name with its parameters, or the method itself if it is one already.
 
     Raises:
-        ValueError: unknown name or parameter (the message lists the nearest), or a value out of range.
+        ValueError: an unknown name (the message gives the nearest) or parameter (it lists those there are), a value out
+            of range, a class instead of an object, or parameters for what is already an object.
     """
     if isinstance(method, Method):
         if params:

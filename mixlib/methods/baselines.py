@@ -63,7 +63,8 @@ class EDA(Method):
     of a sentence defines all swaps: its first two words change places, then the next two, and so on.
 
     Args:
-        alpha: share of the words that are changed, 0 (plain training) to 0.5 (the authors' code: 0.1).
+        alpha: the probability that a word is deleted, and the number of swapped pairs as a share of the words; 0 (plain
+            training) to 0.5 (the authors' code: 0.1).
         n_aug: changed copies that each text would be given, at least 1 (the authors' code: 9).
 
     Raises:

@@ -68,8 +68,8 @@ class Pairwise(MixedVectors):
     Args:
         alpha: shape of Beta(alpha, alpha), positive (not stated; 0.4 in the author's code).
         n: draws per batch (15 in the paper's timing and the author's code).
-        updates: ``"each"``: every draw is its own optimizer update, on the batch encoded anew, which makes an epoch n
-            times as long; ``"one"``: the mean of the n losses is one update, as a control.
+        updates: ``"each"``: every draw is an optimizer update of its own, for which the batch is encoded again, so an
+            epoch takes n times as long; ``"one"``: the mean of the n losses is one update, as a control.
     """
 
     alpha: float = 0.4
@@ -112,7 +112,7 @@ def class_vectors(classes: nn.Linear, like: Tensor) -> tuple[Tensor, Tensor | No
 
 
 def targets(of_classes: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
-    """What each row's label stands for, with a share ``smoothing`` of the mean over all classes.
+    """The class vector (or bias) of each row's label, with a share ``smoothing`` of the mean over all classes.
 
     Args:
         of_classes: class vectors (num_labels, hidden) or their biases (num_labels,).
@@ -126,7 +126,13 @@ def targets(of_classes: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tenso
 def all_pairs_loss(
     vectors: Tensor, classes: nn.Linear, labels: Tensor, lam: float, loss: Callable[..., Tensor] = mixed_cross_entropy
 ) -> Tensor:
-    """Mean mixed cross-entropy of all rows * rows ordered pairs; ``lam`` is the weight of the first row of a pair."""
+    """Mean mixed cross-entropy of all rows * rows ordered pairs, a scalar.
+
+    Args:
+        vectors, classes, labels: as in :meth:`MixedVectors.loss`.
+        lam: weight of the first row of a pair, 0 to 1.
+        loss: called as :func:`mixlib.methods.mixing.mixed_cross_entropy`.
+    """
     rows = len(labels)
     first = torch.arange(rows, device=labels.device).repeat_interleave(rows)
     second = torch.arange(rows, device=labels.device).repeat(rows)
@@ -161,7 +167,8 @@ class NonlinearMixup(Pairwise):
 def nonlinear_loss(
     vectors: Tensor, classes: nn.Linear, labels: Tensor, lam: Tensor, objective: str = "softmax", smoothing: float = 0.0
 ) -> Tensor:
-    """Mean loss of all ordered pairs; each dimension of vectors and class vectors has its own ``lam`` (hidden,)."""
+    """Mean loss of all ordered pairs, a scalar. ``lam`` (hidden,) is the weight of a pair's first row in each dimension
+    of its row of ``vectors`` (rows, hidden) and of its class vector; the rest is as in :func:`batchmixup_loss`."""
     rows, width = vectors.shape
     class_weight, class_bias = class_vectors(classes, vectors)
     y = targets(class_weight, labels, smoothing)
@@ -279,7 +286,11 @@ def batchmixup_loss(
 def point_loss(
     mixed_x: Tensor, mixed_y: Tensor, mixed_bias: Tensor | None, weight: Tensor, bias: Tensor | None, objective: str
 ) -> Tensor:
-    """Mean over the points of -x'.y' (``"dot"``, as printed) or -x'.y' + logsumexp_c(x'.w_c) (``"softmax"``)."""
+    """Mean over the points of -x'.y' (``"dot"``, as printed) or -x'.y' + logsumexp_c(x'.w_c) (``"softmax"``).
+
+    ``mixed_x`` and ``mixed_y`` are (points, hidden), ``mixed_bias`` is (points,) or ``None``; ``weight`` and ``bias``
+    are those of the class layer. With ``"dot"`` the biases do not count.
+    """
     match = (mixed_x * mixed_y).sum(1)
     if objective == "dot":  # the bias takes part with gradient 0: DistributedDataParallel waits for every parameter's
         return -match.mean() + (0 if bias is None else 0 * bias.sum())

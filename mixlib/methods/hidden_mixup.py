@@ -107,7 +107,8 @@ class TMix(HiddenMixup):
 
     Args:
         alpha, originals, label_perm: as in :class:`HiddenMixup`.
-        blocks: blocks to draw from, see :func:`mixlib.methods.sites.chosen_blocks`; ``None``: 7, 9 and 12 of twelve.
+        blocks: blocks to draw from, see :func:`mixlib.methods.sites.chosen_blocks`; ``None``: 7, 9 and 12 of twelve,
+            which in a model of six blocks, such as MiniLM, are 4 and 6.
     """
 
     key: ClassVar[str] = "tmix"

@@ -49,6 +49,9 @@ def sample_lam(alpha: float, generator: torch.Generator, rule: str = "plain", n:
 
     Returns:
         A float in [0, 1], drawn by inverting the distribution function, so one uniform number makes one draw.
+
+    Raises:
+        ValueError: an ``alpha`` that is not positive, an unknown ``rule``, or ``n`` below 1.
     """
     check_alpha(alpha)
     if rule not in LAM_RULES:
@@ -105,7 +108,7 @@ def sample_beta(shape: Sequence[int], alpha: float, generator: torch.Generator) 
 
     Args:
         shape: of the result.
-        alpha: shape of Beta(alpha, alpha); 1 is uniform.
+        alpha: shape of Beta(alpha, alpha), positive (else ``ValueError``); 1 is uniform.
         generator: source of randomness, on the device where the draws are wanted.
     """
     check_alpha(alpha)
@@ -131,7 +134,7 @@ def random_others(rows: int, generator: torch.Generator) -> Tensor:
 def random_pairs(rows: int, generator: torch.Generator) -> Tensor:
     """A random perfect matching as a permutation (rows,) that is its own inverse; an odd row is its own partner.
 
-    The two rows of a pair have the same common length, so padding to it needs only one forward pass.
+    Both rows of a pair can then be padded to one length, so a single forward pass is enough.
     """
     order = torch.randperm(rows, generator=generator)
     half = rows // 2
@@ -147,7 +150,7 @@ def mix(x: Tensor, perm: Tensor, lam: float | Tensor) -> Tensor:
 
 
 class Criterion(NamedTuple):
-    """What a training's cross-entropy depends on apart from the labels; see :func:`mixed_cross_entropy`."""
+    """How training smooths labels and weights classes; see :func:`mixed_cross_entropy`."""
 
     smoothing: float = 0.0
     class_weights: Tensor | None = None

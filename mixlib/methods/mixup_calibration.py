@@ -127,6 +127,10 @@ class ManifoldMixup(MixedRows):
             the tokenizer's separator, ``[unused0]`` or padding token, which attention sees; ``_pair``: up to the longer
             row of the pair; ``_max``: fill every row up to the longest training text. ``no_pad``: do not fill;
             positions beyond the shorter row keep the longer row's vector, and attention sees each row's own tokens.
+
+    Raises:
+        ValueError: ``alpha``, ``layers`` or ``padding`` out of range; in ``prepare``, layers that the model does not
+            have, no tokenizer, one that pads on the left or lacks the token to fill with, no text lengths for ``_max``.
     """
 
     key: ClassVar[str] = "manifold_mixup"
@@ -237,7 +241,8 @@ def pad_together(inputs: Batch, perm: Tensor, fill_id: int, longest: int | None 
         longest: if given, fill every row up to this many tokens instead.
 
     Returns:
-        New tensors; rows as long as their partner, and rows that are their own partner, are unchanged.
+        New tensors. Without ``longest``, rows at least as long as their partner are unchanged; with it, every shorter
+        row is filled, and all tensors of shape (rows, tokens) are padded to at least ``longest`` tokens.
     """
     ids, mask = inputs["input_ids"], attention_mask(inputs)
     inputs = inputs | {"attention_mask": mask}

@@ -27,10 +27,18 @@ Classifier = Any  # a module with a config and a base_model, which torch's types
 
 @dataclass(frozen=True)
 class Family:
-    """How one architecture family arranges its modules below ``model.base_model``.
+    """How one architecture family arranges its modules: dotted paths below ``model.base_model`` or, for ``attention``,
+    below a block.
 
-    ``attention`` is the module in a block whose output is the attention sublayer's: after residual and LayerNorm or, if
-    the norm comes before the sublayer, before it joins the residual.
+    Attributes:
+        examples: models of this family, for error messages.
+        embeddings: the module whose output is the embedding layer's.
+        blocks: the list of blocks.
+        attention: the module whose output is the attention sublayer's: after residual and LayerNorm or, if the norm
+            comes before the sublayer, before it joins the residual.
+        shared_blocks: whether a few modules, called in turn, serve as all blocks.
+        reads_last_token: whether the head scores every position and one of them is then read.
+        after_first: a module that, where present, completes the output of the first block.
     """
 
     examples: str
@@ -157,8 +165,8 @@ def chosen_blocks(model: nn.Module, chosen: Sequence[int | str] | None) -> tuple
 
     Args:
         model: a Hugging Face sequence classifier.
-        chosen: numbers 1 to n, or strings such as ``"4/12"``, block 4 of twelve, which in a model of n blocks is
-            round(4 n / 12) and at least 1; ``None``: all blocks.
+        chosen: numbers 1 to n, or strings such as ``"4/12"``, block 4 of twelve: in a model of n blocks,
+            round(4 n / 12), halves to the even number, and at least 1; ``None``: all blocks.
 
     Raises:
         ValueError: a block that does not exist.
@@ -205,7 +213,8 @@ def _in_use(module: Any) -> Iterator[nn.Module]:
 
 
 def class_layer(model: Classifier) -> nn.Linear:
-    """The last linear layer, whose rows are the class vectors; if PEFT adapts it, PEFT's module in its place."""
+    """The last linear layer, whose rows are the class vectors, or PEFT's module in its place if PEFT adapts it;
+    :class:`UnsupportedArchitecture` if the model has none."""
     inside = set(model.base_model.modules())
     found: list[Any] = [
         module
@@ -283,8 +292,8 @@ def changed(model: nn.Module, layer: int, change: Callable[[Tensor], Tensor]) ->
         if layer == 0:
             handles = [embeddings(model).register_forward_hook(_replace_output(change))]
         elif layer == last and kind.reads_last_token:
-            # The head has no bias and the weights sum to one: mixed logits are the logits of the mixed vectors.
-            # On what is called: some versions of PEFT go past the hooks of the classifier itself.
+            # The head has no bias and the weights sum to one, so mixed logits are the logits of the mixed vectors.
+            # The hook is on the model that is called, because some versions of PEFT bypass hooks on the classifier.
             handles = [called.register_forward_hook(_replace_logits(change))]
         elif layer == last:
             handles = [class_layer(model).register_forward_pre_hook(_replace_input(change))]
@@ -407,11 +416,13 @@ def sentence_vectors(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
     """The sentence vectors (rows, hidden) that enter the class layer, with their autograd history.
 
     Args:
-        model: a Hugging Face sequence classifier or one of :mod:`mixlib.runs.heads`, also under data parallelism.
+        model: a Hugging Face sequence classifier or one of :mod:`mixlib.runs.heads`, also wrapped in
+            ``DistributedDataParallel``.
         inputs: the inputs to call the model with.
 
     Raises:
-        ValueError: the class layer was not called exactly once, as in replicas of ``nn.DataParallel``.
+        ValueError: a compiled model, or the class layer was not called exactly once, as in ``nn.DataParallel``.
+        UnsupportedArchitecture: the model has no class layer.
     """
     inner: Classifier = unwrap(model)
     caught: list[Tensor] = []
@@ -427,8 +438,8 @@ def sentence_vectors(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
         )
     vectors = caught[0]
     if vectors.dim() == 3 and vectors.shape[1] != inputs["input_ids"].shape[1]:
-        vectors = vectors[:, -1]  # behind virtual tokens of PEFT the library does not see the padding
-    elif vectors.dim() == 3:  # a linear head on every position: the library reads the last that is no padding
+        vectors = vectors[:, -1]  # with virtual tokens of PEFT, transformers ignores padding and reads the last one
+    elif vectors.dim() == 3:  # a linear head on every position: transformers reads the last that is not padding
         position = torch.arange(vectors.shape[1], device=vectors.device)
         last = (position * (inputs["input_ids"] != inner.config.pad_token_id)).argmax(-1)
         vectors = vectors[torch.arange(len(vectors), device=vectors.device), last]

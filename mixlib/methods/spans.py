@@ -38,7 +38,10 @@ def special_tokens(tokenizer: Any) -> SpecialTokens:
         ValueError: no tokenizer.
     """
     if tokenizer is None:
-        raise ValueError("this method moves tokens, not the special ones: give it the tokenizer (processing_class)")
+        raise ValueError(
+            "this method moves tokens, but not special ones, and has to know which those are: give it the tokenizer "
+            "(processing_class)"
+        )
     roles = ("cls", "sep", "bos", "eos", "pad", "mask")
     named = {getattr(tokenizer, f"{role}_token_id", None) for role in roles}
     unknown = getattr(tokenizer, "unk_token_id", None)
@@ -76,7 +79,8 @@ def sentence_of(inputs: dict[str, Tensor], special: SpecialTokens) -> Tensor:
 class Words(NamedTuple):
     """The tokens of one sentence of each row, in order.
 
-    ``position`` (rows, tokens): where in the row the token at each place is; beyond ``length``, all other tokens.
+    ``position`` (rows, tokens): where in the row the token at each place is; the places after the sentence's hold the
+    positions of all other tokens.
     ``length`` (rows, 1): number of tokens in the sentence.
     """
 
@@ -162,7 +166,8 @@ def window(words: Words, start: Tensor, k: Tensor, start_source: Tensor) -> tupl
 
     Args:
         words: the text that is overwritten.
-        start, k: (rows, 1) the window; start_source: (rows, 1) where it begins in the text that is copied from.
+        start, k: (rows, 1) where the window begins in that text, and its length.
+        start_source: (rows, 1) where it begins in the text that is copied from.
 
     Returns:
         A mask (rows, tokens) and places (rows, tokens).
@@ -177,7 +182,7 @@ def copy_tokens(ids: Tensor, a: Words, chosen: Tensor, source: Tensor, b: Words,
 
     Args:
         ids: (rows, tokens), not changed in place.
-        a: words of ``ids``; b: words of ``source``.
+        a, b: words of ``ids`` and of ``source``.
         chosen: (rows, tokens) mask of places.
         source: (rows, tokens) ids to take from.
         from_place: (rows, tokens) the place in ``b`` from which each place takes its token.

@@ -2,8 +2,8 @@
 
 "SSMix: Saliency-Based Span Mixup for Text Classification" (Findings of ACL 2021). A step cuts the batch into halves A
 and B and takes the mean of four losses: A, B, A with spans of B inserted, B with spans of A inserted (section 3.4). The
-saliency of a token is the size of the loss gradient at its embedding. The backward pass of the first two losses leaves
-it behind anyway, so no extra pass is spent on it.
+saliency of a token is the size of the loss gradient at its embedding. The backward pass of the first two losses yields
+it as a by-product, so it needs no pass of its own (except with ``saliency="split"``, as in the authors' code).
 """
 
 from __future__ import annotations
@@ -27,7 +27,11 @@ SHORT_PARTNERS = ("shorten", "skip")
 
 
 class Move(NamedTuple):
-    """What one sentence of each row takes from its partner: places overwritten (rows, tokens), and their sources."""
+    """What one sentence of each row takes from its partner's sentence.
+
+    ``a`` and ``b``: the tokens of the two sentences. ``chosen`` (rows, tokens): mask of the places of ``a`` that are
+    overwritten. ``source`` (rows, tokens): the place in ``b`` that each is copied from. ``length`` (rows, 1): how many.
+    """
 
     a: Words
     b: Words
@@ -58,7 +62,7 @@ class MixedTexts(NamedTuple):
 
 @dataclass(kw_only=True)
 class InputMixing(Method):
-    """Train on the texts of a batch and on the same texts with tokens of others inserted.
+    """Train on the texts of a batch and on the same texts with some tokens overwritten by those of others.
 
     Args:
         lam0: share of the tokens of a text that is replaced, above 0 and at most 1 (section 3.4: 0.1).
@@ -86,11 +90,11 @@ class InputMixing(Method):
     def mix_texts(
         self, a: Batch, b: Batch, saliency_a: Sequence[Tensor] | None = None, saliency_b: Sequence[Tensor] | None = None
     ) -> MixedTexts:
-        """Texts ``a`` with tokens of texts ``b`` inserted, sentence by sentence (section 2).
+        """Overwrite tokens of texts ``a`` with tokens of texts ``b``, sentence by sentence (section 2).
 
         Args:
             a, b: ``input_ids`` (rows, tokens), and ``attention_mask``, ``token_type_ids`` if the model takes them.
-            saliency_a, saliency_b: (rows, tokens) for each of the two sentences, not negative.
+            saliency_a, saliency_b: (rows, tokens) for each of the two sentences, not negative; only ssmix needs them.
         """
         own, other = (spans.sentence_of(inputs, self.special) for inputs in (a, b))
         ids, moves = a["input_ids"], []
@@ -281,7 +285,7 @@ class RandomTokens(InputMixing):
 
 @dataclass(kw_only=True)
 class UnknownTokens(InputMixing):
-    """Random words become the unknown token and the label is kept: what mixing has to beat (appendix B.2).
+    """Random tokens become the unknown token and the label is kept: what mixing has to beat (appendix B.2).
 
     As in SSMix, a step takes the mean of the loss of the texts as they are and that of the changed ones, in which every
     sentence that has tokens loses max(floor(lam0 |a|), 1) of them, whatever the length of its partner. The last row of

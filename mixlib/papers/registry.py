@@ -40,7 +40,7 @@ def artefact_runs(artefact_id: str, profile: str, **overrides: object) -> list[S
     """The runs an artefact needs at a profile, ``[]`` if it needs none or is not built yet.
 
     Instead of an artefact: a cell of the evidence, a wave of them, or ``evidence`` for all
-    (:mod:`mixlib.evidence.plan`); of these only ``seeds`` can be overridden.
+    (:mod:`mixlib.evidence.plan`). These have no runs at ``full``, and only their ``seeds`` can be overridden.
 
     Raises:
         ValueError: unknown artefact or profile (with the nearest names), or a model for the evidence.

@@ -148,7 +148,7 @@ def _strays(store: Store) -> Faults:
     """The folder holds nothing but records and what belongs to them, and hidden files, as systems leave them."""
     for path in store.folder.rglob("*"):
         if path.is_file() and not path.name.startswith(".") and path.suffix not in (".json", ".npz", *UNCOMMITTED):
-            yield path, "is no record, nor what a store keeps beside records"
+            yield path, "is neither a record nor a file that a store keeps next to records"
         if path.suffix == ".npz" and not path.with_suffix(".json").exists():
             yield path, "has no record beside it"
 

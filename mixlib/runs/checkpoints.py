@@ -125,7 +125,7 @@ def find(name: str) -> str:
     if isinstance(name, ModelName):
         if _written_as_path(name):
             raise ModelUnavailable(
-                f"model {name!r} is a path, which says nothing about its content: give the folder again"
+                f"model {name!r} is recorded as a path, which does not say what the folder held: name the folder again"
             )
     elif folder := folder_of(name):
         return folder

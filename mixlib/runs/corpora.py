@@ -47,12 +47,13 @@ class Corpus:
     """One data set.
 
     Attributes:
+        name: its key in :data:`CORPORA` and its folder in ``$MIXLIB_DATA``.
         task: ``sentence``, ``pair``, ``question type``, ``intent``, ``relation`` or ``yes/no``.
         num_labels: number of classes.
         dev: split that the development examples come from; ``train`` means training rows that were not drawn.
         test: split that the test examples come from.
         dev_share: if ``dev`` and ``test`` are the same split, the share of its rows used for development.
-        hub: for each split ``(repository, configuration, split)`` on the hub.
+        hub: ``(split, repository, configuration, split on the hub)`` for each split; a configuration may be ``None``.
         columns: names of text, second text and label on the hub.
         merged: the name of the data set from which this one is made by merging several classes into one.
         by_name: whether rows from the hub get the numbers of their classes' names in alphabetical order, and lose the
@@ -439,8 +440,11 @@ def _digests(rows: pd.DataFrame) -> tuple[bytes, ...]:
 
 
 def counted(name: str, synthetic_twin: bool = False) -> dict[str, Any]:
-    """Counts of a data set: for each split its rows, mean words per row, share of the largest class, and content
-    checksum.
+    """Counts of a data set.
+
+    Returns:
+        ``task``, ``num_labels`` and ``splits``: for each available one of ``train``, ``validation`` and ``test`` its
+        ``rows``, ``mean_words`` per row, ``largest_class`` (a fraction), content ``checksum`` and ``source``.
 
     Raises:
         DataUnavailable: none of its splits is available.

@@ -59,11 +59,12 @@ def sample(
         name: data set.
         seed: of the draw; with the same seed, a larger draw contains the smaller one.
         train_size: training examples, ``None`` for all.
-        train_per_class: draw this many training examples of each class instead.
+        train_per_class: draw this many training examples of each class instead; ignored for a user's own data.
         train_fraction: keep this share of each class, rounded, at least one example. What is left out does not become
-            development data, so that every fraction of a seed is judged on the same rows.
-        dev_size: development examples, 0 for none, ``None`` for all there are (if they come from the training rows, all
-            that were not drawn; of a user's own data, where they are drawn before those to train on: none).
+            development data, so that every fraction of a seed is judged on the same rows. Ignored for a user's own
+            data.
+        dev_size: development examples, 0 for none. ``None``: all there are or, if they come from the training rows, all
+            that were not drawn for training; for a user's own data, none.
         test_size: test examples, ``None`` for all there are.
         synthetic_twin: draw from the offline twin.
 

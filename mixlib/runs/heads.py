@@ -114,9 +114,10 @@ class EntityClassifier(nn.Module):
 
 
 class MeanClassifier(nn.Module):
-    """Mean of the last hidden states over all positions, padding included, dropout, linear layer (AMPLIFY's code).
+    """The mean of the last hidden states over all positions, padding included, then dropout and a linear layer.
 
-    So its output depends on how far texts are padded: pad all of them to one length, as that code does.
+    This is the head in AMPLIFY's code. Its output depends on how far texts are padded, so pad them all to one length,
+    as that code does.
 
     Args:
         model: a sequence classifier whose encoder and configuration are used, its dropout rate as well (0 if the
@@ -139,6 +140,6 @@ class MeanClassifier(nn.Module):
         token_type_ids: Tensor | None = None,
         labels: Tensor | None = None,
     ) -> SequenceClassifierOutput:
-        """Classify rows; all arguments are (rows, tokens), labels (rows,) for the loss."""
+        """Classify rows. ``labels`` (rows,) are for the loss; all other arguments are (rows, tokens)."""
         hidden = _last_hidden(self.base_model, input_ids, attention_mask, token_type_ids)
         return _answer(self.classifier(self.dropout(hidden.mean(1))), labels)

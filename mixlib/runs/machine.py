@@ -38,7 +38,8 @@ def bf16_is_fast() -> bool:
 def default_precision(profile: str) -> str:
     """The precision of a profile's runs: ``MIXLIB_PRECISION``, else bf16 at ``full`` on GPUs, else fp32.
 
-    Records from a laptop and from a server with bfloat16 instructions share one table, so the machine never decides.
+    On a CPU bf16 is never chosen automatically, so that records from a laptop and from a server with bfloat16
+    instructions can share a table.
 
     Raises:
         ValueError: ``MIXLIB_PRECISION`` names no precision.

@@ -74,6 +74,9 @@ def fit_temperature(logits: Any, labels: Any) -> float:
         logits: (rows, num_labels), or log-probabilities: a constant added to a row changes nothing.
         labels: (rows,).
 
+    Returns:
+        The number to divide logits by; 1 if none found is better.
+
     Raises:
         ValueError: no rows.
     """
@@ -97,6 +100,14 @@ def reliability(probabilities: torch.Tensor, labels: torch.Tensor, bins: int = E
 
     Sums rather than means, so that diagrams of several seeds can be pooled by adding. The bins are those of
     :func:`ece`, whose edges are single-precision numbers.
+
+    Args:
+        probabilities: (rows, num_labels).
+        labels: (rows,).
+        bins: number of bins of the confidence range [0, 1].
+
+    Returns:
+        ``rows``, ``confidence`` and ``correct``, one number per bin each.
     """
     confidence, predicted = probabilities.clamp(max=1 - 1e-7).max(1)
     edges = torch.linspace(0, 1, bins + 1, dtype=torch.float32, device=confidence.device)
@@ -114,12 +125,16 @@ def reliability(probabilities: torch.Tensor, labels: torch.Tensor, bins: int = E
 
 
 def evaluate(logits: Any, labels: Any) -> dict[str, Any]:
-    """Accuracy, Matthews correlation, mean negative log-likelihood (nats), ECE, ECE of equal-mass bins, Brier score and
-    the reliability bins.
+    """All metrics of some predictions.
 
     Args:
         logits: (rows, num_labels), array or tensor.
         labels: (rows,).
+
+    Returns:
+        ``accuracy``, ``mcc`` (Matthews correlation, -1 to 1), ``nll`` (mean negative log-likelihood, nats), ``ece``,
+        ``ece_mass`` (ECE of equal-mass bins), ``brier`` (0 to 2) and ``reliability`` (see :func:`reliability`);
+        accuracy and both ECEs are fractions.
     """
     logits = _doubles(logits)
     labels = torch.as_tensor(np.asarray(labels)).long()

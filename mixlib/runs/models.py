@@ -29,7 +29,8 @@ NAMED = 3  # this many of what is wrong are named, the rest only counted
 
 
 class ModelRefused(ModelUnavailable):
-    """A model that is there but would not be what its name says, because its parts do not fit together."""
+    """A model that was found but cannot be used: it brings its own code, is incomplete, damaged or being changed, or
+    its parts do not fit together."""
 
 
 def tiny_config(num_labels: int, vocab_size: int) -> transformers.BertConfig:
@@ -303,7 +304,8 @@ def _few(names: Iterable[str]) -> str:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Only the errors of transformers: no progress bars and no remarks. What was set before is set again afterwards."""
+    """Inside this context transformers shows only errors, neither warnings nor progress bars; afterwards its settings
+    are as before."""
     before, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
     hf_logging.set_verbosity_error()
     hf_logging.disable_progress_bar()

@@ -57,7 +57,8 @@ def seeds_or(seeds: Seeds | None, usual: Iterable[int]) -> list[int]:
     """The seeds asked for, each once; the usual ones for ``None``.
 
     Args:
-        seeds: a list, a single number, or text as in :func:`numbers`, such as papermill's ``-p seeds 0-2`` gives.
+        seeds: a list, a single number, which is one seed and not a count, or text as in :func:`numbers`, such as
+            papermill's ``-p seeds 0-2`` gives.
         usual: of the protocol.
 
     Raises:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Self
 
 
 class DamagedRecord(ValueError):
-    """A record file that cannot be read, or that is not the record of the run it stands for."""
+    """A record file that cannot be read, or that is not the record of the run it is named after."""
 
     kind, remedy = "damaged", "running it again replaces it"
 
@@ -72,7 +72,7 @@ class Spec(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """What the file name says besides seed and key."""
+        """The part of the file name before seed and key."""
 
     @classmethod
     def from_canonical(cls, values: dict[str, Any]) -> Self:
@@ -89,8 +89,9 @@ class Record(ABC):
 
     Attributes:
         spec: what was run.
-        environment: versions, device, threads, precision, peak memory in MiB (on CPUs that of the process up to then,
-            runs before this one included).
+        environment: versions of Python and the libraries, ``code`` (:func:`mixlib.runs.machine.code_version`), git
+            commit, device, CPU, threads, precision, and peak memory in MiB (without a GPU, that of the whole process so
+            far, earlier runs included).
         origin: class of machine it was made on.
         started: UTC time.
     """
@@ -142,7 +143,9 @@ class Record(ABC):
             unknown = set(values) - {"key", *content} | set(settings) - {f.name for f in fields(cls.spec_type)}
             if unknown:
                 names = ", ".join(sorted(unknown))
-                raise NewerRecord(f"says {names}, which this version of mixlib does not know: another one made it")
+                raise NewerRecord(
+                    f"has fields ({names}) that this version of mixlib does not know: a newer one wrote it"
+                )
             record = cls(**{**content, "spec": cls.spec_type.from_canonical(settings)})
             if key != record.spec.key:
                 raise DamagedRecord(f"its settings have the key {record.spec.key}, but it says {key}")
@@ -210,4 +213,4 @@ def read(text: str, kinds: Iterable[type[Record]]) -> Record:
     for kind in kinds:
         if isinstance(settings, dict) and _required(kind.spec_type) <= set(settings):
             return kind._from_values(values)
-    raise DamagedRecord("not a run record (its settings are those of no run and no study)")
+    raise DamagedRecord("not a run record (its settings fit neither a run nor a study)")

@@ -79,8 +79,12 @@ class RunSpec(Spec):
         keep_state: keep the weights of the selected evaluation in the store, for runs that start from them.
         dropout_leak: see :class:`mixlib.trainer.MixupTrainer`.
         max_steps: stop after this many optimizer updates (a trial, not the protocol).
-        seed: (of the draw of examples, the new head, dropout, batch order and mixing), paper, synthetic: see
-            :class:`mixlib.runs.records.Spec`.
+        seed, paper, synthetic: see :class:`mixlib.runs.records.Spec`. The seed is that of the draw of examples, the new
+            head, dropout, batch order and mixing.
+
+    Raises:
+        ValueError: a number out of range, an unknown metric, schedule or precision, or settings that clash.
+        ModelUnavailable: ``model`` is written as a path, but there is no folder there.
     """
 
     dataset: str
@@ -132,8 +136,8 @@ class RunSpec(Spec):
         if self.precision not in PRECISIONS:
             raise ValueError(f"unknown precision {self.precision!r}; choose one of {', '.join(PRECISIONS)}")
         if self.curve_size is not None and self.dev_size == 0 and self.metric_for_best_model is not None:
-            raise ValueError("an epoch selected on the test examples needs all of them at every evaluation: set "
-                             "curve_size=None, metric_for_best_model=None or a dev_size")  # fmt: skip
+            raise ValueError("with dev_size=0 an epoch is selected on test examples, which needs all of them at every "
+                             "evaluation: set curve_size=None, metric_for_best_model=None or a dev_size")  # fmt: skip
         if self.metric_for_best_model is None and self.early_stopping_patience is not None:
             raise ValueError("early stopping needs a metric_for_best_model to watch, got None")
         if self.first_stage is not None and not self.first_stage.keep_state:
@@ -159,9 +163,9 @@ class RunSpec(Spec):
         return f"{self.dataset}-{self.method}"
 
     def trial(self, max_steps: int, rows: int = 128) -> RunSpec:
-        """The first ``max_steps`` updates of this run, evaluated on at most ``rows`` examples: does it start at all?
+        """This run cut to ``max_steps`` updates and scored on at most ``rows`` examples, to see whether it works.
 
-        Without a ``dev_size``, it has no development examples either where training leaves none.
+        Where this run has no ``dev_size`` and its training leaves no rows for development, the trial has none either.
         """
         from mixlib.runs import corpora
 
@@ -206,7 +210,7 @@ def _plain(value: Any) -> int | float:
         return int(value)
     if isinstance(value, Real):
         return float(value)
-    raise ValueError(f"method_params hold numbers, texts, truth values, None and lists of these, got {value!r}")
+    raise ValueError(f"method_params can hold only numbers, strings, booleans, None and lists of these, got {value!r}")
 
 
 @dataclass(frozen=True, kw_only=True)

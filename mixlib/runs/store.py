@@ -175,7 +175,10 @@ class Store:
         """Where the record of this run is, or would be; ``ValueError`` if its settings name a file elsewhere."""
         plain = isinstance(spec.paper, str) and spec.paper not in ("", ".", "..")
         if not plain or {"/", "\\", "\0"} & set(f"{spec.paper}{spec.name}"):
-            raise ValueError(f"a run's file is named after {spec.paper!r} and {spec.name!r}: names without a slash")
+            raise ValueError(
+                f"a run's file is named after its paper and name, got {spec.paper!r} and {spec.name!r}; both must be "
+                "names without a slash"
+            )
         folder = self.synthetic_folder if spec.synthetic else self.folder
         return folder / spec.paper / f"{spec.name}-{spec.seed}-{spec.key}.json"
 
@@ -264,7 +267,7 @@ class Store:
         return found
 
     def keep(self, record: Record) -> bool:
-        """Put the record of a run that was just done, unless there is one as good; returns whether it was put.
+        """Store the record of a run that was just done, unless one as good is already there; returns whether it did so.
 
         A first stage whose weights had to be recreated keeps its record if they came out the same. If not, the new
         record replaces it, and what started from the former weights is void (:meth:`voided`).
@@ -403,11 +406,11 @@ class Store:
             try:
                 record = read(text_of(path))
                 if path.name != (right := self.path(record.spec).name):
-                    raise DamagedRecord(f"its name does not fit its settings ({right})")
+                    raise DamagedRecord(f"its name does not fit its settings: it should be {right}")
                 found[path] = record
             except FileNotFoundError:
                 if path.is_symlink():  # otherwise it was deleted in the meantime
-                    left_out[path] = "a link to nothing"
+                    left_out[path] = "a symbolic link to a file that does not exist"
             except (ValueError, TypeError) as error:  # also settings that name no file
                 left_out[path] = str(error)
         states = {record.spec: record.data.get("state") for record in found.values() if _keeps(record.spec)}

@@ -37,8 +37,8 @@ def every() -> dict[str, Callable[..., dict[str, Any]]]:
 
 
 def hand_in(load: Callable[[], object]) -> None:
-    """Have this called when a study is wanted; it registers studies, and has to be a module-level function, for Ray's
-    workers."""
+    """Have ``load``, which registers studies, called when one is wanted. It must be a module-level function, because it
+    is sent to Ray's workers."""
     if load not in LOADERS:
         LOADERS.append(load)
 

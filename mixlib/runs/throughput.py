@@ -48,10 +48,14 @@ def measure(specs: Iterable[Spec], engine: str = ONE_BY_ONE, runs: int = 100) ->
         runs: number of runs in the grid.
 
     Returns:
-        ``machine``, ``runs``, and ``engines``: for each its ``engine``, ``workers``, ``start_seconds`` until its
-        workers had done their first run, ``seconds`` of the grid, ``beside_seconds``, what a run took in addition to
-        training and evaluation, ``train_seconds``, the mean of those two, and ``ratio``, how many times as fast it is
-        as one after another.
+        ``machine``, ``runs``, and ``engines``, one entry each: ``engine`` (its description), ``workers``,
+        ``start_seconds`` (starting up and doing the uncounted runs), ``seconds`` (the whole grid), ``train_seconds``
+        (training and evaluation of a run, mean over the grid), ``beside_seconds`` (what else a run costs: its share of
+        the grid's time minus ``train_seconds``), and ``ratio`` (how many times as fast as one run after another).
+
+    Raises:
+        ValueError: unknown engine, or ``runs`` is not between 1 and the number of runs that can be timed.
+        RunFailed: a run of the grid failed.
     """
     found = []
     grid = _grid(specs, runs)

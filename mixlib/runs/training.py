@@ -89,8 +89,8 @@ class _Trainer(MixupTrainer):
 
 
 def loss_interval(steps: int, every: int) -> int:
-    """Updates from one logged training loss to the next: a divisor of ``every`` that keeps to ``LOSSES_KEPT``
-    losses."""
+    """How many updates lie between two logged training losses: the smallest divisor of ``every`` that gives at most
+    ``LOSSES_KEPT`` losses, else ``every`` itself."""
     return next(n for n in range(1, every + 1) if every % n == 0 and (steps <= LOSSES_KEPT * n or n == every))
 
 
@@ -142,7 +142,7 @@ def fit(spec: RunSpec, store: Store | None = None) -> Fitted:
         store: where weights are kept, by default the repository's.
 
     Raises:
-        RunFailed: the loss became NaN or infinite.
+        RunFailed: the loss or the logits became NaN or infinite, or the run asks for tf32 and there is no GPU for it.
         ValueError, OSError: unknown names, values out of range, data or model not available.
     """
     head = heads.of_method(spec.head, spec.method)

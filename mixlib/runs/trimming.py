@@ -62,8 +62,8 @@ class TrimmedEmbedding(nn.Embedding):
         except IndexError as error:
             missing = input[places == self.num_embeddings].unique().tolist()
             raise IndexError(
-                f"token ids {missing[:5]} stand in no text of this run, so that their embeddings were left out; a "
-                "method that writes other tokens than special ones has to name them in its attribute 'writes'"
+                f"token ids {missing[:5]} occur in no text of this run, so their embeddings were left out; a method "
+                "that writes tokens other than special ones has to name them in its attribute 'writes'"
             ) from error
 
 

@@ -208,7 +208,7 @@ def test_one_json_object_is_not_rows(tmp_path):
     file = tmp_path / "mine.json"
     file.write_text(json.dumps({"data": FRAME.to_dict("records")}, indent=1))
     with pytest.raises(
-        DataDiffers, match=r"mine\.json: expected an array of objects, or one object a line; got a single"
+        DataDiffers, match=r"mine\.json: expected an array of objects, or one object per line; got a single"
     ):
         own_data.read(file)
 

@@ -11,7 +11,7 @@ from mixlib.runs import studies
 
 def test_without_papers_the_error_says_what_to_import(monkeypatch):
     monkeypatch.setattr(plan, "_HANDED", {})
-    with pytest.raises(RuntimeError, match=r"import mixlib\.papers\.registry, which hands them in"):
+    with pytest.raises(RuntimeError, match=r"import mixlib\.papers\.registry, which registers them"):
         plan.get("common/sst2")
 
 

@@ -38,7 +38,7 @@ def test_a_pair_is_what_a_step_would_make_of_it(classifier):
 
 @pytest.mark.parametrize("labels", [("neg", "pos"), (0, 5), (0, -1), (0, 1, 1)])
 def test_labels_that_are_no_class_numbers_are_refused(classifier, labels):
-    with pytest.raises(ValueError, match=r"labels are the class numbers of both texts, 0 to 1, got .*said by names"):
+    with pytest.raises(ValueError, match=r"labels are the class numbers of both texts, 0 to 1, got .*goes into names"):
         mix_pair(*classifier, A, B, labels)
 
 

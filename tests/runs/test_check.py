@@ -100,7 +100,7 @@ def test_faults_of_files_are_found(store):
     edited.write_text(edited.read_text().replace('"nll": 0.5', '"nll": 0.4'))
     found = {path.relative_to(store.folder): fault for path, fault in check.check(store.folder).faults}
     expected = {
-        "amplify/notes.txt": "is no record",
+        "amplify/notes.txt": "is neither a record",
         f"elsewhere/{path.name}": f"holds the same run as {path}",
         f"elsewhere/{moved.name}": "is not where its run is looked for",
         f"amplify/{renamed.name}": "its name does not fit its settings",

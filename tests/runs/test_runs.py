@@ -310,7 +310,7 @@ def test_a_run_does_not_depend_on_those_before_it_in_the_process(spec):
         ("seed", "0", "seed must be a whole number from 0 on, at most 4,294,967,295, got '0'"),
         ("seed", 2**32, "seed must be a whole number from 0 on, at most 4,294,967,295, got 4294967296"),
         ("seed", np.float64(3), "seed must be a whole number from 0 on, at most 4,294,967,295, got np.float64(3.0)"),
-        ("method_params", {"alpha": {1}}, "method_params hold numbers, texts, truth values, None and lists of these"),
+        ("method_params", {"alpha": {1}}, "method_params can hold only numbers, strings, booleans, None"),
         ("metric_for_best_model", "f1", "metric_for_best_model is 'f1'; choose one of 'accuracy', 'mcc', None"),
     ],
 )

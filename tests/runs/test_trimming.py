@@ -196,7 +196,7 @@ def test_a_token_that_was_left_out_raises(wrong, bert):
 def test_the_error_names_the_tokens_and_what_to_do(bert):
     with (
         trimmed(bert, torch.tensor([0, 5, 9])),
-        pytest.raises(IndexError, match=r"token ids \[7, 8\] stand in no text of this run.*'writes'"),
+        pytest.raises(IndexError, match=r"token ids \[7, 8\] occur in no text of this run.*'writes'"),
     ):
         bert(torch.tensor([[5, 8, 9], [5, 7, 8]]))
 

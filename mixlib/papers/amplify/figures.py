@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
 from mixlib.evidence.plots import DASHES, MARKERS, PALETTE, interval, means_with_reach
-from mixlib.evidence.tables import LABELS, NAMES, TITLES
+from mixlib.evidence.tables import LABELS, NAMES, UNITS
 from mixlib.methods.mixing import lam_cdf
 
 BLUE, ORANGE, INSIDE, ACROSS = "#0173b2", "#de8f05", "#0173b2", "#b03a00"
@@ -130,7 +130,7 @@ def by_setting(
     return figure
 
 
-def loss_by_update(data: Mapping[str, pd.DataFrame], looks: Mapping[str, str]) -> Figure:
+def loss_by_update(data: Mapping[str, pd.DataFrame], looks: Mapping[str, str], from_zero: bool = True) -> Figure:
     """Training loss over updates, geometric mean over seeds of a running mean, with its 95% interval; one panel each.
 
     The interval is of the logarithm, as a cross-entropy is never below zero.
@@ -138,6 +138,7 @@ def loss_by_update(data: Mapping[str, pd.DataFrame], looks: Mapping[str, str]) -
     Args:
         data: title of a panel -> columns ``label``, ``seed``, ``update``, ``loss``.
         looks: label -> method whose colour and line style it has.
+        from_zero: begin the axis of losses at zero, not where the curves end.
     """
     columns = min(len(data), ACROSS_AT_MOST)
     rows = -(-len(data) // columns)
@@ -154,7 +155,7 @@ def loss_by_update(data: Mapping[str, pd.DataFrame], looks: Mapping[str, str]) -
             axis.plot(runs.index, np.exp(runs.mean(axis=1)), color=PALETTE[method], linestyle=DASHES[method],
                       linewidth=2, label=label)  # fmt: skip
             axis.fill_between(runs.index, low, high, color=PALETTE[method], alpha=0.1, linewidth=0)
-        axis.set(title=NAMES.get(title, title), xlabel="optimizer update", ylim=(0, None))
+        axis.set(title=NAMES.get(title, title), xlabel="optimizer update", ylim=(0 if from_zero else None, None))
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.supylabel("training cross-entropy, nats", fontsize="medium")
     drawn = [axis.get_legend_handles_labels() for axis in axes.flat[: len(data)]]
@@ -301,7 +302,7 @@ def attention_summary(data: pd.DataFrame, quantities: Mapping[str, str]) -> Figu
             mean, reach = means_with_reach([values])
             axis.errorbar(mean, y, xerr=reach, capsize=4,
                           color=PALETTE[method], marker=MARKERS[method], linestyle="none", markersize=8)  # fmt: skip
-        axis.set(title=title, xlabel="percent", ylim=(len(methods) - 0.5, -0.5))
+        axis.set(title=title, xlabel="attention, %", ylim=(len(methods) - 0.5, -0.5))
     axes[0, 0].set_yticks(range(len(methods)), [LABELS[m] for m in methods])
     return figure
 
@@ -334,7 +335,7 @@ def factor_leads(effects: pd.DataFrame) -> Figure:
             axis.plot([row["printed"]] * 2, ends, color="black", linestyle=":", linewidth=2,
                       label="printed lead" if k == 1 else None)  # fmt: skip
         axis.axvline(0, color="black", linewidth=1)
-        axis.set(title=NAMES.get(dataset, dataset), xlabel=f"{TITLES['accuracy']}: AMPLIFY minus the other method")
+        axis.set(title=NAMES.get(dataset, dataset), xlabel=f"{UNITS['accuracy']}: AMPLIFY minus the other method")
     middles = [k * (len(factors) + 1) + (len(factors) - 1) / 2 for k in range(len(rivals))]
     axes[0, 0].set_yticks(middles, [LABELS[rival] for rival in rivals])
     axes[0, 0].invert_yaxis()

@@ -237,10 +237,10 @@ def factor_effects(records: Sequence[RunRecord], metric: str = "accuracy") -> pd
         metric: ``accuracy``, ``loss``, ``ece`` or ``train_loss``.
 
     Returns:
-        One row per ``dataset``, ``rival`` and ``factor`` (:data:`FACTORS`): the ``lead`` of AMPLIFY with ``lead_low``
-        and ``lead_high``, the ``change`` of that lead due to the factor with ``low``, ``high``, ``interval`` and
-        ``decided`` (Holm over all different changes), the ``printed`` lead in accuracy, and ``share``, change / printed
-        in percent.
+        One row per ``dataset``, ``rival`` and ``factor`` (:data:`FACTORS`): the ``lead`` of AMPLIFY with ``lead_low``,
+        ``lead_high`` and ``lead_interval`` (as text), the ``change`` of that lead due to the factor with ``low``,
+        ``high``, ``interval`` (as text) and ``decided`` (Holm over all distinct changes), the ``printed`` lead in
+        accuracy, and ``share``: the change in percent of the printed lead.
     """
     data = conditions(records)
     printed = published.table("amplify_table2").set_index(["dataset", "method"])["value"]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from scipy.special import logit
 
 from mixlib.evidence.plots import DASHES, MARKERS, PALETTE, interval, means_with_reach
 from mixlib.evidence.tables import LABELS, NAMES, geometric_mean
@@ -70,10 +71,10 @@ def toy_panels(plain: Mapping[str, Any], mixed: Mapping[str, Any]) -> Figure:
     axes[0].set_title("(a) points of two Gaussian classes")
     axes[0].legend(loc="upper left")
     for axis, values, title in ((axes[1], plain, "(b) no mixup"), (axes[2], mixed, "(c) BatchMixup")):
-        grid = np.array(values["grid"])
+        grid = logit(np.clip(values["grid"], 1e-3, 1 - 1e-3))  # between points a logit is straighter than a probability
         side = np.linspace(-8, 8, len(grid))
-        axis.contourf(side, side, grid.T, levels=[0, 0.5, 1], colors=["#cfe3f1", "#f8e3c4"])
-        axis.contour(side, side, grid.T, levels=[0.5], colors="black", linewidths=1.5)
+        axis.contourf(side, side, grid.T, levels=[-np.inf, 0, np.inf], colors=["#cfe3f1", "#f8e3c4"])
+        axis.contour(side, side, grid.T, levels=[0], colors="black", linewidths=1.5)
         for label, look in looks.items():
             axis.scatter(*pool[labels == label].T, s=9, alpha=0.25, linewidths=0, **look)
             chosen = np.array(values["points"])[np.array(values["labels"]) == label]
@@ -113,14 +114,16 @@ def objective_curves(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> Fig
     Args:
         curves: values of the study ``objectives`` by objective.
     """
-    panels = {"loss": "loss", "accuracy": "accuracy on the batch", "cosine": "cosine of the two class vectors",
+    panels = {"loss": "loss", "accuracy": "accuracy on the batch, %", "cosine": "cosine of the two class vectors",
               "norm": "mean norm of a class vector"}  # fmt: skip
+    names = {"dot": "loss as printed: negative dot product", "softmax": "cross-entropy of a softmax"}
     figure, axes = plt.subplots(1, len(panels), figsize=(14, 3.3), layout="constrained")
     for axis, (name, title) in zip(axes, panels.items(), strict=True):
         for (objective, curve), style, color in zip(curves.items(), ("-", "--"), ("#0173b2", "#de8f05"), strict=True):
-            axis.plot(curve["step"], curve[name], style, color=color, linewidth=2, label=f"objective {objective!r}")
+            values = np.array(curve[name]) * (100 if name == "accuracy" else 1)
+            axis.plot(curve["step"], values, style, color=color, linewidth=2, label=names[objective])
         axis.set(title=title, xlabel="update")
-    axes[1].set_ylim(-0.02, 1.05)
+    axes[1].set_ylim(-2, 105)
     axes[2].set_ylim(-1.05, 1.05)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))

@@ -12,10 +12,13 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from mixlib.evidence import tables
 from mixlib.evidence.plots import DASHES, MARKERS, PALETTE, interval
 from mixlib.evidence.tables import LABELS
-from mixlib.papers.mixup_calibration.frames import RAW, SCALED, TITLES, curve, padding
+from mixlib.papers.mixup_calibration.frames import RAW, SCALED, curve, padding
 from mixlib.runs.spec import RunRecord
+
+UNITS = tables.UNITS | {"score": "accuracy, of CoLA MCC, points"}
 
 
 def scaled_differences(data: pd.DataFrame, metrics: Sequence[str]) -> Figure:
@@ -23,7 +26,7 @@ def scaled_differences(data: pd.DataFrame, metrics: Sequence[str]) -> Figure:
 
     Args:
         data: from :func:`mixlib.papers.mixup_calibration.frames.differences`.
-        metrics: one panel each, keys of :data:`mixlib.papers.mixup_calibration.frames.TITLES`.
+        metrics: one panel each, keys of :data:`UNITS`.
     """
     lines: list[tuple[str, str]] = []  # one line per place and method, an empty one between places
     middles: dict[str, float] = {}
@@ -66,7 +69,7 @@ def scaled_differences(data: pd.DataFrame, metrics: Sequence[str]) -> Figure:
 
 def _title(metric: str, data: pd.DataFrame) -> str:
     plain_score = metric == "score" and not data["place"].str.startswith("CoLA").any()
-    return TITLES["accuracy" if plain_score else metric]
+    return UNITS["accuracy" if plain_score else metric]
 
 
 def _wrapped(place: str) -> str:
@@ -113,8 +116,10 @@ def _bars(top: plt.Axes, bottom: plt.Axes, found: Mapping[str, Any], color: Any)
     mean_confidence = np.divide(confidence, rows, out=middle.copy(), where=filled)
     top.bar(middle, accuracy, width=width, color=color, edgecolor="black", linewidth=0.6)
     gap = mean_confidence - accuracy
-    top.bar(middle[filled], gap[filled], bottom=accuracy[filled], width=width, color="none", edgecolor="0.25",
-            linewidth=0.6, hatch="////")  # fmt: skip
+    on_bar = gap < 0  # the gap lies on the bar, which may be black
+    for chosen, line in ((filled & ~on_bar, "0.25"), (filled & on_bar, "white" if color == "black" else "0.25")):
+        top.bar(middle[chosen], gap[chosen], bottom=accuracy[chosen], width=width, color="none", edgecolor=line,
+                linewidth=0.6, hatch="////")  # fmt: skip
     top.plot([0, 1], [0, 1], color="black", linestyle="--", linewidth=1)
     top.set(xlim=(0, 1), ylim=(0, 1))
     bottom.bar(middle, 100 * rows / rows.sum(), width=width, color="0.55", edgecolor="black", linewidth=0.6)

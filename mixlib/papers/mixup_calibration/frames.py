@@ -26,7 +26,6 @@ FILLED = {"unused": "[unused0]", "sep": "[SEP]", "pad": "[PAD]"}
 UNTIL = {"pair": "to the longer of the pair", "max": "to the longest text"}
 RAW, SCALED = "as trained", "after temperature scaling"
 SCORES = {"loss": "nll", "ece": "ece"}  # what a temperature changes: the paper's name and ours
-TITLES = tables.TITLES | {"score": "Accuracy %, CoLA: MCC x100"}
 PLAIN = "none"
 CELL = ["dataset", "train_size", "method", "param"]
 

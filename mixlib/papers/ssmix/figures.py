@@ -17,7 +17,7 @@ from scipy import stats
 from torch import nn
 
 from mixlib.evidence.plots import DASHES, MARKERS, PALETTE, means_with_reach
-from mixlib.evidence.tables import LABELS, TITLES
+from mixlib.evidence.tables import LABELS, UNITS
 from mixlib.papers.ssmix.protocol import METHODS
 from mixlib.papers.ssmix.texts import MixedPair, Text, mix_pair
 
@@ -309,11 +309,9 @@ def leak(data: pd.DataFrame) -> Figure:
                               fmt=marker, color=color, capsize=3, label={"lead": "without the leak",
                               "lead with the leak": "with the leak"}.get(what))  # fmt: skip
             axis.axvline(0, color="black", linewidth=1)
-        row[0].set(
-            title=f"{dataset}: with the leak minus without", xlabel=f"{TITLES['accuracy']}, change of the method"
-        )
+        row[0].set(title=f"{dataset}: with the leak minus without", xlabel=f"{UNITS['accuracy']}: change of the method")
         row[1].set(
-            title=f"{dataset}: SSMix's lead over each method", xlabel=f"{TITLES['accuracy']}, SSMix minus the method"
+            title=f"{dataset}: SSMix's lead over each method", xlabel=f"{UNITS['accuracy']}: SSMix minus the method"
         )
         row[0].set_yticks(range(len(methods)), [LABELS[m] for m in methods])
     axes[0, 0].invert_yaxis()

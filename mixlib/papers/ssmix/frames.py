@@ -71,7 +71,7 @@ def frame_of_stages(records: Iterable[RunRecord], score: str, leaking: bool = Fa
 
     Raises:
         ValueError: unknown score, or a second stage whose first stage is not among the records.
-        MixedPrecision: some in fp32, some in bf16.
+        MixedPrecision: runs on the same rows were made in different precisions.
     """
     if score not in RULES:
         raise ValueError(f"unknown score {score!r}; choose one of {', '.join(RULES)}")
@@ -431,7 +431,7 @@ def step_ratios(records: Sequence[StudyRecord]) -> pd.DataFrame:
 
 def leak_effects(records: Sequence[RunRecord]) -> pd.DataFrame:
     """What the dropout leak does to second-stage accuracy at the last update: one row per ``dataset``, ``method`` and
-    ``what``, with ``mean``, ``low``, ``high`` and ``decided`` (Holm over all rows).
+    ``what``, with ``mean``, ``low``, ``high``, ``interval`` (as text) and ``decided`` (Holm over all rows).
 
     ``change``: the method with the leak minus without; ``lead`` and ``lead with the leak``: SSMix minus the method,
     both without, and both with it.

@@ -110,7 +110,7 @@ def settings(profile: str, dataset: str, stage: int) -> dict[str, Any]:
 
 
 def seeds_of(profile: str) -> Sequence[int]:
-    """The seeds of every cell."""
+    """The seeds of a profile's runs outside the cells of the evidence."""
     if profile == "full":
         return STATED["seeds"]
     return range(2) if profile == "smoke" else MINI_SEEDS

@@ -124,8 +124,8 @@ def pair_batch(model: nn.Module, tokenizer: Any, a: Text, b: Text, labels: tuple
     classes = model.config.num_labels
     if len(labels) != 2 or any(fault(label, classes) for label in labels):
         raise ValueError(
-            f"labels are the class numbers of both texts, 0 to {classes - 1}, got {labels!r}; what they are called is "
-            "said by names"
+            f"labels are the class numbers of both texts, 0 to {classes - 1}, got {labels!r}; what the classes are "
+            "called goes into names"
         )
     texts = [(text,) if isinstance(text, str) else text for text in (a, b)]
     encoded = tokenizer(*map(list, zip(*texts, strict=True)), padding=True, truncation=True, return_tensors="pt")
@@ -148,7 +148,7 @@ def redraw(pair: MixedPair, seed: int, **params: Any) -> MixedPair:
     """
     chosen = methods.get(pair.method, **params)
     if isinstance(chosen, SSMix):
-        raise ValueError(f"{pair.method} chooses by saliency: nothing in it is drawn; mix_pair mixes texts anew")
+        raise ValueError(f"{pair.method} chooses by saliency, not at random, so there is no other draw: use mix_pair")
     texts = [pair.tokens_a, pair.tokens_b]
     unknown = "[UNK]"
     vocabulary = list(dict.fromkeys([*pair.tokens_a, *pair.tokens_b, unknown]))

@@ -106,8 +106,8 @@ def _join(address: str) -> None:
     except (OSError, ValueError) as error:
         raise ConnectionError(
             f"no Ray cluster at {address!r} ({str(error).splitlines()[0]}): start one with `ray start --head`, "
-            "or leave the address out (and RAY_ADDRESS unset) to use this machine alone. One that is there may "
-            "ask for its token: set RAY_AUTH_MODE=token, with the head's ~/.ray/auth_token on this machine"
+            "or leave the address out (and RAY_ADDRESS unset) to use this machine alone. If the cluster asks for a "
+            "token, set RAY_AUTH_MODE=token and copy the head's ~/.ray/auth_token to this machine"
         ) from error
 
 

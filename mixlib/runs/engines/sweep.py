@@ -63,7 +63,7 @@ def sweep(specs: Sequence[Spec], engine: Engine, store: Store, bar: Progress) ->
 
     Other sweeps on the same store share the work: what one of them has under way is left to it and checked again later.
     Runs start in their order, as soon as they can. Studies that measure seconds come last, each by itself. If a first
-    stage comes out with other weights than those that runs with records in the store started from, those runs are done
+    stage is retrained and its weights differ, the runs in the store that started from the earlier weights are done
     again.
     """
     todo = OrderedDict.fromkeys(sorted(specs, key=_timed))
@@ -172,7 +172,7 @@ def _say_what_is_waited_for(elsewhere: list[Spec], store: Store, said: set[str])
         said.add(who)
         others = f" and {more} more" if more else ""
         tqdm.write(
-            f"waiting for {spec}{others}: taken by {who}. If that hangs, end it; if it is gone, delete the file",
+            f"waiting for {spec}{others}: taken by {who}. If that hangs, end it; if it is gone, delete the lock file",
             sys.stderr,
         )
 
@@ -372,7 +372,7 @@ def _name_what_is_wrong(spec: Spec, store: Store) -> None:
     try:
         record = store.get(spec)
     except DamagedRecord as error:
-        beside = "" if isinstance(error, NewerRecord) else ", and keeps it beside as .damaged"
+        beside = "" if isinstance(error, NewerRecord) else "; the old file is kept next to the new one as .damaged"
         tqdm.write(f"{error.kind}: {error}{beside}", sys.stderr)
     else:
         if record is not None and store.state(spec) is not None:  # it is done again for its weights

@@ -25,7 +25,7 @@ Input = tuple[Any, ...]  # ("split", data set, split, synthetic) or ("model", na
 
 
 def inputs(spec: Spec) -> dict[Input, Any]:
-    """What a run reads and a worker has to be sent, and where it comes from: if that changes, it is sent again.
+    """The inputs of a run that a worker has to be sent, each with its origin; if that changes, the input is sent again.
 
     A study of a run reads what that run reads.
     """
