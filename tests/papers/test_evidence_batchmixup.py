@@ -64,9 +64,9 @@ def test_a_small_true_difference_of_the_toy_is_not_what_the_figure_shows():
 
 
 def test_a_row_that_is_not_printed_or_not_alone_is_refused():
-    with pytest.raises(ValueError, match=r"0 printed numbers in batchmixup_table1 with .*sst2"):
+    with pytest.raises(ValueError, match=r"one printed number in batchmixup_table1 with .*sst2.*, got 0"):
         printed("batchmixup_table1", [[(1.0, {"dataset": "sst2"})]], 3)
-    with pytest.raises(ValueError, match="21 printed numbers"):
+    with pytest.raises(ValueError, match="got 21"):
         printed("batchmixup_table1", [[(1.0, {"dataset": "rte"})]], 3)
 
 

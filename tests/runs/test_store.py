@@ -220,7 +220,7 @@ def test_a_record_of_a_later_version_is_never_written_over(tmp_path, capsys, mon
     path = store.put(fabricate.record(SPEC))
     path.write_text(newer(fabricate.record(SPEC), energy_joules=12.5))
     content = path.read_bytes()
-    with pytest.raises(NewerRecord, match=r"says energy_joules, which this version .* it stays as it is"):
+    with pytest.raises(NewerRecord, match=r"has fields \(energy_joules\) that this version .* it stays as it is"):
         store.get(SPEC)
     with pytest.raises(NewerRecord):
         store.put(fabricate.record(SPEC))
