@@ -79,8 +79,8 @@ class RunSpec(Spec):
         keep_state: keep the weights of the selected evaluation in the store, for runs that start from them.
         dropout_leak: see :class:`mixlib.trainer.MixupTrainer`.
         max_steps: stop after this many optimizer updates (a trial, not the protocol).
-        seed: of the draw of examples, the new head, dropout, batch order and mixing. For ``paper`` and ``synthetic`` see
-            :class:`mixlib.runs.records.Spec`.
+        seed: of the draw of examples, the new head, dropout, batch order and mixing. ``paper`` and ``synthetic`` are
+            explained at :class:`mixlib.runs.records.Spec`.
 
     Raises:
         ValueError: a number out of range, an unknown metric, schedule or precision, or settings that clash.
