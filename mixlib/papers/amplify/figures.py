@@ -302,7 +302,7 @@ def attention_summary(data: pd.DataFrame, quantities: Mapping[str, str]) -> Figu
             mean, reach = means_with_reach([values])
             axis.errorbar(mean, y, xerr=reach, capsize=4,
                           color=PALETTE[method], marker=MARKERS[method], linestyle="none", markersize=8)  # fmt: skip
-        axis.set(title=title, xlabel="attention, %", ylim=(len(methods) - 0.5, -0.5))
+        axis.set(title=title, xlabel="% of the attention", ylim=(len(methods) - 0.5, -0.5))
     axes[0, 0].set_yticks(range(len(methods)), [LABELS[m] for m in methods])
     return figure
 
