@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import json
 import os
 import subprocess
@@ -197,6 +199,22 @@ def test_a_kernel_that_dies_costs_its_own_notebook_alone_and_the_working_folder_
     assert failed["01_a"].startswith("01_a: Kernel died; if memory ran out, ")
     assert outputs["02_b"].exists()
     assert os.getcwd() == here
+
+
+def test_a_site_is_built_by_one_process_at_a_time_and_only_where_files_can_be_locked(tmp_path, monkeypatch):
+    folder = tmp_path / "site"
+    with site.alone(folder):
+        result = CliRunner().invoke(main, ["site", "--output", str(folder)])
+    assert result.exit_code == 1
+    assert f"another process is writing {folder}, process {os.getpid()} on " in result.output
+    assert not folder.exists()
+
+    def none(*arguments):
+        raise OSError(errno.ENOLCK, "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with pytest.raises(OSError, match=r"\.lock cannot be locked .*; choose another --output"), site.alone(folder):
+        pass
 
 
 def test_two_reproduce_do_not_write_one_site(notebooks):
