@@ -16,6 +16,7 @@ from mixlib.runs.spec import RunSpec
 WAITING = ("test_ray", "test_engines", "test_hub", "test_readme", "test_types")  # their processes take minutes
 
 
+@pytest.hookimpl(trylast=True)  # after tests are deselected: stretches are counted over those that run
 def pytest_collection_modifyitems(items):
     """Tests that wait begin first, on different workers.
 

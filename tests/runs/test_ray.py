@@ -1,4 +1,5 @@
-"""The engine ``ray``, with real workers of a real Ray, which each process of the tests starts once."""
+"""The engine ``ray``, with real workers of a real Ray. It takes seconds to start either of them, so tests that can
+share them follow one another."""
 
 import ipaddress
 import os
@@ -34,7 +35,7 @@ from mixlib.runs.engines import run_all
 from mixlib.runs.spec import RunSpec
 from mixlib.runs.store import Store
 base = RunSpec.from_canonical({spec!r})
-run_all([replace(base, seed=s) for s in range(300)], "ray workers=2", Store({folder!r}), progress=False)
+run_all([replace(base, seed=s) for s in range(300)], "ray workers=1", Store({folder!r}), progress=False)
 """
 
 
@@ -78,6 +79,43 @@ def when(condition, then):
     thread = Thread(target=watch, daemon=True)
     thread.start()
     return thread
+
+
+def driver_in(folder, spec):
+    """A sweep on Ray in a process of its own."""
+    folder.mkdir()
+    code = SWEEP.format(spec=spec.canonical(), folder=str(folder))
+    with (folder / "stderr").open("w") as said:
+        return subprocess.Popen([sys.executable, "-c", code], stdout=said, stderr=said, start_new_session=True)
+
+
+def stop(driver, sig, folder):
+    """Send a signal to a driver after three runs; all processes that it had started."""
+    deadline = time.monotonic() + 180
+    while len(list(folder.rglob("*.json"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    started = psutil.Process(driver.pid).children(recursive=True)
+    assert len(started) > 2, (folder / "stderr").read_text()
+    driver.send_signal(sig)
+    assert driver.wait(timeout=60) != 0
+    return started
+
+
+def test_drivers_that_are_stopped_leave_every_finished_record_and_no_process(tmp_path, spec):
+    """After SIGKILL the processes of Ray stay for a minute: that they end is seen when all tests have."""
+    drivers = {sig: driver_in(tmp_path / sig.name, spec) for sig in (signal.SIGKILL, signal.SIGINT)}
+    OF_KILLED_DRIVERS.extend(stop(drivers[signal.SIGKILL], signal.SIGKILL, tmp_path / "SIGKILL"))
+    _, alive = psutil.wait_procs(stop(drivers[signal.SIGINT], signal.SIGINT, tmp_path / "SIGINT"), timeout=90)
+    assert alive == []
+    for sig in drivers:
+        store = Store(tmp_path / sig.name)
+        records, left_out = store.scan()
+        assert 3 <= len(records) < 300
+        assert left_out == {}
+        kept = {path: path.read_bytes() for path in store.folder.rglob("*.json")}
+        seeds = range(len(records) + 2)
+        assert len(run_all([replace(spec, seed=s) for s in seeds], store=store, progress=False)) == len(seeds)
+        assert all(path.read_bytes() == content for path, content in kept.items())
 
 
 def test_it_gives_the_numbers_of_the_local_engine_bit_for_bit(tmp_path, spec):
@@ -162,6 +200,19 @@ def test_what_nobody_has_is_reported_as_by_the_local_engine(tmp_path, spec, no_d
     assert not Store(tmp_path).missing([spec])
 
 
+def test_ray_on_this_machine_listens_on_the_loopback_interface_alone(tmp_path, spec):
+    run_all([spec], ENGINE, Store(tmp_path), progress=False)
+    listening = {}
+    for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+        with suppress(psutil.Error):
+            for connection in process.net_connections(kind="inet"):
+                if connection.status == psutil.CONN_LISTEN:
+                    ip = ipaddress.ip_address(connection.laddr.ip)
+                    listening[process.name(), connection.laddr.port] = getattr(ip, "ipv4_mapped", None) or ip
+    assert any(name.startswith("raylet") for name, _ in listening)
+    assert {where for where, ip in listening.items() if not ip.is_loopback} == set()
+
+
 def test_a_killed_worker_costs_only_its_run_which_is_begun_again(tmp_path, spec):
     store = Store(tmp_path)
     specs = [replace(spec, seed=s, num_train_epochs=6) for s in range(12)]
@@ -183,26 +234,6 @@ def test_a_killed_worker_costs_only_its_run_which_is_begun_again(tmp_path, spec)
     assert [r.evaluations for r in records[:3]] == [r.evaluations for r in alone]
 
 
-def test_a_run_that_hangs_or_fails_or_loses_its_worker_is_reported_and_the_rest_goes_on(tmp_path, spec):
-    store = Store(tmp_path)
-    endless = replace(spec, num_train_epochs=1_000_000)
-    poisoned = replace(spec, learning_rate=1e30)
-    good = [replace(spec, seed=s) for s in (10, 11)]
-    with pytest.raises(RunFailed, match="2 of 4 runs failed") as error:
-        run_all([endless, poisoned, *good], "ray workers=2 time_limit=12", store, progress=False)
-    assert "longer than the time limit of 12 s" in str(error.value)
-    assert "became" in str(error.value)
-    assert not store.missing(good)
-    assert "time limit" in store.failure(endless)
-
-
-def test_a_run_whose_worker_dies_again_and_again_is_given_up(tmp_path, spec):
-    endless, earlier = replace(spec, num_train_epochs=1_000_000), busy_workers()
-    when(lambda: busy_workers(earlier), lambda pids: [os.kill(pid, signal.SIGKILL) for pid in pids])
-    with pytest.raises(RunFailed, match="its worker died once"):
-        run_all([endless], "ray workers=1 retries=0 time_limit=60", Store(tmp_path), progress=False)
-
-
 @pytest.mark.parametrize("name", ["OutOfMemoryError", "ObjectLostError"])
 def test_a_worker_that_ray_ends_for_another_reason_costs_only_its_run(tmp_path, spec, monkeypatch, name):
     """Ray's memory monitor, for one, has an error of its own."""
@@ -221,41 +252,26 @@ def test_a_worker_that_ray_ends_for_another_reason_costs_only_its_run(tmp_path, 
     assert len(met) > 3
 
 
-def driver_in(folder, spec):
-    """A sweep on Ray in a process of its own."""
-    folder.mkdir()
-    code = SWEEP.format(spec=spec.canonical(), folder=str(folder))
-    with (folder / "stderr").open("w") as said:
-        return subprocess.Popen([sys.executable, "-c", code], stdout=said, stderr=said, start_new_session=True)
+def test_a_run_that_hangs_or_fails_or_loses_its_worker_is_reported_and_the_rest_goes_on(tmp_path, spec, monkeypatch):
+    store = Store(tmp_path)
+    monkeypatch.setattr(engines.get(ENGINE), "time_limit", 12)
+    endless = replace(spec, num_train_epochs=1_000_000)
+    poisoned = replace(spec, learning_rate=1e30)
+    good = [replace(spec, seed=s) for s in (10, 11)]
+    with pytest.raises(RunFailed, match="2 of 4 runs failed") as error:
+        run_all([endless, poisoned, *good], ENGINE, store, progress=False)
+    assert "longer than the time limit of 12 s" in str(error.value)
+    assert "became" in str(error.value)
+    assert not store.missing(good)
+    assert "time limit" in store.failure(endless)
 
 
-def stop(driver, sig, folder):
-    """Send a signal to a driver after three runs; all processes that it had started."""
-    deadline = time.monotonic() + 180
-    while len(list(folder.rglob("*.json"))) < 3 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    started = psutil.Process(driver.pid).children(recursive=True)
-    assert len(started) > 2, (folder / "stderr").read_text()
-    driver.send_signal(sig)
-    assert driver.wait(timeout=60) != 0
-    return started
-
-
-def test_drivers_that_are_stopped_leave_every_finished_record_and_no_process(tmp_path, spec):
-    """After SIGKILL the processes of Ray stay for a minute: that they end is seen when all tests have."""
-    drivers = {sig: driver_in(tmp_path / sig.name, spec) for sig in (signal.SIGKILL, signal.SIGINT)}
-    OF_KILLED_DRIVERS.extend(stop(drivers[signal.SIGKILL], signal.SIGKILL, tmp_path / "SIGKILL"))
-    _, alive = psutil.wait_procs(stop(drivers[signal.SIGINT], signal.SIGINT, tmp_path / "SIGINT"), timeout=90)
-    assert alive == []
-    for sig in drivers:
-        store = Store(tmp_path / sig.name)
-        records, left_out = store.scan()
-        assert 3 <= len(records) < 300
-        assert left_out == {}
-        kept = {path: path.read_bytes() for path in store.folder.rglob("*.json")}
-        seeds = range(len(records) + 2)
-        assert len(run_all([replace(spec, seed=s) for s in seeds], store=store, progress=False)) == len(seeds)
-        assert all(path.read_bytes() == content for path, content in kept.items())
+def test_a_run_whose_worker_dies_again_and_again_is_given_up(tmp_path, spec, monkeypatch):
+    monkeypatch.setattr(engines.get(ENGINE), "retries", 0)
+    endless, earlier = replace(spec, num_train_epochs=1_000_000), busy_workers()
+    when(lambda: busy_workers(earlier), lambda pids: [os.kill(pid, signal.SIGKILL) for pid in pids])
+    with pytest.raises(RunFailed, match="its worker died once"):
+        run_all([endless], ENGINE, Store(tmp_path), progress=False)
 
 
 def test_what_this_machine_cannot_give_is_said_before_anything_runs(tmp_path, spec):
@@ -288,19 +304,6 @@ def test_a_busy_machine_on_which_ray_does_not_start_at_once(monkeypatch, capsys)
     tries = iter(fails[:2] * 2)
     with pytest.raises(TimeoutError, match=r"in 3 tries \(The current node .* startup.\): it may be too busy"):
         on_ray._start()
-
-
-def test_ray_on_this_machine_listens_on_the_loopback_interface_alone(tmp_path, spec):
-    run_all([spec], ENGINE, Store(tmp_path), progress=False)
-    listening = {}
-    for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
-        with suppress(psutil.Error):
-            for connection in process.net_connections(kind="inet"):
-                if connection.status == psutil.CONN_LISTEN:
-                    ip = ipaddress.ip_address(connection.laddr.ip)
-                    listening[process.name(), connection.laddr.port] = getattr(ip, "ipv4_mapped", None) or ip
-    assert any(name.startswith("raylet") for name, _ in listening)
-    assert {where for where, ip in listening.items() if not ip.is_loopback} == set()
 
 
 def test_a_folder_too_long_for_sockets_is_no_busy_machine(monkeypatch):
