@@ -263,7 +263,7 @@ def update_notebooks(only, raise_seeds) -> None:
         raise ValueError("--raise-seeds changes what all notebooks read: leave out --only")
     names = notebooks.choose(_names(only))
     if raise_seeds:
-        import mixlib.papers.registry  # noqa: F401 (hands in the cells)
+        import mixlib.papers.registry  # noqa: F401 (registers the cells)
         from mixlib.evidence import gate
 
         for cell, seeds in gate.raise_seeds().items():

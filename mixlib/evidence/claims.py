@@ -179,4 +179,4 @@ def against(first: str, second: str, cells: Mapping[str, str], sign: float = 1.0
 
 def claims() -> dict[str, Claim]:
     """All claims by id, in the papers' order."""
-    return {claim.id: claim for of_paper in plan.handed().claims.values() for claim in of_paper()}
+    return {claim.id: claim for of_paper in plan.registered().claims.values() for claim in of_paper()}

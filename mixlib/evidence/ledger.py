@@ -26,7 +26,7 @@ def papers() -> dict[str, str]:
 def chapters() -> dict[str, str]:
     """The notebook of each claim; if two show it, the first."""
     found: dict[str, str] = {}
-    for notebook in plan.handed().chapters:
+    for notebook in plan.registered().chapters:
         for id_ in of_chapter(notebook):
             found.setdefault(id_, notebook)
     return found
@@ -34,7 +34,7 @@ def chapters() -> dict[str, str]:
 
 def of_chapter(notebook: str) -> list[str]:
     """The claims that a notebook shows, by id. ``ValueError`` for one that shows none."""
-    known = plan.handed().chapters
+    known = plan.registered().chapters
     if notebook not in known:
         raise ValueError(f"no claims are shown in {notebook!r}; there are {', '.join(known)}")
     paper, numbers = known[notebook]

@@ -1,6 +1,6 @@
 """All cells of the evidence, and in which order they are run.
 
-Nothing here knows any paper: papers register what they have (:func:`hand_in`).
+Nothing here knows any paper: papers register what they have (:func:`register`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SENSITIVITY_SEEDS, MOST_SEEDS = 3, 12
 
 
 @dataclass(frozen=True, kw_only=True)
-class Handed:
+class Registered:
     """What papers register to be run and judged.
 
     Attributes:
@@ -47,27 +47,27 @@ class Handed:
     chapters: Mapping[str, tuple[str, Sequence[int]]] = field(default_factory=dict)
 
 
-_HANDED: dict[str, Handed] = {}
+_REGISTERED: dict[str, Registered] = {}
 _CELLS: dict[str, AnyCell] = {}
 
 
-def hand_in(what: Handed) -> None:
+def register(what: Registered) -> None:
     """Register what there is; replaces anything registered before."""
-    _HANDED["in"] = what
+    _REGISTERED["in"] = what
     _CELLS.clear()
     _CELLS.update({cell.name: cell for cell in (*what.pool, *what.papers, *what.sensitivity, *what.studies)})
 
 
-def handed() -> Handed:
+def registered() -> Registered:
     """What papers have registered; ``RuntimeError`` if they have not been imported."""
-    if not _HANDED:
+    if not _REGISTERED:
         raise RuntimeError("no cells or claims are registered yet: import mixlib.papers.registry, which registers them")
-    return _HANDED["in"]
+    return _REGISTERED["in"]
 
 
 def cells() -> dict[str, AnyCell]:
     """Every cell by name."""
-    handed()
+    registered()
     return _CELLS
 
 
@@ -99,13 +99,15 @@ def _seed_by_seed(found: Iterable[Cell], seeds: Iterable[int], profile: str) -> 
 
 
 def _is_last(cell: Cell) -> bool:
-    return any(cell.name.startswith(name) for name in handed().last)
+    return any(cell.name.startswith(name) for name in registered().last)
 
 
 def _screening(profile: str, last: bool) -> list[RunSpec]:
     """The plain model of every cell, with seeds that no table uses; separate for the cells that are run last."""
     screened = [
-        cell for cell in (*handed().pool, *handed().papers) if cell.plain in cell.labels and _is_last(cell) == last
+        cell
+        for cell in (*registered().pool, *registered().papers)
+        if cell.plain in cell.labels and _is_last(cell) == last
     ]
     return [cell.spec(cell.plain, seed, profile) for seed in SCREENING_SEEDS for cell in screened]
 
@@ -118,8 +120,8 @@ def _studies(profile: str) -> list[Spec]:
     """Seed by seed, with those that measure seconds at the end: nothing runs alongside them."""
     found = [
         spec
-        for seed in _first(max(cell.seeds for cell in handed().studies))
-        for cell in handed().studies
+        for seed in _first(max(cell.seeds for cell in registered().studies))
+        for cell in registered().studies
         if seed in _first(cell.seeds)
         for spec in cell.specs([seed], profile=profile)
     ]
@@ -129,23 +131,23 @@ def _studies(profile: str) -> list[Spec]:
 # In the order in which they are run: seed by seed, so that what is there is a whole experiment at any time
 WAVES: dict[str, Callable[[str], list[Spec]]] = {
     "screening": lambda profile: _screening(profile, last=False),
-    "pool": lambda profile: _seed_by_seed(handed().pool, _first(6), profile),
-    "papers": lambda profile: _seed_by_seed((c for c in handed().papers if not _is_last(c)), _first(6), profile),
+    "pool": lambda profile: _seed_by_seed(registered().pool, _first(6), profile),
+    "papers": lambda profile: _seed_by_seed((c for c in registered().papers if not _is_last(c)), _first(6), profile),
     "studies": _studies,
-    "sensitivity": lambda profile: _seed_by_seed(handed().sensitivity, _first(SENSITIVITY_SEEDS), profile),
+    "sensitivity": lambda profile: _seed_by_seed(registered().sensitivity, _first(SENSITIVITY_SEEDS), profile),
     "last": lambda profile: [
         *_screening(profile, last=True),
-        *_seed_by_seed(filter(_is_last, handed().papers), _first(6), profile),
+        *_seed_by_seed(filter(_is_last, registered().papers), _first(6), profile),
     ],
     "more": lambda profile: _seed_by_seed(
-        (c for c in handed().papers if c.seeds > 6), range(FIRST_SEED + 6, FIRST_SEED + 12), profile
+        (c for c in registered().papers if c.seeds > 6), range(FIRST_SEED + 6, FIRST_SEED + 12), profile
     ),
 }
 
 
 def planned_seeds(cell: AnyCell) -> int:
     """How many seeds of a cell are run at first; see :mod:`mixlib.evidence.progress` for when more are wanted."""
-    return SENSITIVITY_SEEDS if cell in handed().sensitivity else cell.seeds
+    return SENSITIVITY_SEEDS if cell in registered().sensitivity else cell.seeds
 
 
 EVERYTHING = "evidence"

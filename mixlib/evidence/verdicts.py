@@ -233,7 +233,7 @@ def verdicts(
     Raises:
         ValueError: unknown paper (the message lists them) or claim (it gives the nearest), or a claim of another paper.
     """
-    known, papers = claims(), plan.handed().claims
+    known, papers = claims(), plan.registered().claims
     if paper is not None and paper not in papers:
         raise ValueError(f"unknown paper {paper!r}; choose one of {', '.join(papers)}")
     for id_ in ids or ():

@@ -69,9 +69,9 @@ def load_studies() -> None:
             paper.load()
 
 
-studies.hand_in(load_studies)
-plan.hand_in(
-    plan.Handed(
+studies.register(load_studies)
+plan.register(
+    plan.Registered(
         pool=pool.POOL,
         papers=[cell for paper in PAPERS for cell in paper.cells],
         sensitivity=pool.SENSITIVITY,

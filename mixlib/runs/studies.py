@@ -19,7 +19,7 @@ from mixlib.runs.records import Record, Spec, number
 from mixlib.runs.spec import RunSpec
 
 STUDIES: dict[str, Callable[..., dict[str, Any]]] = {}
-LOADERS: list[Callable[[], object]] = []  # each registers studies; handed in from above: nothing here knows any paper
+LOADERS: list[Callable[[], object]] = []  # each registers studies; given from above: nothing here knows any paper
 TIMED = frozenset({"step_time", "epoch_time"})  # they measure seconds: an engine runs nothing alongside them
 
 
@@ -36,7 +36,7 @@ def every() -> dict[str, Callable[..., dict[str, Any]]]:
     return STUDIES
 
 
-def hand_in(load: Callable[[], object]) -> None:
+def register(load: Callable[[], object]) -> None:
     """Have ``load``, which registers studies, called when one is wanted. It must be a module-level function, because it
     is sent to Ray's workers."""
     if load not in LOADERS:

@@ -14,8 +14,8 @@ CLAIMS = claims.claims()
 
 def test_every_claim_has_a_chapter_that_is_there():
     assert set(ledger.chapters()) == set(CLAIMS)
-    assert {id_ for name in plan.handed().chapters for id_ in ledger.of_chapter(name)} == set(CLAIMS)
-    assert all((paths.NOTEBOOKS / f"{name}.ipynb").exists() for name in plan.handed().chapters)
+    assert {id_ for name in plan.registered().chapters for id_ in ledger.of_chapter(name)} == set(CLAIMS)
+    assert all((paths.NOTEBOOKS / f"{name}.ipynb").exists() for name in plan.registered().chapters)
     with pytest.raises(ValueError, match="no claims are shown in '99_none'"):
         ledger.of_chapter("99_none")
 
@@ -23,7 +23,7 @@ def test_every_claim_has_a_chapter_that_is_there():
 def test_each_of_these_chapters_shows_its_own_claims_and_no_other_chapter_shows_any():
     for path in paths.NOTEBOOKS.glob("*.ipynb"):
         shown = re.findall(r'ledger\.beside_chapter\(\\"(\w+)\\", committed\(', path.read_text(encoding="utf-8"))
-        assert shown == ([path.stem] if path.stem in plan.handed().chapters else [])
+        assert shown == ([path.stem] if path.stem in plan.registered().chapters else [])
 
 
 def test_claims_are_shown_beside_committed_records_alone():

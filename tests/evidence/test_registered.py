@@ -1,4 +1,4 @@
-"""What stands below knows no paper: papers hand in their cells, claims and studies."""
+"""What stands below knows no paper: papers register their cells, claims and studies."""
 
 import subprocess
 import sys
@@ -10,20 +10,22 @@ from mixlib.runs import studies
 
 
 def test_without_papers_the_error_says_what_to_import(monkeypatch):
-    monkeypatch.setattr(plan, "_HANDED", {})
+    monkeypatch.setattr(plan, "_REGISTERED", {})
     with pytest.raises(RuntimeError, match=r"import mixlib\.papers\.registry, which registers them"):
         plan.get("common/sst2")
 
 
-def test_cells_that_are_handed_in_take_the_place_of_others(monkeypatch):
-    before = plan.handed()
-    few = plan.Handed(pool=before.pool[:1], papers=(), sensitivity=(), studies=before.studies[:1], last=(), claims={})
+def test_cells_that_are_registered_take_the_place_of_others(monkeypatch):
+    before = plan.registered()
+    few = plan.Registered(
+        pool=before.pool[:1], papers=(), sensitivity=(), studies=before.studies[:1], last=(), claims={}
+    )
     try:
-        plan.hand_in(few)
+        plan.register(few)
         assert list(plan.cells()) == [before.pool[0].name, before.studies[0].name]
         assert {spec.dataset for spec in plan.runs("pool")} == {before.pool[0].dataset}
     finally:
-        plan.hand_in(before)
+        plan.register(before)
 
 
 def test_every_study_is_there_as_soon_as_the_papers_are():
@@ -32,8 +34,8 @@ def test_every_study_is_there_as_soon_as_the_papers_are():
     assert int(out.stdout) == len(studies.every()) > 5
 
 
-def test_a_loader_is_handed_in_once():
+def test_a_loader_is_registered_once():
     before = list(studies.LOADERS)
     for load in before:
-        studies.hand_in(load)
+        studies.register(load)
     assert before == studies.LOADERS

@@ -68,7 +68,7 @@ class Worker:
                 "have to come from the same code; install the same checkout on every node"
             )
         for load in loaders:
-            studies.hand_in(load)
+            studies.register(load)
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
         torch.set_num_threads(threads)
         if 0 < gpu_share < 1 and torch.cuda.is_available():
