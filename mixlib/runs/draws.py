@@ -59,10 +59,9 @@ def sample(
         name: data set.
         seed: of the draw; with the same seed, a larger draw contains the smaller one.
         train_size: training examples, ``None`` for all.
-        train_per_class: draw this many training examples of each class instead; ignored for a user's own data.
+        train_per_class: draw this many training examples of each class instead; not for a user's own data.
         train_fraction: keep this share of each class, rounded, at least one example. What is left out does not become
-            development data, so that every fraction of a seed is judged on the same rows. Ignored for a user's own
-            data.
+            development data, so that every fraction of a seed is judged on the same rows. Not for a user's own data.
         dev_size: development examples, 0 for none. ``None``: all there are or, if they come from the training rows, all
             that were not drawn for training; for a user's own data, none.
         test_size: test examples, ``None`` for all there are.
@@ -70,17 +69,23 @@ def sample(
 
     Raises:
         DataDiffers: fewer rows than asked for.
-        ValueError: no ``test_size`` for a user's own data whose test examples come from the training rows, a size
-            together with ``train_per_class`` or ``train_fraction``, or one of these out of range.
+        ValueError: no ``test_size`` for a user's own data whose test examples come from the training rows,
+            ``train_per_class`` or ``train_fraction`` for such data or together with a size, or one of these out of
+            range.
         DataUnavailable: see :func:`mixlib.runs.corpora.load_split`.
     """
     corpus = corpora.get(name)
     train, test = (corpora.load_split(name, split, synthetic_twin) for split in ("train", corpus.test))
+    by_class = train_per_class is not None or train_fraction != 1.0
     if corpus.own:
+        if by_class:
+            raise ValueError(
+                f"{name}: a user's own data are drawn in proportion to their classes, so train_per_class and "
+                "train_fraction do not apply: give train_size"
+            )
         return _sample_own(corpus, train, test, seed, train_size, dev_size, test_size)
     train_order = _order(train.digests, f"{seed}/train")
     test_order = _order(test.digests, f"{seed}/test")
-    by_class = train_per_class is not None or train_fraction != 1.0
     if by_class:
         if train_size is not None:
             raise ValueError("give train_size, or train_per_class and train_fraction, not both")

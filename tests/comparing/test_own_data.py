@@ -119,6 +119,9 @@ def test_sizes_of_ones_own_data_are_kept_or_refused():
     assert len(draws.sample(tested.name, 0).test) == 20
     with pytest.raises(DataDiffers, match=r"50 test examples were asked for, but .* has 20; set the test size"):
         draws.sample(tested.name, 0, test_size=50)
+    for by_class in ({"train_per_class": 5}, {"train_fraction": 0.5}):
+        with pytest.raises(ValueError, match=r"in proportion to their classes.*: give train_size"):
+            draws.sample(tested.name, 0, **by_class)
 
 
 def test_every_class_stays_in_training_however_rare():
