@@ -114,6 +114,12 @@ class Judgement:
         """The category as it is counted: ``"supported by less than the margin"`` separately from ``"supported"``."""
         return f"{self.category} by less than the margin" if self.small else self.category
 
+    @property
+    def numbers(self) -> str:
+        """The estimate with its 95% interval for readers: ``+0.8 [+0.1, +1.5]``, or ``x1.08 [x1.01, x1.15]``."""
+        shown, *ends = (amount(value, self.unit, sign=True) for value in (self.estimate, self.low, self.high))
+        return f"{shown} [{', '.join(ends)}]"
+
 
 def not_judgeable(name: str, why: str) -> Judgement:
     """The judgement of a part that cannot be measured here, with the reason in words."""
@@ -209,8 +215,6 @@ def amount(value: float, unit: str, sign: bool = False) -> str:
 def _words(j: Judgement, part: Part, estimate: Estimate, in_general: Interval | None) -> str:
     """The finding in one sentence, followed by the means of the data sets if they differ."""
     where = f"on these {len(j.sets)} sets" if len(j.sets) > 1 else "on this set"
-    interval = "[{}, {}]".format(*(amount(end, j.unit, True) for end in (j.low, j.high)))
-    ends = f"{amount(j.estimate, j.unit, True)} {interval}"
     general = ""
     if in_general is not None:  # an interval of its own, with the spread over data sets
         general = "; in general too: [{}, {}]".format(*(amount(end, j.unit, True) for end in in_general))
@@ -227,14 +231,14 @@ def _words(j: Judgement, part: Part, estimate: Estimate, in_general: Interval | 
                 end += ", because of its own error"
             text += f"; the printed {amount(j.printed, j.unit)} {end}"
     elif j.category == SMALLER:
-        text = f"smaller than the printed {amount(j.printed, j.unit)} {where}: {ends}"
+        text = f"smaller than the printed {amount(j.printed, j.unit)} {where}: {j.numbers}"
     elif j.category == UNDECIDED:
-        text = f"undecided {where}: {ends}{_needs(j, part.samples)}"
+        text = f"undecided {where}: {j.numbers}{_needs(j, part.samples)}"
     else:
         margin = f" by less than the margin of {amount(j.margin, j.unit)}" if j.small else ""
         if j.kind == NON_INFERIORITY and j.category == SUPPORTED and j.high < 0:
             margin = f", though worse by less than {amount(j.margin, j.unit)},"
-        text = f"{j.category}{margin} {where}: {ends}{general}"
+        text = f"{j.category}{margin} {where}: {j.numbers}{general}"
     if j.differs_between_sets:
         means = {name: values.mean() for name, values in series(part.differences).items()}
         listed = ", ".join(
@@ -304,7 +308,7 @@ def conjunction(name: str, parts: Sequence[Judgement]) -> Judgement:
     words = deciding[0].words
     if len(parts) > 1:
         words = f"{category} for " + "; ".join(f"{p.name} ({_as_part(p, category)})" for p in deciding)
-        others = [f"{p.name} ({p.category})" for p in parts if p not in deciding]
+        others = [f"{p.name} ({_in_short(p)})" for p in parts if p not in deciding]
         words += f"; other parts: {', '.join(others)}" if others else ""
     general = all(p.in_general for p in deciding)
     return replace(
@@ -318,6 +322,11 @@ def _as_part(j: Judgement, category: str) -> str:
     if category == UNDECIDED and j.category == CONTRADICTED:
         return f"by itself {j.words}; not after Holm's correction"
     return j.words
+
+
+def _in_short(j: Judgement) -> str:
+    """The category of a part that does not decide, with its numbers if it has any."""
+    return f"{j.category}: {j.numbers}" if math.isfinite(j.estimate) else j.category
 
 
 def _standing(j: Judgement) -> float:

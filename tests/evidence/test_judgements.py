@@ -292,7 +292,9 @@ def test_the_part_furthest_from_support_stands_for_a_claim():
 
 
 def test_conjunctions_name_the_parts():
-    assert conjunction("c", [GOOD, FLAT]).words == f"no effect for flat ({FLAT.words}); other parts: good (supported)"
+    others = f"good (supported: {GOOD.numbers})"
+    assert conjunction("c", [GOOD, FLAT]).words == f"no effect for flat ({FLAT.words}); other parts: {others}"
+    assert conjunction("c", [BAD, DEAD]).words.endswith("; other parts: dead (not judgeable here)")
     assert conjunction("c", [FLAT]).words == FLAT.words
     assert conjunction("c", [GOOD, DEAD]).words.startswith("not judgeable here for dead (")
     assert conjunction("c", [GOOD, BAD]).estimate == BAD.estimate
