@@ -33,6 +33,11 @@ def part(mean, sd=1.0, sets=5, n=6, name="A - B", margin=1.0, **claim):
     return Part(name, alike(mean, sd, sets, n), margin, **claim)
 
 
+def test_the_interval_of_each_seeds_mean_stands_beside_the_pooled_one():
+    expected = stats.ttest_1samp(A, 0).confidence_interval(0.95)
+    assert judge(Part("p", {"a": A, "b": A}, 1.0)).per_seed == pytest.approx(tuple(expected))
+
+
 def test_p_of_two_data_sets_is_welchs():
     welch = stats.ttest_ind(A, [-v for v in B], equal_var=False)
     assert judge(Part("p", {"a": A, "b": B}, 1.0)).p == pytest.approx(welch.pvalue)
@@ -165,6 +170,13 @@ def test_hardly_changes_is_not_supported_where_data_sets_differ():
     assert judge(Part("p", sets, 1.0, NON_INFERIORITY)).category == SUPPORTED
 
 
+def test_seeds_can_still_show_not_worse_where_data_sets_differ():
+    judgement = judge(Part("p", {"sst2": exact(2, 1.5), "rte": exact(-3.4, 1.5)}, 1.0, NON_INFERIORITY))
+    assert (judgement.category, judgement.differs_between_sets) == (UNDECIDED, True)
+    assert judgement.seeds_needed.margin
+    assert f"needs {judgement.seeds_needed.margin} seeds for the margin of 1 point" in judgement.words
+
+
 def test_a_decided_difference_keeps_its_category_where_data_sets_differ():
     judgement = judge(Part("p", {"sst2": exact(3, 0.5), "rte": exact(1, 0.5)}, 1.0))
     assert (judgement.category, judgement.in_general) == (SUPPORTED, False)
@@ -182,6 +194,8 @@ def test_in_general_only_where_random_effects_agree():
     assert wider.high - wider.low > found.high - found.low
     assert not judge(Part("p", far, 1.0)).in_general
     assert judge(Part("p", far, 1.0)).random_effects.low < 0
+    against = judge(Part("p", {name: -values for name, values in far.items()}, 1.0))
+    assert (against.category, against.in_general) == (CONTRADICTED, False)
     assert not judge(Part("p", {"a": exact(9, 0.1)}, 1.0)).in_general
     assert judge(Part("p", {"a": exact(9, 0.1)}, 1.0)).words.startswith("supported on this set")
     assert "; in general too: [" in judge(part(-2.0)).words
@@ -204,6 +218,8 @@ def test_words_name_the_printed_size_below_the_margin():
     text = judge(part(0.0, 0.5, printed=Printed(0.9, runs=15))).words
     assert text.endswith("; the printed 0.9 points is larger than what was measured")
     assert "printed" not in judge(part(0.0, printed=Printed(1.5))).words
+    text = judge(part(0.0, printed=Printed(0.5, se=1.0))).words  # beyond what was measured, by less than its own error
+    assert text.endswith("; the printed 0.5 points is neither confirmed nor refuted, because of its own error")
 
 
 def test_words_of_undecided_say_what_it_would_take():
@@ -256,6 +272,7 @@ GOOD, FLAT, OPEN, BAD = (judge(part(m, sd, name=n)) for m, sd, n in
                          ((3, 1, "good"), (0, 1, "flat"), (0.4, 2.5, "open"), (-3, 1, "bad")))  # fmt: skip
 SMALL = judge(part(0.5, 0.5, name="small"))
 LESS = judge(part(0.4, 2.5, name="less", printed=Printed(3.0, runs=15)))
+SMALL_BAD = judge(part(-0.5, 0.5, name="small and bad"))
 DEAD = not_judgeable("dead", "the plain model learns nothing on rte")
 
 
@@ -271,6 +288,8 @@ DEAD = not_judgeable("dead", "the plain model learns nothing on rte")
         ([FLAT, OPEN], UNDECIDED),
         ([GOOD, BAD], CONTRADICTED),
         ([OPEN, FLAT, BAD], CONTRADICTED),
+        ([SMALL_BAD, GOOD], "contradicted by less than the margin"),
+        ([SMALL_BAD, BAD], CONTRADICTED),
         ([GOOD, DEAD], NOT_JUDGEABLE),
         ([BAD, DEAD], CONTRADICTED),
         ([DEAD], NOT_JUDGEABLE),
@@ -289,6 +308,21 @@ def test_the_part_furthest_from_support_stands_for_a_claim():
     flat = judge(Part("flat", {"a": [0.1, -1.0, 1.2, 0.3, -0.9, 0.9]}, 0.1))
     assert {above.category, flat.category} == {"undecided"}
     assert conjunction("c", [flat, above]).estimate == above.estimate
+
+
+def test_the_part_most_clearly_against_stands_for_a_contradicted_claim():
+    first, second = with_p(0.01, "first"), with_p(0.001, "second")
+    claim = conjunction("c", [first, second])
+    assert claim.estimate == second.estimate
+    assert claim.words == f"contradicted for second ({second.words}); first ({first.words})"
+
+
+def test_a_claim_holds_in_general_if_every_part_that_decides_does():
+    far = judge(Part("far", {f"set{k}": exact(m, 0.8) for k, m in enumerate((0.2, 0.5, 3.0, 5.0))}, 1.0))
+    assert (GOOD.in_general, far.in_general, far.category) == (True, False, SUPPORTED)
+    assert conjunction("c", [GOOD, GOOD]).in_general
+    assert not conjunction("c", [GOOD, far]).in_general
+    assert conjunction("c", [far, BAD]).in_general  # the first does not decide
 
 
 def test_conjunctions_name_the_parts():
@@ -315,7 +349,10 @@ def test_conjunctions_name_the_parts():
 def test_contradicted_only_after_holm(p, others, category):
     against = with_p(p)
     assert (against.category, against.against) == (CONTRADICTED, pytest.approx(p))
-    assert conjunction("c", [against] + [GOOD] * others).category == category
+    claim = conjunction("c", [against] + [GOOD] * others)
+    assert claim.category == category
+    assert ("q (by itself contradicted" in claim.words) == (category == UNDECIDED)
+    assert ("; not after Holm's correction)" in claim.words) == (category == UNDECIDED)
 
 
 @settings(max_examples=20, deadline=None)

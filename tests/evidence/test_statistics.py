@@ -58,6 +58,7 @@ def test_two_data_sets_are_welchs_test():
 
 def test_data_sets_count_equally_whatever_their_seeds():
     assert pooled({"a": A, "b": B}).mean == pytest.approx((np.mean(A) + np.mean(B)) / 2)
+    assert pooled({"a": exact(0, 1), "b": exact(0, 3, 8)}).sd == pytest.approx(math.sqrt(5))  # the mean of 1 and 9
 
 
 @pytest.mark.parametrize("seeds", [[6] * 5, [4, 6, 12]])
