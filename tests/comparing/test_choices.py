@@ -3,6 +3,9 @@
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from textwrap import indent
+
+import pytest
 
 from mixlib.comparing import choices
 from mixlib.methods import Method
@@ -51,5 +54,48 @@ def test_a_changed_method_is_another_method(monkeypatch):
     monkeypatch.undo()
     assert choices._said(frozenset("ba")) == "{'a', 'b'}"  # a set's own order changes from process to process
     assert choices.choose(Other).key.startswith("Other@")
+    assert choices.choose(Other).label == "Other"  # not that of its parent
     assert choices.choose(ClsMixup(alpha=0.3)).name == "cls_mixup:alpha=0.3"
     assert choices.choose(("cls_mixup", {"alpha": 1.0})).label == "CLS MixUp"
+
+
+def digest_of(body, parent="pass", helper="return 1", module=__name__):
+    """Of a class with this body, whose parent has that one; both may call a function of this module or of another."""
+    names = {"Method": Method, "__name__": module}
+    exec(f"def helper():\n{indent(helper, '    ')}", names)
+    names["__name__"] = __name__
+    for line, of in (("class Parent(Method)", parent), ("class Own(Parent)", body)):
+        exec(f"{line}:\n{indent(of, '    ')}", names)
+    return choices.code_digest(names["Own"])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "def f(self): return {}",
+        "def f(self, x={}): return x",
+        "def f(self, *, x={}): return x",
+        "@property\ndef f(self): return {}",
+        "@staticmethod\ndef f(): return {}",
+        "@classmethod\ndef f(cls): return {}",
+        "f = {}",
+    ],
+)
+def test_whatever_may_change_what_a_class_does_makes_it_another(body):
+    one, two = body.format(1), body.format(2)
+    assert digest_of(one) == digest_of(f"# a comment\n{one}  # and another")
+    assert digest_of(one) != digest_of(two)
+    assert digest_of("pass", parent=one) != digest_of("pass", parent=two)
+
+
+def test_functions_of_its_own_module_count_and_those_of_others_do_not():
+    calls, two = "def f(self): return helper()", "return 2"
+    assert digest_of(calls) != digest_of(calls, helper=two)
+    assert digest_of(calls, module="elsewhere") == digest_of(calls, helper=two, module="elsewhere")
+    assert digest_of("pass") == digest_of("pass", helper=two)  # never called
+
+
+@pytest.mark.parametrize("factor", [float("nan"), object(), 1j])
+def test_parameters_that_a_record_cannot_hold_are_refused(factor):
+    with pytest.raises(ValueError, match="Weaker has parameters that a record cannot hold"):
+        choices.choose(Weaker(factor=factor))
