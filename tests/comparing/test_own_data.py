@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -81,7 +82,7 @@ def test_a_last_row_that_cannot_be_left_out_is_explained():
     with pytest.raises(ValueError, match=r"leave one row with nothing to mix with, .* choose another batch_size"):
         data.sizes(train_size=17)
     assert data.sizes(train_size=17, batch_size=9)["train_size"] == 17
-    assert data.sizes(train_size=33)["train_size"] == 32
+    assert data.sizes(train_size=33) == data.sizes(train_size=32)  # the row left out joins no other part
 
 
 def test_what_a_reader_has_to_know_is_said():
@@ -108,6 +109,14 @@ def test_parts_are_stratified_disjoint_and_whole_and_drawn_anew_for_each_seed():
     assert set(parts[0]["test"]["text"]) != set(parts[1]["test"]["text"])
     again = own_data.read(FRAME.sample(frac=1, random_state=3)).split(0)
     assert again["train"].equals(parts[0]["train"])
+
+
+def test_parts_have_bounds_and_a_test_row_of_each_class():
+    found = own_data.read(FRAME)
+    large = replace(found, counts=1000 * found.counts)
+    assert large.sizes() == {"train_size": 53_000, "dev_size": 2000, "test_size": 5000}
+    many = own_data.read(pd.DataFrame({"text": [f"text {i}" for i in range(80)], "label": [i % 20 for i in range(80)]}))
+    assert many.sizes()["test_size"] == 20  # a fifth would be 16
 
 
 def test_sizes_of_ones_own_data_are_kept_or_refused():

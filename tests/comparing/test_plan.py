@@ -46,6 +46,16 @@ def test_a_single_method_and_seeds_of_any_whole_number_are_understood():
         assert len(plan(TWIN, methods=method, seeds=np.int64(3)).specs) == 6
 
 
+def test_texts_that_will_be_cut_are_counted():
+    data = pd.DataFrame(
+        {"text": ["word " * (300 if i < 3 else 5) + str(i) for i in range(30)], "label": ["a", "b"] * 15}
+    )
+    assert (
+        plan(data, methods="tmix").describe()[-1].endswith("texts cut at 128 tokens (about 3 of the texts are longer).")
+    )
+    assert plan(data, methods="tmix", max_length=1000).describe()[-1].endswith("texts cut at 1000 tokens.")
+
+
 def test_without_a_checkout_there_is_an_estimate(monkeypatch, tmp_path):
     monkeypatch.delenv("MIXLIB_RESULTS", raising=False)
     monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path / "none")
@@ -58,6 +68,10 @@ def test_what_is_asked_for_wrongly_says_what_would_be_right():
         ({"methods": ["tmix:alpha"]}, "as in tmix:alpha=0.4"),
         ({"methods": ["tmix:alfa=1"]}, "'tmix' has no parameter alfa"),
         ({"methods": ["none"]}, "nothing to compare"),
+        (
+            {"methods": [Weaker, type("Weaker", (Weaker,), {"__module__": __name__})]},
+            "two of the methods are called 'Weaker'",
+        ),
         ({"seeds": 0}, "no seeds"),
         ({"seeds": []}, "seeds is empty"),
         ({"seeds": "3-1"}, "the range 3-1 ends before it begins"),

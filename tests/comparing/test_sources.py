@@ -46,7 +46,7 @@ def test_semicolons_a_byte_order_mark_other_columns_and_blank_lines(tmp_path):
 def test_headers_as_spreadsheets_write_them(tmp_path, first, row):
     path = tmp_path / "mine.csv"
     path.write_text("\n".join([first, *(row.format(i % 2, i % 2) for i in range(30))]))
-    assert len(own_data.read(path).labels) >= 2
+    assert own_data.read(path).labels == ("0", "1")
 
 
 def test_a_column_that_nobody_asked_for_may_occur_twice():
