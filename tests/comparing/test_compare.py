@@ -21,11 +21,14 @@ import mixlib
 from mixlib import methods
 from mixlib.__main__ import main
 from mixlib.comparing import compare
+from mixlib.comparing.choices import choose
+from mixlib.evidence import statistics
 from mixlib.methods import Method
 from mixlib.runs import models, store, synthetic
 from mixlib.runs.spec import RunFailed
 from tests.comparing.rows import TWIN
 from tests.comparing.test_choices import Weaker
+from tests.evidence.test_statistics import exact
 
 SEEDS, EPOCHS = 4, 5  # so that every seed learns something
 
@@ -199,7 +202,7 @@ def test_a_failing_method_leaves_the_others_done(settings, tmp_path):
 # --- What is said of it -----------------------------------------------------------------------------------------------
 
 
-def fabricated(found, changes, seeds=SEEDS):
+def fabricated(found, changes, seeds=SEEDS, has_test=False):
     """The comparison with other numbers: ``changes(label, seed)`` are metrics as they shall be."""
     records = []
     for record, label in zip(found.records, found.labels * SEEDS, strict=True):
@@ -208,7 +211,7 @@ def fabricated(found, changes, seeds=SEEDS):
         entry = record.evaluations[-1] | {"test": last}
         scaled = record.scaled | {"nll": values.get("nll_scaled", last["nll"])}
         records.append(replace(record, evaluations=[*record.evaluations[:-1], entry], scaled=scaled))
-    data = replace(found.data, has_test=False)
+    data = replace(found.data, has_test=has_test)
     plan = replace(found.plan, seeds=tuple(range(seeds)), data=data)
     return replace(found, plan=plan, records=records[: seeds * len(found.labels)])
 
@@ -247,6 +250,17 @@ def test_the_bound_of_the_sentence_is_that_of_two_one_sided_tests(found):
     assert other.numbers["label smoothing", "accuracy", False].bound == pytest.approx(max(-low, high))
 
 
+def test_a_difference_is_decided_after_holms_correction_over_the_methods(found):
+    pairs = zip(found.records[::2], found.records[1::2], strict=True)
+    three = replace(found, plan=replace(found.plan, choices=(*found.plan.choices, choose("tmix"))),
+                    records=[record for plain, other in pairs for record in (plain, other, other)])  # fmt: skip
+    values = exact(0.01, 0.0057, SEEDS)  # p between 0.025 and 0.05
+    change = {"no mixup": [0.0] * SEEDS, "label smoothing": values, "TMix": NOISE}
+    for comparison, decided in ((found, True), (three, False)):
+        made = fabricated(comparison, lambda label, seed: {"accuracy": 0.8 + change[label][seed]})
+        assert made.numbers["label smoothing", "accuracy", False].decided is decided
+
+
 def test_what_cannot_be_said_is_not_said(found):
     three = fabricated(found, lambda label, seed: {}, seeds=3)
     assert three.sentence == "3 seeds are too few to tell methods apart; at least 4 are needed."
@@ -261,7 +275,28 @@ def test_where_all_seeds_share_the_test_rows_they_count_as_a_sample_too(found):
     assert apart.mean() == pytest.approx(number.difference, abs=1e-3)
     spread = apart.mean(0).std(ddof=1) / math.sqrt(apart.shape[1])
     assert number.over_rows.high - number.over_rows.low > 2 * 1.9 * spread
+    assert number.over_rows == pytest.approx(statistics.two_way_bootstrap({"mine": apart}))
+    said = [
+        found.plan.store.predictions(record).per_row("nll", temperature=record.scaled["temperature"])
+        for record in found.records
+    ]
+    apart = np.array(said[1::2]) - np.array(said[::2])
+    scaled = found.numbers["label smoothing", "nll", True].over_rows
+    assert scaled == pytest.approx(statistics.two_way_bootstrap({"mine": apart}))
+    assert scaled != pytest.approx(number.over_rows)
     assert "The test rows are the same for all seeds" in " ".join(found.notes)
+
+
+def test_what_the_seeds_decide_the_test_rows_may_leave_open(found):
+    """Accuracies whose differences hardly vary over seeds, and the predictions as they are."""
+    change = lambda label, seed: {"accuracy": 0.8 + (0.001 + NOISE[seed] / 10) * (label != "no mixup")}  # noqa: E731
+    alone, shared = (
+        fabricated(found, change, has_test=has_test).numbers["label smoothing", "accuracy", False]
+        for has_test in (False, True)
+    )
+    assert shared.over_rows.low < 0 < shared.over_rows.high
+    assert (alone.decided, shared.decided) == (True, False)
+    assert alone.bound < shared.bound == max(-shared.over_rows90.low, shared.over_rows90.high)
 
 
 def test_the_page_needs_no_other_file_and_shows_all(found, tmp_path):
