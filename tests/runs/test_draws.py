@@ -28,6 +28,20 @@ def test_draws_are_paired_nested_and_disjoint():
     assert not set(large.train["text"]) & set(large.dev["text"])
 
 
+def test_digests_are_those_of_the_rows_in_their_order_and_of_all_they_were_drawn_from():
+    for name in ("rte", "sst2", "imdb"):
+        drawn, corpus = (
+            draws.sample(name, 3, train_size=16, dev_size=8, test_size=10, synthetic_twin=True),
+            corpora.get(name),
+        )
+        for role, split in (("train", "train"), ("dev", corpus.dev), ("test", corpus.test)):
+            rows = getattr(drawn, role)
+            assert drawn.digests[role] == list(corpora.split_of(rows, "").digests)
+            assert drawn.checksums[role] == corpora.checksum_of(drawn.digests[role][::-1])  # whatever their order
+            if role != "train":
+                assert drawn.drawn_from[role] == corpora.load_split(name, split, synthetic_twin=True).digests
+
+
 def test_every_split_is_drawn_anew_for_each_seed():
     for name in ("rte", "sst2", "imdb"):  # dev comes from the training rows, from its own split, from that of test
         one, other = (
@@ -152,6 +166,7 @@ def test_label_noise_changes_a_share_of_the_labels_and_a_larger_one_contains_a_s
     assert none.equals(rows["label"])
     wrong = few != rows["label"]
     assert wrong.sum() == 10
+    assert (draws.with_label_noise(rows, 0.169, 6, seed=1)["label"] != rows["label"]).sum() == 17
     assert (many != rows["label"]).sum() == 20
     assert many[wrong].equals(few[wrong])
     assert set(many) <= set(range(6))

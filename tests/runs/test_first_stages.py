@@ -1,5 +1,6 @@
 """A first stage and what starts from it are one unit: at the end of a sweep all fit the same weights."""
 
+import errno
 import resource
 from dataclasses import replace
 
@@ -201,7 +202,8 @@ def test_what_a_full_disk_is_called():
     def outcome(error):
         return base.failed(FIRST, error).disk_full
 
-    assert outcome(OSError(28, "No space left on device"))
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+        assert outcome(OSError(number, "of the system"))
     assert outcome(SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"))
     assert not outcome(SafetensorError("Error while deserializing header: invalid header"))
     assert not outcome(FileNotFoundError(2, "No such file"))

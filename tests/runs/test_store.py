@@ -159,6 +159,7 @@ def test_a_file_that_cannot_be_used_is_named_and_made_again(tmp_path, name, monk
     assert [record.spec for record in records] == [other]
     assert list(left_out) == [path]
     assert usable(store, SPEC) is None
+    assert (f"left out: {path}: " in capsys.readouterr().err) == (name != "nowhere")
     monkeypatch.setattr(Local, "wait", lambda self, s: [Outcome(self._next[0], fabricate.record(self._next[0]))])
     assert len(run_all([SPEC, other], store=store, progress=False)) == 2
     if name != "nowhere":  # a link to nothing is as good as no file
