@@ -109,6 +109,12 @@ def test_each_batch_is_repeated_for_every_update_and_steps_are_true(tmp_path, st
     )  # the linear schedule ends where it should
 
 
+def test_repeated_batches_leave_out_the_last_rows_if_asked_to(tmp_path):
+    trainer = trained(tmp_path, Recorder(), data_rows=10, num_train_epochs=1, dataloader_drop_last=True)
+    assert [len(rows) for rows, _ in trainer.method.seen] == [4] * 6
+    assert trainer.state.global_step == trainer.state.max_steps == 6
+
+
 def test_long_plain_training_repeats_batches_and_one_repetition_is_plain_training(tmp_path):
     once, long = methods.get("none_long", updates=1), methods.get("none_long", updates=4)
     assert torch.equal(weights(trained(tmp_path, once)), weights(trained(tmp_path, "none")))
@@ -158,7 +164,7 @@ def test_all_methods_see_the_same_batches_grouped_by_length(tmp_path):
     assert plain.seen == repeated[::2] == repeated[1::2]
     epochs = [[batch for epoch, batch in plain.seen if epoch == i] for i in range(3)]
     assert [len(batches) for batches in epochs] == [5, 5, 5]
-    assert epochs[0] != epochs[1] != epochs[2]
+    assert epochs[0] != epochs[1] != epochs[2] != epochs[0]
     assert epochs[0] != [batch for epoch, batch in watched(tmp_path, "none", seed=6).seen if epoch == 0]
     assert plain.seen == watched(tmp_path, "none", seed=6, data_seed=5).seen
     plain.train()  # anew
@@ -347,25 +353,26 @@ def test_deepspeed_is_refused(tmp_path):
 
 
 def test_context_parallelism_and_optimizers_that_step_in_the_backward_pass_are_refused(tmp_path):
-    class Cut(MixupTrainer):
-        def get_cp_size(self):
-            return 2
-
     model, tokenizer = make()
-    with pytest.raises(ValueError, match=r"split texts between processes.*cp_size.*torchrun"):
-        Cut(model=model, args=arguments(tmp_path), method="none", processing_class=tokenizer)
-    with pytest.raises(ValueError, match=r"optim='lomo' treats each backward pass as a step"):
-        MixupTrainer(model=model, args=arguments(tmp_path, optim="lomo"), method="none", processing_class=tokenizer)
+    for size in ("get_cp_size", "get_sp_size"):
+        cut = type("Cut", (MixupTrainer,), {size: lambda self: 2})
+        with pytest.raises(ValueError, match=r"split texts between processes.*cp_size.*torchrun"):
+            cut(model=model, args=arguments(tmp_path), method="none", processing_class=tokenizer)
+    for optim in ("lomo", "adalomo"):
+        with pytest.raises(ValueError, match=rf"optim='{optim}' treats each backward pass as a step"):
+            MixupTrainer(model=model, args=arguments(tmp_path, optim=optim), method="none", processing_class=tokenizer)
 
 
-def test_several_processes_fill_up_their_last_batch(tmp_path, monkeypatch):
+def test_several_processes_fill_up_their_last_batch_and_share_no_batch_of_several_updates(tmp_path, monkeypatch):
     model, tokenizer = make()
     args = arguments(tmp_path)
-    start = lambda: MixupTrainer(  # noqa: E731
-        model=model, args=args, method="batchmixup", train_dataset=rows(tokenizer, 9), processing_class=tokenizer
+    start = lambda method="batchmixup": MixupTrainer(  # noqa: E731
+        model=model, args=args, method=method, train_dataset=rows(tokenizer, 9), processing_class=tokenizer
     )
     monkeypatch.setattr(type(args), "world_size", 2)
     start()
+    with pytest.raises(ValueError, match="none_long makes 15 updates per batch, which would be split between 2 proc"):
+        start("none_long")
     args.accelerator_config.even_batches = False
     with pytest.raises(ValueError, match="the last batch of an epoch has 1"):
         start()
@@ -461,6 +468,19 @@ def test_one_batch_of_8_and_four_of_2_give_the_same_gradient(tmp_path, method):
     assert whole.abs().max() > 1e-3
 
 
+def test_parts_of_an_accumulated_batch_are_mixed_by_draws_of_their_own(tmp_path):
+    lams = []
+
+    @dataclass(kw_only=True)
+    class Noted(ClsMixup):
+        def draw(self, model, n):
+            lams.append((draw := super().draw(model, n)).lam)
+            return draw
+
+    assert trained(tmp_path, Noted(), gradient_accumulation_steps=2).state.global_step == 4
+    assert len(set(lams)) == len(lams) == 8
+
+
 def test_several_losses_are_backpropagated_as_they_are_yielded(tmp_path):
     found = []
 
@@ -534,7 +554,7 @@ def test_early_stopping_and_schedules_keep_working(tmp_path):
     )  # fmt: skip
     trainer.train()
     assert trainer.state.epoch == 3  # nothing improves at learning rate 0: two epochs of patience after the first
-    assert type(trainer.lr_scheduler.lr_lambdas[0].func).__name__ == "function"
+    assert trainer.lr_scheduler.lr_lambdas[0].func.__name__.startswith("_get_cosine_schedule")
 
 
 def test_bf16_trains_and_mixes(tmp_path):
