@@ -60,7 +60,7 @@ def test_the_core_is_what_the_trainer_needs_and_leaves_room():
         assert "mixlib[reproduce]" in PROJECT["optional-dependencies"][extra]
 
 
-CORE_FILES = ("trainer.py", "data_checks.py", "mixing.py", "sites.py", "spans.py", "heads.py", "methods/")
+CORE_FILES = ("trainer.py", "data_checks.py", "methods/")
 # jupyterlab, seaborn, torch's friends bring them
 THROUGH_OTHERS = {"IPython", "ipykernel", "jupyter_client", "matplotlib", "safetensors"}
 OF_SITE = {"docutils", "yaml"}  # sphinx brings the first; the second is PyYAML

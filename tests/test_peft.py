@@ -12,9 +12,8 @@ from mixlib.methods.mixing import mix
 from mixlib.runs import models
 from mixlib.trainer import MixupTrainer
 from tests.methods.test_sites import CONFIGS, PERM
-from tests.test_trainer import arguments, make, rows
+from tests.test_trainer import SHORT, arguments, make, rows
 
-SHORT = {"mixup": {"n": 2}, "nonlinear_mixup": {"n": 2}, "none_long": {"updates": 2}, "batchmixup": {"n": 20}}
 VIRTUAL = {
     "prompt": lambda: peft.PromptTuningConfig(task_type="SEQ_CLS", num_virtual_tokens=3),
     "prefix": lambda: peft.PrefixTuningConfig(task_type="SEQ_CLS", num_virtual_tokens=3),

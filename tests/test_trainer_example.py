@@ -11,8 +11,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Trai
 from mixlib import methods
 from mixlib.runs import models
 from mixlib.trainer import MixupTrainer
+from tests.test_trainer import SHORT
 
-SHORT = {"mixup": {"n": 2}, "nonlinear_mixup": {"n": 2}, "none_long": {"updates": 2}, "batchmixup": {"n": 20}}
 REPEATERS = {"mixup", "nonlinear_mixup", "none_long"}  # of a batch, which a stream cannot go back to
 
 

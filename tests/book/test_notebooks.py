@@ -13,7 +13,7 @@ from mixlib.runs import paths
 NOTEBOOKS = notebooks.available()
 
 
-@pytest.fixture(params=NOTEBOOKS)
+@pytest.fixture(params=NOTEBOOKS, scope="module")  # each is read once
 def notebook(request):
     return nbformat.read(paths.NOTEBOOKS / f"{request.param}.ipynb", as_version=4)
 
