@@ -7,7 +7,6 @@ import nbformat
 import pytest
 
 from mixlib.book import notebooks
-from mixlib.papers import registry
 from mixlib.runs import paths
 
 NOTEBOOKS = notebooks.available()
@@ -64,7 +63,3 @@ def test_says_what_we_see(notebook):
     text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     assert "What we see" in text
     assert "To be written" not in text
-
-
-def test_every_recipe_has_its_notebook():
-    assert {recipe.notebook for recipe in registry.RECIPES.values()} <= set(NOTEBOOKS)

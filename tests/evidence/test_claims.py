@@ -1,5 +1,7 @@
 """Claims as data: what they refer to exists, and each is a published one."""
 
+import pytest
+
 from mixlib.evidence import claims, plan, published
 from tests.experiments import terms_of
 
@@ -13,6 +15,15 @@ def test_claims_refer_to_cells_and_methods_that_exist():
             assert part.units, (claim.id, part.name)
         for term in terms_of(claim):
             assert term.label in plan.get(term.cell).labels, (claim.id, term)
+
+
+def test_contrasts_of_accuracies_weigh_both_sides_alike():
+    parts = [(claim.id, part) for claim in CLAIMS.values() for part in claim.parts]
+    contrasts = [(id_, part) for id_, part in parts if part.measure.startswith("accuracy")]
+    assert {"amplify", "batchmixup", "mixup_calibration", "ssmix"} <= {id_.partition("-")[0] for id_, _ in contrasts}
+    for id_, part in contrasts:
+        for terms in part.units.values():
+            assert sum(term.weight for term in terms) == pytest.approx(0.0), (id_, part.name)
 
 
 def test_what_the_gate_decides_about_is_screened():

@@ -49,14 +49,6 @@ def test_printed_variances_are_shown_as_distances_of_seeds():
     assert CLAIMS["amplify-3"].parts[0].printed.size == pytest.approx(0.70 * by_hand)
 
 
-def test_contrasts_of_accuracies_weigh_both_sides_alike():
-    for claim in CLAIMS.values():
-        for part in claim.parts:
-            if part.measure == "accuracy":
-                for terms in part.units.values():
-                    assert sum(term.weight for term in terms) == pytest.approx(0.0), (claim.id, part.name)
-
-
 def test_a_loss_as_large_without_padding_refutes_that_padding_is_the_reason():
     claim = CLAIMS["amplify-6"]
     records = experiment(claim)
