@@ -39,9 +39,7 @@ def test_smoke_trains_from_an_empty_store_and_the_site_is_made_of_what_ran(tmp_p
 
 
 def test_unknown_parameters_are_refused(tmp_path):
-    with pytest.raises(
-        ValueError, match=r"has no parameter alpha; it has engine, model, profile, seeds|it has profile"
-    ):
+    with pytest.raises(ValueError, match="has no parameter alpha; it has profile, model, seeds, engine"):
         report.execute("21_calibration_figure1", tmp_path / "x.ipynb", {"alpha": 1})
 
 
@@ -277,7 +275,8 @@ def test_committed_figures_are_written_by_update_notebooks_alone(tmp_path, monke
     monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
     monkeypatch.setattr(paths, "BUILD", tmp_path / "build")
     drawn = figures.manifold_schematic()
-    assert plots.save(drawn, "x/y", "mini") == tmp_path / "build" / "figures" / "mini" / "x" / "y.svg"
+    for profile in ("smoke", "mini"):
+        assert plots.save(drawn, "x/y", profile) == tmp_path / "build" / "figures" / profile / "x" / "y.svg"
     assert not (tmp_path / "figures").exists()
     monkeypatch.setenv(paths.UPDATING, "1")
     assert plots.save(drawn, "x/y", "mini") == tmp_path / "figures" / "x" / "y.svg"

@@ -224,14 +224,6 @@ def test_every_figure_draws_with_labelled_axes_and_is_the_same_twice(made, tmp_p
         assert plots.save(figure, name, "mini").read_bytes() == first[name]
 
 
-def test_other_profiles_do_not_touch_the_committed_figures(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
-    monkeypatch.setattr(paths, "BUILD", tmp_path / "build")
-    path = plots.save(mixup_calibration_plots.manifold_schematic(), "x/y", "smoke")
-    assert path == tmp_path / "build" / "figures" / "smoke" / "x" / "y.svg"
-    assert not (tmp_path / "figures").exists()
-
-
 def test_reliability_pools_the_seeds(made):
     figure = mixup_calibration_plots.reliability({"none": calibration.bins(made[:3])})
     assert "pooled 11.5" in figure.axes[0].get_title()  # |12-14| + |13-15| + |14-16| + |15-17.5| + |16-19| of 100

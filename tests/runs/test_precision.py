@@ -13,7 +13,6 @@ from mixlib.papers.mixup_calibration import protocol as mixup_calibration
 from mixlib.runs import draws, machine, metrics, models, paths, training
 from mixlib.runs.spec import RunFailed, RunSpec
 from mixlib.runs.store import Store
-from mixlib.runs.studies import StudySpec
 from mixlib.runs.training import execute
 from tests import fabricate
 
@@ -54,10 +53,10 @@ def test_every_run_of_every_artefact_follows_the_variable(monkeypatch):
     monkeypatch.setenv("MIXLIB_PRECISION", "bf16")
     for artefact in registry.artefacts():
         for spec in registry.artefact_runs(artefact.id, "mini"):
-            about = spec if isinstance(spec, RunSpec) or "run" not in spec.params else None
-            assert spec.precision == "bf16" or about is None or isinstance(spec, StudySpec), spec
-            if isinstance(spec, StudySpec) and "run" in spec.params:
-                assert spec.params["run"]["precision"] == "bf16"
+            if isinstance(spec, RunSpec):
+                assert spec.precision == "bf16", spec
+            elif "run" in spec.params:
+                assert spec.params["run"]["precision"] == "bf16", spec
             if first := getattr(spec, "first_stage", None):
                 assert first.precision == "bf16"
 
