@@ -57,8 +57,8 @@ def sample(
 
     Args:
         name: data set.
-        seed: of the draw; with the same seed, a larger draw contains the smaller one, except in a user's own data, where
-            each class's share is rounded anew.
+        seed: of the draw; with the same seed, a larger draw contains the smaller one, except in a user's own data,
+            where each class's share is rounded anew.
         train_size: training examples, ``None`` for all.
         train_per_class: draw this many training examples of each class instead; not for a user's own data.
         train_fraction: keep this share of each class, rounded, at least one example. What is left out does not become
