@@ -13,7 +13,7 @@ import pandas as pd
 from mixlib import methods
 from mixlib.book.markdown import interval, plain, table
 from mixlib.evidence import comparison, judgements, ledger, plan, progress, published, statistics, tables, verdicts
-from mixlib.evidence.claims import MEASURES, Term
+from mixlib.evidence.claims import MEASURES, Term, in_short
 from mixlib.evidence.tables import LABELS
 from mixlib.evidence.verdicts import Records
 from mixlib.papers.amplify.frames import conditions, factor_effects
@@ -177,8 +177,8 @@ class Findings:
 
     def _on(self, id_: str) -> str:
         """The data sets on which a claim was judged, and what "at least as good" or "helps more" hides."""
-        sets = list(dict.fromkeys(name for live in self.verdicts[id_].cells for name in live))
-        return " / ".join(sets) + self._but(id_)  # names of sets have commas
+        sets = dict.fromkeys(name for live in self.verdicts[id_].cells for name in live)
+        return " / ".join(in_short(sets)) + self._but(id_)  # names of sets have commas
 
     def _but(self, id_: str) -> str:
         """What a decision by the letter hides: a difference below the margin, "at least as good" although it is against

@@ -7,7 +7,8 @@ What the runs say about them is worked out in :mod:`mixlib.evidence.verdicts`; n
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -180,3 +181,20 @@ def against(first: str, second: str, cells: Mapping[str, str], sign: float = 1.0
 def claims() -> dict[str, Claim]:
     """All claims by id, in the papers' order."""
     return {claim.id: claim for of_paper in plan.registered().claims.values() for claim in of_paper()}
+
+
+def in_short(names: Iterable[str]) -> list[str]:
+    """Names of data sets for readers, where those that differ in one number are one: ``BANKING77 (1, 5 and 30 a
+    class)``."""
+    groups: dict[tuple[str, ...], list[str]] = {}  # the numbers, by the words around them
+    for name in names:
+        found = re.fullmatch(r"(.+?), (\D*)([\d.]+)(\D*)", name)
+        words, number = ((found[1], found[2], found[4]), found[3]) if found else ((name,), "")
+        groups.setdefault(words, []).append(number)
+    short = []
+    for (name, *around), (*others, last) in groups.items():
+        if others:
+            short.append(f"{name} ({around[0]}{', '.join(others)} and {last}{around[1]})")
+        else:
+            short.append(f"{name}, {last.join(around)}" if around else name)
+    return short

@@ -17,7 +17,18 @@ import numpy as np
 import pandas as pd
 
 from mixlib.evidence import judgements, plan, published, statistics
-from mixlib.evidence.claims import BEST, ECE_POINTS, ECE_SHARE, MEASURES, Claim, Contrast, Measure, Term, claims
+from mixlib.evidence.claims import (
+    BEST,
+    ECE_POINTS,
+    ECE_SHARE,
+    MEASURES,
+    Claim,
+    Contrast,
+    Measure,
+    Term,
+    claims,
+    in_short,
+)
 from mixlib.evidence.judgements import Judgement
 from mixlib.evidence.statistics import Part
 from mixlib.runs.records import DamagedRecord, Record, Spec
@@ -171,7 +182,7 @@ def by_data_set(found: Mapping[str, pd.Series], contrast: Contrast) -> dict[str,
     for name in found:
         groups.setdefault(plan.get(contrast.units[name][0].cell).dataset, []).append(name)
     return {
-        " and ".join(names): pd.concat([found[name] for name in names], axis=1).dropna().mean(axis=1)
+        " and ".join(in_short(names)): pd.concat([found[name] for name in names], axis=1).dropna().mean(axis=1)
         for names in groups.values()
     }
 

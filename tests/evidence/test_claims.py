@@ -26,6 +26,19 @@ def test_contrasts_of_accuracies_weigh_both_sides_alike():
             assert sum(term.weight for term in terms) == pytest.approx(0.0), (id_, part.name)
 
 
+def test_sizes_of_a_data_set_are_named_together():
+    sizes = [*(f"BANKING77, {n} a class" for n in (1, 5, 30)), "FewRel, 20 a class", "QNLI, for RTE and BoolQ"]
+    assert claims.in_short(sizes) == [
+        "BANKING77 (1, 5 and 30 a class)",
+        "FewRel, 20 a class",
+        "QNLI, for RTE and BoolQ",
+    ]
+    rates = [f"two Gaussian clouds, learning rate {rate}" for rate in (0.01, 0.001)]
+    assert claims.in_short(["SST-2", *rates, "SST-5"]) == [
+        "SST-2", "two Gaussian clouds (learning rate 0.01 and 0.001)", "SST-5"
+    ]  # fmt: skip
+
+
 def test_what_the_gate_decides_about_is_screened():
     for claim in CLAIMS.values():
         for part in claim.parts:
