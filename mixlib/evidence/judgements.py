@@ -308,7 +308,7 @@ def conjunction(name: str, parts: Sequence[Judgement]) -> Judgement:
     words = deciding[0].words
     if len(parts) > 1:
         words = f"{category} for " + "; ".join(f"{p.name} ({_as_part(p, category)})" for p in deciding)
-        others = [f"{p.name} ({_in_short(p)})" for p in parts if p not in deciding]
+        others = [f"{p.name} ({_as_other_part(p)})" for p in parts if p not in deciding]
         words += f"; other parts: {', '.join(others)}" if others else ""
     general = all(p.in_general for p in deciding)
     return replace(
@@ -324,7 +324,7 @@ def _as_part(j: Judgement, category: str) -> str:
     return j.words
 
 
-def _in_short(j: Judgement) -> str:
+def _as_other_part(j: Judgement) -> str:
     """The category of a part that does not decide, with its numbers if it has any."""
     return f"{j.category}: {j.numbers}" if math.isfinite(j.estimate) else j.category
 

@@ -53,7 +53,7 @@ _CELLS: dict[str, AnyCell] = {}
 
 def register(what: Registered) -> None:
     """Register what there is; replaces anything registered before."""
-    _REGISTERED["in"] = what
+    _REGISTERED["now"] = what
     _CELLS.clear()
     _CELLS.update({cell.name: cell for cell in (*what.pool, *what.papers, *what.sensitivity, *what.studies)})
 
@@ -62,7 +62,7 @@ def registered() -> Registered:
     """What papers have registered; ``RuntimeError`` if they have not been imported."""
     if not _REGISTERED:
         raise RuntimeError("no cells or claims are registered yet: import mixlib.papers.registry, which registers them")
-    return _REGISTERED["in"]
+    return _REGISTERED["now"]
 
 
 def cells() -> dict[str, AnyCell]:
