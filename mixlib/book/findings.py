@@ -245,7 +245,7 @@ class Findings:
     def cells(self) -> str:
         """Which cells claims are judged on, how many seeds of each are read, and how many the rule asks for."""
         found = progress.table(self.records)
-        found = found[[name not in {cell.name for cell in pool.SENSITIVITY} for name in found.index]]
+        found = found.drop(index=[cell.name for cell in plan.registered().sensitivity])
         short = found[found["seeds"] < found["wanted"]]
         rows = [
             [f"`{name}`", tables.NAMES[row["dataset"]], plan.rows_of(name), str(row["methods"]),

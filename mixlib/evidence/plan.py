@@ -30,7 +30,7 @@ class Registered:
     Attributes:
         pool: cells with all methods.
         papers: cells with a protocol of their own, in the order in which they are run.
-        sensitivity: cells of the pool with other settings.
+        sensitivity: cells with other settings, which no claim reads.
         studies: what is measured in addition to scores.
         last: prefixes of the names of those cells that are left out first if time is short.
         claims: by paper, in the papers' order, what makes its claims (:class:`mixlib.evidence.claims.Claim`); called

@@ -38,6 +38,7 @@ class Paper:
         recipes: by artefact id, how it is made.
         measured: what the paper only states and we measure, in addition to ``data/published/artefacts.csv``.
         cells: its own, see :mod:`mixlib.evidence.cells`.
+        sensitivity: cells with other settings, which no claim reads.
         studies: cells of what is measured in addition to scores.
         last: prefixes of the names of cells that are left out first if time is short.
         chapters: by notebook, the numbers of the claims that it shows; if two show one, the first is linked.
@@ -49,6 +50,7 @@ class Paper:
     recipes: Mapping[str, Recipe]
     measured: Sequence[Artefact] = ()
     cells: Sequence[Cell] = ()
+    sensitivity: Sequence[Cell] = ()
     studies: Sequence[StudyCell] = ()
     last: Sequence[str] = ()
     chapters: Mapping[str, Sequence[int]] = field(default_factory=dict)

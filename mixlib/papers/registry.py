@@ -74,7 +74,7 @@ plan.register(
     plan.Registered(
         pool=pool.POOL,
         papers=[cell for paper in PAPERS for cell in paper.cells],
-        sensitivity=pool.SENSITIVITY,
+        sensitivity=[cell for paper in PAPERS for cell in paper.sensitivity],
         studies=[cell for paper in PAPERS for cell in paper.studies],
         last=[name for paper in PAPERS for name in paper.last],
         claims={paper.key: paper.claims for paper in PAPERS if paper.claims},

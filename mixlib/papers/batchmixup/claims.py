@@ -127,7 +127,7 @@ SPAN = 5.0
 
 def _beyond_pairs(measure: str, words: str) -> Contrast:
     whole, pair = (
-        {rows: policy_label(policy, alpha, rows) for rows in EVIDENCE_ROWS}
+        {rows: policy_label(rows, policy=policy, alpha=alpha) for rows in EVIDENCE_ROWS}
         for policy, alpha in (("elementwise", 1.0), ("pairwise", 0.4))
     )
     return Contrast(

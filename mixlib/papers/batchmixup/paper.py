@@ -38,6 +38,7 @@ PAPER = Paper(
         Artefact("batchmixup-geometry", "batchmixup", "Geometry", "measurement", "where mixed points lie"),
     ),
     cells=protocol.CELLS,
+    sensitivity=protocol.VARIED,
     studies=protocol.STUDY_CELLS,
     last=("batchmixup/fewrel", "batchmixup/banking77-all"),
     chapters={

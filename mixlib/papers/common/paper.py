@@ -30,5 +30,6 @@ PAPER = Paper(
             "common-playground", "common", "Playground", "measurement", "what each method makes of a pair of texts"
         ),
     ),
+    sensitivity=pool.SENSITIVITY,
     load=load,
 )
