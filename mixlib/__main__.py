@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from functools import wraps
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 try:
     import click
@@ -91,11 +91,17 @@ def _set_precision(ctx, param, value):
         os.environ["MIXLIB_PRECISION"] = value
 
 
-option_precision = click.option(
-    "--precision", type=click.Choice(["fp32", "bf16", "tf32"]), callback=_set_precision,
-    expose_value=False, is_eager=True,
-    help="number format of training and evaluation [default: MIXLIB_PRECISION, else bf16 at full on a GPU, else fp32]",
-)  # fmt: skip
+def option_precision(otherwise: str) -> Any:
+    """The option ``--precision``; ``otherwise`` says what is taken without it and without ``MIXLIB_PRECISION``."""
+    return click.option(
+        "--precision", type=click.Choice(["fp32", "bf16", "tf32"]), callback=_set_precision,
+        expose_value=False, is_eager=True,
+        help=f"number format of training and evaluation [default: MIXLIB_PRECISION, else {otherwise}]",
+    )  # fmt: skip
+
+
+OF_PROFILE = "bf16 at full on a GPU, else fp32"
+OF_RUNS = f"that of the committed runs at mini, {OF_PROFILE}"
 option_model = click.option(
     "--model",
     type=Word(),
@@ -216,7 +222,7 @@ def list_(as_json: bool) -> None:
 @option_only
 @options_engine
 @option_model
-@option_precision
+@option_precision(OF_RUNS)
 @option_seeds
 @click.option("--fresh/--resume", default=None,
               help="train from an empty record store (default at smoke), or resume from the repository's")  # fmt: skip
@@ -300,7 +306,7 @@ def _only(field: str, wanted: list[str] | None, specs: list[Spec]) -> list[Spec]
 @option_profile("mini")
 @options_engine
 @option_model
-@option_precision
+@option_precision(OF_RUNS)
 @option_seeds
 @click.option("--datasets", type=Words(), help="only runs on these, e.g. sst2,rte")
 @click.option("--methods", type=Words(), help="only runs of these, e.g. none,ssmix; common-protocol takes any method")
@@ -371,7 +377,7 @@ def _state(profile: str, name: str, specs: list, store, known) -> dict:
 @click.argument("artefacts", nargs=-1)
 @click.option("--profile", "profiles", multiple=True, help="smoke, mini or full [default: all]")
 @option_model
-@option_precision
+@option_precision(OF_RUNS)
 @option_seeds
 @click.option("--json", "as_json", is_flag=True, help="an array of objects on standard output, nothing else")
 def status(artefacts, profiles, model, seeds, as_json) -> None:
@@ -463,7 +469,7 @@ def claims(paper, only, as_json) -> None:
               help="HTML file to write [default: NAME.html in the results folder]")  # fmt: skip
 @click.option("--estimate", is_flag=True, help="describe the data and what the runs would cost, and run nothing")
 @click.option("--json", "as_json", is_flag=True, help="one object on standard output, nothing else")
-@option_precision
+@option_precision("fp32")
 @options_engine
 def compare(data, only, page, estimate, as_json, engine, **rest) -> None:
     """Compare methods on your own DATA: a table, a page, and the result in one sentence.
@@ -574,7 +580,7 @@ def cells(as_json) -> None:
 @click.option("--profile", help="with --sweep: smoke, mini or full [default: smoke; for the comparison with Trainer, "
               "mini if its data and model are here]")  # fmt: skip
 @option_model
-@option_precision
+@option_precision(OF_PROFILE)
 @options_engine
 @click.pass_context
 def bench(ctx, as_json, lengths, only, sweep, runs, tokens, rounds, profile, model, engine) -> None:

@@ -8,6 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 
 import pytest
 
+from mixlib import methods
 from mixlib.runs import paths
 
 FOLDER = paths.ROOT / "mixlib"
@@ -21,7 +22,7 @@ STOREYS = (
     ("__main__",),
 )
 RANK = {name: rank for rank, names in enumerate(STOREYS) for name in names}
-THIN = 3000  # lines of methods and trainer together
+THIN, SHIPPED, PAGE = 3000, 19, 70  # lines of the trainer and the methods that are here; and for each further one
 
 
 def module_of(path):
@@ -86,7 +87,9 @@ def test_there_is_no_circle():
 
 def test_methods_and_trainer_are_thin():
     thin = [path for name, path in MODULES.items() if name.startswith("mixlib.methods") or name == "mixlib.trainer"]
-    assert sum(len(path.read_text().splitlines()) for path in thin) <= THIN
+    own = [cls for cls in methods.REGISTRY.values() if cls.__module__.startswith("mixlib.methods.")]
+    further = max(0, len(own) - SHIPPED)
+    assert sum(len(path.read_text().splitlines()) for path in thin) <= THIN + PAGE * further
 
 
 def test_imports_are_seen_wherever_they_are():

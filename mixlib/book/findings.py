@@ -75,6 +75,18 @@ class Findings:
         }
 
     @cached_property
+    def slower(self) -> pd.DataFrame:
+        """What each method saves of the loss at half the learning rate, on the data sets where it was tried; empty
+        while a run is missing."""
+        found = [usable(self.records.store, spec) for spec in pool.sensitivity("mini")]
+        if not self.pool or not found or None in found:
+            return pd.DataFrame()
+        half = next(iter(pool.by_rate(found, []).values()))
+        return comparison.in_percent(
+            comparison.scores(comparison.labelled(half)), list(self.gains["loss"].index), "nll"
+        )
+
+    @cached_property
     def fairness(self) -> list[RunRecord]:
         """The runs that take apart AMPLIFY's published comparison (chapter 52); empty while one is missing."""
         found = [usable(self.records.store, spec) for spec in artefact_runs("amplify-fairness", "mini")]
@@ -105,8 +117,8 @@ class Findings:
     def sentences(self) -> list[str]:
         """What was found, a sentence or two each, from the verdicts and the pool; plain words without links."""
         lines = [
-            f"**Claims.** Of {len(self.verdicts)}: {self.counts()}. With so many, expect one or two wrong ones of "
-            "each kind."
+            f"**Claims.** Of {len(self.verdicts)}: {self.counts()}. With so many, be prepared for one or two wrong "
+            "ones of each kind."
         ]
         for category, title in ((statistics.SUPPORTED, "Held up"), (statistics.CONTRADICTED, "Contradicted")):
             found = [id_ for id_, verdict in self.verdicts.items() if verdict.category == category]
@@ -135,7 +147,7 @@ class Findings:
             f"**Loss and calibration.** {len(lower)} of {len(mixing)} mixup methods lower the test loss, and "
             f"{len(sharper)} lower the calibration error{only if untrained else ''}. Label smoothing saves "
             f"{self.gain('label_smoothing', 'loss')} percent of the loss; the best mixup method ({LABELS[best]}) "
-            f"saves {self.gain(best, 'loss')}."
+            f"saves {self.gain(best, 'loss')}.{self._slower(mixing)}"
         )
         scaled = self.gains["loss, scaled"]
         still = [key for key in mixing if _better(scaled, key)]
@@ -152,6 +164,14 @@ class Findings:
             f"slowest ({LABELS[costs.idxmax()]}) {costs.max():.1f} times."
         )
         return lines
+
+    def _slower(self, mixing: Sequence[str]) -> str:
+        if self.slower.empty:
+            return ""
+        best = self.slower.loc[mixing, "estimate"].idxmax()
+        most = interval(*self.slower.loc[best, ["estimate", "low", "high"]])
+        tried = " and ".join(dict.fromkeys(tables.NAMES[cell.dataset] for cell in pool.SENSITIVITY))
+        return f" At half the learning rate ({tried}), none of them saves more than {most} ({LABELS[best]})."
 
     def _published_head(self) -> list[str]:
         """In words, what the head in AMPLIFY's published code does to its lead on TREC-fine, a set of single texts."""

@@ -119,6 +119,25 @@ def by_data_set(table: pd.DataFrame, score: str) -> pd.DataFrame:
     return text.unstack("data_set")[list(dict.fromkeys(chosen["data_set"]))]
 
 
+def temperatures(records: Mapping[tuple[str, str], Sequence[RunRecord]], method: str = PLAIN) -> pd.DataFrame:
+    """What the temperature fitted to one method's models does, as text: means over seeds, one row per data set.
+
+    Columns: ``temperature`` (below 1 where the model is not confident enough), then NLL x100 and ECE in percent, raw
+    and scaled.
+    """
+    rows = {}
+    for (data_set, key), found in records.items():
+        if key == method and all(record.scaled for record in found):
+            rows[data_set] = {"temperature": f"{np.mean([record.scaled['temperature'] for record in found]):.2f}"} | {
+                SCORES[name].title: " → ".join(
+                    f"{100 * np.mean([values[name] for values in each]):.1f}"
+                    for each in ([record.last for record in found], [record.scaled for record in found])
+                )
+                for name in ("nll", "ece")
+            }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
 def collapsed(records: Mapping[tuple[str, str], Sequence[RunRecord]]) -> pd.DataFrame:
     """How many runs ended no better than the largest class of their test rows: rows are methods, columns data sets.
 
@@ -221,16 +240,17 @@ def in_words(table: pd.DataFrame, methods: Sequence[str], scaled: bool = False) 
     return pd.DataFrame(columns)
 
 
-def by_rate(tables: Mapping[str, pd.DataFrame], methods: Sequence[str]) -> pd.DataFrame:
-    """The pooled difference in accuracy from the plain model at several learning rates, as text with its 95% interval.
+def by_rate(tables: Mapping[str, pd.DataFrame], methods: Sequence[str], score: str = "accuracy") -> pd.DataFrame:
+    """The pooled gain over the plain model at several learning rates, as text with its 95% interval.
 
     Args:
         tables: by the column's title a table from :func:`scores`, of the same data sets.
         methods: rows.
+        score: a key of :data:`PANELS`, which gives the unit.
     """
     columns = {}
     for title, table in tables.items():
-        found = in_percent(table, methods, "accuracy")
+        found = in_percent(table, methods, score)
         columns[title] = found.apply(lambda r: f"{r['estimate']:+.1f} [{r['low']:+.1f}, {r['high']:+.1f}]", axis=1)
     return pd.DataFrame(columns)
 
@@ -242,6 +262,8 @@ def said(judged: judgements.Judgement) -> str:
         return end.replace("no effect larger than", "no difference larger than")
     name = CATEGORIES[judged.category]
     small = " by less than the margin" if judged.small else ""
+    if judged.category == statistics.UNDECIDED and judged.differs_between_sets:
+        small = ", data sets differ"
     return f"{name}{small}: {judged.words.split(': ', 1)[1].partition(';')[0]}"
 
 

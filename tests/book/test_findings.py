@@ -53,6 +53,8 @@ def test_findings_follow_from_the_records(found):
     found.gains = {title: comparison.in_percent(scores, keys, score) for title, (score, *_) in findings.COLUMNS.items()}
     found.verdicts = {}
     found.fairness = []
+    found.slower = pd.DataFrame({"estimate": 1.0, "low": -1.0, "high": 3.0}, index=keys)
+    found.slower.loc["tmix"], found.slower.loc["label_smoothing"] = [2.5, 0.5, 4.5], [9.0, 8.0, 10.0]
     claims, accuracy, loss, scaled, cost = found.sentences()
     assert claims.startswith("**Claims.** Of 0:")
     assert "CLS MixUp beats plain fine-tuning by a point or more. The best is CLS MixUp (**+" in accuracy
@@ -60,6 +62,11 @@ def test_findings_follow_from_the_records(found):
     assert loss.startswith(
         "**Loss and calibration.** 1 of 9 mixup methods lower the test loss, and 0 lower the calibration error."
     )
+    assert loss.replace("\xa0", " ").endswith(
+        " At half the learning rate (SST-2 and TREC-coarse), none of them saves more than +2.5 [+0.5, +4.5] (TMix)."
+    )
+    found.slower = pd.DataFrame()  # while runs are missing
+    assert "learning rate" not in found.sentences()[2]
     assert re.search(r"CLS MixUp still lowers the loss, and \d raises? it; label smoothing saves ", scaled)
     assert cost.startswith("**Cost.** The median mixup method trains 1.0 times as long as the plain model, the slowest")
     assert cost.endswith("1.0 times.")

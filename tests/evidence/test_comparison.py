@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 from mixlib.evidence import comparison
+from mixlib.papers.common import pool
 from mixlib.runs.predictions import Predictions
+from tests.fabricate import records
 
 
 def scores(values: dict[tuple[str, str], list[float]], score: str = "accuracy", scaled: bool = False) -> pd.DataFrame:
@@ -49,6 +51,41 @@ def test_losses_are_shown_in_percent_of_the_plain_model():
     found = comparison.in_percent(losses, ["tmix"], "nll")
     assert found.loc["tmix", "estimate"] == pytest.approx(20, abs=0.1)
     assert found.attrs["margin"] == pytest.approx(100 * (1 - 1 / 1.1))
+
+
+def test_undecided_says_where_data_sets_differ():
+    generator = np.random.default_rng(3)
+    plain = {name: 80 + generator.normal(0, 0.1, 6) for name in "abc"}
+    effects = {"apart": (2.0, -2.0, 0.0), "wide": (0.0, 0.0, 0.0)}
+    values = {(name, "none"): list(v) for name, v in plain.items()}
+    for method, by_set in effects.items():
+        spread = 0.1 if method == "apart" else 4.0
+        values |= {(name, method): list(v + effect + generator.normal(0, spread, 6))
+                   for (name, v), effect in zip(plain.items(), by_set, strict=True)}  # fmt: skip
+    found = comparison.against_plain(scores(values), list(effects), "accuracy")["words"]
+    assert found["apart"].startswith("undecided, data sets differ: ")
+    assert found["wide"].startswith("undecided: ")
+
+
+def test_gains_at_several_rates_are_in_points_or_percent_of_the_loss():
+    losses = scores({("a", "none"): [50.0] * 5, ("a", "tmix"): [40.0, 41.0, 39.0, 40.0, 40.0]}, "nll")
+    accuracies = scores({("a", "none"): [80.0] * 5, ("a", "tmix"): [81.0, 82.0, 83.0, 81.0, 83.0]})
+    table = pd.concat([losses, accuracies])
+    assert comparison.by_rate({"half": table}, ["tmix"]).loc["tmix", "half"].startswith("+2.0 [+0.")
+    assert comparison.by_rate({"half": table}, ["tmix"], "nll").loc["tmix", "half"].startswith("+20.0 [+1")
+
+
+def test_what_a_temperature_does_is_the_mean_over_seeds_of_one_method():
+    runs = comparison.labelled(
+        records(pool.POOL[0].specs([100, 101], ["none", "tmix"]), lambda s: {"nll": 0.1}, noise=0)
+    )
+    for record in (record for found in runs.values() for record in found):
+        record.scaled.update(temperature=2.0 + record.spec.seed % 2, nll=0.3, ece=0.05)
+        record.last["ece"] = 0.2
+    raw = 100 * np.mean([record.last["nll"] for record in runs["sst2", "none"]])
+    assert comparison.temperatures(runs).to_dict("index") == {
+        "sst2": {"temperature": "2.50", "NLL x100": f"{raw:.1f} → 30.0", "ECE %": "20.0 → 5.0"}
+    }
 
 
 def test_an_ensemble_is_the_mean_of_probabilities_on_common_rows():
@@ -99,7 +136,7 @@ def test_levels_of_the_plain_model_are_by_data_set_with_its_seeds():
     rows = [(d, "none", seed, score, False, 90.0 + seed) for d, n in (("sst2", 3), ("qnli", 2)) for seed in range(n)
             for score in ("accuracy", "nll")]  # fmt: skip
     table = pd.DataFrame(rows, columns=["data_set", "method", "seed", "score", "scaled", "value"])
-    found = comparison.plain_levels({"as tuned": table}).loc["as tuned"]
+    found = comparison.plain_levels({"half": table}).loc["half"]
     assert found["sst2", "accuracy %"] == "91.0"
     assert (found["sst2", "seeds"], found["qnli", "seeds"]) == ("3", "2")
     assert comparison.plain_levels({}).empty

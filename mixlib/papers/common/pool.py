@@ -101,7 +101,7 @@ def by_rate(at_other_rates: Iterable[RunRecord], usual: Iterable[RunRecord]) -> 
     seen = {(r.spec.dataset, r.spec.seed) for r in others}
     middle = [r for r in usual if (r.spec.dataset, r.spec.seed) in seen]
     (low, first), (high, second) = groups.items()
-    return {low: first, "as tuned": middle, high: second} if others else {}
+    return {low: first, "as in the recipe": middle, high: second} if others else {}
 
 
 def recipes() -> pd.DataFrame:
