@@ -13,7 +13,7 @@ import pandas as pd
 from mixlib import methods
 from mixlib.book.markdown import interval, plain, table
 from mixlib.evidence import comparison, judgements, ledger, plan, progress, published, statistics, tables, verdicts
-from mixlib.evidence.claims import MEASURES, Term, in_short
+from mixlib.evidence.claims import MEASURES, Contrast, Term, in_short
 from mixlib.evidence.tables import LABELS
 from mixlib.evidence.verdicts import Records
 from mixlib.papers.amplify.frames import conditions, factor_effects
@@ -203,8 +203,8 @@ class Findings:
     def _but(self, id_: str) -> str:
         """What a decision by the letter hides: a difference below the margin, "at least as good" although it is against
         the claim, "helps more" although it helps nowhere, and that it may be one of the few wrong ones."""
-        found = self.verdicts[id_].judgement
-        said = f": by {self._amounts(id_)}" if found.small else self._hidden(id_)
+        small = [part for part, _ in self._judged(id_) if part.small]
+        said = f": by {_amounts(small[0])}" if small and self.verdicts[id_].judgement.small else self._hidden(id_)
         q = self._q.get(id_, 0.0)
         return f"{said}; may be wrong, q = {q:.2f}" if q > statistics.ALPHA else said
 
@@ -212,31 +212,32 @@ class Findings:
     def _q(self) -> dict[str, float]:
         return judgements.q_values({id_: verdict.judgement for id_, verdict in self.verdicts.items()}).to_dict()
 
-    def _amounts(self, id_: str) -> str:
-        found = self.verdicts[id_].judgement
-        size, margin = (judgements.amount(abs(value), found.unit) for value in (found.estimate, found.margin))
-        return f"{size}, which is within the margin of {margin}"
+    def _judged(self, id_: str) -> list[tuple[judgements.Judgement, Contrast]]:
+        """The parts of a claim, each with what it compares."""
+        found = self.verdicts[id_]
+        return list(zip(found.judgement.parts or (found.judgement,), found.claim.parts, strict=False))
 
     def _hidden(self, id_: str) -> str:
         """Of a claim that held up."""
         found = self.verdicts[id_].judgement
         if found.category != statistics.SUPPORTED:
             return ""
-        if found.kind == statistics.NON_INFERIORITY and found.high < 0:
-            return f": worse by {self._amounts(id_)}{self._worst(id_)}"
+        worse = [(p, c) for p, c in self._judged(id_) if p.kind == statistics.NON_INFERIORITY and p.high < 0]
+        if worse:
+            part, contrast = min(worse, key=lambda one: one[0].estimate)
+            return f": worse by {_amounts(part)}{self._worst(part, contrast)}"
         gains = sorted(self._gains_compared(id_))
         if gains and gains[-1] < 0:
             return f": the gains compared are losses, of {-gains[-1]:.1f} to {judgements.amount(-gains[0], found.unit)}"
         return ""
 
-    def _worst(self, id_: str) -> str:
+    def _worst(self, part: judgements.Judgement, contrast: Contrast) -> str:
         """The data set on which a claim about a mean fares worst, if that is beyond the margin."""
-        found = self.verdicts[id_].judgement
-        live, *_ = verdicts.differences(self.verdicts[id_].claim.parts[0], self.records)
+        live, *_ = verdicts.differences(contrast, self.records)
         means = {name: values.mean() for name, values in live.items()}
         worst = min(means, key=means.get)
-        beyond = means[worst] < -found.margin
-        return f"; on {worst} by {judgements.amount(abs(means[worst]), found.unit)}" if beyond else ""
+        beyond = means[worst] < -part.margin
+        return f"; on {worst} by {judgements.amount(abs(means[worst]), part.unit)}" if beyond else ""
 
     def _gains_compared(self, id_: str) -> list[float]:
         """If a claim compares what a method gains in accuracy over the plain model in several cells: the gain in
@@ -295,6 +296,11 @@ class Findings:
             "not judged there",
         ]
         return table(header, rows)
+
+
+def _amounts(part: judgements.Judgement) -> str:
+    size, margin = (judgements.amount(abs(value), part.unit) for value in (part.estimate, part.margin))
+    return f"{size}, which is within the margin of {margin}"
 
 
 def _better(gains: pd.DataFrame, key: str) -> bool:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import inspect
 import json
-from dataclasses import dataclass, field, fields
+from contextlib import suppress
+from dataclasses import dataclass, field, fields, replace
 from hashlib import sha256
 from types import CodeType, FunctionType
 from typing import Any
+
+import numpy as np
+import torch
 
 from mixlib import methods
 from mixlib.evidence import tables
@@ -15,7 +19,7 @@ from mixlib.methods import Method
 from mixlib.papers.common.pool import METHODS
 from mixlib.runs.engines.named import value_of
 
-CONSTANTS = (bool, int, float, str, tuple, list, dict, set, frozenset)
+CONSTANTS = (bool, int, float, str, tuple, list, dict, set, frozenset, np.ndarray, np.generic, torch.Tensor)
 MethodLike = str | Method | type[Method] | tuple[str, dict[str, Any]]
 
 
@@ -63,7 +67,10 @@ def choose(method: MethodLike) -> Choice:
     usual = METHODS[name][1] if name in METHODS else {}
     found = methods.get(name, **(usual | given))  # refuses what is unknown
     changed = {key: value for key, value in given.items() if usual.get(key, _defaults(found).get(key)) != value}
-    return _choice(name, usual | given, name, tables.LABELS.get(name, name), changed)
+    choice = _choice(name, usual | given, name, tables.LABELS.get(name, name), changed)
+    if name == "none_long":  # "as many updates" as what, nobody could tell here
+        choice = replace(choice, label=f"no mixup, {found.updates_per_batch} updates per batch")
+    return choice
 
 
 def is_one(methods: Any) -> bool:
@@ -103,7 +110,8 @@ def _of_object(method: Method) -> Choice:
 def code_digest(kind: type) -> str:
     """Sixteen hexadecimal digits that identify what a class does: the code of its methods, of those it inherits from
     outside mixlib, of the functions in its module that they call, and the constants of its module that they read; not
-    comments, and not other modules or classes. Stable within one version of Python."""
+    comments, and not other modules or classes. Variables of an enclosing function count as constants do, arrays and
+    tensors by their content. Stable within one version of Python."""
     parts: list[str] = []
     seen: set[int] = set()
 
@@ -127,6 +135,9 @@ def code_digest(kind: type) -> str:
             seen.add(id(value))
             parts.append(f"{name} {_said(value.__defaults__)} {_said(value.__kwdefaults__)}")
             of_code(value.__code__)
+            for enclosed, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
+                with suppress(ValueError):  # not filled yet
+                    of_value(enclosed, cell.cell_contents)
             for called in sorted(names_in(value.__code__)):
                 other = value.__globals__.get(called)
                 if not isinstance(other, FunctionType) or other.__module__ == value.__module__:
@@ -148,6 +159,11 @@ def _said(value: Any) -> str:
         return f"{{{', '.join(sorted(map(_said, value)))}}}"
     if isinstance(value, (tuple, list)):
         return f"({', '.join(map(_said, value))})"
+    if isinstance(value, (np.ndarray, np.generic, torch.Tensor)):
+        if isinstance(value, torch.Tensor):
+            value = (value.float() if value.is_floating_point() else value).detach().cpu()  # numpy has no bfloat16
+        array = np.asarray(value)
+        return f"{array.dtype}{array.shape}:{sha256(array.tobytes()).hexdigest()}"
     if isinstance(value, dict):
         return f"{{{', '.join(f'{_said(key)}: {_said(of)}' for key, of in value.items())}}}"
     simple = value is None or isinstance(value, (bool, int, float, complex, str, bytes))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -128,7 +128,7 @@ class Comparison:
         judged = tables.holm([tables.compare(values[of], plain, of) for of in others])
         for of, judgement in zip(others, judged, strict=True):
             ends = statistics.pooled({self.data.title: values[of] - plain}).interval90
-            rows, rows90 = (self._over_rows(of, metric, scaled, confidence) for confidence in (0.95, 0.90))
+            rows, rows90 = self._over_rows(of, metric, scaled)
             found[of] = Number(
                 float(values[of].mean()), spread[of], judgement.mean, judgement.low, judgement.high, *ends,
                 judgement.decided and (rows is None or not rows.low <= 0 <= rows.high), rows, rows90,
@@ -151,11 +151,12 @@ class Comparison:
                         found.setdefault((label, metric, scaled), []).append(grouped)
         return {of: np.array(rows) for of, rows in found.items()}
 
-    def _over_rows(self, label: str, metric: str, scaled: bool, confidence: float) -> statistics.Interval | None:
+    def _over_rows(self, label: str, metric: str, scaled: bool) -> Sequence[statistics.Interval | None]:
+        """The 95% and the 90% interval over seeds and test rows; neither if each seed has test rows of its own."""
         if not self.data.has_test or metric not in BY_ROW:
-            return None
+            return None, None
         apart = self._by_row[label, metric, scaled] - self._by_row[self.labels[0], metric, scaled]
-        return statistics.two_way_bootstrap({self.data.title: apart}, confidence=confidence)
+        return statistics.two_way_bootstraps({self.data.title: apart}, (0.95, 0.90))
 
     @cached_property
     def sentence(self) -> str:
@@ -180,7 +181,11 @@ class Comparison:
         found = {of: self.numbers[of, "accuracy", False] for of in self.labels[1:]}
         decided = [f"{of} {'raises' if n.difference > 0 else 'lowers'} accuracy by {100 * abs(n.difference):.1f} points"
                    for of, n in found.items() if n.decided]  # fmt: skip
-        rest = [n.bound for n in found.values() if not n.decided]
+        open_ = {of: n for of, n in found.items() if not n.decided}
+        alike = [of for of, n in open_.items() if n.low90 == n.high90 and not n.over_rows90]
+        decided += [f"{of} changes accuracy by the same {100 * open_[of].difference:.1f} points with every seed, which "
+                    "decides nothing" for of in alike]  # fmt: skip
+        rest = [n.bound for of, n in open_.items() if of not in alike]
         if not rest:
             return ", ".join(decided)
         bound = math.ceil(1000 * max(rest) - 1e-9) / 10
@@ -297,8 +302,11 @@ class Comparison:
         return figures.differences(self.labels[1:], self.numbers)
 
     def page(self, path: str | Path | None = None) -> Path:
-        """Write the comparison as one self-contained HTML file, by default ``NAME.html`` next to the records."""
-        path = Path(path) if path else self.plan.folder / f"{self.data.name.rpartition('@')[0]}.html"
+        """Write the comparison as one self-contained HTML file, by default ``NAME.html`` next to the records, with a
+        test file ``NAME-DIGITS.html``."""
+        name, _, digest = self.data.name.rpartition("@")
+        name += f"-{digest[:6]}" * self.data.has_test  # with another test file, the file's name is the same
+        path = Path(path) if path else self.plan.folder / f"{name}.html"
         content = self._page()
         return write(path, lambda temporary: Path(temporary).write_text(content, encoding="utf-8"))
 

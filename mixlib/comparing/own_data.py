@@ -63,10 +63,10 @@ class OwnData:
     def sizes(self, train_size: int | None = None, batch_size: int = 16) -> dict[str, int | None]:
         """``train_size``, ``dev_size`` and ``test_size`` of its runs.
 
-        Without a test file, a fifth of the rows are for testing: at least one per class, at most 5,000. Of the training
-        file, 15% (at most 2,000 rows) are for fitting a temperature and are never trained on. If the last batch of an
-        epoch would have a single row, which has nothing to mix with, that row is not trained on; it joins those 15%
-        unless ``train_size`` is given.
+        Without a test file, a fifth of the rows are for testing: at least as many as classes, at most 5,000. Of the
+        training file, 15% (at most 2,000 rows) are for fitting a temperature and are never trained on. If the last
+        batch of an epoch would have a single row, which has nothing to mix with, that row is not trained on; it joins
+        those 15% unless ``train_size`` is given.
 
         Args:
             train_size: number of training rows, by default all that remain.
@@ -133,7 +133,8 @@ def read(
         raise ValueError(f"text, text_b and label must be different columns, got {', '.join(map(repr, names))}")
     found = tables_of(source, names)
     if test is not None:
-        rows = tables_of(test, names)["train"]
+        given = tables_of(test, names)
+        rows = given.get("test", given["train"])  # of a folder or a data set with splits, that for testing
         of_frame = isinstance(test, pd.DataFrame)
         found = {"train": found["train"], "test": replace(rows, title="the test data frame") if of_frame else rows}
     for table in found.values():
@@ -154,6 +155,11 @@ def read(
                 f"{found['test'].place(i, label)}: the label {name!r} occurs in no training row, so no model could "
                 f"ever predict it{hint}"
             )
+    if len(judged := set(labels.get("test", classes))) == 1:
+        raise DataDiffers(
+            f"{found['test'].title}, column {label!r}: every label is {judged.pop()!r}; test rows of one class cannot "
+            "show whether a model tells the classes apart"
+        )
     title, stem, folder = called(source)
     splits = {}
     for split, columns in texts.items():
@@ -164,7 +170,7 @@ def read(
     name = corpora.own_name(stem, len(classes), text_b is not None, "test" in splits, digest)
     corpora.OWN.update({(name, split): of for split, of in splits.items()})
     counts = pd.DataFrame({split: Counter(of) for split, of in labels.items()}, index=classes).fillna(0).astype(int)
-    remarks = tuple(_remarks(counts, {split: of.rows for split, of in splits.items()}))
+    remarks = (*found["train"].remarks, *_remarks(counts, {split: of.rows for split, of in splits.items()}))
     return OwnData(name, title, classes, counts, text_b is not None, "test" in splits, remarks, folder)
 
 
@@ -222,6 +228,8 @@ def _labels(table: Table, name: str) -> list[str]:
         else:
             wrong.append((i, f"a label must be a text or a whole number, got {value!r} ({type(value).__name__})"))
     _refuse(table, name, wrong)
+    if all(re.fullmatch(r"-?\d+(\.0)?", label) for label in labels):  # pandas writes such floats to text files too
+        labels = [label.removesuffix(".0") for label in labels]
     return labels
 
 

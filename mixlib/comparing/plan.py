@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 
+from mixlib import methods
 from mixlib.comparing import own_data, sources
 from mixlib.comparing.choices import PLAIN, Choice, MethodLike, choose, is_one
 from mixlib.comparing.own_data import OwnData
@@ -181,6 +182,10 @@ class Plan:
         return {"runs": len(self.specs), "done": len(self.specs) - len(missing), "seconds": round(seconds, 1),
                 "estimated_by": by}  # fmt: skip
 
+    @property
+    def _tested(self) -> str:
+        return f" ({corpora.OWN[self.data.name, 'test'].source})" if self.data.has_test else ""
+
     def describe(self) -> list[str]:
         """The data, the methods and the recipe, one line each."""
         data, made = self.data, self.recipe
@@ -188,13 +193,20 @@ class Plan:
         updates = math.ceil(made.sizes["train_size"] / made.batch_size) * made.num_train_epochs
         long = _too_long(data, made.max_length)
         seeds = f"{len(self.seeds)} seed{'' if len(self.seeds) == 1 else 's'}"
+        several = [
+            f"{choice.name} {n} ({n * updates:,} in all)"
+            for choice in self.choices
+            if (n := methods.get(choice.key, **choice.params).updates_per_batch) > 1
+        ]
+        more = f"Updates per batch: {', '.join(several)}; the others 1. none_long:updates=N is no mixup with N."
         return [
             f"{data.title}: {'. '.join(data.remarks)}.",
             f"Each seed trains on {made.sizes['train_size']} rows, fits a temperature on {made.sizes['dev_size']} and "
-            f"tests on {test}{' (the test file)' if data.has_test else ''}; rows are drawn class by class.",
+            f"tests on {test}{self._tested}; rows are drawn class by class.",
             f"{len(self.choices)} methods ({', '.join(choice.label for choice in self.choices)}), {seeds}; "
             f"{made.model}, {made.num_train_epochs} epochs ({updates} updates of {made.batch_size} rows), "
             f"learning rate {made.learning_rate:g}, texts cut at {made.max_length} tokens{long}.",
+            *([more] if several else []),
         ]
 
 

@@ -13,8 +13,8 @@ import json
 import os
 import re
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -44,12 +44,14 @@ class Table:
         columns: by name, the values of each column; columns that were not asked for may be empty.
         lines: the line of the file on which each row begins.
         files: if it was read from several, the number of rows of each, and the file.
+        remarks: what a reader should know about how it was read.
     """
 
     title: str
     columns: dict[str, Sequence[Any]]
     lines: Sequence[int] | None = None
     files: tuple[tuple[int, Table], ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def place(self, row: int, column: str | None = None) -> str:
         """A row, counted from 0 here and from 1 in the text, and a column, in words."""
@@ -103,14 +105,7 @@ def tables_of(source: Source, names: Sequence[str]) -> dict[str, Table]:
     if path.is_dir() and not _data_files(path):
         raise FileNotFoundError(f"no file in {path} can be read: supported files end in {', '.join(SUFFIXES)}")
     if path.is_dir() and (files := _split_files(path)):
-        tables = {
-            split: [_file(file, names, file.relative_to(path).as_posix()) for file in of] for split, of in files.items()
-        }
-        return {
-            split: _joined(path, of, names)
-            for split, of in tables.items()
-            if split == "train" or all(set(names) <= {*table.columns} for table in of)
-        }
+        return _of_splits(path, files, names)
     if path.is_dir() or not (path.suffix.lower() in SUFFIXES or _written_as_path(str(source))):
         return _hub(str(source), names, "" if path.is_dir() else _meant(path))
     raise FileNotFoundError(f"there is no file {path}{_meant(path)}")
@@ -128,16 +123,37 @@ def _data_files(folder: Path) -> list[Path]:
 
 
 def _split_files(folder: Path) -> dict[str, list[Path]]:
-    """The files of a folder by split, ``train`` and possibly ``test`` (or, without one, ``validation``), by words of
-    their names; empty if none is for training or the folder has a data set card, which ``datasets`` reads."""
+    """The files of a folder by split, ``train``, ``test`` and ``validation``, by words of their names; empty if none is
+    for training or the folder has a data set card, which ``datasets`` reads."""
     found: dict[str, list[Path]] = {}
     for file in _data_files(folder):
         words = re.findall("[a-z]+", file.relative_to(folder).with_suffix("").as_posix().lower())
         found.setdefault(next((SPLITS[word] for word in words if word in SPLITS), "train"), []).append(file)
     if (folder / "README.md").exists() or "train" not in found:
         return {}
-    test = found.get("test") or found.get("validation")
-    return {"train": found["train"]} | ({"test": test} if test else {})
+    for file in found["train"]:  # mytest.csv next to mytrain.csv
+        if re.search("test|valid", file.stem.lower()) and any(
+            "train" in other.stem.lower() for other in found["train"]
+        ):
+            raise DataDiffers(
+                f"{folder.name}: is {file.name} for testing? The word is not apart from others in its name, so it "
+                "would be trained on; rename it (my-test.csv), or give it as the test file"
+            )
+    return found
+
+
+def _of_splits(folder: Path, files: Mapping[str, Sequence[Path]], names: Sequence[str]) -> dict[str, Table]:
+    """The training rows, and as test rows those of the first of ``test`` and ``validation`` that has the columns."""
+    found, remarks = {}, []
+    for split in ("train", "test", "validation"):
+        if split in files and "test" not in found:
+            tables = [_file(file, names, file.relative_to(folder).as_posix()) for file in files[split]]
+            lacking = [(table, name) for table in tables for name in names if name not in table.columns]
+            if split == "train" or not lacking:
+                found["train" if split == "train" else "test"] = _joined(folder, tables, names)
+            else:
+                remarks.append(f"{lacking[0][0].title} has no column {lacking[0][1]!r}, so its rows are not used")
+    return found | {"train": replace(found["train"], remarks=tuple(remarks))}
 
 
 def _joined(folder: Path, tables: Sequence[Table], names: Sequence[str]) -> Table:
@@ -178,7 +194,7 @@ def _hub(name: str, names: Sequence[str], meant: str) -> dict[str, Table]:
     for split in ("test", "validation", "dev"):
         if split in data and split != first and set(names) <= set(data[split].column_names):
             table = _of_dataset(f"{name}, split {split}", data[split], names)
-            if set(table.columns[names[-1]]) - {None, -1}:  # else its labels are not public
+            if any(label not in (None, -1) for label in table.columns[names[-1]]):  # else they are not public
                 return tables | {"test": table}
     return tables
 

@@ -351,7 +351,7 @@ def best(name: str, parts: Sequence[Judgement]) -> Judgement:
 
 
 def q_values(judgements: Mapping[str, Judgement]) -> pd.Series:
-    """Benjamini and Hochberg's q of the claims of kind superiority that have a p value, by claim.
+    """Benjamini and Hochberg's q of the claims with a part of kind superiority that has a p value, by claim.
 
     It changes no category: q above 0.05 marks a finding that may be one of the few wrong ones to be expected among
     so many. For a claim with several parts, the largest p counts if they all have to hold, except that a contradicted
@@ -361,7 +361,11 @@ def q_values(judgements: Mapping[str, Judgement]) -> pd.Series:
     for claim, j in judgements.items():
         parts = [part.p for part in j.parts or (j,) if part.kind == SUPERIORITY and not math.isnan(part.p)]
         value = j.against if j.category == CONTRADICTED else max(parts, default=math.nan)
-        if j.kind == SUPERIORITY and j.category != NOT_JUDGEABLE and not math.isnan(value):
+        if (
+            any(part.kind == SUPERIORITY for part in j.parts or (j,))
+            and j.category != NOT_JUDGEABLE
+            and not math.isnan(value)
+        ):
             p[claim] = value
     adjusted = corrected(list(p.values()), "fdr_bh")[1] if p else []
     return pd.Series(adjusted, index=list(p), dtype=float, name="q")

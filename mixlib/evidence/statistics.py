@@ -282,7 +282,14 @@ def no_spread(differences: pd.Series | Sequence[float]) -> bool:
 def two_way_bootstrap(
     rows: Mapping[str, np.ndarray], resamples: int = 2000, confidence: float = CONFIDENCE, seed: int = 0
 ) -> Interval:
-    """Percentile interval of the pooled contrast over seeds *and* test rows, if all seeds share the test rows.
+    """:func:`two_way_bootstraps` at one confidence."""
+    return two_way_bootstraps(rows, (confidence,), resamples, seed)[0]
+
+
+def two_way_bootstraps(
+    rows: Mapping[str, np.ndarray], confidences: Sequence[float], resamples: int = 2000, seed: int = 0
+) -> list[Interval]:
+    """Percentile intervals of the pooled contrast over seeds *and* test rows, if all seeds share the test rows.
 
     Intervals over seeds alone are then too narrow: the rows are a sample as well, and the same one every time. (If each
     seed has its own rows, their contribution is already in the spread over seeds, and :func:`pooled` is right.)
@@ -291,8 +298,8 @@ def two_way_bootstrap(
         rows: data set -> paired differences of a score that is a mean over rows (correctness, log-likelihood, Brier),
             of shape (seeds, rows), in the unit of the contrast. Column j is the same test row for every seed: rows are
             drawn jointly.
+        confidences: of the intervals, all from the same draws.
         resamples: how many.
-        confidence: of the interval.
         seed: of the draws, which are the same every time.
 
     Seeds are drawn n - 1 out of n: drawn n out of n, the spread over a few seeds would come out too small by
@@ -308,8 +315,8 @@ def two_way_bootstrap(
         of_seeds = generator.multinomial(n - 1, np.full(n, 1 / n), size=resamples) / (n - 1)
         of_rows = generator.multinomial(m, np.full(m, 1 / m), size=resamples) / m
         means += ((of_seeds @ d) * of_rows).sum(axis=1) / len(rows)
-    tail = (1 - confidence) / 2
-    return Interval(*map(float, np.quantile(means, [tail, 1 - tail])))
+    tails = [(1 - confidence) / 2 for confidence in confidences]
+    return [Interval(*map(float, np.quantile(means, [tail, 1 - tail]))) for tail in tails]
 
 
 # --- Power ------------------------------------------------------------------------------------------------------------

@@ -117,6 +117,24 @@ def test_a_decision_by_less_than_the_margin_says_so_and_one_that_may_be_wrong_to
     assert judgements.q_values(judged)["ssmix-14"] > q
 
 
+def test_of_several_parts_the_one_with_the_hidden_difference_is_named(found, monkeypatch):
+    def judged(values, kind=statistics.SUPERIORITY):
+        return judgements.judge(statistics.Part("x", {"a": pd.Series(values)}, 1.0, kind))
+
+    found.gains = {}
+    tiny, large = judged([0.29, 0.3, 0.31, 0.3]), judged([5.0, 0.6, 3.0, 3.4])
+    fine, worse = (judged(v, statistics.NON_INFERIORITY) for v in ([0.2, 0.3, 0.4, 0.3], [-0.49, -0.5, -0.51, -0.5]))
+    monkeypatch.setattr(found.records, "values", lambda *_: pd.Series({100: 0.0}))
+    for id_, parts, said in (
+        ("mixup_calibration-10", [large, tiny], "by 0.3 points, which is within the margin of 1 point"),
+        ("mixup_calibration-3", [fine, worse, fine], "worse by 0.5 points, which is within the margin of 1 point"),
+    ):
+        together = judgements.conjunction(id_, parts)
+        assert together.category == statistics.SUPPORTED
+        found.verdicts = {id_: verdicts.Verdict(claims()[id_], together, ({"SST-2": [100]},))}
+        assert found._on(id_) == f"SST-2: {said}"
+
+
 def test_gains_that_do_not_survive_holms_correction_say_so():
     found = pd.DataFrame({"p_holm": [0.01, 0.2]}, index=["tmix", "ssmix"])
     assert findings._corrected(found, ["tmix"]) == ""

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from textwrap import indent
 
+import numpy as np
 import pytest
+import torch
 
 from mixlib.comparing import choices
 from mixlib.methods import Method
@@ -93,6 +95,37 @@ def test_functions_of_its_own_module_count_and_those_of_others_do_not():
     assert digest_of(calls) != digest_of(calls, helper=two)
     assert digest_of(calls, module="elsewhere") == digest_of(calls, helper=two, module="elsewhere")
     assert digest_of("pass") == digest_of("pass", helper=two)  # never called
+
+
+@pytest.mark.parametrize("one", [0.1, np.array([0.1]), torch.tensor([0.1]), np.float32(0.1), lambda: 0.1])
+def test_variables_of_an_enclosing_function_count(one):
+    other = {"function": lambda: 0.2}.get(type(one).__name__) or 2 * one
+
+    def made(value):
+        class Own(Method):
+            def losses(self, model, batch):
+                return value
+
+        return choices.code_digest(Own)
+
+    assert made(one) == made(one)
+    assert made(one) != made(other)
+
+
+def test_arrays_of_the_module_count_by_their_content():
+    def with_array(values):
+        names = {"Method": Method, "__name__": __name__, "ARRAY": np.array(values)}
+        exec("class Own(Method):\n    def f(self): return ARRAY", names)
+        return choices.code_digest(names["Own"])
+
+    assert with_array([1, 2]) == with_array([1, 2])
+    assert with_array([1, 2]) != with_array([1, 3])
+
+
+def test_no_mixup_with_more_updates_says_how_many():
+    assert choices.choose("none_long").label == "no mixup, 2 updates per batch"
+    more = choices.choose("none_long:updates=15")
+    assert (more.name, more.label) == ("none_long:updates=15", "no mixup, 15 updates per batch")
 
 
 @pytest.mark.parametrize("factor", [float("nan"), object(), 1j])

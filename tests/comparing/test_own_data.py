@@ -124,13 +124,30 @@ def test_sizes_of_ones_own_data_are_kept_or_refused():
     with pytest.raises(ValueError, match="its test examples come from the training rows: say how many, got None"):
         draws.sample(found.name, 0)
     assert [len(part) for part in found.split(0, {"test_size": 10}).values()] == [50, 0, 10]
-    tested = own_data.read(FRAME, test=FRAME.head(20).assign(text=[f"new {i}" for i in range(20)]))
+    tested = own_data.read(FRAME, test=FRAME[::3].assign(text=[f"new {i}" for i in range(20)]))
     assert len(draws.sample(tested.name, 0).test) == 20
     with pytest.raises(DataDiffers, match=r"50 test examples were asked for, but .* has 20; set the test size"):
         draws.sample(tested.name, 0, test_size=50)
     for by_class in ({"train_per_class": 5}, {"train_fraction": 0.5}):
         with pytest.raises(ValueError, match=r"in proportion to their classes.*: give train_size"):
             draws.sample(tested.name, 0, **by_class)
+
+
+def test_whole_numbers_written_as_decimals_are_the_same_classes_in_every_format(tmp_path):
+    rows = FRAME.assign(label=FRAME["label"].map({"ham": 2.0, "spam": 10.0, "other": 1.0}))
+    names = {own_data.read(write(tmp_path / f"mine.{suffix}", rows)).name for suffix in ("csv", "parquet", "jsonl")}
+    assert len(names) == 1
+    whole = write(tmp_path / "whole.csv", rows.astype({"label": int}))
+    assert own_data.read(tmp_path / "mine.csv", test=whole).labels == ("1", "2", "10")
+    mixed = rows.assign(label=["1.0", "1.5", "2.0"] * 20)  # not whole numbers: as they are written
+    assert own_data.read(mixed).labels == ("1.0", "1.5", "2.0")
+
+
+def test_test_rows_of_one_class_are_refused():
+    with pytest.raises(
+        DataDiffers, match="the test data frame, column 'label': every label is 'ham'; test rows of one"
+    ):
+        own_data.read(FRAME, test=FRAME[FRAME["label"] == "ham"])
 
 
 def test_every_class_stays_in_training_however_rare():

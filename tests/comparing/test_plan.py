@@ -1,5 +1,6 @@
 """What a comparison runs: the recipe, and what is refused before anything is run."""
 
+import math
 import re
 from dataclasses import replace
 
@@ -54,6 +55,15 @@ def test_texts_that_will_be_cut_are_counted():
         plan(data, methods="tmix").describe()[-1].endswith("texts cut at 128 tokens (about 3 of the texts are longer).")
     )
     assert plan(data, methods="tmix", max_length=1000).describe()[-1].endswith("texts cut at 1000 tokens.")
+
+
+def test_updates_of_methods_that_make_several_per_batch_are_counted():
+    made = plan(TWIN, methods=["mixup", "none_long"], epochs=2, batch_size=16)
+    updates = 2 * math.ceil(made.recipe.sizes["train_size"] / 16)
+    assert made.describe()[-1] == (
+        f"Updates per batch: mixup 15 ({15 * updates:,} in all), none_long 2 ({2 * updates:,} in all); the others 1. "
+        "none_long:updates=N is no mixup with N."
+    )
 
 
 def test_without_a_checkout_there_is_an_estimate(monkeypatch, tmp_path):

@@ -149,6 +149,30 @@ def test_several_files_of_a_split_are_read_one_after_the_other(tmp_path):
         own_data.read(tmp_path)
 
 
+def test_a_test_file_without_labels_gives_way_to_the_validation_file_and_is_named(tmp_path):
+    write(tmp_path / "train.csv")
+    write(tmp_path / "test.csv", FRAME[["text"]])
+    found = own_data.read(tmp_path)
+    assert not found.has_test
+    assert found.remarks[0] == "test.csv has no column 'label', so its rows are not used"
+    write(tmp_path / "validation.csv", FRAME[::2])
+    found = own_data.read(tmp_path)
+    assert found.counts["test"].sum() == 30
+    assert found.remarks[0].startswith("test.csv has no column")
+    write(tmp_path / "test.csv", FRAME[::3])
+    assert own_data.read(tmp_path).counts["test"].sum() == 20
+    assert own_data.read(FRAME, test=tmp_path).counts["test"].sum() == 20  # not the rows for training
+
+
+def test_a_file_that_may_be_for_testing_is_not_trained_on(tmp_path):
+    write(tmp_path / "mytrain.csv")
+    write(tmp_path / "latest.csv")
+    with pytest.raises(DataDiffers, match=r"is latest\.csv for testing\? .* rename it \(my-test\.csv\)"):
+        own_data.read(tmp_path)
+    (tmp_path / "mytrain.csv").rename(tmp_path / "oldest.csv")  # nothing says that one is for training
+    assert own_data.read(tmp_path).rows == 120
+
+
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
 def test_files_of_the_same_name_are_told_apart_by_their_folders(tmp_path, suffix):
     for name in ("north", "south"):
@@ -201,6 +225,15 @@ def test_rows_that_a_data_set_leaves_unlabelled_are_no_class(monkeypatch):
     assert not own_data.read("someone/something").has_test
     monkeypatch.setattr(sources, "load_dataset", lambda *_: DatasetDict({"train": torn}))
     with pytest.raises(DataDiffers, match="row 40, column 'label': no label"):
+        own_data.read("someone/something")
+
+
+def test_several_labels_a_row_are_refused(monkeypatch):
+    rows = Dataset.from_dict({"text": [f"text {i}" for i in range(40)], "label": [[0, 1]] * 40})
+    monkeypatch.setattr(sources, "load_dataset", lambda *_: DatasetDict({"train": rows, "test": rows}))
+    with pytest.raises(
+        DataDiffers, match=r"row 1, column 'label': a label must be a text or a whole number, got \[0, 1\]"
+    ):
         own_data.read("someone/something")
 
 

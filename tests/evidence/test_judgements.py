@@ -391,6 +391,8 @@ def test_q_values_are_benjamini_and_hochbergs():
     assert q_values({"both": both})["both"] == pytest.approx(0.03)  # each has to hold
     beaten = conjunction("beaten", [with_p(0.001), with_p(0.5)])
     assert q_values({"beaten": beaten})["beaten"] == pytest.approx(0.002)  # Holm's
+    for first in (with_p(0.03), equal):  # whichever part decides
+        assert q_values({"mixed": conjunction("mixed", [first, equal, with_p(0.03)])})["mixed"] == pytest.approx(0.03)
     half_dead = [conjunction("half dead", parts) for parts in ([GOOD, DEAD], [DEAD, GOOD])]  # in whatever order
     assert all(q_values({"half dead": found}).empty for found in half_dead)
     assert q_values({}).empty

@@ -58,7 +58,9 @@ def test_the_reported_split_and_the_papers_columns():
     assert frames.frame_of_stages(runs, "published").set_index("method")["accuracy"]["ssmix"] == 75.0
     spec = protocol.first_stage("full", "anli_r2", seeds=[0])[0]
     anli = replace(runs[0], spec=spec)
-    assert list(frames.frame_of_stages([anli], "last")["dataset"]) == ["anli_r2 valid", "anli_r2 test"]
+    own = {"accuracy": {"anli_r2 valid": 70.0, "anli_r2 test": 90.0}}
+    assert frames.frame_of_stages([anli], "last").set_index("dataset")[["accuracy"]].to_dict() == own
+    assert list(frames.frame_of_stages([anli], "best")["dataset"]) == ["anli_r2 test"]  # chosen on the others
     mnli = replace(runs[0], spec=protocol.first_stage("full", "mnli", seeds=[0])[0])
     assert mnli.spec.dataset == "mnli_mismatched"
     assert list(frames.frame_of_stages([mnli], "last")["dataset"]) == ["mnli"]

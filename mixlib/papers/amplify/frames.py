@@ -269,9 +269,10 @@ def factor_effects(records: Sequence[RunRecord], metric: str = "accuracy") -> pd
                 changes.append(change)
     table = pd.DataFrame(rows)
     # one comparison may count for several rivals: a head that changes for AMPLIFY alone changes all leads equally
-    distinct = {(c.mean, c.low, c.high): c for c in changes if c.high > c.low}
+    keys = [tuple(round(value, 9) for value in (c.mean, c.low, c.high)) for c in changes]  # equal but for rounding
+    distinct = {key: c for key, c in zip(keys, changes, strict=True) if c.high > c.low}
     decided = dict(zip(distinct, (c.decided for c in holm(list(distinct.values()))), strict=True))
-    return table.assign(decided=[decided.get((c.mean, c.low, c.high), False) for c in changes])
+    return table.assign(decided=[decided.get(key, False) for key in keys])
 
 
 def effects_by_rival(effects: pd.DataFrame) -> pd.DataFrame:

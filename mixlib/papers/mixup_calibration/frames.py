@@ -8,7 +8,6 @@ it still saves once every model, the plain one included, has been scaled.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -18,9 +17,6 @@ from mixlib.evidence.tables import LABELS, Comparison
 from mixlib.papers.mixup_calibration import protocol
 from mixlib.runs.spec import RunRecord, RunSpec
 from mixlib.runs.store import Store
-
-if TYPE_CHECKING:
-    from mixlib.runs.predictions import SplitPredictions
 
 FILLED = {"unused": "[unused0]", "sep": "[SEP]", "pad": "[PAD]"}
 UNTIL = {"pair": "to the longer of the pair", "max": "to the longest text"}
@@ -243,9 +239,10 @@ def bins(records: Sequence[RunRecord], store: Store | None = None) -> dict[str, 
     if not all("predictions" in record.data for record in records):
         return {RAW: _summed([r.reliability for r in records], [r.test["ece"] for r in records])}
     kept = [store.predictions(record)["test"] for record in records]
-    found[RAW] = _summed([_bins(split, 1.0) for split in kept], [r.last["ece"] for r in records])
+    found[RAW] = _summed([split.metrics(1.0)["reliability"] for split in kept], [r.last["ece"] for r in records])
     if all(record.scaled for record in records):
-        scaled = [_bins(s, r.scaled["temperature"]) for s, r in zip(kept, records, strict=True)]
+        by_run = zip(kept, records, strict=True)
+        scaled = [split.metrics(r.scaled["temperature"])["reliability"] for split, r in by_run]
         found[SCALED] = _summed(scaled, [r.scaled["ece"] for r in records])
     return found
 
@@ -268,14 +265,6 @@ def at_temperatures(
         pooled = _summed([one["reliability"] for one in each], [one["ece"] for one in each])
         found[temperature] = pooled | {"nll": float(np.mean([one["nll"] for one in each]))}
     return found
-
-
-def _bins(split: SplitPredictions, temperature: float) -> dict[str, list[float]]:
-    import torch
-
-    from mixlib.runs import metrics  # seconds to import
-
-    return metrics.reliability(metrics.scaled(split.log_probs, temperature).exp(), torch.as_tensor(split.labels))
 
 
 def _summed(each: Sequence[Mapping[str, Sequence[float]]], eces: Sequence[float]) -> dict[str, np.ndarray | float]:

@@ -88,7 +88,7 @@ def frame_of_stages(records: Iterable[RunRecord], score: str, leaking: bool = Fa
                 raise ValueError(f"{spec}: the record of its first stage is not among those given")
             stages = [first[spec.first_stage.key], record]
             method = PLAIN if spec.method == "none" else spec.method
-        for column, split in _columns(spec.dataset):
+        for column, split in _columns(spec.dataset, score):
             accuracy, number = _score(stages, score, split)
             rows.append({
                 "dataset": column, "method": method, "seed": spec.seed, "examples": record.data.get("train_rows"),
@@ -97,21 +97,23 @@ def frame_of_stages(records: Iterable[RunRecord], score: str, leaking: bool = Fa
     return pd.DataFrame(rows)
 
 
-def _columns(dataset: str) -> list[tuple[str, str]]:
-    """The columns of the paper's table that a data set fills, and the split each reports."""
+def _columns(dataset: str, score: str) -> list[tuple[str, str]]:
+    """The columns of the paper's table that a data set fills, and the split on which each is scored. The rule ``best``
+    chooses on the development rows of ANLI, so it is not scored on them."""
     if dataset.startswith("anli"):
-        return [(f"{dataset} valid", "dev"), (f"{dataset} test", "test")]
-    return [(dataset.removesuffix("_mismatched"), protocol.REPORTED.get(dataset, "test"))]
+        return [(f"{dataset} valid", "dev")] * (score != "best") + [(f"{dataset} test", "test")]
+    split = protocol.REPORTED.get(dataset, "test") if score == "published" else "test"
+    return [(dataset.removesuffix("_mismatched"), split)]
 
 
 def _score(stages: Sequence[RunRecord], score: str, split: str) -> tuple[float, int]:
     """The score, and the number of the stage in which it was reached (the first if equal)."""
+    split = split if split in stages[-1].evaluations[0] else "test"  # where no rows were kept for development
     if score == "published":
-        split = split if split in stages[-1].evaluations[0] else "test"
         best = [max(e[split]["accuracy"] for e in record.evaluations) for record in stages]
         return max(best), best.index(max(best)) + 1
     if score == "last":
-        return stages[-1].last["accuracy"], len(stages)
+        return stages[-1].evaluations[-1][split]["accuracy"], len(stages)
     chosen_by = [r.evaluations[r.selected][r.selected_on]["accuracy"] for r in stages]
     number = chosen_by.index(max(chosen_by))
     return stages[number].test["accuracy"], number + 1
