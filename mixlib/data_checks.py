@@ -114,7 +114,7 @@ def columns_read(dataset: Any, collator: Any = None) -> list[str] | None:
     if isinstance(dataset, hub.IterableDataset):
         return list(dataset.features) if dataset.features else None
     if isinstance(dataset, hub.Dataset) and dataset.format["type"] != "custom":
-        return list(dataset.format["columns"])
+        return list(dataset.column_names if dataset.format["output_all_columns"] else dataset.format["columns"])
     return None
 
 

@@ -36,7 +36,8 @@ class MixupTrainer(Trainer):
     ``Trainer`` work as usual; only the training losses come from the method. The random choices of a step depend only
     on ``args.seed`` and the step number, so a resumed run continues as if it had never been stopped (except with
     ``dropout_leak``). Batches depend only on the seed and the epoch, even with
-    ``train_sampling_strategy="group_by_length"``: all methods see the same batches.
+    ``train_sampling_strategy="group_by_length"``: all methods see the same batches (unless
+    ``accelerator_config`` switches ``use_seedable_sampler`` off).
 
     ``args.label_smoothing_factor`` smooths the labels of every method before they are mixed; methods that mix class
     vectors smooth those. The loss is that of :func:`mixlib.methods.mixing.mixed_cross_entropy`.
@@ -120,20 +121,11 @@ class MixupTrainer(Trainer):
                 "smooth labels, and for any other loss a Method of your own (mixlib.methods.Method)"
             )
         super().__init__(
-            model=model,
-            args=args,
-            data_collator=data_collator,
-            train_dataset=train_dataset,
-            eval_dataset=eval_dataset,
-            processing_class=processing_class,
-            model_init=model_init,
-            compute_metrics=compute_metrics,
-            callbacks=callbacks,
-            optimizers=optimizers,
-            optimizer_cls_and_kwargs=optimizer_cls_and_kwargs,
-            preprocess_logits_for_metrics=preprocess_logits_for_metrics,
-            **kwargs,
-        )
+            model=model, args=args, data_collator=data_collator, train_dataset=train_dataset, eval_dataset=eval_dataset,
+            processing_class=processing_class, model_init=model_init, compute_metrics=compute_metrics,
+            callbacks=callbacks, optimizers=optimizers, optimizer_cls_and_kwargs=optimizer_cls_and_kwargs,
+            preprocess_logits_for_metrics=preprocess_logits_for_metrics, **kwargs,
+        )  # fmt: skip
         self.dropout_leak = dropout_leak
         self._evaluated_in = -1  # the epoch of the last evaluation during training
         self._epoch = 0
@@ -152,7 +144,8 @@ class MixupTrainer(Trainer):
             data_checks.check(self.train_dataset, self.num_labels, self.data_collator, self.args.label_names)
             self._check_batches()
         lengths = data_checks.token_lengths(self.train_dataset) if self.method.needs_lengths else None
-        self.method.prepare(self.model, tokenizer=self.processing_class, train_lengths=lengths)
+        if self.train_dataset is not None or not self.method.needs_lengths:  # an evaluation mixes nothing
+            self.method.prepare(self.model, tokenizer=self.processing_class, train_lengths=lengths)
         self._part = (-1, 0)  # (optimizer step, batches of it already seen)
 
     @property
@@ -210,6 +203,11 @@ class MixupTrainer(Trainer):
                     f"{_name(self.method)} needs at least {needed} rows, but {where} has {got} ({rows} rows in batches "
                     f"of {size}): change per_device_train_batch_size, or set dataloader_drop_last=True"
                 )
+        if size == 1 and self.method.needs_partner:
+            raise ValueError(
+                f"{_name(self.method)} has nothing to mix in batches of one row (accumulation mixes each by itself): "
+                "set per_device_train_batch_size to at least 2"
+            )
         several = f"{_name(self.method)} makes {self.method.updates_per_batch} updates per batch"
         if self.method.updates_per_batch > 1 and self.args.gradient_accumulation_steps > 1:
             raise ValueError(f"{several}, which cannot be accumulated over batches: set gradient_accumulation_steps=1")
@@ -228,6 +226,7 @@ class MixupTrainer(Trainer):
 
         Repeating them here rather than in the step keeps schedules, logs and step counts correct.
         """
+        self._check_batches()  # auto_find_batch_size makes them smaller
         with self._labels_checked(self.train_dataset, training=True):
             return super().get_train_dataloader() if self.method.updates_per_batch == 1 else self._repeated_batches()
 

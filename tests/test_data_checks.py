@@ -211,7 +211,7 @@ def test_labels_in_another_column_are_looked_for_in_words(tmp_path, names):
 def test_truth_values_and_narrow_integers_are_class_numbers(tmp_path):
     for values in ([True, False] * 3, np.array([0, 1] * 3, dtype=np.int8), np.array([0, 1] * 3, dtype=np.uint8)):
         assert trainer_on(tmp_path, hub(values), method="cls_mixup").train().global_step == 2
-        typed = hub(values).with_format("torch")
+        typed = hub(values).with_format("torch", columns=["input_ids"], output_all_columns=True)
         assert trainer_on(tmp_path, typed, method="cls_mixup").train().global_step == 2
         assert trainer_on(tmp_path, Rows(list(values)), method="cls_mixup").train().global_step == 2
 

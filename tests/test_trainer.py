@@ -589,6 +589,35 @@ def test_evaluation_is_never_mixed(tmp_path, method):
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in trainer.model.modules())
 
 
+@pytest.mark.parametrize("name", [name for name, kind in methods.REGISTRY.items() if kind.__module__[:6] == "mixlib"])
+def test_batches_of_one_row_are_refused_where_they_would_be_plain_training(tmp_path, name):
+    if name in ("none", "none_long", "label_smoothing", "eda"):  # they mix nothing
+        trained(tmp_path, methods.get(name), per_device_train_batch_size=1, max_steps=1)
+        return
+    with pytest.raises(
+        ValueError, match=r"has nothing to mix in batches of one row|needs at least 2 rows, but a batch"
+    ):
+        trained(tmp_path, methods.get(name), per_device_train_batch_size=1)
+
+
+def test_batches_that_become_too_small_during_training_are_refused(tmp_path):
+    model, tokenizer = make()
+    trainer = MixupTrainer(model, arguments(tmp_path), train_dataset=rows(tokenizer), processing_class=tokenizer,
+                           method="tmix")  # fmt: skip
+    trainer._train_batch_size = 1  # as auto_find_batch_size does after it ran out of memory
+    with pytest.raises(ValueError, match="tmix has nothing to mix in batches of one row"):
+        trainer.get_train_dataloader()
+
+
+def test_a_model_trained_with_the_longest_text_in_mind_is_evaluated_without_training_data(tmp_path):
+    model, tokenizer = make()
+    saved = {"method": "input_mixup", "method_params": {"padding": "sep_max"}}
+    trainer = MixupTrainer(
+        model, arguments(tmp_path), eval_dataset=rows(tokenizer), processing_class=tokenizer, **saved
+    )
+    assert trainer.evaluate()["eval_loss"] > 0
+
+
 def test_a_batch_of_one_row_at_the_end_of_an_epoch_trains(tmp_path):
     assert trained(tmp_path, "input_mixup", data_rows=9).state.global_step == 6
 

@@ -68,6 +68,7 @@ class Method(ABC):
             would prevent; the trainer then refuses both.
         keeps_dropout: whether, under ``dropout_leak``, its saliency pass switches dropout on again.
         min_rows: the fewest rows a batch may have.
+        needs_partner: whether it trains a row alone in its batch unmixed: then batches cannot all have one row.
         weighs_classes: whether class weights can be used with it.
         criterion: label smoothing and class weights, set by the trainer.
         generator: on the CPU; all random numbers come from it. :meth:`seed_step` seeds it before each step.
@@ -80,6 +81,7 @@ class Method(ABC):
     uses_hooks: ClassVar[bool] = True
     keeps_dropout: ClassVar[bool] = False  # under ``dropout_leak``: its saliency pass switches dropout on again
     min_rows: ClassVar[int] = 1
+    needs_partner: ClassVar[bool] = False
     weighs_classes: ClassVar[bool] = True  # its loss can weigh the rows by class
 
     criterion: Criterion = field(default=Criterion(), init=False, repr=False, compare=False)
@@ -173,11 +175,6 @@ class Method(ABC):
             batch: ``input_ids``, ``labels`` (rows,) and whatever else the model takes, such as ``attention_mask``
                 (rows, tokens); without a mask all tokens are seen.
         """
-
-
-def plain_loss(model: nn.Module, batch: Batch) -> Tensor:
-    """Mean cross-entropy of the unmixed rows."""
-    return mixed_cross_entropy(model(**inputs_of(batch)).logits, batch["labels"])
 
 
 def inputs_of(batch: Batch) -> Batch:

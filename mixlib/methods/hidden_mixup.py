@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from mixlib.methods import sites
-from mixlib.methods.base import Batch, Draw, Look, attention_mask, inputs_of, one_of, swapped_halves
-from mixlib.methods.mixing import mix, random_others, sample_lam
+from mixlib.methods.base import Batch, Draw, Look, attention_mask, one_of, swapped_halves
+from mixlib.methods.mixing import random_others, sample_lam
 from mixlib.methods.mixup_calibration import MixedRows
 
 TMIX_BLOCKS = ("7/12", "9/12", "12/12")  # blocks that both papers draw from
@@ -66,11 +66,6 @@ class HiddenMixup(MixedRows):
     def layer(self, model: nn.Module) -> int:
         """The layer to mix at in this step."""
         return 0
-
-    @contextmanager
-    def mixing(self, model: nn.Module, batch: Batch, draw: Draw) -> Iterator[Batch]:
-        with sites.changed(model, draw.layer, lambda x: mix(x, draw.perm, draw.lam)):
-            yield inputs_of(batch)
 
     def losses(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
         if not self.originals or len(batch["labels"]) < 2:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -29,6 +29,7 @@ class MixedRows(Method):
     """Train only on mixed rows: one forward pass with mixing inside, one two-term loss (equation 1)."""
 
     paper: ClassVar[str] = "mixup_calibration"
+    needs_partner: ClassVar[bool] = True
     alpha: float = 1.0
 
     def __post_init__(self) -> None:
@@ -38,9 +39,11 @@ class MixedRows(Method):
     def draw(self, model: nn.Module, rows: int) -> Draw:
         """The random choices of one step on ``rows`` rows."""
 
-    @abstractmethod
-    def mixing(self, model: nn.Module, batch: Batch, draw: Draw) -> AbstractContextManager[Batch]:
+    @contextmanager
+    def mixing(self, model: nn.Module, batch: Batch, draw: Draw) -> Iterator[Batch]:
         """A context that yields inputs; inside it, ``model`` called with these inputs mixes as ``draw`` says."""
+        with sites.changed(model, draw.layer, lambda x: mix(x, draw.perm, draw.lam)):
+            yield inputs_of(batch)
 
     def logits(self, model: nn.Module, batch: Batch, draw: Draw) -> Tensor:
         """Logits (rows, num_labels) of the rows mixed by ``draw``."""
@@ -78,11 +81,6 @@ class ClsMixup(MixedRows):
     def draw(self, model: nn.Module, rows: int) -> Draw:
         lam = sample_lam(self.alpha, self.generator)
         return Draw(random_others(rows, self.generator), lam, sites.num_blocks(model) + 1)
-
-    @contextmanager
-    def mixing(self, model: nn.Module, batch: Batch, draw: Draw) -> Iterator[Batch]:
-        with sites.changed(model, draw.layer, lambda x: mix(x, draw.perm, draw.lam)):
-            yield inputs_of(batch)
 
 
 @dataclass(kw_only=True)
@@ -167,11 +165,11 @@ class ManifoldMixup(MixedRows):
         if tokenizer is None:
             raise ValueError(f"padding={self.padding!r} writes tokens: give it the tokenizer (processing_class)")
         token = {"sep": tokenizer.sep_token, "pad": tokenizer.pad_token, "unused": "[unused0]"}[kind]
-        ids = tokenizer.get_vocab()
+        ids, instead = tokenizer.get_vocab(), "'pad_pair' or "
         if token not in ids:
             raise ValueError(
                 f"padding={self.padding!r} needs the token {token or kind + '_token'}, which the tokenizer "
-                f"{type(tokenizer).__name__} does not have; padding='pad_pair' or 'no_pad' may do"
+                f"{type(tokenizer).__name__} does not have; padding={'' if kind == 'pad' else instead}'no_pad' may do"
             )
         self.fill_id = ids[token]
         if reach == "max":
@@ -211,8 +209,8 @@ class ManifoldMixup(MixedRows):
             whole = mix(x, draw.perm, draw.lam)
             if both is None or x.dim() == 2:
                 return whole
-            virtual = x.shape[1] - both.shape[1]  # tokens that PEFT puts before every text
-            return torch.where(F.pad(both, (0, 0, virtual, 0), value=True) if virtual else both, whole, x)
+            text = sites.of_text(model, x.shape[1], both.shape[1])
+            return torch.where(F.pad(both, (0, 0, text.start, x.shape[1] - text.stop), value=True), whole, x)
 
         with sites.changed(model, draw.layer, mixed):
             yield inputs

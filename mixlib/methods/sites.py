@@ -45,26 +45,21 @@ class Family:
     embeddings: str
     blocks: str
     attention: str
-    shared_blocks: bool = False  # a few modules, called in turn, serve as all blocks
-    reads_last_token: bool = False  # the linear head is applied to every position, then one position is read
-    after_first: str | None = None  # if present, a module that completes the output of the first block
+    shared_blocks: bool = False
+    reads_last_token: bool = False
+    after_first: str | None = None
 
 
 FAMILIES = (
     # large DeBERTa-v2 models add a convolution of the embeddings to the output of block 1
-    Family(
-        "BERT, RoBERTa, XLM-R, ELECTRA, DeBERTa, MPNet",
-        "embeddings",
-        "encoder.layer",
-        "attention",
-        after_first="encoder.conv",
-    ),
+    Family("BERT, RoBERTa, XLM-R, ELECTRA, DeBERTa, MPNet", "embeddings", "encoder.layer", "attention",
+           after_first="encoder.conv"),
     Family("DistilBERT", "embeddings", "transformer.layer", "sa_layer_norm"),
     Family("ALBERT", "embeddings", "encoder.albert_layer_groups", "attention", shared_blocks=True),
     Family("ModernBERT", "embeddings", "layers", "attn"),
     Family("GPT-2", "drop", "h", "attn", reads_last_token=True),
     Family("Llama, Mistral, Qwen", "embed_tokens", "layers", "self_attn", reads_last_token=True),
-)
+)  # fmt: skip
 
 
 class UnsupportedArchitecture(ValueError):
@@ -118,6 +113,18 @@ def family(model: nn.Module) -> Family:
     )
 
 
+def _reads_last_token(model: Classifier) -> bool:
+    return family(model).reads_last_token or getattr(model.config, "model_type", None) == "modernbert-decoder"
+
+
+def of_text(model: nn.Module, width: int, tokens: int) -> slice:
+    """Where the ``tokens`` of a text are among the ``width`` positions in a model: after virtual tokens of PEFT, before
+    what else the model adds, as Longformer and BigBird do to fill their windows."""
+    config = getattr(_undistributed(model), "active_peft_config", None)
+    first = config.num_virtual_tokens if getattr(config, "is_prompt_learning", False) else 0
+    return slice(first := min(first, width - tokens), first + tokens)  # prefixes take no positions
+
+
 def embeddings(model: Classifier) -> nn.Module:
     """The module whose output is the embedding layer's output, (rows, tokens, hidden)."""
     return attrgetter(family(model).embeddings)(model.base_model)
@@ -157,7 +164,15 @@ def attentions(model: nn.Module) -> list[nn.Module]:
                 f"{', '.join(name for name, _ in block.named_children()) or 'no modules'}, looked for "
                 f"{kind.attention}; methods that mix elsewhere are embedmix, sentencemix and tmix"
             )
-    return [attrgetter(kind.attention)(block) for block in found]
+    return [_before_residual(attrgetter(kind.attention)(block)) for block in found]
+
+
+def _before_residual(attention: nn.Module) -> nn.Module:
+    """The sublayer itself or, in models that are built like BERT but norm first, the dropout before its residual."""
+    output = getattr(attention, "output", None)
+    if output is None or any(isinstance(child, nn.LayerNorm) for child in output.children()):
+        return attention
+    return getattr(output, "dropout", attention)
 
 
 def chosen_blocks(model: nn.Module, chosen: Sequence[int | str] | None) -> tuple[int, ...]:
@@ -262,8 +277,13 @@ def _replace_logits(change: Callable[[Tensor], Tensor]) -> Callable:
     return hook
 
 
-def _replace_input(change: Callable[[Tensor], Tensor]) -> Callable:
+def _replace_input(change: Callable[[Tensor], Tensor], model: Classifier) -> Callable:
     def hook(module, inputs):
+        if inputs[0].dim() == 3 and getattr(model.config, "classifier_pooling", None) != "late":
+            raise UnsupportedArchitecture(
+                f"{type(model).__name__} scores every position, and which of them it reads is not known here, so its "
+                "sentence vectors cannot be mixed; mix at another layer"
+            )
         return (change(inputs[0]), *inputs[1:])
 
     return hook
@@ -285,18 +305,18 @@ def changed(model: nn.Module, layer: int, change: Callable[[Tensor], Tensor]) ->
         UnsupportedArchitecture: the model's structure is not known.
     """
     called, model = _undistributed(model), unwrap(model)
-    kind, last = family(model), num_blocks(model) + 1
+    last = num_blocks(model) + 1
     if not 0 <= layer <= last:
         raise ValueError(f"layer must be 0 (embedding output) to {last} (sentence vector), got {layer}")
     with ExitStack() as hooks:
         if layer == 0:
             handles = [embeddings(model).register_forward_hook(_replace_output(change))]
-        elif layer == last and kind.reads_last_token:
-            # The head has no bias and the weights sum to one, so mixed logits are the logits of the mixed vectors.
+        elif layer == last and _reads_last_token(model):
+            # The weights sum to one, so mixed logits are the logits of the mixed vectors.
             # The hook is on the model that is called, because some versions of PEFT bypass hooks on the classifier.
             handles = [called.register_forward_hook(_replace_logits(change))]
         elif layer == last:
-            handles = [class_layer(model).register_forward_pre_hook(_replace_input(change))]
+            handles = [class_layer(model).register_forward_pre_hook(_replace_input(change, model))]
         else:
             handles = _change_in_blocks(model, _block_outputs(model), {layer}, change)
         for handle in handles:
@@ -350,7 +370,8 @@ def _change_in_blocks(
 class Saliency:
     """The embeddings of one forward pass and, after its backward pass, the size of the gradient at each token."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
         self.found: list[Tensor] = []
         self.outputs: list[Tensor] = []
 
@@ -367,8 +388,9 @@ class Saliency:
                 "instead of nn.DataParallel use one process per GPU (torchrun)"
             )
 
-    def norms(self) -> Tensor:
-        """L2 norm of the loss gradient at the embedding of each token, (rows, tokens); virtual tokens come first.
+    def norms(self, tokens: int | None = None) -> Tensor:
+        """L2 norm of the loss gradient at the embedding of each token, (rows, tokens); with ``tokens``, the number of
+        them in a text, without the positions that the model or PEFT adds.
 
         Raises:
             RuntimeError: no backward pass has reached the embeddings.
@@ -380,7 +402,8 @@ class Saliency:
                 "one is asked for (MixupTrainer does)"
             )
         self._check_called_once()
-        return self.found[0]
+        found = self.found[0]
+        return found if tokens is None else found[:, of_text(self.model, found.shape[1], tokens)]
 
 
 @contextmanager
@@ -393,7 +416,7 @@ def watched_saliency(model: nn.Module) -> Iterator[Saliency]:
         ValueError: gradients are switched off.
         UnsupportedArchitecture: the model's structure is not known.
     """
-    watched = Saliency()
+    watched = Saliency(model)
 
     def watch(module, inputs, output) -> None:
         if not torch.is_grad_enabled():

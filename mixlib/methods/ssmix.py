@@ -70,6 +70,7 @@ class InputMixing(Method):
 
     paper: ClassVar[str] = "ssmix"
     uses_hooks: ClassVar[bool] = False
+    needs_partner: ClassVar[bool] = True
     lam0: float = 0.1
     special: SpecialTokens = field(init=False, repr=False, compare=False)  # known once prepared
 
@@ -190,7 +191,7 @@ class SSMix(InputMixing):
 
     def token_saliency(self, model: nn.Module, batch: Batch, watched: sites.Saliency) -> Sequence[Tensor]:
         if self.saliency == "joint":
-            return [watched.norms()[:, -batch["input_ids"].shape[1] :]] * 2  # without virtual tokens of PEFT
+            return [watched.norms(batch["input_ids"].shape[1])] * 2
         return split_saliency(model, batch, self.special, self.cross_entropy)
 
     def choose(self, a: Words, b: Words, saliency_a: Tensor | None, saliency_b: Tensor | None) -> Move:
@@ -234,7 +235,7 @@ def split_saliency(
     with sites.watched_saliency(model) as watched:
         logits = model(**{name: torch.cat(tensors) for name, tensors in alone.items()}).logits
         torch.autograd.grad(loss(logits, labels.repeat(2)), watched.embedded)
-    at_place = watched.norms()[:, -words[0].position.shape[1] :].roll(-1, 1).chunk(2)
+    at_place = watched.norms(words[0].position.shape[1]).roll(-1, 1).chunk(2)
     return [torch.zeros_like(s).scatter(1, w.position, s) for s, w in zip(at_place, words, strict=True)]
 
 

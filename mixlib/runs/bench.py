@@ -76,7 +76,7 @@ def step(
     if device.type == "cuda":
         torch.cuda.synchronize()
     start = time.perf_counter()
-    losses = method.losses(model, batch)
+    losses = iter(method.losses(model, batch))
     while True:
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
             loss = next(losses, None)

@@ -119,7 +119,7 @@ def take(path: Path, remedy: str = "name another folder (MIXLIB_RESULTS, or resu
         OSError: the folder cannot be written, or its file system has no such locks. The mere existence of a file is not
             used instead: a file left behind by a killed process would block everyone for ever.
     """
-    lock = FileLock(path, fallback_to_soft=False)
+    lock = FileLock(path, mode=0o666, fallback_to_soft=False)  # others who share the folder may take it afterwards
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(blocking=False)

@@ -9,10 +9,12 @@ from transformers.trainer_pt_utils import LabelSmoother
 
 from mixlib import methods
 from mixlib.methods import eda, spans
-from mixlib.methods.base import inputs_of, plain_loss
+from mixlib.methods.base import inputs_of
 from mixlib.methods.mixing import Criterion
 from mixlib.runs import models
 from tests.methods.test_spans import SPECIAL
+
+plain_loss = methods.get("none").plain_loss
 
 SEP, PIECES = 2, range(50, 80)  # ids of SPECIAL's vocabulary: words from 5 on, of which these go on with a word
 

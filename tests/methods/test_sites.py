@@ -12,11 +12,15 @@ from transformers import (
     FNetConfig,
     GPT2Config,
     LlamaConfig,
+    LongformerConfig,
+    MegatronBertConfig,
     ModernBertConfig,
+    ModernBertDecoderConfig,
     MPNetConfig,
     RobertaConfig,
 )  # fmt: skip
 
+from mixlib import methods
 from mixlib.methods import sites
 from mixlib.methods.mixing import mix
 
@@ -31,6 +35,7 @@ CONFIGS = {
     "electra": ElectraConfig(**ENCODER, embedding_size=8),
     "deberta-v2": DebertaV2Config(**ENCODER),
     "mpnet": MPNetConfig(**ENCODER),
+    "megatron-bert": MegatronBertConfig(**ENCODER),
     "albert": AlbertConfig(**ENCODER, embedding_size=8),
     "distilbert": DistilBertConfig(**COMMON, dim=16, n_layers=3, n_heads=2, hidden_dim=24, max_position_embeddings=40),
     "modernbert": ModernBertConfig(
@@ -121,14 +126,46 @@ def test_sentence_vector_mix_is_linear_in_the_logits(classifier, inputs):
     assert torch.allclose(mixed(classifier, inputs, 4, 0.3), mix(plain, PERM, 0.3))
 
 
-def test_decoder_reads_each_rows_own_last_token(inputs):
+DECODER = ModernBertDecoderConfig(
+    **COMMON, hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=24, cls_token_id=1,
+    sep_token_id=2, bos_token_id=1, eos_token_id=2,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("config", [CONFIGS["gpt2"], DECODER], ids=["gpt2", "modernbert-decoder"])
+def test_decoder_reads_each_rows_own_last_token(config, inputs):
     torch.manual_seed(0)
-    model = AutoModelForSequenceClassification.from_config(CONFIGS["gpt2"]).double().eval()
+    model = AutoModelForSequenceClassification.from_config(config).double().eval()
     mask = torch.tensor([[1] * 7, [1] * 4 + [0] * 3, [1] * 5 + [0] * 2, [1] * 6 + [0]])
     padded = {"input_ids": inputs["input_ids"] * mask, "attention_mask": mask}
     with torch.inference_mode():
         plain = model(**padded).logits
     assert torch.allclose(mixed(model, padded, 4, 0.0), plain[PERM])
+
+
+def test_sentence_vectors_are_refused_where_it_is_not_known_which_position_is_read(inputs):
+    model = AutoModelForSequenceClassification.from_config(DECODER)
+    model.config.model_type = "another decoder"
+    with pytest.raises(sites.UnsupportedArchitecture, match="scores every position, and which of them it reads"):
+        mixed(model, inputs, 4, 0.3)
+    assert mixed(model, inputs, 3, 0.3).shape == (4, 3)
+
+
+def test_positions_that_a_model_adds_are_behind_the_text(inputs):
+    """Longformer fills up its windows: seven tokens become eight positions."""
+    torch.manual_seed(0)
+    config = LongformerConfig(**ENCODER, attention_window=8)
+    model = AutoModelForSequenceClassification.from_config(config).double().eval()
+    with sites.watched_saliency(model) as watched:
+        torch.autograd.grad(model(**inputs).logits.square().sum(), watched.embedded)
+    assert watched.norms().shape == (4, 8)
+    assert torch.equal(watched.norms(7), watched.norms()[:, :7])
+    assert (watched.norms(7) > 0).all()
+    assert not watched.norms()[:, 7].any()
+    with torch.inference_mode():
+        plain = model(**inputs).logits
+    method = methods.get("input_mixup", padding="no_pad")
+    assert torch.allclose(method.logits(model, inputs, methods.Draw(PERM, 0.0)), plain[PERM])
 
 
 @pytest.mark.parametrize("layer", range(5))
@@ -245,7 +282,12 @@ def test_saliency_needs_the_embeddings_called_once(inputs):
         watched.norms()
 
 
-BEFORE_THE_RESIDUAL = ("modernbert", "gpt2", "llama")  # these normalize first: the output is taken before the residual
+BEFORE_THE_RESIDUAL = (
+    "modernbert",
+    "gpt2",
+    "llama",
+    "megatron-bert",
+)  # these normalize first: the output is taken before the residual
 
 
 def attended(model, inputs, lam, perm=PERM, chosen=None):
@@ -283,15 +325,19 @@ def test_output_is_taken_before_the_residual_where_the_norm_comes_first(name, in
     with torch.inference_mode():
         handles = [
             block.register_forward_pre_hook(lambda m, args, kw: seen.update(x=args[0]), with_kwargs=True),
-            sites.attentions(model)[1].register_forward_hook(lambda m, args, out: seen.update(attention=out[0])),
+            sites.attentions(model)[1].register_forward_hook(lambda m, args, out: seen.update(attention=out)),
         ]
-        norm = {"modernbert": "mlp_norm", "gpt2": "ln_2", "llama": "post_attention_layernorm"}[name]
+        norms = {
+            "modernbert": "mlp_norm", "gpt2": "ln_2", "llama": "post_attention_layernorm", "megatron-bert": "ln"
+        }  # fmt: skip
+        norm = norms[name]
         handles.append(getattr(block, norm).register_forward_pre_hook(lambda m, args: seen.update(joined=args[0])))
         with sites.attention_changed(model, lambda h: mix(h, PERM, 0.3), [2]):
             model(**inputs)
         for handle in handles:
             handle.remove()
-    assert torch.allclose(seen["joined"], seen["x"] + mix(seen["attention"], PERM, 0.3))
+    attention = seen["attention"][0] if isinstance(seen["attention"], tuple) else seen["attention"]
+    assert torch.allclose(seen["joined"], seen["x"] + mix(attention, PERM, 0.3))
 
 
 def test_the_shared_block_of_albert_is_changed_at_its_turn_and_again_in_the_next_pass(inputs):

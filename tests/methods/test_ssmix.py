@@ -8,7 +8,6 @@ from transformers import AutoModelForSequenceClassification, TrainingArguments
 
 from mixlib import methods
 from mixlib.methods import sites, spans
-from mixlib.methods.base import plain_loss
 from mixlib.methods.ssmix import split_saliency
 from mixlib.runs import models
 from mixlib.trainer import MixupTrainer
@@ -17,6 +16,7 @@ from tests.methods.test_spans import SPECIAL
 
 INPUT_METHODS = ("ssmix", "ssmix_nosal", "ssmix_nosal_nospan", "unk")
 HIDDEN_METHODS = ("embedmix", "tmix")
+plain_loss = methods.get("none").plain_loss
 
 
 def texts(rows=6, width=14, pair=False, seed=0):

@@ -31,6 +31,17 @@ def test_some_methods_beside_the_plain_step(monkeypatch):
         bench.run("trec", only=["ssmx"])
 
 
+def test_a_step_takes_losses_in_a_list():
+    class Listed(methods.Method):
+        def losses(self, model, batch):
+            return [model(batch["input_ids"].float()).sum(), model(batch["input_ids"].float()).square().sum()]
+
+    model, batch = torch.nn.Linear(3, 1), {"input_ids": torch.ones(2, 3)}
+    before = model.weight.clone()
+    assert bench.step(model, torch.optim.SGD(model.parameters(), 0.1), Listed(), batch, "fp32") > 0
+    assert not torch.equal(model.weight, before)
+
+
 def test_tf32_is_set_or_refused(monkeypatch):
     asked = []
     monkeypatch.setenv("MIXLIB_PRECISION", "tf32")

@@ -10,7 +10,7 @@ import torch
 
 from mixlib import methods
 from mixlib.methods import Draw, sites
-from mixlib.methods.base import inputs_of, plain_loss, swapped_halves
+from mixlib.methods.base import inputs_of, swapped_halves
 from mixlib.papers import geometry
 from mixlib.papers.ssmix import texts
 from mixlib.runs import bench, training
@@ -92,7 +92,7 @@ def off_the_segment(spec: StudySpec) -> dict[str, Any]:
     inputs = inputs_of(batch)
     others = {name: tensor[perm] for name, tensor in inputs.items()}
     with sites.watched_saliency(model) as watched:
-        torch.autograd.grad(plain_loss(model, batch), watched.embedded)
+        torch.autograd.grad(methods.get("none").plain_loss(model, batch), watched.embedded)
     saliency = [watched.norms()] * 2
     start = vectors_of(model, inputs)
     end, rows = start[perm.cpu()], []

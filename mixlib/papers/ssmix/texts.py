@@ -11,7 +11,6 @@ from torch import nn
 from mixlib import methods
 from mixlib.data_checks import fault
 from mixlib.methods import sites, spans
-from mixlib.methods.base import plain_loss
 from mixlib.methods.ssmix import InputMixing, MixedTexts, SSMix, split_saliency
 
 Text = str | tuple[str, str]
@@ -84,8 +83,8 @@ def mix_pair(
     model.eval()
     try:
         with torch.enable_grad(), sites.watched_saliency(model) as watched:
-            torch.autograd.grad(plain_loss(model, batch), watched.embedded)
-        saliency = [watched.norms()[:, -batch["input_ids"].shape[1] :]] * 2  # without virtual tokens of PEFT
+            torch.autograd.grad(methods.get("none").plain_loss(model, batch), watched.embedded)
+        saliency = [watched.norms(batch["input_ids"].shape[1])] * 2
         if getattr(chosen, "saliency", "joint") == "split":
             with torch.enable_grad():
                 saliency = split_saliency(model, batch, chosen.special)

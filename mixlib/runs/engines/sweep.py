@@ -23,6 +23,7 @@ from mixlib.runs.studies import StudySpec
 
 PATIENCE = 0.5  # seconds between two looks at what other sweeps have under way
 SILENCE = 5.0  # seconds of waiting for them before saying so
+STOPPED = ". The sweep was stopped; the records before it are kept. Fix this and start again"
 
 
 class Progress(tqdm):
@@ -136,7 +137,7 @@ def sweep(specs: Sequence[Spec], engine: Engine, store: Store, bar: Progress) ->
                 spec, (lock, since) = outcome.spec, running.pop(outcome.spec)
                 try:
                     if outcome.disk_full:
-                        raise _cannot_write(outcome.failure, spec, store)
+                        raise OSError(f"{outcome.failure}: a disk was full while {spec} was running{STOPPED}")
                     if outcome.failure:
                         fail(spec, outcome.failure, time.monotonic() - since)
                         continue
@@ -211,8 +212,7 @@ def _keep(outcome: Outcome, store: Store) -> list[Spec]:
 
 
 def _cannot_write(reason: str, spec: Spec, store: Store) -> OSError:
-    what = f"{reason}: the record of {spec} could not be written to {store.folder}"
-    return OSError(f"{what}. The sweep was stopped; the records before it are kept. Fix this and start again")
+    return OSError(f"{reason}: the record of {spec} could not be written to {store.folder}{STOPPED}")
 
 
 def _units(specs: Iterable[Spec]) -> list[list[Spec]]:
