@@ -121,7 +121,7 @@ def of_text(model: nn.Module, width: int, tokens: int) -> slice:
     """Where the ``tokens`` of a text are among the ``width`` positions in a model: after virtual tokens of PEFT, before
     what else the model adds, as Longformer and BigBird do to fill their windows."""
     config = getattr(_undistributed(model), "active_peft_config", None)
-    first = config.num_virtual_tokens if getattr(config, "is_prompt_learning", False) else 0
+    first = config.num_virtual_tokens if config is not None and config.is_prompt_learning else 0
     return slice(first := min(first, width - tokens), first + tokens)  # prefixes take no positions
 
 
