@@ -11,8 +11,10 @@ import pytest
 from mixlib.__main__ import main
 from mixlib.book import readme
 from mixlib.book.findings import Findings
+from mixlib.evidence import plan
+from mixlib.evidence.cells import Cell
 from mixlib.evidence.verdicts import Records
-from mixlib.runs import engines, paths
+from mixlib.runs import corpora, engines, paths
 from mixlib.runs.store import Store
 
 README = (paths.ROOT / "README.md").read_text()
@@ -33,6 +35,17 @@ COMMANDS = [line for line in lines("python -m mixlib") if not re.search(r"\[|\.\
 def test_what_the_readme_says_was_found_is_what_the_records_give(monkeypatch):
     monkeypatch.delenv("MIXLIB_RESULTS", raising=False)
     assert readme.filled(README, readme.parts(Findings(Records()))) == README
+
+
+@pytest.mark.parametrize("page", ["README.md", "notebooks/index.md", "notebooks/50_claims.ipynb"])
+def test_the_training_rows_are_those_of_the_cells_that_are_read(page):
+    rows = [
+        cell.recipe.get("train_size") or cell.recipe["train_per_class"] * corpora.get(cell.dataset).num_labels
+        for name, cell in plan.cells().items()
+        if isinstance(cell, Cell) and plan.decided().seeds.get(name) and cell not in plan.registered().sensitivity
+    ]
+    said = " ".join((paths.ROOT / page).read_text().split())
+    assert f"{min(rows)} to {max(rows):,} training" in said
 
 
 def test_parts_of_a_readme_are_filled_between_their_marks_and_a_readme_without_them_is_refused():

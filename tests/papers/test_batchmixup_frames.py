@@ -77,3 +77,40 @@ def test_policies_are_named_and_ranks_are_shares_of_the_batch():
     table = judge.policy_rows([study(spec, {"rows": rows})])
     assert np.all(table["rank_share"] == 0.5)
     assert {"BatchMixup, α 1, τ 1", "one weight a row, α 1, τ 0.1", "pairwise, α 0.4"} <= set(table["label"])
+
+
+def policies_by(gain, specs):
+    """Rows of runs that gain this much accuracy over the 80% of a plain run."""
+    found = records(specs, lambda s: {"accuracy": gain(s)}, noise=0)
+    for record in found:
+        record.data["larger_class"] = 0.12
+        record.timing["steps"] = 10 * record.spec.num_train_epochs
+    return judge.trained_rows(found)
+
+
+def test_training_on_each_policys_points_is_set_against_no_mixup_and_chance():
+    data = policies_by(
+        lambda s: {"none": 0, "mixup": -0.05}.get(
+            s.method, -0.7 if s.method_params.get("policy") == "sample" else -0.3
+        ),
+        protocol.policies("mini", seeds=[100, 101]),
+    )
+    (spec, *_) = protocol.policies_placed("mini")
+    policies = [p for p in protocol.POLICIES if p["policy"] != "sample"]
+    rows = [policy | {"rows": n, "effective_rank": 1.0, "batch_rank": 1.0, "spread": n / 100}
+            for policy in policies for n in (5, 16)]  # fmt: skip
+    table = judge.trained(data, judge.policy_rows([study(spec, {"rows": rows})]))
+    assert len(table) == 11
+    assert table.loc["pairwise, α 0.4"].tolist() == ["0.16", "75.0 ± 0.0", "-5.0 [-5.0, -5.0]", "0 of 2"]
+    assert table.loc["one weight a row, α 1, τ 0.1"].tolist() == ["", "10.0 ± 0.0", "-70.0 [-70.0, -70.0]", "2 of 2"]
+    assert table.loc["no mixup", "difference from no mixup"] == ""
+    assert not table.index.str.contains("α 8").any()
+
+
+def test_longer_and_slower_training_is_shown_for_no_mixup_and_the_papers_policy():
+    specs = [*protocol.policies("mini", seeds=[100, 101]), *protocol.longer_and_slower("mini", seeds=[100, 101])]
+    table = judge.by_budget(policies_by(lambda s: s.num_train_epochs * s.learning_rate, specs))
+    assert list(table) == ["no mixup", "BatchMixup, α 1, τ 1"]
+    assert [key[0::2] for key in table.index] == [("8", "0.0002"), ("24", "0.0002"), ("8", "5e-05"), ("24", "5e-05")]
+    assert table["no mixup"].tolist() == ["80.2 ± 0.0", "80.5 ± 0.0", "not run", "not run"]
+    assert table["BatchMixup, α 1, τ 1"].tolist() == ["80.2 ± 0.0", "80.5 ± 0.0", "80.0 ± 0.0", "80.1 ± 0.0"]

@@ -197,6 +197,12 @@ def batchmixup_figures():
         {"label": label, "rows": n, **dict(zip(measured, rng.random(4), strict=True))}
         for label in "ab" for n in (5, 32) for _ in range(3)
     ])  # fmt: skip
+    families = {"pairwise": "pairwise", "sample": "one weight a row, τ 0.1", "": "no mixup"}
+    trained = pd.DataFrame([
+        {"label": label, "policy": policy, "seed": seed, "rows": 16, "accuracy": 50.0 + seed, "chance": 1.0}
+        for policy, label in families.items() for seed in range(3)
+    ])  # fmt: skip
+    placed = pd.DataFrame([{"label": label, "rows": 16, "spread": 0.5} for label in families.values()])
     return {
         "by_fraction": batchmixup_plots.by_fraction(
             published.table("batchmixup_table1"),
@@ -210,6 +216,7 @@ def batchmixup_figures():
         "epoch_times": batchmixup_plots.epoch_times(times, published=13.3, n=5),
         "mixed_points": batchmixup_plots.mixed_points(picture, {0: "one", 1: "two"}),
         "policies": batchmixup_plots.policy_geometry(places),
+        "trained": batchmixup_plots.trained_against_place(trained, placed),
     }
 
 

@@ -2,9 +2,11 @@ from dataclasses import replace
 
 import pytest
 
+from mixlib import methods
 from mixlib.evidence import published
 from mixlib.papers import registry
 from mixlib.papers.batchmixup import protocol
+from mixlib.papers.common import pool
 from mixlib.runs import corpora
 from mixlib.runs.training import execute
 
@@ -102,3 +104,24 @@ def test_batchmixup_full_starts_where_the_data_are(tmp_path, monkeypatch):
     record = execute(spec.trial(max_steps=2, rows=64))
     assert record.timing["steps"] == 2
     assert record.data["train_rows"] + record.data.get("train_skipped", 0) == 8000
+
+
+@pytest.mark.parametrize("profile", registry.PROFILES)
+def test_policies_train_under_one_recipe_with_one_update_a_batch(profile):
+    specs = protocol.policies(profile)
+    assert {methods.get(s.method, **s.method_params).updates_per_batch for s in specs} == {1}
+    assert len({replace(s, method="none", method_params={}, seed=0) for s in specs}) == 1
+    rows = {rows for study in protocol.policies_placed(profile) for rows in study.params["rows"]}
+    assert specs[0].batch_size in rows
+
+
+def test_the_papers_policy_is_the_pools_and_is_varied_in_length_and_rate_alone():
+    (own,) = protocol.THE_PAPERS_ALONE.values()
+    assert own == pool.METHODS["batchmixup"]
+    (base,) = (s for s in protocol.policies("mini", seeds=[100]) if own == (s.method, s.method_params))
+    assert base == pool.POOL[4].spec("batchmixup", 100)
+    varied = [s for s in protocol.longer_and_slower("mini", seeds=[100]) if s.method == base.method]
+    assert {(s.num_train_epochs / base.num_train_epochs, s.learning_rate / base.learning_rate) for s in varied} == {
+        (3, 1), (1, 0.25), (3, 0.25)
+    }  # fmt: skip
+    assert {replace(s, num_train_epochs=8, learning_rate=2e-4, eval_epochs=2) for s in varied} == {base}

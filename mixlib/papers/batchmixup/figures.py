@@ -220,3 +220,39 @@ def policy_geometry(data: pd.DataFrame) -> Figure:
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return figure
+
+
+def trained_against_place(data: pd.DataFrame, placed: pd.DataFrame) -> Figure:
+    """Accuracy after training on a policy's points against their distance from the batch mean: means over the seeds,
+    that of the accuracy with its 95% interval.
+
+    Args:
+        data: from :func:`mixlib.papers.batchmixup.frames.trained_rows`.
+        placed: from :func:`mixlib.papers.batchmixup.frames.policy_rows`, of batches of that size too.
+    """
+    families = {
+        "pairwise": "pairwise",
+        "nonlinear": "nonlinear",
+        "elementwise": "BatchMixup",
+        "sample": "BatchMixup, one weight a row",
+    }
+    spread = placed[placed["rows"] == data["rows"].iloc[0]].groupby("label")["spread"].mean()
+    figure, axis = plt.subplots(figsize=(7.6, 4.6), layout="constrained")
+    for (policy, name), mark, color in zip(families.items(), "PXpo", sns.color_palette("colorblind"), strict=False):
+        here = data[data["policy"] == policy]
+        labels = list(dict.fromkeys(here["label"]))
+        mean, reach = means_with_reach([here.loc[here["label"] == label, "accuracy"] for label in labels])
+        axis.errorbar([spread[label] for label in labels], mean, yerr=reach, fmt=mark, color=color, capsize=3,
+                      markersize=8, label=name)  # fmt: skip
+        above = policy == "sample"
+        for label, height in zip(labels, mean, strict=True):
+            if "τ" in label:
+                axis.annotate(label.rpartition(", ")[2], (spread[label], height), textcoords="offset points",
+                              xytext=(-8 if above else 8, 7 if above else -12), ha="right" if above else "left",
+                              fontsize="small", color=color)  # fmt: skip
+    axis.axhline(data.loc[data["policy"] == "", "accuracy"].mean(), color="black", linestyle="--", label="no mixup")
+    axis.axhline(data["chance"].mean(), color="black", linestyle=":", label="largest class")
+    axis.set(xlabel="distance of the mixed points from the batch mean / that of the originals",
+             ylabel="accuracy after training, %", xlim=(0, 1), ylim=(0, None))  # fmt: skip
+    axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return figure

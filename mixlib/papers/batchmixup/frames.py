@@ -125,9 +125,70 @@ def policy_rows(records: Sequence[StudyRecord]) -> pd.DataFrame:
     """
     found = pd.DataFrame([row | {"seed": r.spec.seed} for r in records for row in r.values["rows"]])
     found = found.fillna({"temperature": 1.0})
-    names = {"elementwise": "BatchMixup", "sample": "one weight a row"}
-    found["label"] = [
-        f"{names.get(p, p)}, α {a:g}" + (f", τ {t:g}" if p in names else "")
-        for p, a, t in found[["policy", "alpha", "temperature"]].itertuples(index=False)
-    ]
+    found["label"] = [_label(*policy) for policy in found[["policy", "alpha", "temperature"]].itertuples(index=False)]
     return found.assign(rank_share=found["effective_rank"] / found["batch_rank"])
+
+
+def _label(policy: str, alpha: float, temperature: float = 1.0) -> str:
+    names = {"elementwise": "BatchMixup", "sample": "one weight a row"}
+    return f"{names.get(policy, policy)}, α {alpha:g}" + (f", τ {temperature:g}" if policy in names else "")
+
+
+def trained_rows(records: Sequence[RunRecord]) -> pd.DataFrame:
+    """Runs that train on the points of a policy: one row per policy and ``seed``.
+
+    Columns: ``label`` of the policy as in :func:`policy_rows`, or of no mixup; ``policy``, empty for no mixup;
+    ``rows`` of a batch; ``learning_rate``, ``epochs``, ``updates``; ``accuracy`` in percent; ``at_chance``, no better
+    than the largest class; ``chance``, the share of that class in percent.
+    """
+    known = [(protocol.trained_with(**policy), policy) for policy in protocol.POLICIES]
+    rows = []
+    for record in records:
+        spec = record.spec
+        policy = next((policy for made_by, policy in known if made_by == (spec.method, dict(spec.method_params))), {})
+        rows.append({
+            "label": _label(**policy) if policy else LABELS[spec.method], "policy": policy.get("policy", ""),
+            "seed": spec.seed, "rows": spec.batch_size, "learning_rate": spec.learning_rate,
+            "epochs": spec.num_train_epochs, "updates": record.timing["steps"],
+            "accuracy": 100 * record.last["accuracy"], "chance": 100 * record.data["larger_class"],
+            "at_chance": record.last["accuracy"] <= record.data["larger_class"],
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def trained(data: pd.DataFrame, placed: pd.DataFrame) -> pd.DataFrame:
+    """What training on each policy's points gives, in words: one row per policy.
+
+    Args:
+        data: from :func:`trained_rows`, all at one budget.
+        placed: from :func:`policy_rows`.
+    """
+    plain = data[data["policy"] == ""].set_index("seed")["accuracy"]
+    spread = placed[placed["rows"] == data["rows"].iloc[0]].groupby("label")["spread"].mean()
+    rows = {}
+    for label, here in data.groupby("label", sort=False):
+        values = here.set_index("seed")["accuracy"]
+        rows[label] = {
+            "distance from the mean": f"{spread[label]:.2f}" if label in spread else "",
+            "accuracy": mean_and_sd(values),
+            "difference from no mixup": "" if label == LABELS["none"] else compare(values, plain).interval,
+            "runs at chance": f"{here['at_chance'].sum()} of {len(here)}",
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("policy")
+
+
+def by_budget(data: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy of no mixup and of the paper's policy by epochs, updates and learning rate, in words.
+
+    Args:
+        data: from :func:`trained_rows`.
+    """
+    shown = data[data["label"].isin([LABELS["none"], _label(**protocol.PAPERS_POLICY)])]
+    means = {
+        (f"{epochs:g}", f"{updates:,}", f"{rate:g}", label): mean_and_sd(here.set_index("seed")["accuracy"])
+        for (epochs, updates, rate, label), here in shown.groupby(
+            ["epochs", "updates", "learning_rate", "label"], sort=False
+        )
+    }
+    wide = pd.Series(means).unstack(fill_value="not run", sort=False)
+    return wide.rename_axis(index=["epochs", "updates", "learning rate"])

@@ -286,7 +286,7 @@ def policy_label(rows: int, **policy: Any) -> str:
     return f"{policy_name(**policy)} rows={rows}"
 
 
-def _trained_with(policy: str, alpha: float, temperature: float = 1.0) -> tuple[str, dict[str, Any]]:
+def trained_with(policy: str, alpha: float, temperature: float = 1.0) -> tuple[str, dict[str, Any]]:
     """The method that trains on a policy's points, one update a batch."""
     if policy == "pairwise":
         return "mixup", {"alpha": alpha, "n": 1}
@@ -302,10 +302,10 @@ PAPERS_POLICY: dict[str, Any] = {"policy": "elementwise", "alpha": 1.0}
 OTHER_POLICIES = cell(
     "batchmixup/policies", "banking77",
     {"none": pool.METHODS["none"]}
-    | {policy_name(**p): _trained_with(**p) for p in POLICIES if p["policy"] != "elementwise" or p["alpha"] == 1},
+    | {policy_name(**p): trained_with(**p) for p in POLICIES if p["policy"] != "elementwise" or p["alpha"] == 1},
     train_per_class=10, num_train_epochs=8, seeds=3, **_BANKING,
 )  # fmt: skip
-THE_PAPERS_ALONE = {policy_name(**PAPERS_POLICY): _trained_with(**PAPERS_POLICY)}
+THE_PAPERS_ALONE = {policy_name(**PAPERS_POLICY): trained_with(**PAPERS_POLICY)}
 LONGER = cell(
     "batchmixup/three times as long", "banking77", {"none": pool.METHODS["none"]} | THE_PAPERS_ALONE,
     train_per_class=10, num_train_epochs=24, eval_epochs=12, seeds=3, **_BANKING,

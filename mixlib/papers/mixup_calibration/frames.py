@@ -293,7 +293,8 @@ def of(records: Iterable[RunRecord], methods: Sequence[str] | None = None) -> di
 
 
 def overfitting(groups: Mapping[str, Mapping[str, Sequence[RunRecord]]]) -> pd.DataFrame:
-    """The loss at the end, and how far it rose after its lowest, of no mixup and of another method.
+    """The loss at the end, and how far it rose after its lowest, of no mixup and of another method; the lowest and the
+    rise are those of the curve, which may be of fewer rows.
 
     Args:
         groups: from :func:`of`.
@@ -309,6 +310,7 @@ def overfitting(groups: Mapping[str, Mapping[str, Sequence[RunRecord]]]) -> pd.D
             found[where, LABELS[method]] = {
                 "final loss x100": tables.mean_and_sd(final),
                 "rise above the lowest": f"{rise.mean():.0f}% ± {rise.std():.0f}",
+                "lowest loss x100": f"{np.mean([100 * c['loss'].min() for c in curves]):.1f}",
                 "lowest after epoch": f"{lowest.median():g}",
                 "training loss x100 at the end": f"{train.mean():.1f}",
             }
