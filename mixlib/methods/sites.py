@@ -170,7 +170,7 @@ def attentions(model: nn.Module) -> list[nn.Module]:
 def _before_residual(attention: nn.Module) -> nn.Module:
     """The sublayer itself or, in models that are built like BERT but norm first, the dropout before its residual."""
     output = getattr(attention, "output", None)
-    if output is None or any(isinstance(child, nn.LayerNorm) for child in output.children()):
+    if output is None or any("Norm" in type(child).__name__ for child in output.children()):
         return attention
     return getattr(output, "dropout", attention)
 

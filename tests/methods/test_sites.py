@@ -5,6 +5,7 @@ from transformers import (
     AutoModelForSequenceClassification,
     BartConfig,
     BertConfig,
+    DebertaConfig,
     DebertaV2Config,
     DistilBertConfig,
     ElectraConfig,
@@ -338,6 +339,14 @@ def test_output_is_taken_before_the_residual_where_the_norm_comes_first(name, in
             handle.remove()
     attention = seen["attention"][0] if isinstance(seen["attention"], tuple) else seen["attention"]
     assert torch.allclose(seen["joined"], seen["x"] + mix(attention, PERM, 0.3))
+
+
+def test_a_layer_norm_of_the_models_own_is_seen(inputs):
+    """DeBERTa's is no torch.nn.LayerNorm; the output is taken after it."""
+    model = AutoModelForSequenceClassification.from_config(DebertaConfig(**ENCODER)).eval()
+    assert sites.attentions(model) == [block.attention for block in sites.blocks(model)]
+    with torch.inference_mode():
+        assert torch.allclose(attended(model, inputs, 0.0, chosen=[2]), model(**inputs).logits[PERM], atol=1e-6)
 
 
 def test_the_shared_block_of_albert_is_changed_at_its_turn_and_again_in_the_next_pass(inputs):
