@@ -171,7 +171,7 @@ class Findings:
         best = self.slower.loc[mixing, "estimate"].idxmax()
         most = interval(*self.slower.loc[best, ["estimate", "low", "high"]])
         tried = " and ".join(dict.fromkeys(tables.NAMES[cell.dataset] for cell in pool.SENSITIVITY))
-        return f" At half the learning rate ({tried}), none of them saves more than {most} ({LABELS[best]})."
+        return f" At half the learning rate ({tried}), the largest saving is {most} ({LABELS[best]})."
 
     def _published_head(self) -> list[str]:
         """In words, what the head in AMPLIFY's published code does to its lead on TREC-fine, a set of single texts."""
