@@ -53,6 +53,10 @@ WORDS = {
         "mixed points from the batch's mean, side of their bounding box, effective rank, and distance to the nearest "
         "segment between two rows, each relative to the original rows."
     ),
+    "13_batchmixup_geometry/trained": (
+        "Accuracy after training on the points of each policy against their distance from the batch's mean, with 95% "
+        "intervals and one colour and mark per family of policies; lines mark no mixup and the largest class."
+    ),
     "21_calibration_figure1/manifold_mixup": (
         "Drawing: two texts go through the embeddings and the first blocks separately. Their hidden states are added "
         "with weights lambda and one minus lambda, and the sum continues through the other blocks to the class layer. "

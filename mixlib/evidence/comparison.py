@@ -282,7 +282,7 @@ class Ensembles:
     estimates: pd.DataFrame
 
 
-def ensembles(members: Mapping[str, Sequence[Predictions]], resamples: int = 1000) -> Ensembles:
+def ensembles(members: Mapping[str, Sequence[Predictions]], scaled: bool = False, resamples: int = 1000) -> Ensembles:
     """What averaging the probabilities of all seeds of a model gains over one of them (Lakshminarayanan et al. 2017).
 
     Scored on the test rows that all seeds have. There is one ensemble per data set, so the interval is over these rows.
@@ -290,6 +290,8 @@ def ensembles(members: Mapping[str, Sequence[Predictions]], resamples: int = 100
     Args:
         members: by data set, the kept predictions of each seed; data sets whose seeds share fewer than
             :data:`ROWS_IN_COMMON` test rows are left out.
+        scaled: divide the logits of each seed by its own temperature first, alone and in the ensemble. The ensemble
+            gets no temperature of its own: what is a development row of one seed, another was trained on.
         resamples: of the test rows, the same every time.
 
     If no data set has enough of them, the tables say so.
@@ -305,8 +307,9 @@ def ensembles(members: Mapping[str, Sequence[Predictions]], resamples: int = 100
         labels = common[0].labels
         if len(labels) < ROWS_IN_COMMON:
             continue
-        log_probs = [member.log_probs for member in common]
-        log_probs.append(np.log(ensemble(found)[0]))
+        temperatures = [member.temperature if scaled else 1.0 for member in found]
+        log_probs = [each.scaled(temperature) for each, temperature in zip(common, temperatures, strict=True)]
+        log_probs.append(ensemble(log_probs))
         rows = [_row_scores(each, labels) for each in log_probs]
         weights = generator.multinomial(len(labels), np.full(len(labels), 1 / len(labels)), size=resamples)
         weights = np.vstack([np.ones(len(labels)), weights]) / len(labels)  # the first are the rows themselves
@@ -331,7 +334,7 @@ def ensembles(members: Mapping[str, Sequence[Predictions]], resamples: int = 100
         ) + f", {judgements.amount(row['high'], SCORES[name].unit, True)}]"
         for name, row in estimates.iterrows()
     }  # fmt: skip
-    shown = pd.DataFrame([text], index=[f"pooled over {len(table)} data sets"])
+    shown = pd.DataFrame([text], index=["every seed scaled" if scaled else "as trained"])
     return Ensembles(pd.DataFrame.from_dict(table, orient="index"), shown, estimates)
 
 

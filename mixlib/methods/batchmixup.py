@@ -20,7 +20,7 @@ from mixlib.methods import sites
 from mixlib.methods.base import Batch, Look, Method, check_count, inputs_of, one_of
 from mixlib.methods.mixing import check_alpha, mixed_cross_entropy, plain, sample_beta, sample_lam
 
-OBJECTIVES = ("softmax", "dot")
+OBJECTIVES = ("softmax", "cross_entropy", "dot")
 POLICIES = ("elementwise", "sample")
 UPDATES = ("each", "one")
 CHUNK = {"cpu": 2**18, "cuda": 2**25}  # entries of the policy held at once: what fits the cache; 128 MiB
@@ -173,8 +173,9 @@ def nonlinear_loss(
     class_weight, class_bias = class_vectors(classes, vectors)
     y = targets(class_weight, labels, smoothing)
     mixed_x = (lam * vectors[:, None] + (1 - lam) * vectors[None]).view(rows * rows, width)
-    mixed_y = (lam * y[:, None] + (1 - lam) * y[None]).view(rows * rows, width)
     own = lam.mean()
+    of_labels = own if objective == "cross_entropy" else lam
+    mixed_y = (of_labels * y[:, None] + (1 - of_labels) * y[None]).view(rows * rows, width)
     bias = None if class_bias is None else targets(class_bias, labels, smoothing)
     mixed_bias = None if bias is None else (own * bias[:, None] + (1 - own) * bias[None]).flatten()
     return point_loss(mixed_x, mixed_y, mixed_bias, class_weight, class_bias, objective)
@@ -190,8 +191,10 @@ class BatchMixup(MixedVectors):
         n_per_row: mixed points per row of the batch, instead of ``n``.
         policy: ``"elementwise"``: one weight per row and dimension (equation 3); ``"sample"``: one per row (author's
             code).
-        objective: ``"softmax"``: -x'.y' + logsumexp_c(x'.w_c), which with one weight per row is cross-entropy against
-            the mixed label; ``"dot"``: -x'.y' as printed, which has no lower bound and does not train a classifier.
+        objective: ``"dot"``: -x'.y' as printed, which has no lower bound and does not train a classifier;
+            ``"softmax"``: -x'.y' + logsumexp_c(x'.w_c), with one weight per row the cross-entropy against the mixed
+            label, with one per dimension without a lower bound too where x'.y' exceeds every x'.w_c;
+            ``"cross_entropy"``: against the mixed label, in which a row has its mean weight over the dimensions.
         temperature: divides the policy before the softmax. At 1 (the paper) weights stay within a factor e of each
             other and points crowd around the batch mean; small values spread them out.
     """
@@ -278,7 +281,8 @@ def batchmixup_loss(
         smoothing: as in :func:`targets`; with one weight per row and ``"softmax"`` this is label smoothing.
     """
     shares = shares_of(policy, temperature)
-    mixed_x, mixed_y = mixed_points(vectors, shares), mixed_points(targets(weight, labels, smoothing), shares)
+    of_labels = shares.mean(2, keepdim=True) if objective == "cross_entropy" else shares
+    mixed_x, mixed_y = mixed_points(vectors, shares), mixed_points(targets(weight, labels, smoothing), of_labels)
     mixed_bias = None if bias is None else shares.mean(2) @ targets(bias, labels, smoothing)
     return point_loss(mixed_x, mixed_y, mixed_bias, weight, bias, objective)
 
@@ -286,7 +290,7 @@ def batchmixup_loss(
 def point_loss(
     mixed_x: Tensor, mixed_y: Tensor, mixed_bias: Tensor | None, weight: Tensor, bias: Tensor | None, objective: str
 ) -> Tensor:
-    """Mean over the points of -x'.y' (``"dot"``, as printed) or -x'.y' + logsumexp_c(x'.w_c) (``"softmax"``).
+    """Mean over the points of -x'.y' (``"dot"``, as printed) or -x'.y' + logsumexp_c(x'.w_c) (other objectives).
 
     ``mixed_x`` and ``mixed_y`` are (points, hidden), ``mixed_bias`` is (points,) or ``None``; ``weight`` and ``bias``
     are those of the class layer. With ``"dot"`` the biases do not count.

@@ -152,9 +152,13 @@ class SplitPredictions:
             below[others] = spread.clip(HALF.smallest_subnormal).ravel()  # never likelier than the likeliest
         return metrics.scaled(-below, 1.0).numpy()
 
+    def scaled(self, temperature: float) -> np.ndarray:
+        """Log-probabilities (rows, num_labels) at a temperature."""
+        return metrics.scaled(self.log_probs, temperature).numpy()
+
     def metrics(self, temperature: float = 1.0) -> dict[str, Any]:
         """Metrics of all rows together, as in :func:`mixlib.runs.metrics.evaluate`."""
-        return metrics.evaluate(metrics.scaled(self.log_probs, temperature), self.labels)
+        return metrics.evaluate(self.scaled(temperature), self.labels)
 
     def per_row(self, metric: str, temperature: float = 1.0) -> np.ndarray:
         """``accuracy`` (1 where right), ``nll``, ``brier``, or ``confidence`` of each row, (rows,).
@@ -164,7 +168,7 @@ class SplitPredictions:
         """
         if metric not in PER_ROW:
             raise ValueError(f"unknown metric {metric!r} of a row; choose one of {', '.join(PER_ROW)}")
-        log_probs = metrics.scaled(self.log_probs, temperature).numpy()
+        log_probs = self.scaled(temperature)
         if metric == "accuracy":
             return (log_probs.argmax(1) == self.labels).astype(np.float64)
         if metric == "confidence":
@@ -323,18 +327,13 @@ def in_common(predictions: Sequence[Predictions]) -> list[SplitPredictions]:
     return [each.take(np.isin(each.rows, rows)) for each in found]
 
 
-def ensemble(predictions: Sequence[Predictions]) -> tuple[np.ndarray, np.ndarray]:
-    """The mean of the probabilities of several runs (Lakshminarayanan et al. 2017), on the test rows that all of them
-    have.
+def ensemble(log_probs: Sequence[np.ndarray]) -> np.ndarray:
+    """The logarithm of the mean of the probabilities of several runs (Lakshminarayanan et al. 2017).
 
-    Returns:
-        Probabilities (rows, num_labels) and labels (rows,); their logarithms can be passed to
-        :func:`mixlib.runs.metrics.evaluate`.
-
-    Raises what :func:`in_common` raises.
+    Args:
+        log_probs: of each run, (rows, num_labels), on the same rows (:func:`in_common`).
     """
-    members = in_common(predictions)
-    return np.mean([np.exp(member.log_probs) for member in members], axis=0), members[0].labels
+    return np.log(np.mean(np.exp(log_probs), axis=0))
 
 
 def _half(values: np.ndarray) -> np.ndarray:

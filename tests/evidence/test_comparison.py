@@ -105,9 +105,27 @@ def test_an_ensemble_is_the_mean_of_probabilities_on_common_rows():
     right = 100 * (mean.argmax(1) == members[0]["test"].labels).mean()
     assert re.search(r"→ ([\d.]+)", found.values.loc["shared", "accuracy %"])[1] == f"{right:.1f}"
     assert (found.estimates["low"] > 0).loc[["accuracy", "nll"]].all()
+    assert list(found.gains.index) == ["as trained"]
     none = comparison.ensembles({"apart": apart})
     assert "no data set has 200 test rows" in none.values.to_string()
     assert none.estimates.empty
+
+
+def test_an_ensemble_of_scaled_seeds_is_compared_with_scaled_seeds():
+    generator = np.random.default_rng(1)
+    labels = generator.integers(0, 3, 400)
+    digests = [i.to_bytes(4, "big") for i in range(400)]
+    logits = [sharper * (np.eye(3)[labels] + generator.normal(0, 1, (400, 3))) for sharper in (2, 5, 9)]
+    members = [Predictions.from_logits(dict.fromkeys(("dev", "test"), (each, labels, digests))) for each in logits]
+    assert max(member.temperature for member in members) > 2
+    raw, scaled = (comparison.ensembles({"one": members}, each, resamples=200) for each in (False, True))
+    assert list(scaled.gains.index) == ["every seed scaled"]
+    alone, together = map(float, scaled.values.loc["one", "NLL x100"].split(" → "))
+    assert alone == pytest.approx(100 * np.mean([each.scaled_metrics()["nll"] for each in members]), abs=0.06)
+    probabilities = np.mean([np.exp(each["test"].scaled(each.temperature)) for each in members], axis=0)
+    own = np.take_along_axis(probabilities, members[0]["test"].labels[:, None], 1)
+    assert together == pytest.approx(-100 * np.log(own).mean(), abs=0.06)
+    assert scaled.estimates.loc["nll", "estimate"] < raw.estimates.loc["nll", "estimate"] / 2
 
 
 def test_the_calibration_error_of_an_ensemble_is_that_of_the_metrics():

@@ -37,6 +37,40 @@ def test_one_weight_a_row_is_soft_label_cross_entropy(layer, vectors):
     assert torch.allclose(loss, F.cross_entropy(layer(shares.squeeze(2) @ vectors), soft))
 
 
+def test_cross_entropy_takes_the_mean_weight_of_a_row_over_the_dimensions(layer, vectors):
+    shares = shares_of(policy(20, 5, 6))
+    loss = batchmixup_loss(vectors, layer.weight, layer.bias, LABELS, policy(20, 5, 6), "cross_entropy")
+    soft = shares.mean(2) @ F.one_hot(LABELS, 3).double()
+    assert torch.allclose(loss, F.cross_entropy(layer(mixed_points(vectors, shares)), soft))
+
+    lam = torch.rand(6, dtype=torch.float64)
+    pairs = (lam * vectors[:, None] + (1 - lam) * vectors).view(25, 6)
+    one_hot = F.one_hot(LABELS, 3).double()
+    soft = (lam.mean() * one_hot[:, None] + (1 - lam.mean()) * one_hot).view(25, 3)
+    loss = nonlinear_loss(vectors, layer, LABELS, lam, "cross_entropy")
+    assert torch.allclose(loss, F.cross_entropy(layer(pairs), soft))
+
+
+def test_only_cross_entropy_has_a_lower_bound_with_a_weight_for_each_dimension():
+    # two classes, told apart in each dimension by one sign: a point that takes dimensions from both rows fits its own
+    # mixed class vector better than either class
+    layer = nn.Linear(4, 2, bias=False).double()
+    signs = torch.tensor([[1.0, 1, 1, 1], [1, -1, 1, -1]], dtype=torch.float64)
+    labels, lam = torch.tensor([0, 1]), torch.tensor([1.0, 1, 0, 0], dtype=torch.float64)
+    spread = 100 * torch.stack([lam, 1 - lam])[None]  # a policy that takes each dimension from one row
+    for scale, falls_to in ((10, -5), (100, -50)):
+        layer.weight.data = scale * signs
+        lowest = {name: nonlinear_loss(signs, layer, labels, lam, name).item() for name in ("softmax", "cross_entropy")}
+        assert lowest["softmax"] < falls_to
+        assert lowest["cross_entropy"] > 0
+        lowest = {
+            name: batchmixup_loss(signs, layer.weight, None, labels, spread, name).item()
+            for name in ("softmax", "cross_entropy")
+        }
+        assert lowest["softmax"] < falls_to
+        assert lowest["cross_entropy"] > 0
+
+
 def test_the_same_weight_in_every_dimension_is_one_weight_a_row(layer, vectors):
     one = policy(20, 5, 1)
     for objective in batchmixup.OBJECTIVES:
@@ -209,7 +243,7 @@ def test_a_batch_of_one_row_is_refused(name, tiny, batch):
         ("batchmixup", {"alpha": 0}, "alpha must be a positive number"),
         ("mixup", {"alpha": -1}, "alpha must be a positive number"),
         ("batchmixup", {"policy": "rows"}, "policy must be one of elementwise, sample, got 'rows'"),
-        ("nonlinear_mixup", {"objective": "cos"}, "objective must be one of softmax, dot"),
+        ("nonlinear_mixup", {"objective": "cos"}, "objective must be one of softmax, cross_entropy, dot"),
         ("mixup", {"updates": "all"}, "updates must be one of each, one"),
         ("batchmixup", {"temperature": 0.0}, "temperature must be positive"),
         ("none_long", {"updates": 0}, "updates must be a whole number"),

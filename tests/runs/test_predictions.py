@@ -159,12 +159,12 @@ def test_an_ensemble_is_the_mean_of_the_probabilities_of_the_rows_in_common():
     # the other run has rows 3, 1 and 2, in this order
     drawn = [whole[3], whole[1], whole[2]]
     second = Predictions.from_logits({"test": (two[[0, 1, 2]], [1, 1, 1], drawn)}, {"test": whole})
-    probabilities, of = ensemble([first, second])
-    by_digest = sorted([1, 2], key=lambda i: whole[i])
-    assert of.tolist() == [1, 1]
-    assert np.allclose(probabilities, [{1: [0.35, 0.65], 2: [0.25, 0.75]}[i] for i in by_digest], atol=1e-3)
     left, right = in_common([first, second])
+    by_digest = sorted([1, 2], key=lambda i: whole[i])
+    assert left.labels.tolist() == right.labels.tolist() == [1, 1]
     assert np.array_equal(left.rows, right.rows)
+    mean = np.exp(ensemble([left.log_probs, right.log_probs]))
+    assert np.allclose(mean, [{1: [0.35, 0.65], 2: [0.25, 0.75]}[i] for i in by_digest], atol=1e-3)
     assert left.per_row("accuracy").tolist() == [{1: 0, 2: 1}[i] for i in by_digest]
 
 
@@ -175,15 +175,15 @@ def test_an_ensemble_of_seeds_has_a_lower_loss_than_its_members():
         logits = np.random.default_rng(seed).normal(size=(400, 4)) * 1.5
         logits[np.arange(400), labels] += 1.5
         runs.append(Predictions.from_logits({"test": (logits, labels, digests(range(400)))}))
-    probabilities, of = ensemble(runs)
-    together = metrics.evaluate(np.log(probabilities), of)
+    members = in_common(runs)
+    together = metrics.evaluate(ensemble([member.log_probs for member in members]), members[0].labels)
     assert together["nll"] < min(run.metrics()["nll"] for run in runs)
-    assert np.array_equal(ensemble(runs[:1])[0], np.exp(runs[0]["test"].log_probs))
+    assert np.allclose(ensemble([members[0].log_probs]), members[0].log_probs)
 
 
 def test_rows_of_other_data_are_not_compared():
     with pytest.raises(ValueError, match="drawn from different ones"):
-        ensemble([kept(rows=20), kept(rows=21)])
+        in_common([kept(rows=20), kept(rows=21)])
     apart = [kept(rows=5, numbers=n) for n in ([0, 1, 2, 3, 9], [4, 5, 6, 7, 9])]
     assert len(in_common(apart)[0].rows) == 1
     whole = digests(range(10))

@@ -137,17 +137,21 @@ def _label(policy: str, alpha: float, temperature: float = 1.0) -> str:
 def trained_rows(records: Sequence[RunRecord]) -> pd.DataFrame:
     """Runs that train on the points of a policy: one row per policy and ``seed``.
 
-    Columns: ``label`` of the policy as in :func:`policy_rows`, or of no mixup; ``policy``, empty for no mixup;
-    ``rows`` of a batch; ``learning_rate``, ``epochs``, ``updates``; ``accuracy`` in percent; ``at_chance``, no better
-    than the largest class; ``chance``, the share of that class in percent.
+    Columns: ``label`` of the policy as in :func:`policy_rows`, or of no mixup; ``policy`` and ``objective``, empty
+    where there is none; ``rows`` of a batch; ``learning_rate``, ``epochs``, ``updates``; ``accuracy`` in percent;
+    ``at_chance``, no better than the largest class; ``chance``, the share of that class in percent.
     """
     known = [(protocol.trained_with(**policy), policy) for policy in protocol.POLICIES]
     rows = []
     for record in records:
-        spec = record.spec
-        policy = next((policy for made_by, policy in known if made_by == (spec.method, dict(spec.method_params))), {})
+        spec, params = record.spec, dict(record.spec.method_params)
+        objective = params.get("objective", "")
+        if objective:
+            params["objective"] = protocol.CHOICES["objective"]
+        policy = next((policy for made_by, policy in known if made_by == (spec.method, params)), {})
         rows.append({
             "label": _label(**policy) if policy else LABELS[spec.method], "policy": policy.get("policy", ""),
+            "objective": objective,
             "seed": spec.seed, "rows": spec.batch_size, "learning_rate": spec.learning_rate,
             "epochs": spec.num_train_epochs, "updates": record.timing["steps"],
             "accuracy": 100 * record.last["accuracy"], "chance": 100 * record.data["larger_class"],
@@ -174,6 +178,22 @@ def trained(data: pd.DataFrame, placed: pd.DataFrame) -> pd.DataFrame:
             "difference from no mixup": "" if label == LABELS["none"] else compare(values, plain).interval,
             "runs at chance": f"{here['at_chance'].sum()} of {len(here)}",
         }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("policy")
+
+
+def by_objective(data: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy by policy with either loss, and the difference with its 95% interval, in words.
+
+    Args:
+        data: from :func:`trained_rows`, all at one budget; policies with one of the losses alone are left out.
+    """
+    rows = {}
+    for label, here in data.groupby("label", sort=False):
+        both = {name: found.set_index("seed")["accuracy"] for name, found in here.groupby("objective")}
+        if len(both) > 1:
+            free, bounded = both[protocol.CHOICES["objective"]], both["cross_entropy"]
+            rows[label] = {"softmax": mean_and_sd(free), "cross-entropy": mean_and_sd(bounded),
+                           "difference": compare(bounded, free).interval}  # fmt: skip
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("policy")
 
 

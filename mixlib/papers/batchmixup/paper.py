@@ -30,12 +30,16 @@ PAPER = Paper(
         "batchmixup-table1": Recipe("11_batchmixup_table1", protocol.table1),
         "batchmixup-epoch-time": Recipe("12_batchmixup_epoch_time", protocol.epoch_time),
         "batchmixup-geometry": Recipe("13_batchmixup_geometry", protocol.geometry),
+        "batchmixup-policies": Recipe("13_batchmixup_geometry", protocol.trained_policies),
     },
     measured=(
         Artefact(
             "batchmixup-epoch-time", "batchmixup", "Epoch time", "measurement", "seconds an epoch takes, by method"
         ),
         Artefact("batchmixup-geometry", "batchmixup", "Geometry", "measurement", "where mixed points lie"),
+        Artefact(
+            "batchmixup-policies", "batchmixup", "Policies", "measurement", "accuracy after training on such points"
+        ),
     ),
     cells=protocol.CELLS,
     sensitivity=protocol.VARIED,
