@@ -74,10 +74,10 @@ class MixupTrainer(Trainer):
         TypeError: an argument that neither class has, or ``method_params`` that is not a dict.
         ValueError: unknown method or parameter, regression or multi-label head, training data without rows, tokens or
             classes of the head (:mod:`mixlib.data_checks`), ``torch_compile``, a compiled model or ``nn.DataParallel``
-            with a method that needs hooks, DeepSpeed, context or sequence parallelism, LOMO, a loss of your own,
-            batches with too few rows, gradient accumulation or several processes with a method that makes several
-            updates per batch, class weights that fit neither head nor method, or a model or tokenizer that the method
-            cannot use.
+            with a method that needs hooks, DeepSpeed, context or sequence parallelism, LOMO and layer-wise optimizers,
+            a loss of your own, batches with too few rows, gradient accumulation or several processes with a method that
+            makes several updates per batch, class weights that fit neither head nor method, or a model or tokenizer
+            that the method cannot use.
     """
 
     # every method yields batch means, so the Trainer's own scaling by accumulated batches applies
@@ -139,13 +139,9 @@ class MixupTrainer(Trainer):
         self._check_parallelism()
         self.class_weights = self._checked_weights(class_weights)
         self.method.criterion = Criterion(self.args.label_smoothing_factor, self.class_weights)
-        if self.train_dataset is not None:
-            data_checks.check_rows(self.train_dataset, getattr(self.model, "main_input_name", None), self.data_collator)
-            data_checks.check(self.train_dataset, self.num_labels, self.data_collator, self.args.label_names)
-            self._check_batches()
-        lengths = data_checks.token_lengths(self.train_dataset) if self.method.needs_lengths else None
-        if self.train_dataset is not None or not self.method.needs_lengths:  # an evaluation mixes nothing
-            self.method.prepare(self.model, tokenizer=self.processing_class, train_lengths=lengths)
+        self._prepared_for: Any = None
+        if self.train_dataset is not None:  # an evaluation mixes nothing
+            self._prepare_method()
         self._part = (-1, 0)  # (optimizer step, batches of it already seen)
 
     @property
@@ -158,15 +154,25 @@ class MixupTrainer(Trainer):
         leak = ", dropout_leak=True" if self.dropout_leak else ""
         return f"{type(self).__name__}(model={type(self.model).__name__}, method={self.method!r}{weights}{leak})"
 
+    def _prepare_method(self) -> None:
+        """Check the training data, and make the method ready for them."""
+        data_checks.check_rows(self.train_dataset, getattr(self.model, "main_input_name", None), self.data_collator)
+        data_checks.check(self.train_dataset, self.num_labels, self.data_collator, self.args.label_names)
+        self._check_batches()
+        lengths = data_checks.token_lengths(self.train_dataset) if self.method.needs_lengths else None
+        self.method.prepare(self.model, tokenizer=self.processing_class, train_lengths=lengths)
+        self._prepared_for = self.train_dataset
+
     def _check_parallelism(self) -> None:
         if self.is_deepspeed_enabled:
             raise ValueError(
                 "DeepSpeed treats each backward pass as a step, but a method may make several per batch: train without "
                 "deepspeed, with torchrun on several GPUs"
             )
-        if self.args.optim in ("lomo", "adalomo"):
+        optimizer = self.args.to_dict()["optim"]
+        if optimizer in ("lomo", "adalomo") or optimizer.endswith("layerwise"):
             raise ValueError(
-                f"optim={self.args.to_dict()['optim']!r} treats each backward pass as a step, but a method may make "
+                f"optim={optimizer!r} treats each backward pass as a step, but a method may make "
                 "several per batch: choose another optimizer"
             )
         if self.get_cp_size() > 1 or self.get_sp_size() > 1:
@@ -226,6 +232,8 @@ class MixupTrainer(Trainer):
 
         Repeating them here rather than in the step keeps schedules, logs and step counts correct.
         """
+        if self._prepared_for is not self.train_dataset:
+            self._prepare_method()
         self._check_batches()  # auto_find_batch_size makes them smaller
         with self._labels_checked(self.train_dataset, training=True):
             return super().get_train_dataloader() if self.method.updates_per_batch == 1 else self._repeated_batches()
@@ -345,8 +353,9 @@ class MixupTrainer(Trainer):
         if not own or "labels" not in inputs:
             return super().compute_loss(model, inputs, return_outputs, *args, **kwargs)
         outputs = model(**{name: tensor for name, tensor in inputs.items() if name != "labels"})
+        logits = outputs["logits"] if isinstance(outputs, Mapping) else outputs[0]
         counted = inputs["labels"] != data_checks.IGNORED
-        loss = self.method.cross_entropy(outputs["logits"][counted], inputs["labels"][counted])
+        loss = self.method.cross_entropy(logits[counted], inputs["labels"][counted])
         return (loss, outputs) if return_outputs else loss
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
@@ -379,6 +388,9 @@ def _name(method: Method) -> str:
 class _CountEpochs(TrainerCallback):
     def __init__(self, trainer: MixupTrainer) -> None:
         self.trainer = trainer
+
+    def on_train_begin(self, args, state, control, **kwargs) -> None:
+        self.trainer._part = (-1, 0)  # an interrupted training leaves its own behind
 
     def on_epoch_begin(self, args, state, control, **kwargs) -> None:
         self.trainer._epoch += 1

@@ -13,6 +13,7 @@ from mixlib.runs import paths
 
 FOLDER = paths.ROOT / "mixlib"
 STOREYS = (
+    ("arguments",),
     ("methods",),
     ("data_checks", "trainer"),
     ("runs",),

@@ -8,7 +8,14 @@ from typing import ClassVar
 import pytest
 import torch
 from datasets import Dataset, DatasetDict
-from transformers import EarlyStoppingCallback, Trainer, TrainingArguments, default_data_collator
+from transformers import (
+    DataCollatorWithPadding,
+    EarlyStoppingCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    default_data_collator,
+)
 from transformers.models.bert.modeling_bert import BertAttention
 
 import mixlib.trainer
@@ -136,6 +143,89 @@ def test_resumed_run_equals_the_uninterrupted_one(tmp_path, method, params, stop
     trainer.train(resume_from_checkpoint=str(tmp_path / "a" / f"checkpoint-{stopped_after}"))
     assert trainer.state.global_step == whole.state.global_step == updates
     assert torch.equal(weights(trainer), weights(whole))
+
+
+class Stopped(TrainerCallback):
+    def on_step_begin(self, args, state, control, **kwargs):
+        if state.global_step == 3 and not self.__dict__.setdefault("stopped", False):
+            self.within = True
+
+    def on_substep_end(self, args, state, control, **kwargs):
+        if getattr(self, "within", False) and not self.stopped:  # inside the step, after its first batch
+            self.stopped = True
+            raise KeyboardInterrupt
+
+
+def test_a_training_that_was_interrupted_inside_a_step_goes_on_in_the_same_trainer(tmp_path):
+    changes = {"save_strategy": "steps", "save_steps": 3, "gradient_accumulation_steps": 2, "num_train_epochs": 3}
+    whole = trained(tmp_path / "a", "manifold_mixup", **changes)
+    model, tokenizer = make()
+    trainer = MixupTrainer(
+        model=model, args=arguments(tmp_path / "b", **changes), train_dataset=rows(tokenizer),
+        processing_class=tokenizer, method="manifold_mixup", callbacks=[Stopped()],
+    )  # fmt: skip
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    trainer.train(resume_from_checkpoint=True)
+    assert trainer.state.global_step == whole.state.global_step == 6
+    assert torch.equal(weights(trainer), weights(whole))
+
+
+@pytest.mark.parametrize("name", ["ssmix", "eda", "input_mixup"])
+def test_a_trainer_that_only_evaluates_needs_no_tokenizer_and_training_data_may_come_later(tmp_path, name):
+    model, tokenizer = make()
+    args = arguments(tmp_path, remove_unused_columns=False)
+    padded = DataCollatorWithPadding(tokenizer)
+    trainer = MixupTrainer(model=model, args=args, method=name, data_collator=padded)
+    assert trainer.evaluate(rows(tokenizer))["eval_loss"] > 0
+    trainer.train_dataset = rows(tokenizer)
+    with pytest.raises(ValueError, match="tokenizer"):
+        trainer.train()
+    trainer.processing_class = tokenizer
+    trainer.train()
+    assert trainer.state.global_step == 8
+
+
+def test_padding_to_the_longest_text_follows_training_data_that_come_later(tmp_path):
+    model, tokenizer = make()
+    trainer = MixupTrainer(model=model, args=arguments(tmp_path), method="input_mixup", processing_class=tokenizer,
+                           method_params={"padding": "pad_max"})  # fmt: skip
+    trainer.train_dataset = rows(tokenizer)
+    trainer.train()
+    assert torch.equal(weights(trainer), weights(trained(tmp_path, methods.get("input_mixup", padding="pad_max"))))
+
+
+class OfDictionaries(torch.nn.Module):
+    """A user's own classifier, which returns a dictionary; or, like a model with return_dict=False, a tuple."""
+
+    def __init__(self, model, kind=dict):
+        super().__init__()
+        self.model, self.config, self.kind = model, model.config, kind
+
+    def forward(self, input_ids=None, attention_mask=None, token_type_ids=None, labels=None):
+        found = self.model(input_ids=input_ids, attention_mask=attention_mask, labels=labels)
+        return dict(found) if self.kind is dict else tuple(found.values())
+
+
+@pytest.mark.parametrize("name", ["none", "label_smoothing", "eda", "unk"])
+def test_a_classifier_may_return_a_dictionary(tmp_path, name):
+    def train(wrap):
+        model, tokenizer = make()
+        trainer = MixupTrainer(model=wrap(model), args=arguments(tmp_path), method=name, train_dataset=rows(tokenizer),
+                               processing_class=tokenizer)  # fmt: skip
+        trainer.train()
+        return trainer
+
+    own, plain = train(OfDictionaries), train(lambda model: model)
+    assert torch.equal(torch.cat([p.detach().flatten() for p in own.model.model.parameters()]), weights(plain))
+
+
+def test_a_classifier_that_returns_tuples_is_told_what_to_set(tmp_path):
+    model, tokenizer = make()
+    trainer = MixupTrainer(model=OfDictionaries(model, tuple), args=arguments(tmp_path), train_dataset=rows(tokenizer),
+                           processing_class=tokenizer)  # fmt: skip
+    with pytest.raises(ValueError, match=r"OfDictionaries returns a tuple.*return_dict=True"):
+        trainer.train()
 
 
 class Watched(MixupTrainer):
@@ -358,7 +448,7 @@ def test_context_parallelism_and_optimizers_that_step_in_the_backward_pass_are_r
         cut = type("Cut", (MixupTrainer,), {size: lambda self: 2})
         with pytest.raises(ValueError, match=r"split texts between processes.*cp_size.*torchrun"):
             cut(model=model, args=arguments(tmp_path), method="none", processing_class=tokenizer)
-    for optim in ("lomo", "adalomo"):
+    for optim in ("lomo", "adalomo", "galore_adamw_layerwise"):
         with pytest.raises(ValueError, match=rf"optim='{optim}' treats each backward pass as a step"):
             MixupTrainer(model=model, args=arguments(tmp_path, optim=optim), method="none", processing_class=tokenizer)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
@@ -26,17 +24,13 @@ def columns(key: str, about: About) -> list[float]:
     return [place for site in about.where for place in at[site]]
 
 
-def where_it_mixes(methods: Mapping[str, About] | None = None) -> Figure:
+def where_it_mixes() -> Figure:
     """One row per method, a mark wherever it changes what a twelve-block classifier computes.
 
     Filled marks: in every batch. Hollow ones: in one of these places, drawn anew for each batch. Between the numbers of
-    two blocks lies the attention of the second.
-
-    Args:
-        methods: what is said about each, in the order of the rows, by default all; those that change nothing, or do not
-            say where, are left out.
+    two blocks lies the attention of the second. Methods that change nothing, or do not say where, are left out.
     """
-    shown = {key: about for key, about in (every() if methods is None else methods).items() if about.where}
+    shown = {key: about for key, about in every().items() if about.where}
     figure, axis = plt.subplots(figsize=(9, 0.34 * len(shown) + 1.5), layout="constrained")
     for left, width, name in ((-1.8, 0.8, "words"), (-0.7, 0.8, "embed-\ndings"), (0.2, 12.2, "blocks 1 to 12"),
                               (12.6, 0.8, "sentence\nvector"), (13.6, 0.8, "label")):  # fmt: skip

@@ -17,8 +17,12 @@ def parts(found: Findings) -> dict[str, str]:
     rows = [
         [f"{pool.labels()[key]} (`{key}`)", found.cost(key), *(found.gain(key, c) for c in COLUMNS)] for key in keys
     ]
+    counts = ledger.counts(found.verdicts)
     return {
-        "verdicts": ledger.as_markdown(found.verdicts),
+        "verdicts": table(
+            ["", *counts.columns],
+            [[str(name), *map(str, row)] for name, row in zip(counts.index, counts.to_numpy(), strict=True)],
+        ),
         "findings": bullets(map(folded, found.sentences()[1:])),
         "methods": table(header, rows),
     }

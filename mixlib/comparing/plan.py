@@ -31,7 +31,7 @@ from mixlib.comparing.own_data import OwnData
 from mixlib.comparing.sources import Source
 from mixlib.evidence.cells import RECIPE
 from mixlib.runs import corpora, costs
-from mixlib.runs.checkpoints import MINILM, TINY
+from mixlib.runs.checkpoints import MINILM, TINY, base_name
 from mixlib.runs.machine import default_precision, machine_class
 from mixlib.runs.profiles import Seeds, seeds_or
 from mixlib.runs.spec import RunRecord, RunSpec
@@ -43,7 +43,7 @@ DEFAULT = ("none", "label_smoothing", "cls_mixup", "tmix", "amplify", "ssmix")
 SEEDS = 5
 SHARED = {name: RECIPE[name] for name in
           ("batch_size", "lr_scheduler_type", "warmup_ratio", "weight_decay", "max_grad_norm", "dropout")}  # fmt: skip
-RATES = {MINILM: RECIPE["learning_rate"], TINY: 5e-3}
+RATES = {MINILM: RECIPE["learning_rate"], f"sentence-transformers/{MINILM}": RECIPE["learning_rate"], TINY: 5e-3}
 RATE = 3e-5  # of other models
 MANY_CLASSES = 5  # with more, the learning rate is twice as high
 UPDATES, EPOCHS = 300, (3, 10)
@@ -99,7 +99,7 @@ def recipe(
             raise ValueError(f"{name} must be a whole number from {fewest} on, got {value}")
     batch_size = batch_size or SHARED["batch_size"]
     sizes = data.sizes(train_size, batch_size=batch_size)
-    usual = RATES.get(Path(model).name, RATE) * (2 if len(data.labels) > MANY_CLASSES else 1)
+    usual = RATES.get(base_name(model), RATE) * (2 if len(data.labels) > MANY_CLASSES else 1)
     low, high = EPOCHS
     needed = round(UPDATES * batch_size / sizes["train_size"])
     return Recipe(

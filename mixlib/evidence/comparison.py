@@ -119,15 +119,15 @@ def by_data_set(table: pd.DataFrame, score: str) -> pd.DataFrame:
     return text.unstack("data_set")[list(dict.fromkeys(chosen["data_set"]))]
 
 
-def temperatures(records: Mapping[tuple[str, str], Sequence[RunRecord]], method: str = PLAIN) -> pd.DataFrame:
-    """What the temperature fitted to one method's models does, as text: means over seeds, one row per data set.
+def temperatures(records: Mapping[tuple[str, str], Sequence[RunRecord]]) -> pd.DataFrame:
+    """What the temperature fitted to the plain models does, as text: means over seeds, one row per data set.
 
     Columns: ``temperature`` (below 1 where the model is not confident enough), then NLL x100 and ECE in percent, raw
     and scaled.
     """
     rows = {}
     for (data_set, key), found in records.items():
-        if key == method and all(record.scaled for record in found):
+        if key == PLAIN and all(record.scaled for record in found):
             rows[data_set] = {"temperature": f"{np.mean([record.scaled['temperature'] for record in found]):.2f}"} | {
                 SCORES[name].title: " → ".join(
                     f"{100 * np.mean([values[name] for values in each]):.1f}"

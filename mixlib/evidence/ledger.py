@@ -68,16 +68,6 @@ def counts(verdicts: Mapping[str, Verdict]) -> pd.DataFrame:
     return table.assign(claims=table.sum(axis=1))
 
 
-def as_markdown(verdicts: Mapping[str, Verdict]) -> str:
-    """:func:`counts` as a table for README."""
-    table = counts(verdicts).rename_axis(None)
-    lines = [["", *table.columns], ["---"] * (len(table.columns) + 1)]
-    lines += [
-        [str(name), *(str(value) for value in row)] for name, row in zip(table.index, table.to_numpy(), strict=True)
-    ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def by_margin(verdicts: Mapping[str, Verdict], records: Records) -> pd.DataFrame:
     """The verdicts of all claims, made from these records, with half and twice the margins, and how many move."""
     columns: dict[str, dict[str, int]] = {}

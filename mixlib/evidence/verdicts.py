@@ -330,8 +330,12 @@ def over_rows(contrast: Contrast, live: Mapping[str, Sequence[int]], records: Re
         terms = contrast.units[name]
         runs = [(t, records.get(records.decided.read(plan.get(t.cell)).spec(t.label, s))) for s in seeds for t in terms]
         try:
-            shared = in_common([records.store.predictions(record) for _, record in runs])
-        except (ValueError, OSError):  # other rows, or nothing kept
+            kept = [records.store.predictions(record) for _, record in runs]
+        except FileNotFoundError:
+            return None
+        try:
+            shared = in_common(kept)
+        except ValueError:  # of other rows
             return None
         if len(shared[0].labels) < ROWS_IN_COMMON or len(seeds) < 2:
             return None

@@ -13,8 +13,9 @@ from typing import Any, ClassVar
 
 from torch import nn
 
+from mixlib.arguments import check_choice, check_count
 from mixlib.methods import sites
-from mixlib.methods.base import Batch, Draw, Look, check_count, inputs_of
+from mixlib.methods.base import Batch, Draw, Look, inputs_of
 from mixlib.methods.mixing import mix, random_others, sample_lam
 from mixlib.methods.mixup_calibration import MixedRows
 
@@ -51,6 +52,7 @@ class Amplify(MixedRows):
         super().__post_init__()
         self.n = check_count("n", self.n)
         self.blocks = sites.check_blocks(self.blocks)
+        check_choice("and_later", self.and_later, (True, False))
         if self.and_later and self.blocks is None:
             raise ValueError("and_later=True needs the block to begin at: give blocks")
 

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mixlib.methods.mixing import Criterion, mixed_cross_entropy, plain
+from mixlib.arguments import check_count
+from mixlib.methods.mixing import Criterion, mixed_cross_entropy
 
 Batch = dict[str, Tensor]
 
@@ -162,7 +163,7 @@ class Method(ABC):
 
     def plain_loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """:meth:`cross_entropy` of the unmixed rows."""
-        return self.cross_entropy(model(**inputs_of(batch)).logits, batch["labels"])
+        return self.cross_entropy(logits_of(model, inputs_of(batch)), batch["labels"])
 
     @abstractmethod
     def losses(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
@@ -180,6 +181,15 @@ class Method(ABC):
 def inputs_of(batch: Batch) -> Batch:
     """The batch without its labels: the inputs the model is called with."""
     return {name: tensor for name, tensor in batch.items() if name != "labels"}
+
+
+def logits_of(model: nn.Module, inputs: Batch) -> Tensor:
+    """What the classifier says of these inputs, (rows, num_labels)."""
+    output = model(**inputs)
+    if isinstance(output, tuple):
+        raise ValueError(f"{type(model).__name__} returns a tuple, in which logits have no name: set its "
+                         "config.return_dict=True")  # fmt: skip
+    return output["logits"]
 
 
 def moved(drawn: Tensor, device: torch.device) -> Tensor:
@@ -234,20 +244,6 @@ class PlainLong(Plain):
     @property
     def updates_per_batch(self) -> int:
         return self.updates
-
-
-def check_count(name: str, value: int) -> int:
-    """``value`` as Python's number; ``ValueError`` unless it is a whole one of at least 1."""
-    number = plain(value)
-    if not isinstance(number, int) or number < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
-    return number
-
-
-def one_of(name: str, value: str, known: Sequence[str]) -> None:
-    """Raise ``ValueError`` unless ``value`` is one of the ``known``."""
-    if value not in known:
-        raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
 
 
 def names() -> list[str]:

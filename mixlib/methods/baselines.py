@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from mixlib.arguments import check_count, check_number
 from mixlib.methods import eda, spans
-from mixlib.methods.base import Batch, Look, Method, check_count, inputs_of
-from mixlib.methods.mixing import mixed_cross_entropy, plain
+from mixlib.methods.base import Batch, Look, Method, inputs_of, logits_of
+from mixlib.methods.mixing import mixed_cross_entropy
 from mixlib.methods.spans import SpecialTokens
 
 
@@ -35,13 +36,11 @@ class LabelSmoothing(Method):
     epsilon: float = 0.1
 
     def __post_init__(self) -> None:
-        epsilon = plain(self.epsilon)
-        if epsilon is None or not 0 <= epsilon < 1:
-            raise ValueError(f"epsilon must be a share of the label at least 0 and below 1, got {self.epsilon!r}")
-        self.epsilon = epsilon
+        says = "a share of the label at least 0 and below 1"
+        self.epsilon = check_number("epsilon", self.epsilon, says, lambda number: 0 <= number < 1)
 
     def losses(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
-        logits = model(**inputs_of(batch)).logits
+        logits = logits_of(model, inputs_of(batch))
         epsilon, more = self.epsilon, self.criterion.smoothing  # what the trainer smooths is smoothed again
         criterion = self.criterion._replace(smoothing=epsilon + more - epsilon * more)
         yield mixed_cross_entropy(logits, batch["labels"], **criterion._asdict())
@@ -84,10 +83,8 @@ class EDA(Method):
 
     def __post_init__(self) -> None:
         self.n_aug = check_count("n_aug", self.n_aug)
-        alpha = plain(self.alpha)
-        if alpha is None or not 0 <= alpha <= 0.5:
-            raise ValueError(f"alpha must be a share of the words from 0 to 0.5, got {self.alpha!r}")
-        self.alpha = alpha
+        says = "a share of the words from 0 to 0.5"
+        self.alpha = check_number("alpha", self.alpha, says, lambda number: 0 <= number <= 0.5)
 
     def prepare(self, model: nn.Module, tokenizer: Any = None, train_lengths: Sequence[int] | None = None) -> None:
         self.special = spans.special_tokens(tokenizer)

@@ -16,9 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mixlib.arguments import check_choice, check_count, check_number
 from mixlib.methods import sites
-from mixlib.methods.base import Batch, Look, Method, check_count, inputs_of, one_of
-from mixlib.methods.mixing import check_alpha, mixed_cross_entropy, plain, sample_beta, sample_lam
+from mixlib.methods.base import Batch, Look, Method, inputs_of
+from mixlib.methods.mixing import check_alpha, mixed_cross_entropy, sample_beta, sample_lam
 
 OBJECTIVES = ("softmax", "cross_entropy", "dot")
 POLICIES = ("elementwise", "sample")
@@ -53,7 +54,10 @@ class MixedVectors(Method):
     def losses(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
         labels = batch["labels"]
         if len(labels) < 2:
-            raise ValueError(f"{self.key} mixes the rows of a batch and needs at least 2 of them, got {len(labels)}")
+            raise ValueError(
+                f"{self.key} mixes the rows of a batch and needs at least 2 of them, got {len(labels)}: "
+                "set dataloader_drop_last=True if it is the last batch of a stream"
+            )
         vectors = sites.sentence_vectors(model, inputs_of(batch))
         vectors = vectors.to(torch.promote_types(vectors.dtype, torch.float32))
         with torch.autocast(vectors.device.type, enabled=False):  # shares near 1 / rows need more digits than bf16 has
@@ -79,7 +83,7 @@ class Pairwise(MixedVectors):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.n = check_count("n", self.n)
-        one_of("updates", self.updates, UPDATES)
+        check_choice("updates", self.updates, UPDATES)
 
     @property
     def updates_per_batch(self) -> int:
@@ -157,7 +161,7 @@ class NonlinearMixup(Pairwise):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        one_of("objective", self.objective, OBJECTIVES)
+        check_choice("objective", self.objective, OBJECTIVES)
 
     def one_draw(self, vectors: Tensor, classes: nn.Linear, labels: Tensor) -> Tensor:
         lam = sample_beta((vectors.shape[1],), self.alpha, self.generator_on(vectors.device)).to(vectors.dtype)
@@ -214,12 +218,9 @@ class BatchMixup(MixedVectors):
         self.n = check_count("n", self.n)
         if self.n_per_row is not None:
             self.n_per_row = check_count("n_per_row", self.n_per_row)
-        one_of("policy", self.policy, POLICIES)
-        one_of("objective", self.objective, OBJECTIVES)
-        temperature = plain(self.temperature)
-        if temperature is None or not temperature > 0:
-            raise ValueError(f"temperature must be positive, got {self.temperature!r}")
-        self.temperature = temperature
+        check_choice("policy", self.policy, POLICIES)
+        check_choice("objective", self.objective, OBJECTIVES)
+        self.temperature = check_number("temperature", self.temperature, "positive", lambda number: number > 0)
 
     def draw(self, points: int, rows: int, width: int, generator: torch.Generator) -> Tensor:
         """A policy M: (points, rows, hidden), or (points, rows, 1) with one weight per row."""

@@ -15,8 +15,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from mixlib.arguments import check_choice
 from mixlib.methods import sites
-from mixlib.methods.base import Batch, Draw, Look, attention_mask, one_of, swapped_halves
+from mixlib.methods.base import Batch, Draw, Look, attention_mask, logits_of, swapped_halves
 from mixlib.methods.mixing import random_others, sample_lam
 from mixlib.methods.mixup_calibration import MixedRows
 
@@ -45,7 +46,8 @@ class HiddenMixup(MixedRows):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        one_of("label_perm", self.label_perm, LABEL_PERMS)
+        check_choice("label_perm", self.label_perm, LABEL_PERMS)
+        check_choice("originals", self.originals, (True, False))
         if self.originals and self.label_perm != "same":
             raise ValueError("label_perm='independent' belongs to the AMPLIFY paper's frame: set originals=False")
 
@@ -75,7 +77,7 @@ class HiddenMixup(MixedRows):
         pairs, perm = swapped_halves(batch)
         draw = self.draw(sites.unwrap(model), len(perm))._replace(perm=perm)
         with self.mixing(model, pairs, draw) as inputs:
-            yield self.cross_entropy(model(**inputs).logits, pairs["labels"], perm, draw.lam) / 2
+            yield self.cross_entropy(logits_of(model, inputs), pairs["labels"], perm, draw.lam) / 2
 
 
 @dataclass(kw_only=True)

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from math import prod
-from numbers import Integral, Real
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,23 +17,16 @@ from scipy.integrate import quad
 from scipy.special import betainc, betaincinv
 from torch import Tensor
 
+from mixlib.arguments import check_number
+
 LAM_RULES = ("plain", "folded", "max_of_n")
 QUANTILES = 2**16
 
 
-def plain(value: Any) -> int | float | None:
-    """A number, numpy's included, as Python's ``int`` or ``float``; ``None`` for all else, truth values included."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        return None
-    return int(value) if isinstance(value, Integral) else float(value)
-
-
 def check_alpha(alpha: float) -> float:
     """``alpha`` as Python's number; ``ValueError`` unless it is a finite one above 0."""
-    number = plain(alpha)
-    if number is None or not 0 < number < float("inf"):
-        raise ValueError(f"alpha must be a positive number (Beta(alpha, alpha) is drawn from), got {alpha!r}")
-    return number
+    says = "a positive number (Beta(alpha, alpha) is drawn from)"
+    return check_number("alpha", alpha, says, lambda number: 0 < number < float("inf"))
 
 
 def sample_lam(alpha: float, generator: torch.Generator, rule: str = "plain", n: int = 5) -> float:

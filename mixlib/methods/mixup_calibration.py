@@ -17,9 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mixlib.arguments import as_number, check_number
 from mixlib.methods import sites
-from mixlib.methods.base import Batch, Draw, Look, Method, attention_mask, inputs_of, moved
-from mixlib.methods.mixing import check_alpha, mix, plain, random_others, random_pairs, sample_lam
+from mixlib.methods.base import Batch, Draw, Look, Method, attention_mask, inputs_of, logits_of, moved
+from mixlib.methods.mixing import check_alpha, mix, random_others, random_pairs, sample_lam
 
 PADDINGS = ("no_pad", "unused_pair", "sep_pair", "pad_pair", "unused_max", "sep_max", "pad_max")
 
@@ -48,7 +49,7 @@ class MixedRows(Method):
     def logits(self, model: nn.Module, batch: Batch, draw: Draw) -> Tensor:
         """Logits (rows, num_labels) of the rows mixed by ``draw``."""
         with self.mixing(model, batch, draw) as inputs:
-            return model(**inputs).logits
+            return logits_of(model, inputs)
 
     def losses(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
         labels = batch["labels"]
@@ -60,7 +61,7 @@ class MixedRows(Method):
         partners = draw.perm if draw.label_perm is None else moved(draw.label_perm, labels.device)
         with self.mixing(model, batch, draw) as inputs:
             # yielded inside: under gradient checkpointing the backward pass runs parts of the model, and hooks, again
-            yield self.cross_entropy(model(**inputs).logits, labels, partners, draw.lam)
+            yield self.cross_entropy(logits_of(model, inputs), labels, partners, draw.lam)
 
 
 @dataclass(kw_only=True)
@@ -98,10 +99,8 @@ class ClsMixupLate(ClsMixup):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        start = plain(self.start)
-        if start is None or not 0 <= start <= 1:
-            raise ValueError(f"start must be a share of the training between 0 and 1, got {self.start!r}")
-        self.start = start
+        says = "a share of the training between 0 and 1"
+        self.start = check_number("start", self.start, says, lambda number: 0 <= number <= 1)
 
     def losses(self, model: nn.Module, batch: Batch) -> Iterator[Tensor]:
         if self.progress < self.start:
@@ -144,7 +143,7 @@ class ManifoldMixup(MixedRows):
             raise ValueError(f"unknown padding {self.padding!r}; choose one of {', '.join(PADDINGS)}")
         if self.layers is not None:
             given: Any = self.layers
-            layers = [plain(layer) for layer in (given if isinstance(given, Iterable) else [given])]
+            layers = [as_number(layer) for layer in (given if isinstance(given, Iterable) else [given])]
             if not layers:
                 raise ValueError("layers must name at least one layer, got none")
             self.layers = tuple(layer for layer in layers if isinstance(layer, int))

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mixlib.methods.mixing import plain
+from mixlib.arguments import as_number
 
 Classifier = Any  # a module with a config and a base_model, which torch's types take for tensors or modules
 
@@ -210,7 +210,7 @@ def _check_block(block: Any) -> int | str:
         numbers = re.fullmatch(r"(\d+)/(\d+)", block)
         if numbers and 1 <= int(numbers[1]) <= int(numbers[2]):
             return block
-    elif isinstance(number := plain(block), int):
+    elif isinstance(number := as_number(block), int):
         return number
     raise ValueError(f"blocks must be whole numbers from 1 or strings such as '4/12', got {block!r}")
 

@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from mixlib.methods.mixing import plain
-
 SENTENCES = (1, 2)
 STEPS = 2**30  # saliency is rounded to this fraction of the row's largest, so that sums are exact on any device
 
@@ -189,11 +187,3 @@ def copy_tokens(ids: Tensor, a: Words, chosen: Tensor, source: Tensor, b: Words,
     """
     taken = source.gather(1, b.position.gather(1, from_place))
     return ids.scatter(1, a.position, torch.where(chosen, taken, ids.gather(1, a.position)))
-
-
-def check_lam0(lam0: float) -> float:
-    """``lam0`` as Python's number; ``ValueError`` unless it is a share of a text, above 0 and at most 1."""
-    number = plain(lam0)
-    if number is None or not 0 < number <= 1:
-        raise ValueError(f"lam0 must be a share of the text above 0 and at most 1 (the paper: 0.1), got {lam0!r}")
-    return number

@@ -17,8 +17,9 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from mixlib.arguments import check_choice, check_number
 from mixlib.methods import sites, spans
-from mixlib.methods.base import Batch, Look, Method, inputs_of, one_of, swapped_halves
+from mixlib.methods.base import Batch, Look, Method, inputs_of, logits_of, swapped_halves
 from mixlib.methods.mixing import mixed_cross_entropy
 from mixlib.methods.spans import SpecialTokens, Words
 
@@ -75,7 +76,8 @@ class InputMixing(Method):
     special: SpecialTokens = field(init=False, repr=False, compare=False)  # known once prepared
 
     def __post_init__(self) -> None:
-        self.lam0 = spans.check_lam0(self.lam0)
+        says = "a share of the text above 0 and at most 1 (the paper: 0.1)"
+        self.lam0 = check_number("lam0", self.lam0, says, lambda number: 0 < number <= 1)
 
     @property
     def passes(self) -> int:
@@ -140,7 +142,7 @@ class InputMixing(Method):
         saliency = None if found is None else [s[: len(labels)] for s in found]
         partners = {name: tensor[perm] for name, tensor in inputs.items()}
         mixed = self.mix_texts(inputs, partners, saliency, saliency and [s[perm] for s in saliency])
-        logits = model(**inputs | {"input_ids": mixed.input_ids}).logits
+        logits = logits_of(model, inputs | {"input_ids": mixed.input_ids})
         yield self.cross_entropy(logits, labels, perm, mixed.weight) / 2
 
 
@@ -170,8 +172,8 @@ class SSMix(InputMixing):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        one_of("saliency", self.saliency, SALIENCIES)
-        one_of("short_partner", self.short_partner, SHORT_PARTNERS)
+        check_choice("saliency", self.saliency, SALIENCIES)
+        check_choice("short_partner", self.short_partner, SHORT_PARTNERS)
 
     @property
     def passes(self) -> int:
@@ -233,7 +235,7 @@ def split_saliency(
         for name, tensor in text.items():
             alone.setdefault(name, []).append(tensor)
     with sites.watched_saliency(model) as watched:
-        logits = model(**{name: torch.cat(tensors) for name, tensors in alone.items()}).logits
+        logits = logits_of(model, {name: torch.cat(tensors) for name, tensors in alone.items()})
         torch.autograd.grad(loss(logits, labels.repeat(2)), watched.embedded)
     at_place = watched.norms(words[0].position.shape[1]).roll(-1, 1).chunk(2)
     return [torch.zeros_like(s).scatter(1, w.position, s) for s, w in zip(at_place, words, strict=True)]

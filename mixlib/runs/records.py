@@ -33,9 +33,9 @@ class NewerRecord(DamagedRecord):
     kind, remedy = "newer", "it stays as it is: read it with that version, or move it away to run this again"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Spec(ABC):
-    """Everything a result depends on, except the machine. Equal specs are the same run.
+    """Everything a result depends on, except the machine. Specs are equal if their keys are: then they are one run.
 
     Attributes:
         paper: whose protocol this is.
@@ -79,7 +79,10 @@ class Spec(ABC):
         """The spec that :meth:`canonical` wrote."""
         return cls(**values)
 
-    def __hash__(self) -> int:  # dataclass makes one for each subclass, which has to restore this one
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other.key == self.key
+
+    def __hash__(self) -> int:
         return hash(self.key)
 
 

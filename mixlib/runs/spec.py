@@ -40,7 +40,7 @@ class RunFailed(RuntimeError):
     """A run that ended without a result, such as one whose loss became NaN."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class RunSpec(Spec):
     """Everything a run's numbers depend on, except the machine. Equal specs are the same run.
 
@@ -176,8 +176,6 @@ class RunSpec(Spec):
             few["dev_size"] = None
         first = self.first_stage and self.first_stage.trial(max_steps, rows)
         return replace(self, max_steps=max_steps, first_stage=first, **few)
-
-    __hash__ = Spec.__hash__
 
     def __str__(self) -> str:
         params = "".join(f" {name}={value}" for name, value in self.method_params.items())

@@ -43,7 +43,7 @@ def register(load: Callable[[], object]) -> None:
         LOADERS.append(load)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class StudySpec(Spec):
     """One study. Attributes: ``study`` (a name in :func:`every`), ``params`` (of that study)."""
 
@@ -67,8 +67,6 @@ class StudySpec(Spec):
     def precision(self) -> str:
         """The precision of the run that it is about; ``fp32`` if it is about none."""
         return self.params.get("run", {}).get("precision", "fp32")
-
-    __hash__ = Spec.__hash__
 
     def __str__(self) -> str:
         short = {name: value for name, value in self.params.items() if not isinstance(value, (list, dict))}

@@ -35,6 +35,21 @@ class Other(ClsMixup):
     """Inherits the name of its parent, and is another method."""
 
 
+def test_the_same_parameters_written_otherwise_are_the_same_choice():
+    assert choices.choose("cls_mixup:alpha=1") == choices.choose("cls_mixup")
+    assert choices.choose("tmix:alpha=2") == choices.choose(("tmix", {"alpha": 2.0}))
+    assert choices.choose("tmix:alpha=2").label == "TMix alpha=2"
+
+
+def test_truth_values_may_be_written_as_in_python():
+    for text in ("embedmix:originals=False", "embedmix:originals=false"):
+        assert choices.choose(text) == choices.choose("embedmix:originals=false")
+        assert choices.choose(text).params["originals"] is False
+    assert choices.choose("embedmix:originals=True").params["originals"] is True
+    with pytest.raises(ValueError, match="originals must be one of True, False, got 'no'"):
+        choices.choose("embedmix:originals=no")
+
+
 def test_a_changed_method_is_another_method(monkeypatch):
     first = choices.choose(Weaker).key
 

@@ -21,6 +21,9 @@ from tests.comparing.test_choices import Weaker
         (1200, 5, "all-MiniLM-L6-v2", 1e-4, 6),
         (1200, 6, "all-MiniLM-L6-v2", 2e-4, 6),
         (1200, 5, "sentence-transformers/all-MiniLM-L6-v2", 1e-4, 6),
+        (1200, 5, "all-MiniLM-L6-v2[::2]", 1e-4, 6),
+        (1200, 5, "tiny", 5e-3, 6),
+        (1200, 5, "someone/tiny", 3e-5, 6),
         (6000, 77, "bert-base-uncased", 6e-5, 3),
     ],
 )

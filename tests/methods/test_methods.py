@@ -284,6 +284,8 @@ def test_token_types_reach_the_model(batch):
         ("amplify", {"blocks": (True,)}, "blocks must be whole numbers from 1"),
         ("label_smoothing", {"epsilon": False}, "epsilon must be a share"),
         ("eda", {"alpha": False}, "alpha must be a share"),
+        ("embedmix", {"originals": "False"}, "originals must be one of True, False, got 'False'"),
+        ("amplify", {"and_later": 1, "blocks": 4}, "and_later must be one of True, False, got 1"),
     ],
 )
 def test_a_value_of_another_kind_is_told_so(name, params, message):

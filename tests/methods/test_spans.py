@@ -142,9 +142,3 @@ def test_words_of_a_sentence_with_special_tokens_inside_are_in_order():
     ids = row(1, 11, 2, 12, 21, 13, 0)
     chosen, place = spans.window(w, torch.tensor([[1]]), torch.tensor([[2]]), torch.tensor([[0]]))
     assert spans.copy_tokens(ids, w, chosen, ids, w, place).tolist() == [[1, 11, 2, 11, 21, 12, 0]]
-
-
-@pytest.mark.parametrize("lam0", [0, -0.1, 1.01, float("nan"), "0.1", None])
-def test_lam0_is_a_share(lam0):
-    with pytest.raises(ValueError, match="above 0 and at most 1"):
-        spans.check_lam0(lam0)

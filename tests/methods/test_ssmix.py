@@ -371,3 +371,9 @@ def test_ssmix_trains_a_pair_classifier_with_the_librarys_trainer(tmp_path):
     trainer.train()
     assert trainer.state.global_step == 4
     assert sum(log.get("loss", 0) > 0 for log in trainer.state.log_history) == 4
+
+
+@pytest.mark.parametrize("lam0", [0, -0.1, 1.01, float("nan"), "0.1", None])
+def test_lam0_is_a_share(lam0):
+    with pytest.raises(ValueError, match="above 0 and at most 1"):
+        methods.get("ssmix", lam0=lam0)

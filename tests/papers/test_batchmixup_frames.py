@@ -55,6 +55,17 @@ def test_updates_are_those_of_the_records():
         "90",
     ]
     assert table.loc[("RTE", "24"), tables.LABELS["none_long"]] == "not run"
+    assert table.loc[("RTE", "24"), ["epochs", "rows of a batch"]].tolist() == ["12", "16"]
+    assert table.loc[("BANKING77", "77"), "epochs"] == "40"
+
+
+def test_the_last_training_losses_stand_beside_that_of_guessing():
+    found, _ = made()
+    for record in found:
+        record.train_losses[:] = [9.0] * 18 + ([4.0, 5.0] if record.spec.method == "batchmixup" else [-1.0, -2.0])
+    table = judge.last_losses(found)
+    assert table.loc[("BANKING77", "77"), ["guessing", "BatchMixup", "no mixup"]].tolist() == ["4.34", "4.50", "-1.50"]
+    assert table.loc[("RTE", "24"), "guessing"] == "0.69"
 
 
 def test_chance_is_shown_by_both_definitions():

@@ -116,7 +116,7 @@ def objective_curves(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> Fig
     """
     panels = {"loss": "loss", "accuracy": "accuracy on the batch, %", "cosine": "cosine of the two class vectors",
               "norm": "mean norm of a class vector"}  # fmt: skip
-    names = {"dot": "loss as printed: negative dot product", "softmax": "cross-entropy of a softmax"}
+    names = {"dot": "loss as printed: negative dot product", "softmax": "softmax version"}
     figure, axes = plt.subplots(1, len(panels), figsize=(14, 3.3), layout="constrained")
     for axis, (name, title) in zip(axes, panels.items(), strict=True):
         for (objective, curve), style, color in zip(curves.items(), ("-", "--"), ("#0173b2", "#de8f05"), strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import pandas as pd
 
 from mixlib.evidence.claims import batch_seconds, step_ratio
@@ -72,14 +73,36 @@ def _said(printed: pd.DataFrame, here: pd.DataFrame, method: str) -> pd.Series |
 
 
 def updates(records: Sequence[RunRecord]) -> pd.DataFrame:
-    """Optimizer updates of a run: one row per data set and size, one column per method."""
+    """Optimizer updates of a run: one row per data set and size, with its epochs and batches, one column per method."""
+    return _by_method(records, lambda r: r.timing["steps"], "{:.0f}".format, ["epochs", "rows of a batch"])
+
+
+def last_losses(records: Sequence[RunRecord]) -> pd.DataFrame:
+    """Mean training loss over the last tenth of a run, mean over the seeds: rows and columns as in :func:`updates`,
+    and the loss of guessing every class with equal probability."""
+
+    def last(record: RunRecord) -> float:
+        losses = record.train_losses
+        return float(np.mean(losses[-max(len(losses) // 10, 1) :]))
+
+    return _by_method(records, last, "{:.2f}".format, ["guessing"])
+
+
+def _by_method(
+    records: Sequence[RunRecord], of: Callable[[RunRecord], float], said: Callable[[float], str], beside: list[str]
+) -> pd.DataFrame:
+    """Means over the seeds by data set and size; ``beside`` are columns of the runs' settings."""
     rows = pd.DataFrame(
         {"data set": NAMES.get(r.spec.dataset, r.spec.dataset), "training examples": f"{r.data['train_rows']:,}",
-         "method": LABELS[r.spec.method], "updates": r.timing["steps"]}
+         "epochs": f"{r.spec.num_train_epochs:g}", "rows of a batch": f"{r.spec.batch_size}",
+         "guessing": f"{np.log(corpora.get(r.spec.dataset).num_labels):.2f}", "method": LABELS[r.spec.method],
+         "value": of(r)}
         for r in records
     )  # fmt: skip
-    wide = rows.pivot_table(index=["data set", "training examples"], columns="method", values="updates", sort=False)
-    return wide.map("{:.0f}".format, na_action="ignore").fillna("not run").rename_axis(columns=None)
+    index = ["data set", "training examples", *beside]
+    wide = rows.pivot_table(index=index, columns="method", values="value", sort=False)
+    wide = wide.map(said, na_action="ignore").fillna("not run").rename_axis(columns=None)
+    return wide.reset_index(beside)
 
 
 def chance(printed: pd.DataFrame) -> pd.DataFrame:

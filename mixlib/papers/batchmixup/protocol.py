@@ -328,15 +328,18 @@ VARIED = (OTHER_POLICIES, BOUNDED, *BUDGETS)
 def policies(profile: str, model: str | None = None, seeds: Seeds | None = None) -> list[RunSpec]:
     """Runs that train on the points of each policy, and without mixing: 10 rows a class of BANKING77, one update a
     batch; at full all its training rows."""
-    if check_profile(profile) == "full":
-        methods = list(OTHER_POLICIES.methods.values())
-        return runs(profile, "banking77", "full", methods, model=model, seeds=seeds)
-    return table_runs([OTHER_POLICIES], profile, model=model, seeds=seeds)
+    return _runs_of(OTHER_POLICIES, profile, model, seeds)
 
 
 def policies_bounded(profile: str, model: str | None = None, seeds: Seeds | None = None) -> list[RunSpec]:
-    """The policies with a weight in each dimension once more, with a loss that has a lower bound; not at full."""
-    return [] if check_profile(profile) == "full" else table_runs([BOUNDED], profile, model=model, seeds=seeds)
+    """The policies with a weight in each dimension once more, with a loss that has a lower bound."""
+    return _runs_of(BOUNDED, profile, model, seeds)
+
+
+def _runs_of(found: Cell, profile: str, model: str | None, seeds: Seeds | None) -> list[RunSpec]:
+    if check_profile(profile) == "full":
+        return runs(profile, "banking77", "full", list(found.methods.values()), model=model, seeds=seeds)
+    return table_runs([found], profile, model=model, seeds=seeds)
 
 
 def policies_placed(profile: str, model: str | None = None, seeds: Seeds | None = None) -> list[StudySpec]:

@@ -47,7 +47,7 @@ def drawn() -> pd.DataFrame:
     for name in METHODS:
         method = methods.get(name)
         if name == "ssmix":
-            how, share = f"fixed: λ₀ = {method.lam0:g} of the words", method.lam0
+            how, share = f"fixed: {method.lam0:g} of the words are B's", method.lam0
         elif name == "batchmixup":
             how, share = "softmax over the batch", None
         else:

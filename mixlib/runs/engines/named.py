@@ -11,6 +11,7 @@ from mixlib.runs.engines.base import Engine
 from mixlib.runs.engines.local import Local
 from mixlib.runs.engines.on_ray import Ray
 
+PYTHON = {"True": True, "False": False, "None": None}
 ENGINES: dict[str, type[Engine]] = {kind.name: kind for kind in (Local, Ray)}
 
 
@@ -48,7 +49,10 @@ def describe(engine: str, **options: Any) -> str:
 
 
 def value_of(text: str) -> Any:
-    """The value in ``name=value``: what the text says as JSON, such as a number or true, else the text itself."""
+    """The value in ``name=value``: what the text says in Python or as JSON, such as a number or true, else the text
+    itself."""
+    if text in PYTHON:
+        return PYTHON[text]
     try:
         return json.loads(text)
     except ValueError:
