@@ -67,7 +67,8 @@ def choose(method: MethodLike) -> Choice:
     usual = METHODS[name][1] if name in METHODS else {}
     found = methods.get(name, **(usual | given))  # refuses what is unknown
     params = {key: found.params[key] for key in usual | given}  # as the method holds them: 1 and 1.0 are the same run
-    changed = {key: value for key, value in given.items() if usual.get(key, _defaults(found).get(key)) != params[key]}
+    said = {key: f"{params[key]:g}" if isinstance(params[key], float) else value for key, value in given.items()}
+    changed = {key: value for key, value in said.items() if usual.get(key, _defaults(found).get(key)) != params[key]}
     choice = _choice(name, params, name, tables.LABELS.get(name, name), changed)
     if name == "none_long":  # "as many updates" as what, nobody could tell here
         choice = replace(choice, label=f"no mixup, {found.updates_per_batch} updates per batch")
@@ -81,7 +82,7 @@ def is_one(methods: Any) -> bool:
 
 
 def _choice(key: str, params: dict[str, Any], name: str, label: str, changed: dict[str, Any]) -> Choice:
-    said = [f"{parameter}={f'{of:g}' if isinstance(of, float) else of}" for parameter, of in changed.items()]
+    said = [f"{parameter}={value}" for parameter, value in changed.items()]
     return Choice(key, params, ":".join([name, *said]), " ".join([label, *said]))
 
 
