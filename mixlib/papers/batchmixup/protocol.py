@@ -310,7 +310,7 @@ LONGER = cell(
     "batchmixup/three times as long", "banking77", {"none": pool.METHODS["none"]} | THE_PAPERS_ALONE,
     train_per_class=10, num_train_epochs=24, eval_epochs=12, seeds=3, **_BANKING,
 )  # fmt: skip
-LOWER_RATE = 0.25
+LOWER_RATES = (0.25, 0.1)
 # With a weight in each dimension, "softmax" may have no lower bound: the same points, with a loss that has one
 BOUNDED = cell(
     "batchmixup/policies by cross-entropy", "banking77",
@@ -320,7 +320,11 @@ BOUNDED = cell(
 )  # fmt: skip
 BUDGETS: tuple[Cell, ...] = (
     LONGER,
-    *(replace(found.with_rate(LOWER_RATE), methods=THE_PAPERS_ALONE) for found in (OTHER_POLICIES, LONGER)),
+    *(
+        replace(found.with_rate(rate), methods=THE_PAPERS_ALONE)
+        for rate in LOWER_RATES
+        for found in (OTHER_POLICIES, LONGER)
+    ),
 )
 VARIED = (OTHER_POLICIES, BOUNDED, *BUDGETS)
 
@@ -350,7 +354,7 @@ def policies_placed(profile: str, model: str | None = None, seeds: Seeds | None 
 
 
 def longer_and_slower(profile: str, model: str | None = None, seeds: Seeds | None = None) -> list[RunSpec]:
-    """The paper's policy with three times the updates, and at a quarter of the learning rate; nothing but at mini."""
+    """The paper's policy with three times the updates, and at lower learning rates; nothing but at mini."""
     return table_runs(BUDGETS, profile, model=model, seeds=seeds) if check_profile(profile) == "mini" else []
 
 
