@@ -124,6 +124,18 @@ def test_longer_and_slower_training_is_shown_for_no_mixup_and_the_papers_policy(
     specs = [*protocol.policies("mini", seeds=[100, 101]), *protocol.longer_and_slower("mini", seeds=[100, 101])]
     table = judge.by_budget(policies_by(lambda s: s.num_train_epochs * s.learning_rate, specs))
     assert list(table) == ["no mixup", "BatchMixup, α 1, τ 1"]
-    assert [key[0::2] for key in table.index] == [("8", "0.0002"), ("24", "0.0002"), ("8", "5e-05"), ("24", "5e-05")]
-    assert table["no mixup"].tolist() == ["80.2 ± 0.0", "80.5 ± 0.0", "not run", "not run"]
-    assert table["BatchMixup, α 1, τ 1"].tolist() == ["80.2 ± 0.0", "80.5 ± 0.0", "80.0 ± 0.0", "80.1 ± 0.0"]
+    assert [key[0::2] for key in table.index] == [
+        (epochs, rate) for rate in ("0.0002", "5e-05", "2e-05") for epochs in ("8", "24")
+    ]
+    assert table["no mixup"].tolist() == ["80.2 ± 0.0", "80.5 ± 0.0", *["not run"] * 4]
+    assert table["BatchMixup, α 1, τ 1"].tolist()[:4] == ["80.2 ± 0.0", "80.5 ± 0.0", "80.0 ± 0.0", "80.1 ± 0.0"]
+
+
+def test_policies_are_compared_by_their_loss():
+    specs = [*protocol.policies("mini", seeds=[100, 101]), *protocol.policies_bounded("mini", seeds=[100, 101])]
+    table = judge.by_objective(
+        policies_by(lambda s: 0.1 * (s.method_params.get("objective") == "cross_entropy"), specs)
+    )
+    assert list(table.index) == ["nonlinear, α 0.4", *(f"BatchMixup, α 1, τ {t}" for t in ("1", "0.3", "0.1", "0.03"))]
+    assert set(table["softmax"]) == {"80.0 ± 0.0"}
+    assert set(table["cross-entropy"]) == {"90.0 ± 0.0"}
