@@ -124,10 +124,9 @@ def test_longer_and_slower_training_is_shown_for_no_mixup_and_the_papers_policy(
     specs = [*protocol.policies("mini", seeds=[100, 101]), *protocol.longer_and_slower("mini", seeds=[100, 101])]
     table = judge.by_budget(policies_by(lambda s: s.num_train_epochs * s.learning_rate, specs))
     assert list(table) == ["no mixup", "BatchMixup, α 1, τ 1"]
-    assert [key[0::2] for key in table.index] == [
-        (epochs, rate) for rate in ("0.0002", "5e-05", "2e-05") for epochs in ("8", "24")
-    ]
-    assert table["no mixup"].tolist() == ["80.2 ± 0.0", "80.5 ± 0.0", *["not run"] * 4]
+    rates = [("8", "0.0002"), ("24", "0.0002"), ("8", "5e-05"), ("24", "5e-05"), ("8", "2e-05")]
+    assert [key[0::2] for key in table.index] == rates
+    assert table["no mixup"].tolist() == ["80.2 ± 0.0", "80.5 ± 0.0", *["not run"] * 3]
     assert table["BatchMixup, α 1, τ 1"].tolist()[:4] == ["80.2 ± 0.0", "80.5 ± 0.0", "80.0 ± 0.0", "80.1 ± 0.0"]
 
 

@@ -126,6 +126,6 @@ def test_the_papers_policy_is_the_pools_and_is_varied_in_length_and_rate_alone()
     assert base == pool.POOL[4].spec("batchmixup", 100)
     varied = [s for s in protocol.longer_and_slower("mini", seeds=[100]) if s.method == base.method]
     assert {(s.num_train_epochs / base.num_train_epochs, s.learning_rate / base.learning_rate) for s in varied} == {
-        (3, 1), (1, 0.25), (3, 0.25), (1, 0.1), (3, 0.1)
+        (3, 1), (1, 0.25), (3, 0.25), (1, 0.1)
     }  # fmt: skip
     assert {replace(s, num_train_epochs=8, learning_rate=2e-4, eval_epochs=2) for s in varied} == {base}

@@ -310,7 +310,7 @@ LONGER = cell(
     "batchmixup/three times as long", "banking77", {"none": pool.METHODS["none"]} | THE_PAPERS_ALONE,
     train_per_class=10, num_train_epochs=24, eval_epochs=12, seeds=3, **_BANKING,
 )  # fmt: skip
-LOWER_RATES = (0.25, 0.1)
+LOWER_RATES = ((OTHER_POLICIES, 0.25), (LONGER, 0.25), (OTHER_POLICIES, 0.1))
 # With a weight in each dimension, "softmax" may have no lower bound: the same points, with a loss that has one
 BOUNDED = cell(
     "batchmixup/policies by cross-entropy", "banking77",
@@ -320,11 +320,7 @@ BOUNDED = cell(
 )  # fmt: skip
 BUDGETS: tuple[Cell, ...] = (
     LONGER,
-    *(
-        replace(found.with_rate(rate), methods=THE_PAPERS_ALONE)
-        for rate in LOWER_RATES
-        for found in (OTHER_POLICIES, LONGER)
-    ),
+    *(replace(found.with_rate(rate), methods=THE_PAPERS_ALONE) for found, rate in LOWER_RATES),
 )
 VARIED = (OTHER_POLICIES, BOUNDED, *BUDGETS)
 
