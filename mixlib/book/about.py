@@ -47,7 +47,8 @@ class About:
 
 
 _CALIBRATION_OPEN = (
-    "The paper does not state the optimizer, the schedule or which epoch is reported; ours are on the paper's page.",
+    "The paper does not state the optimizer, the schedule or on which rows the reported epoch is chosen; chapter 20 "
+    "lists what we chose.",
 )
 _SSMIX_FRAME = (
     "The published code trains on a random 75% of each training set; we use all of it.",
@@ -203,7 +204,7 @@ ABOUT: dict[str, About] = {
          r"\mathcal L=\frac1{b^2}\sum_{i,j}\beta\,\mathrm{CE}(\hat x_{ij},y_i)"
          r"+(1-\beta)\,\mathrm{CE}(\hat x_{ij},y_j)"),
         where=("sentence", "label"),
-        paper=("The distribution of the weights is not stated; we use that of the author's code.",),
+        paper=("The shape α of the weights' distribution is not stated; we use that of the author's code.",),
         code=_PAIRWISE_CODE, sources=(BATCHMIXUP_CODE,),
     ),
     "nonlinear_mixup": About(
@@ -220,8 +221,11 @@ ABOUT: dict[str, About] = {
         where=("sentence", "label"),
         paper=(
             "The printed loss is −x′·y′ alone. It has no lower bound and does not train a classifier (chapter 10). Our "
-            'default adds the other classes; `objective="dot"` is the printed loss.',
-            "The distribution of the policy and the number of points are not stated; we use the author's code's.",
+            'default adds the other classes; `objective="dot"` is the printed loss, and `"cross_entropy"` one that '
+            "cannot fall below zero (chapter 13).",
+            "The shape α of the policy's distribution and the number of points are not stated. In the author's code α "
+            "is 1, and there are 400 points of a batch of 5 (the default here), and 75 per row of larger ones "
+            "(`n_per_row`).",
             "A softmax over numbers between 0 and 1 gives nearly equal weights, so points crowd around the batch mean "
             "(chapter 13); `temperature` spreads them out.",
         ),

@@ -88,7 +88,8 @@ def subjects(claim: Claim) -> list[str]:
         if isinstance(cell, Cell):
             key = "none" if term.label == FIRST else cell.methods[term.label][0]
         else:
-            key = cell.varied.get(term.label, {}).get("method") or term.label.partition(" ")[0]
+            own = cell.methods.get(term.label) or cell.varied.get(term.label, {}).get("method")
+            key = own or term.label.partition(" ")[0]
         if key in methods.base.REGISTRY:
             found[key] = None
     return [key for key in found if key not in ("none", "none_long")]

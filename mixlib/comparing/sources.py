@@ -149,8 +149,11 @@ def _of_splits(folder: Path, files: Mapping[str, Sequence[Path]], names: Sequenc
         if split in files and "test" not in found:
             tables = [_file(file, names, file.relative_to(folder).as_posix()) for file in files[split]]
             lacking = [(table, name) for table in tables for name in names if name not in table.columns]
-            if split == "train" or not lacking:
+            hidden = not lacking and all(str(label) == "-1" for table in tables for label in table.column(names[-1]))
+            if split == "train" or not (lacking or hidden):
                 found["train" if split == "train" else "test"] = _joined(folder, tables, names)
+            elif hidden:
+                remarks.append(f"the labels of {tables[0].title} are all -1, not public, so its rows are not used")
             else:
                 remarks.append(f"{lacking[0][0].title} has no column {lacking[0][1]!r}, so its rows are not used")
     return found | {"train": replace(found["train"], remarks=tuple(remarks))}
@@ -300,8 +303,11 @@ def _csv(title: str, suffix: str, content: str, names: Sequence[str]) -> Table:
 
 def _json(title: str, content: str) -> Table:
     """JSON lines, or one array of objects."""
-    if content.lstrip().startswith("{") and _is_object(content) and content.strip().count("\n"):
-        raise DataDiffers(f"{title}: expected an array of objects, or one object per line; got a single object")
+    if content.lstrip().startswith("{") and _is_object(content) and _holds_columns(content):
+        raise DataDiffers(
+            f"{title}: expected an array of objects, or one object per line; got a single object (in pandas: "
+            "to_json(..., orient='records', lines=True))"
+        )
     if content.lstrip().startswith("["):
         try:
             objects, lines = json.loads(content), None
@@ -327,6 +333,11 @@ def _json(title: str, content: str) -> Table:
         raise DataDiffers(f"{title} has no rows")
     names = dict.fromkeys(name for values in objects for name in values)
     return Table(title, {name: [values.get(name) for values in objects] for name in names}, lines)
+
+
+def _holds_columns(content: str) -> bool:
+    """Whether one JSON object is more than a row: written on several lines, or with columns as its values."""
+    return "\n" in content.strip() or any(isinstance(value, dict | list) for value in json.loads(content).values())
 
 
 def _is_object(content: str) -> bool:

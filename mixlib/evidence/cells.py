@@ -121,6 +121,7 @@ class StudyCell:
         params: of the study.
         varied: by label of what is compared, what is particular to its spec: fields of the run, or params if no run is
             studied. Empty if one record holds everything that is compared.
+        methods: by label, the key of the method that it is about, where that is not the label's first word.
         smoke: params of the study in a trial that takes seconds.
         seeds: how many its claims need; 1 if the sample consists of the batches of one record.
         model, precision: as in :class:`Cell`.
@@ -134,6 +135,7 @@ class StudyCell:
     params: Mapping[str, Any]
     varied: Mapping[str, Mapping[str, Any]]
     smoke: Mapping[str, Any]
+    methods: Mapping[str, str] = field(default_factory=dict)
     seeds: int = 6
     model: str = MINILM
     precision: str | None = None

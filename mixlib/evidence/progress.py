@@ -7,13 +7,14 @@ part: adding seeds to undecided claims until they are decided would raise the sh
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pandas as pd
 
 from mixlib.evidence import claims, plan, statistics, verdicts
 from mixlib.evidence.cells import Cell
-from mixlib.evidence.verdicts import Records
+from mixlib.evidence.verdicts import Records, Verdict
 from mixlib.runs.machine import PRECISIONS
 
 
@@ -61,3 +62,19 @@ def table(records: Records) -> pd.DataFrame:
             "wanted": wanted, "complete": max(complete.values()),
         }  # fmt: skip
     return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def interim(found: Mapping[str, Verdict], cells: pd.DataFrame) -> list[str]:
+    """The claims that are decided on cells with fewer seeds than the rule asks for, so that they may still change.
+
+    Args:
+        found: verdicts by claim.
+        cells: from :func:`table`.
+    """
+    short = set(cells.index[(cells["seeds"] > 0) & (cells["seeds"] < cells["wanted"])])
+    read = {
+        id_: {term.cell for part in verdict.claim.parts for terms in part.units.values() for term in terms}
+        for id_, verdict in found.items()
+        if verdict.category in statistics.DECIDED
+    }
+    return [id_ for id_, names in read.items() if names & short]

@@ -46,6 +46,7 @@ NO_EFFECT = "no effect"
 CONTRADICTED = "contradicted"
 SUPPORTED = "supported"
 CATEGORIES = (NOT_JUDGEABLE, UNDECIDED, SMALLER, NO_EFFECT, CONTRADICTED, SUPPORTED)  # what is known of a claim, rising
+DECIDED = (SMALLER, NO_EFFECT, CONTRADICTED, SUPPORTED)
 
 CONFIDENCE = 0.95  # of every interval that supports or contradicts
 EQUIVALENCE_CONFIDENCE = 0.90  # of "no effect larger than X": TOST at 5%

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import string
 import threading
@@ -63,10 +64,22 @@ def load(name: str, num_labels: int, dropout: float | None = None, head: str = "
     return classifier(name, num_labels, dropout, head), deepcopy(pretrained(base_name(name)).tokenizer)
 
 
-def check(name: str) -> None:
-    """Before the first run, refuse a model that no run could load: raises what :func:`classifier` raises."""
+def check(name: str, max_length: int = 0) -> None:
+    """Before the first run, refuse a model that no run could load, or texts longer than it reads.
+
+    Raises what :func:`classifier` raises, and :class:`ModelRefused` if it reads fewer than ``max_length`` tokens.
+    """
     with torch.random.fork_rng(devices=[]):
         classifier(name, num_labels=2)
+    if (longest := _longest(pretrained(base_name(name)))) < max_length:
+        raise ModelRefused(f"model {name!r} reads at most {longest} tokens, got max_length={max_length}")
+
+
+def _longest(found: Pretrained) -> float:
+    """How many tokens a model reads, as far as it or its tokenizer says."""
+    relative = getattr(found.config, "relative_attention", False)
+    positions = None if relative else getattr(found.config, "max_position_embeddings", None)
+    return min(found.tokenizer.model_max_length, positions or math.inf)
 
 
 def classifier(name: str, num_labels: int, dropout: float | None = None, head: str = "own") -> torch.nn.Module:
@@ -187,6 +200,8 @@ def _pretrained(name: str, place: str, files: checkpoints.Stamps) -> Pretrained:
         with quiet(), torch.random.fork_rng(devices=[]):
             config = transformers.AutoConfig.from_pretrained(place, trust_remote_code=False)
             tokenizer = transformers.AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+            if tokenizer.pad_token is None and tokenizer.eos_token is not None:  # GPT-2, Llama: no text contains it
+                tokenizer.pad_token = tokenizer.eos_token
             model, info = transformers.AutoModelForSequenceClassification.from_pretrained(
                 place, use_safetensors=True, dtype=torch.float32, trust_remote_code=False,
                 ignore_mismatched_sizes=True, output_loading_info=True,
@@ -216,6 +231,8 @@ def _pretrained(name: str, place: str, files: checkpoints.Stamps) -> Pretrained:
     if os.path.isdir(place) and checkpoints.stamps(place) != files:
         raise _refused(name, place, "its files were changed while they were read")
     folder = place if os.path.isdir(place) else Path(cached_file(place, "config.json", local_files_only=True)).parent
+    if config.pad_token_id is None:
+        config.pad_token_id = tokenizer.pad_token_id
     return Pretrained(config, weights, tokenizer, digest=checkpoints.digest(folder))
 
 
@@ -290,6 +307,8 @@ def _unreadable(tokenizer: Any, model: torch.nn.Module) -> str | None:
     ids = tokenizer(PROBE, add_special_tokens=False)["input_ids"]
     if not set(ids) - {tokenizer.unk_token_id}:
         return f"its tokenizer ({len(tokenizer)} tokens) knows no word of {PROBE!r}: are its files missing? {right}"
+    if tokenizer.pad_token is None:
+        return "its tokenizer has neither a padding token nor one for the end of a text: set pad_token and save it"
     if (highest := max(tokenizer.get_vocab().values())) >= rows:
         return f"its tokenizer has ids up to {highest}, but its embedding has {rows} rows, 0 to {rows - 1}. {right}"
     if len(tokenizer) < rows / 2:

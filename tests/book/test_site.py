@@ -68,6 +68,8 @@ def test_a_claim_concerns_the_methods_it_compares():
     known = claims()
     assert pages.subjects(known["mixup_calibration-10"]) == ["cls_mixup"]
     assert {"ssmix", "embedmix", "tmix"} <= set(pages.subjects(known["ssmix-2"]))
+    assert pages.subjects(known["batchmixup-11"]) == ["batchmixup", "mixup"]
+    assert [id_ for id_, claim in known.items() if claim.parts and not pages.subjects(claim)] == []
     assert pages.subjects(known["ssmix-4"]) == []  # not judgeable here: no runs
 
 

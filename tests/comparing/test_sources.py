@@ -164,6 +164,15 @@ def test_a_test_file_without_labels_gives_way_to_the_validation_file_and_is_name
     assert own_data.read(FRAME, test=tmp_path).counts["test"].sum() == 20  # not the rows for training
 
 
+def test_test_rows_whose_labels_are_hidden_give_way_to_the_validation_rows(tmp_path):
+    write(tmp_path / "train.csv")
+    write(tmp_path / "test.csv", FRAME.assign(label=-1))
+    write(tmp_path / "validation.csv", FRAME[::2])
+    found = own_data.read(tmp_path)
+    assert found.counts["test"].sum() == 30
+    assert found.remarks[0] == "the labels of test.csv are all -1, not public, so its rows are not used"
+
+
 def test_a_file_that_may_be_for_testing_is_not_trained_on(tmp_path):
     write(tmp_path / "mytrain.csv")
     write(tmp_path / "latest.csv")
@@ -243,6 +252,9 @@ def test_one_json_object_is_not_rows(tmp_path):
     with pytest.raises(
         DataDiffers, match=r"mine\.json: expected an array of objects, or one object per line; got a single"
     ):
+        own_data.read(file)
+    FRAME.to_json(file)  # one object on one line, of columns
+    with pytest.raises(DataDiffers, match=r"got a single object \(in pandas: to_json\(..., orient='records'"):
         own_data.read(file)
 
 

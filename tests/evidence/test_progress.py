@@ -1,6 +1,7 @@
 """How many seeds cells have, and how many they are asked for."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -44,3 +45,14 @@ def test_cells_without_runs_have_no_error_and_planned_seeds():
     assert table.loc["common/sst2 at 2 times the learning rate", "wanted"] == plan.SENSITIVITY_SEEDS
     assert table.loc["mixup_calibration/imdb-32", "wanted"] == 12
     assert (table["seeds"] == 0).all()
+
+
+@pytest.mark.parametrize(("noise", "named"), [(2, True), (0.1, False)])
+def test_decided_claims_on_cells_that_lack_seeds_are_interim(noise, named):
+    records = experiment(claims.claims()[CLAIM], noise=noise, seeds=6)
+    judged = verdicts.judge(claims.claims()[CLAIM], records)
+    decided = replace(judged, judgement=replace(judged.judgement, category=statistics.SUPPORTED))
+    undecided = replace(judged, judgement=replace(judged.judgement, category=statistics.UNDECIDED))
+    cells = progress.table(records)
+    assert progress.interim({CLAIM: decided}, cells) == [CLAIM] * named
+    assert progress.interim({CLAIM: undecided}, cells) == []

@@ -338,6 +338,7 @@ def test_shards_are_the_whole_grid_cut_without_its_two_stages(count, spec):
 
 def test_an_engine_is_described_by_its_name_and_options():
     assert engines.get("local") is engines.get("local")
+    assert engines.get("ray gpus_per_run=.5").gpus_per_run == 0.5
     ray = engines.get("ray gpus_per_run=0.25 time_limit=60 address=auto")
     assert (ray.gpus_per_run, ray.time_limit, ray.address, ray.retries) == (0.25, 60, "auto", 2)
     assert engines.describe("ray", workers=2, retries=None) == "ray workers=2"

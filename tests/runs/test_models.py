@@ -366,6 +366,27 @@ def test_a_tokenizer_far_smaller_than_the_embedding_is_refused(folder):
     models.load(str(folder), 2)  # rows that fill up to a multiple of 64 are usual
 
 
+def test_a_decoder_without_a_padding_token_pads_with_the_end_of_a_text(folder):
+    torch.manual_seed(0)
+    _, tokenizer = models.load("tiny", 2)
+    config = transformers.GPT2Config(vocab_size=len(tokenizer), n_embd=16, n_layer=2, n_head=2, n_positions=32)
+    transformers.GPT2ForSequenceClassification(config).save_pretrained(folder)
+    tokenizer.pad_token, tokenizer.eos_token = None, "[SEP]"
+    tokenizer.save_pretrained(folder)
+    model, tokenizer = models.load(str(folder), 3)
+    assert (tokenizer.pad_token, model.config.pad_token_id) == ("[SEP]", tokenizer.eos_token_id)
+    batch = tokenizer(["a", "a much longer text"], padding=True, return_tensors="pt")
+    assert model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits.shape == (2, 3)
+
+    models.check(str(folder), max_length=32)
+    with pytest.raises(models.ModelRefused, match="reads at most 32 tokens, got max_length=33"):
+        models.check(str(folder), max_length=33)
+    tokenizer.pad_token = tokenizer.eos_token = None
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(models.ModelRefused, match="neither a padding token nor one for the end of a text"):
+        models.load(str(folder), 3)
+
+
 EVIL = "from pathlib import Path\nPath({!r}).touch()\nclass Evil: pass\n"
 
 

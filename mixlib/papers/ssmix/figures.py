@@ -163,14 +163,14 @@ def off_the_segment(picture: Mapping[str, Sequence[Sequence[float]]], data: pd.D
     return figure
 
 
-def step_times(data: pd.DataFrame, order: Mapping[str, str], claimed: float | None = 2) -> Figure:
+def step_times(data: pd.DataFrame, order: Mapping[str, str], line: float | None = 2) -> Figure:
     """Time of a step over that of a plain step of the same batch: a panel per data set, a dot per batch, a diamond at
     their geometric mean.
 
     Args:
         data: columns ``dataset``, ``method``, ``ratio``.
         order: method -> label, from top to bottom.
-        claimed: a ratio that the paper claims, drawn as a dotted line; ``None`` where it claims none.
+        line: a ratio at which a dotted line is drawn, by default that of the frame of four losses; ``None`` for none.
     """
     sets = list(dict.fromkeys(data["dataset"]))
     figure, axes = plt.subplots(1, len(sets), figsize=(6.2 * len(sets), 0.42 * len(order) + 1.6), sharey=True,
@@ -184,8 +184,8 @@ def step_times(data: pd.DataFrame, order: Mapping[str, str], claimed: float | No
                       errorbar=None, color="black", marker="D", markersize=6, markeredgecolor="white", zorder=3,
                       ax=axis)  # fmt: skip
         axis.axvline(1, color="black", linewidth=1)
-        if claimed is not None:
-            axis.axvline(claimed, color="black", linewidth=1, linestyle=":")
+        if line is not None:
+            axis.axvline(line, color="black", linewidth=1, linestyle=":")
         axis.set(title=dataset, xlabel="time of a step / plain step on the same texts", ylabel="", xlim=(0, None))
     return figure
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
@@ -53,7 +54,7 @@ def value_of(text: str) -> Any:
     itself."""
     if text in PYTHON:
         return PYTHON[text]
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+    for read in (json.loads, float):  # .4 and +1 are no JSON
+        with suppress(ValueError):
+            return read(text)
+    return text

@@ -315,7 +315,8 @@ def run_all(
             reasons: dict[str, list[Spec]] = {}
             for spec, reason in failed.items():
                 reasons.setdefault(reason, []).append(spec)
-            lines = [f"{len(failed)} of {bar.total} runs failed, the others are done:"]
+            others = ", the others are done" if len(failed) < bar.total else ""
+            lines = [f"{len(failed)} of {bar.total} runs failed{others}:"]
             for reason, runs in reasons.items():
                 lines.append(f"  {runs[0]}{f' and {len(runs) - 1} more' if runs[1:] else ''}: {reason}")
             raise RunFailed("\n".join(lines))
@@ -353,7 +354,7 @@ def _check_inputs(todo: Iterable[Spec]) -> None:
     names = {run.model for run in runs}
     if len({base_name(name) for name in names}) == 1:
         for name in names:
-            models.check(name)
+            models.check(name, max(run.max_length for run in runs if run.model == name))
     unreadable = None
     for name, synthetic in dict.fromkeys((run.dataset, run.synthetic) for run in runs):
         try:
