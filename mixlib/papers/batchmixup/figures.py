@@ -224,35 +224,39 @@ def policy_geometry(data: pd.DataFrame) -> Figure:
 
 def trained_against_place(data: pd.DataFrame, placed: pd.DataFrame) -> Figure:
     """Accuracy after training on a policy's points against their distance from the batch mean: means over the seeds,
-    that of the accuracy with its 95% interval.
+    that of the accuracy with its 95% interval; hollow where the loss is the cross-entropy against the mixed label.
 
     Args:
         data: from :func:`mixlib.papers.batchmixup.frames.trained_rows`.
         placed: from :func:`mixlib.papers.batchmixup.frames.policy_rows`, of batches of that size too.
     """
     families = {
-        "pairwise": "pairwise",
-        "nonlinear": "nonlinear",
-        "elementwise": "BatchMixup",
-        "sample": "BatchMixup, one weight a row",
+        "pairwise": ("pairwise", "P"),
+        "nonlinear": ("nonlinear", "X"),
+        "elementwise": ("BatchMixup", "p"),
+        "sample": ("BatchMixup,\none weight a row", "o"),
     }
     spread = placed[placed["rows"] == data["rows"].iloc[0]].groupby("label")["spread"].mean()
-    figure, axis = plt.subplots(figsize=(7.6, 4.6), layout="constrained")
-    for (policy, name), mark, color in zip(families.items(), "PXpo", sns.color_palette("colorblind"), strict=False):
-        here = data[data["policy"] == policy]
-        labels = list(dict.fromkeys(here["label"]))
-        mean, reach = means_with_reach([here.loc[here["label"] == label, "accuracy"] for label in labels])
-        axis.errorbar([spread[label] for label in labels], mean, yerr=reach, fmt=mark, color=color, capsize=3,
-                      markersize=8, label=name)  # fmt: skip
-        above = policy == "sample"
-        for label, height in zip(labels, mean, strict=True):
-            if "τ" in label:
-                axis.annotate(label.rpartition(", ")[2], (spread[label], height), textcoords="offset points",
-                              xytext=(-8 if above else 8, 7 if above else -12), ha="right" if above else "left",
-                              fontsize="small", color=color)  # fmt: skip
+    figure, axis = plt.subplots(figsize=(8.2, 4.8), layout="constrained")
+    for (policy, (name, mark)), color in zip(families.items(), sns.color_palette("colorblind"), strict=False):
+        for objective, here in data[data["policy"] == policy].groupby("objective", sort=False):
+            bounded = objective == "cross_entropy"
+            labels = list(dict.fromkeys(here["label"]))
+            places = [spread[label] + 0.015 * bounded for label in labels]  # else they hide each other
+            mean, reach = means_with_reach([here.loc[here["label"] == label, "accuracy"] for label in labels])
+            axis.errorbar(places, mean, yerr=reach, fmt=mark, color=color, capsize=3, markersize=8,
+                          label=f"{name},\ncross-entropy" if bounded else name,
+                          **({"markerfacecolor": "white"} if bounded else {}))  # fmt: skip
+            for label, place, height in zip(labels, places, mean, strict=True):
+                if "τ" in label and not bounded:
+                    above, left = policy == "sample", policy == "sample" and place > 0.5  # beside the pairwise mark
+                    axis.annotate(label.rpartition(", ")[2], (place, height), textcoords="offset points",
+                                  xytext=(-9 if left else 9, 5 if above else -13), ha="right" if left else "left",
+                                  fontsize="small", color=color)  # fmt: skip
     axis.axhline(data.loc[data["policy"] == "", "accuracy"].mean(), color="black", linestyle="--", label="no mixup")
     axis.axhline(data["chance"].mean(), color="black", linestyle=":", label="largest class")
-    axis.set(xlabel="distance of the mixed points from the batch mean / that of the originals",
-             ylabel="accuracy after training, %", xlim=(0, 1), ylim=(0, None))  # fmt: skip
-    axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    axis.set(xlabel="distance of the mixed points from the batch mean\n/ that of the originals",
+             ylabel="accuracy after training, %", xlim=(0, 1), ylim=(-4, None))  # fmt: skip
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right center")
     return figure
