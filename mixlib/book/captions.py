@@ -55,8 +55,8 @@ WORDS = {
     ),
     "13_batchmixup_geometry/trained": (
         "Accuracy after training on the points of each policy against their distance from the batch's mean, with 95% "
-        "intervals and one colour and mark per family of policies, hollow where the loss is a cross-entropy; lines mark "
-        "no mixup and the largest class."
+        "intervals and one colour and mark per family of policies, hollow where the loss is a cross-entropy; lines "
+        "mark no mixup and the largest class."
     ),
     "21_calibration_figure1/manifold_mixup": (
         "Drawing: two texts go through the embeddings and the first blocks separately. Their hidden states are added "
