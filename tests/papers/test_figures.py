@@ -199,8 +199,9 @@ def batchmixup_figures():
     ])  # fmt: skip
     families = {"pairwise": "pairwise", "sample": "one weight a row, τ 0.1", "": "no mixup"}
     trained = pd.DataFrame([
-        {"label": label, "policy": policy, "seed": seed, "rows": 16, "accuracy": 50.0 + seed, "chance": 1.0}
-        for policy, label in families.items() for seed in range(3)
+        {"label": label, "policy": policy, "objective": objective, "seed": seed, "rows": 16, "accuracy": 50.0 + seed,
+         "chance": 1.0}
+        for policy, label in families.items() for objective in ("softmax", "cross_entropy") for seed in range(3)
     ])  # fmt: skip
     placed = pd.DataFrame([{"label": label, "rows": 16, "spread": 0.5} for label in families.values()])
     return {
