@@ -212,7 +212,11 @@ ABOUT: dict[str, About] = {
         (r"\hat x_{ij}=\beta\odot v_i+(1-\beta)\odot v_j,\quad\hat y_{ij}=\beta\odot w_{y_i}+(1-\beta)\odot w_{y_j}",
          r"\mathcal L=\frac1{b^2}\sum_{i,j}-\hat x_{ij}\cdot\hat y_{ij}+\log\sum_c e^{\hat x_{ij}\cdot w_c}"),
         where=("sentence", "label"),
-        paper=("How the word-level method of Guo (2020) was adapted to hidden states is not described.",),
+        paper=(
+            "How the word-level method of Guo (2020) was adapted to hidden states is not described.",
+            "The loss is our reading. It can fall below zero, because a mixture of class vectors can fit a point "
+            'better than any class does (chapter 11); with `objective="cross_entropy"` it cannot.',
+        ),
     ),
     "batchmixup": About(
         "Every mixed point is a weighted sum of the whole batch; many points are made at once.",
@@ -221,8 +225,8 @@ ABOUT: dict[str, About] = {
         where=("sentence", "label"),
         paper=(
             "The printed loss is −x′·y′ alone. It has no lower bound and does not train a classifier (chapter 10). Our "
-            'default adds the other classes; `objective="dot"` is the printed loss, and `"cross_entropy"` one that '
-            "cannot fall below zero (chapter 13).",
+            'default adds the other classes. With one weight per dimension that can fall below zero too; `objective='
+            '"cross_entropy"` cannot (chapter 13), and `"dot"` is the printed loss.',
             "The shape α of the policy's distribution and the number of points are not stated. In the author's code α "
             "is 1, and there are 400 points of a batch of 5 (the default here), and 75 per row of larger ones "
             "(`n_per_row`).",

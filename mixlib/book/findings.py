@@ -163,16 +163,16 @@ class Findings:
             f"**Cost.** The median mixup method trains {costs.median():.1f} times as long as the plain model, the "
             f"slowest ({LABELS[costs.idxmax()]}) {costs.max():.1f} times."
         )
-        if short := progress.interim(self.verdicts, self.progress):
+        if short := progress.interim(self.verdicts, self.seeds):
             decided = sum(verdict.category in statistics.DECIDED for verdict in self.verdicts.values())
             lines.append(
-                f"**Interim.** {len(short)} of the {decided} decided verdicts rest on cells that have six seeds where "
-                f"the rule asks for {plan.MOST_SEEDS}; they may still change (notebook 50 names them)."
+                f"**Interim.** {len(short)} of the {decided} decided verdicts rest on cells with fewer seeds than the "
+                f"{plan.MOST_SEEDS} that the rule asks for; they may still change (notebook 50 names them)."
             )
         return lines
 
     @cached_property
-    def progress(self) -> pd.DataFrame:
+    def seeds(self) -> pd.DataFrame:
         """The seeds of each cell, see :func:`mixlib.evidence.progress.table`."""
         return progress.table(self.records)
 
@@ -276,7 +276,7 @@ class Findings:
 
     def cells(self) -> str:
         """Which cells claims are judged on, how many seeds of each are read, and how many the rule asks for."""
-        found = self.progress
+        found = self.seeds
         found = found.drop(index=[cell.name for cell in plan.registered().sensitivity])
         short = found[found["seeds"] < found["wanted"]]
         rows = [

@@ -9,6 +9,7 @@ import pytest
 from mixlib.evidence import claims, plan, statistics, verdicts
 from mixlib.evidence.cells import FIRST_SEED
 from mixlib.runs.predictions import Predictions
+from mixlib.runs.records import DamagedRecord
 from mixlib.runs.studies import TIMED, StudySpec
 from tests.experiments import experiment
 
@@ -210,6 +211,23 @@ def test_several_sizes_of_a_data_set_have_no_interval_over_rows(monkeypatch):
     assert verdicts.over_rows(contrast, {name: [100, 101]}, records) is not None
     twice = replace(contrast, units={name: terms, "another size": terms})
     assert verdicts.over_rows(twice, {name: [100, 101], "another size": [100, 101]}, records) is None
+
+
+@pytest.mark.parametrize(("error", "raised"), [(DamagedRecord("cut"), True), (FileNotFoundError("none kept"), False)])
+def test_damaged_predictions_are_no_missing_ones(monkeypatch, error, raised):
+    (contrast,) = CLAIMS["ssmix-1"].parts
+    records = experiment(CLAIMS["ssmix-1"])
+
+    def unreadable(record):
+        raise error
+
+    monkeypatch.setattr(records.store, "predictions", unreadable)
+    seeds = {next(iter(contrast.units)): [100, 101]}
+    if raised:
+        with pytest.raises(DamagedRecord, match="cut"):
+            verdicts.over_rows(contrast, seeds, records)
+    else:
+        assert verdicts.over_rows(contrast, seeds, records) is None
 
 
 @pytest.mark.parametrize("id_", ["mixup_calibration-6", "ssmix-14", "batchmixup-12", "amplify-9"])
