@@ -20,7 +20,13 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:
     if name == "compare":
-        return import_module("mixlib.comparing.compare").compare
+        try:
+            return import_module("mixlib.comparing.compare").compare
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] == "mixlib":
+                raise
+            raise ModuleNotFoundError(f"{error}; mixlib.compare needs more: pip install 'mixlib[reproduce]'",
+                                      name=error.name) from error  # fmt: skip
     if name == "methods":
         return import_module("mixlib.methods")
     if name == "MixupTrainer":

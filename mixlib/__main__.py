@@ -401,6 +401,8 @@ def status(artefacts, profiles, model, seeds, as_json) -> None:
             everything |= specs
             if specs:
                 rows.append(_state(profile, id_, list(specs), store, known))
+            elif artefacts and profiles:
+                click.echo(f"{id_} has no runs at profile {profile}", err=True)
         if not artefacts:
             rows.append(_state(profile, "all, each run once", list(everything), store, known))
     if as_json:
@@ -410,6 +412,8 @@ def status(artefacts, profiles, model, seeds, as_json) -> None:
         for row in rows:
             counts = f"{row['done']:5} {row['failed']:6} {row['missing']:7}"
             click.echo(f"{row['profile']:8} {row['artefact']:24} {counts}   {row['rest']}")
+        if "full" in (profiles or registry.PROFILES):
+            click.echo(f"Runs at full are counted in {machine.default_precision('full')}; --precision counts others.")
         click.echo(costs.ASSUMPTIONS)
     for path, reason in left_out.items():
         click.echo(f"left out: {path}: {reason}", err=True)
@@ -638,8 +642,8 @@ def check_records(folder) -> None:
     one line per fault.
 
     It checks that each record agrees with itself and its predictions, that no run is there twice or in the wrong place,
-    that runs which are compared saw the same rows, that second stages started from the weights of their first stage,
-    and that no cell mixes precisions.
+    that runs which are compared saw the same rows, and that second stages started from the weights of their first
+    stage.
     """
     from mixlib.runs import check
 

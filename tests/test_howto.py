@@ -95,11 +95,11 @@ from mixlib.runs import models
 from mixlib.trainer import MixupTrainer
 from transformers import TrainingArguments
 assert "random_cut" in methods.names()
-assert methods.table()[-1]["params"] == {"lam0": 0.3}
+assert {m["name"]: m["params"] for m in methods.table()}["random_cut"] == {"lam0": 0.3}
 looks = [cls.look for cls in methods.REGISTRY.values()]
 for part in ("label", "colour", "marker", "dashes"):
     assert len({getattr(look, part) for look in looks}) == len(looks), part
-print(tables.LABELS["random_cut"], plots.PALETTE["random_cut"], list(every())[-1])
+print(tables.LABELS["random_cut"], plots.PALETTE["random_cut"], "random_cut" in every())
 model, tokenizer = models.load("tiny", num_labels=2)
 rows = [{**tokenizer("good " * (1 + i)), "labels": i % 2} for i in range(5)]
 args = TrainingArguments("out", per_device_train_batch_size=2, num_train_epochs=1, use_cpu=True, report_to=[])
@@ -108,7 +108,7 @@ print(trainer.train().global_step, "updates")
 command("run common-protocol --profile smoke --seeds 0 --datasets sst2 --methods none,random_cut")
 """,
     )
-    assert said.startswith("random cut #8c564b random_cut\n")
+    assert said.startswith("random cut #8c564b True\n")
     assert "3 updates" in said
     assert "random_cut lam0=0.3" in said
 

@@ -57,7 +57,8 @@ def test_parts_of_a_readme_are_filled_between_their_marks_and_a_readme_without_t
 
 
 def test_the_readme_is_short():
-    assert len(README.splitlines()) < 110
+    by_hand = re.sub(r"<!-- (\w+), written by .*?<!-- end of the \1 -->", "", README, flags=re.DOTALL)
+    assert len(by_hand.splitlines()) < 80  # a further paper or method adds rows to the other parts
 
 
 def test_every_file_and_method_the_readme_names_exists():

@@ -16,7 +16,7 @@ from mixlib.evidence import comparison, judgements, ledger, plan, progress, publ
 from mixlib.evidence.claims import MEASURES, Contrast, Term, in_short
 from mixlib.evidence.tables import LABELS
 from mixlib.evidence.verdicts import Records
-from mixlib.papers.amplify.frames import conditions, factor_effects
+from mixlib.papers.amplify.frames import FACTORS_AGAIN, conditions, factor_effects
 from mixlib.papers.common import pool
 from mixlib.papers.registry import artefact_runs
 from mixlib.runs.spec import RunRecord
@@ -87,9 +87,9 @@ class Findings:
         )
 
     @cached_property
-    def fairness(self) -> list[RunRecord]:
+    def heads(self) -> list[RunRecord]:
         """The runs that take apart AMPLIFY's published comparison (chapter 52); empty while one is missing."""
-        found = [usable(self.records.store, spec) for spec in artefact_runs("amplify-fairness", "mini")]
+        found = [usable(self.records.store, spec) for spec in artefact_runs("amplify-heads", "mini")]
         return found if None not in found else []
 
     def counts(self) -> str:
@@ -135,9 +135,9 @@ class Findings:
         first, last = ranked.index[0], ranked.index[-1]
         lines.append(
             f"**Accuracy.** Under one recipe on {len(pool.POOL)} data sets {_names(clear) or 'no mixup method'} beats "
-            f"plain fine-tuning by a point or more. The best is {LABELS[first]} ({self.gain(first, 'accuracy')}), the "
-            f"worst {LABELS[last]} ({self.gain(last, 'accuracy')}); label smoothing, which mixes nothing, comes to "
-            f"{self.gain('label_smoothing', 'accuracy')}."
+            f"plain fine-tuning by a point or more. The highest is {LABELS[first]} ({self.gain(first, 'accuracy')}), "
+            f"the lowest {LABELS[last]} ({self.gain(last, 'accuracy')}); label smoothing, which mixes nothing, comes "
+            f"to {self.gain('label_smoothing', 'accuracy')}."
         )
         lower, sharper = ([key for key in mixing if _better(found, key)] for found in (loss, ece))
         untrained = [key for key in sharper if accuracy.loc[key, "estimate"] < -UNTRAINED]
@@ -155,8 +155,9 @@ class Findings:
         lines.append(
             "**After temperature scaling** of every model (one number, fitted on development rows), "
             f"{_names(still) or 'no mixup method'} still {'lower' if still[1:] else 'lowers'} the loss"
-            f"{_corrected(scaled, still)}, and {len(worse)} {'raises' if len(worse) == 1 else 'raise'} it; label "
-            f"smoothing saves {self.gain('label_smoothing', 'loss, scaled')} percent."
+            f"{_corrected(scaled, still)}, and {_names(worse) or 'none'} {'raise' if worse[1:] else 'raises'} it"
+            f"{_corrected(scaled, worse)}; label smoothing saves {self.gain('label_smoothing', 'loss, scaled')} "
+            "percent."
         )
         costs = pd.Series({key: self.costs[key] for key in mixing})
         lines.append(
@@ -186,24 +187,22 @@ class Findings:
 
     def _published_head(self) -> list[str]:
         """In words, what the head in AMPLIFY's published code does to its lead on TREC-fine, a set of single texts."""
-        if not self.fairness:
+        if not self.heads:
             return []
-        dataset = "trec_fine"
-        effects, runs = factor_effects(self.fairness).query("dataset == @dataset"), conditions(self.fairness)
+        effects, runs = factor_effects(self.heads, factors=FACTORS_AGAIN), conditions(self.heads)
         head = effects[effects["factor"] == "head"].iloc[0]  # AMPLIFY's alone: its leads over all change equally
         own, plain = (
-            tables.cell(runs, "accuracy", dataset=dataset, method=m, labels="same", head=h, schedule="stated")
-            for m, h in (("amplify", "published"), ("none", "mean"))
+            tables.cell(runs, "accuracy", method=m, labels="same", head="mean", stage="only")
+            for m in ("amplify", "none")
         )
-        equal, printed = tables.compare(own, plain), effects["printed"]
-        rows = next(record.spec.train_size for record in self.fairness if record.spec.dataset == dataset)
+        equal, printed, spec = tables.compare(own, plain), effects["printed"], self.heads[0].spec
         return [
             "**AMPLIFY's published code** classifies by the mean of all positions with AMPLIFY, but by the first "
-            f"position with the methods it is compared with. On {tables.NAMES[dataset]} with {rows} training rows that "
-            f"alone adds {interval(head['change'], head['low'], head['high'])} points to its lead, while the paper "
-            f"prints {printed.min():.1f} to {printed.max():.1f}; if all use the mean, its lead over no mixup is "
-            f"{interval(equal.mean, equal.low, equal.high)}. (This experiment is older than the rules, so no claim is "
-            "judged on it. MiniLM was trained to use that mean; expect less for BERT. See notebook 52.)"
+            f"position with the methods it is compared with. On {tables.NAMES[spec.dataset]} with {spec.train_size:,} "
+            f"training rows that alone adds {interval(head['change'], head['low'], head['high'])} points to its lead, "
+            f"while the paper prints {printed.min():.1f} to {printed.max():.1f}; if all use the mean, its lead over no "
+            f"mixup is {interval(equal.mean, equal.low, equal.high)}. (No claim is judged on this experiment. MiniLM "
+            "was trained to use that mean; expect less for BERT. See notebook 52.)"
         ]
 
     def _on(self, id_: str) -> str:

@@ -59,20 +59,15 @@ def choose(method: MethodLike) -> Choice:
         return _of_object(method)
     name, given = method if isinstance(method, tuple) else (str(method), {})
     name, *options = name.split(":")
+    if "=" in name:
+        raise ValueError(f"{name!r} is a parameter, not a method; write several as in amplify:n=20:alpha=0.3")
     for option in options:
         key, _, value = option.partition("=")
         if not value:
             raise ValueError(f"{option!r} of {method!r} is not a parameter; write parameters as in tmix:alpha=0.4")
         given = given | {key: value_of(value)}
     usual = METHODS[name][1] if name in METHODS else {}
-    found = methods.get(name, **(usual | given))  # refuses what is unknown
-    params = {key: found.params[key] for key in usual | given}  # as the method holds them: 1 and 1.0 are the same run
-    said = {key: f"{params[key]:g}" if isinstance(params[key], float) else value for key, value in given.items()}
-    changed = {key: value for key, value in said.items() if usual.get(key, _defaults(found).get(key)) != params[key]}
-    choice = _choice(name, params, name, tables.LABELS.get(name, name), changed)
-    if name == "none_long":  # "as many updates" as what, nobody could tell here
-        choice = replace(choice, label=f"no mixup, {found.updates_per_batch} updates per batch")
-    return choice
+    return _of_ours(methods.get(name, **(usual | given)))  # refuses what is unknown
 
 
 def is_one(methods: Any) -> bool:
@@ -90,6 +85,20 @@ def _defaults(method: Method) -> dict[str, Any]:
     return {item.name: item.default for item in fields(method) if item.init}
 
 
+def _of_ours(method: Method) -> Choice:
+    """One of mixlib's methods, which is the same run however it was named: with the parameters that the pool sets, and
+    others that are not the defaults. All parameters of one that is not in the pool."""
+    usual = METHODS[method.key][1] if method.key in METHODS else method.params
+    before = _defaults(method) | (usual if method.key in METHODS else {})
+    params = {key: value for key, value in method.params.items() if key in usual or value != before[key]}
+    changed = {key: f"{value:g}" if isinstance(value, float) else value
+               for key, value in params.items() if value != before[key]}  # fmt: skip
+    choice = _choice(method.key, params, method.key, tables.LABELS.get(method.key, method.key), changed)
+    if method.key == "none_long":  # "as many updates" as what, nobody could tell here
+        choice = replace(choice, label=f"no mixup, {method.updates_per_batch} updates per batch")
+    return choice
+
+
 def _of_object(method: Method) -> Choice:
     kind = type(method)
     params = method.params
@@ -100,9 +109,9 @@ def _of_object(method: Method) -> Choice:
             f"{kind.__name__} has parameters that a record cannot hold ({error}): its fields must be numbers, texts, "
             "true or false, or lists of these"
         ) from error
-    changed = {name: value for name, value in params.items() if _defaults(method).get(name) != value}
     if kind.__module__.startswith("mixlib."):
-        return _choice(kind.key, params, kind.key, tables.LABELS.get(kind.key, kind.key), changed)
+        return _of_ours(method)
+    changed = {name: value for name, value in params.items() if _defaults(method).get(name) != value}
     key = f"{kind.__name__}@{code_digest(kind)}"
     methods.REGISTRY[key] = kind
     look = vars(kind).get("look")  # not that of a parent

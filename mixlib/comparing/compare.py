@@ -16,6 +16,7 @@ from mixlib.comparing.choices import MethodLike
 from mixlib.comparing.compared import Comparison
 from mixlib.comparing.plan import DEFAULT, SEEDS, Plan, cost_as_text, plan
 from mixlib.comparing.sources import Source
+from mixlib.runs import engines
 from mixlib.runs.checkpoints import MINILM
 from mixlib.runs.engines import Engine, run_all
 from mixlib.runs.profiles import Seeds
@@ -73,7 +74,7 @@ def compare(
 
 def run(plan: Plan, engine: str | Engine = "local", read_only: bool = False, progress: bool = True) -> Comparison:
     """Do the runs that have no record, and compare; see :func:`compare`."""
-    name = engine.name if isinstance(engine, Engine) else str(engine).split()[0]
+    name = (engine := engines.get(engine)).name
     if name != "local" and (own_ones := [choice.label for choice in plan.choices if "@" in choice.key]):
         raise ValueError(f"{', '.join(own_ones)}: a method of your own is run by the engine local, not by {name}")
     cost = {"runs": len(plan.specs), "done": len(plan.specs), "seconds": 0.0,

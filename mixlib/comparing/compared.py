@@ -125,7 +125,7 @@ class Comparison:
                 change = float((values[of] - plain).mean())
                 found[of] = Number(float(values[of].mean()), nan, change, *[nan] * 4, False)
             return found
-        judged = tables.holm([tables.compare(values[of], plain, of) for of in others])
+        judged = tables.holm([tables.compare(values[of], plain, of, scale=1) for of in others])
         for of, judgement in zip(others, judged, strict=True):
             ends = statistics.pooled({self.data.title: values[of] - plain}).interval90
             rows, rows90 = self._over_rows(of, metric, scaled)
@@ -182,7 +182,9 @@ class Comparison:
         decided = [f"{of} {'raises' if n.difference > 0 else 'lowers'} accuracy by {100 * abs(n.difference):.1f} points"
                    for of, n in found.items() if n.decided]  # fmt: skip
         open_ = {of: n for of, n in found.items() if not n.decided}
-        alike = [of for of, n in open_.items() if n.low90 == n.high90 and not n.over_rows90]
+        by = self.scores.pivot(index="seed", columns="method", values="accuracy")
+        alike = [of for of, n in open_.items()
+                 if statistics.no_spread(by[of] - by[self.labels[0]], scale=1) and not n.over_rows90]  # fmt: skip
         decided += [f"{of} changes accuracy by the same {100 * open_[of].difference:.1f} points with every seed, which "
                     "decides nothing" for of in alike]  # fmt: skip
         rest = [n.bound for of, n in open_.items() if of not in alike]

@@ -238,8 +238,9 @@ class Decided:
     precision: dict[str, str] = field(default_factory=dict)
 
     def read(self, cell: AnyCell) -> AnyCell:
-        """A cell in the precision in which it is read."""
-        return replace(cell, precision=self.precision.get(cell.name, "fp32"))
+        """A cell in the precision in which it is read: ``MIXLIB_PRECISION``, else the one that was decided on."""
+        asked = os.environ.get("MIXLIB_PRECISION")
+        return replace(cell, precision=asked or self.precision.get(cell.name, "fp32"))
 
     def why_dead(self, cell: str, needs: str) -> str:
         """Why a cell says nothing about accuracy, or about loss."""
@@ -285,14 +286,13 @@ def table_runs(
     labels = None if labels is None else list(labels)
     found = [(cell, cell.labels if labels is None else [x for x in labels if x in cell.labels]) for cell in cells]
     as_committed = profile == "mini" and model is None and not recipe
-    exact = as_committed and not os.environ.get("MIXLIB_PRECISION")
     all_decided = as_committed and seeds is None and any(decided().seeds.get(cell.name) for cell, _ in found)
     specs = []
     for cell, wanted in found:
         there = decided().seeds.get(cell.name, [])
         chosen = there if all_decided else seeds_or(seeds, _first_seeds(cell, profile))
         own = replace(cell, model=model or cell.model, recipe=cell.recipe | recipe)
-        own = decided().read(own) if exact and set(chosen) <= set(there) else own
+        own = decided().read(own) if as_committed and set(chosen) <= set(there) else own
         specs += own.specs(chosen, wanted, profile)
     return specs
 

@@ -5,7 +5,6 @@ Nothing here knows any paper: papers register what they have (:func:`register`).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -88,9 +87,8 @@ def rows_of(name: str) -> str:
 
 def as_read(cell: AnyCell, profile: str) -> AnyCell:
     """A cell in the precision in which its committed seeds are read, so that further seeds fit to them; not at profile
-    ``smoke``, and not if ``MIXLIB_PRECISION`` says otherwise."""
-    own = profile == "mini" and not os.environ.get("MIXLIB_PRECISION") and decided().seeds.get(cell.name)
-    return decided().read(cell) if own else cell
+    ``smoke``."""
+    return decided().read(cell) if profile == "mini" and decided().seeds.get(cell.name) else cell
 
 
 def _seed_by_seed(found: Iterable[Cell], seeds: Iterable[int], profile: str) -> list[RunSpec]:

@@ -274,10 +274,18 @@ def heterogeneity_p(differences: Mapping[str, pd.Series | Sequence[float]]) -> f
     return float(anova_oneway([v.to_numpy() for v in found], use_var="unequal").pvalue)
 
 
-def no_spread(differences: pd.Series | Sequence[float]) -> bool:
-    """Whether all differences are equal up to rounding, as they are for identical runs."""
+ROUNDING = 4e-6  # records keep six digits: how far apart equal differences of up to four of their fractions can be
+
+
+def no_spread(differences: pd.Series | Sequence[float], scale: float = 100.0) -> bool:
+    """Whether all differences are equal up to the rounding of records, as they are for identical runs.
+
+    Args:
+        differences: at least one.
+        scale: what the fractions of records were multiplied by.
+    """
     values = np.asarray(differences, dtype=float)
-    return bool(np.ptp(values) <= 1e-9 * max(1.0, float(np.abs(values).max())))
+    return bool(np.ptp(values) <= ROUNDING * scale + 1e-9 * float(np.abs(values).max()))
 
 
 def two_way_bootstrap(

@@ -175,8 +175,13 @@ class TooFewSeeds(ValueError):
     """There is no spread with fewer than two seeds."""
 
 
-def compare(first: pd.Series, second: pd.Series | None = None, label: str = "") -> Comparison:
+def compare(first: pd.Series, second: pd.Series | None = None, label: str = "", scale: float = 100.0) -> Comparison:
     """Paired t test of two series indexed by seed, on the seeds they share; of one, against zero.
+
+    Args:
+        first, second: by seed.
+        label: for the error.
+        scale: what the fractions of records were multiplied by, see :func:`mixlib.evidence.statistics.no_spread`.
 
     Raises:
         TooFewSeeds: fewer than two common seeds.
@@ -186,7 +191,7 @@ def compare(first: pd.Series, second: pd.Series | None = None, label: str = "") 
     if len(seeds) < 2:
         raise TooFewSeeds(f"{label or 'comparison'}: needs at least 2 common seeds, got {len(seeds)}")
     difference = (first[seeds] - second[seeds]).to_numpy()
-    if no_spread(difference):  # the t statistic is undefined
+    if no_spread(difference, scale):  # the t statistic is undefined
         value = float(difference[0])
         return Comparison(label, value, value, value, 1.0, len(seeds), False)
     result = stats.ttest_1samp(difference, 0.0)
@@ -310,14 +315,14 @@ def difference_said(paper: Mapping[str, Any] | pd.Series, base: Mapping[str, Any
 
 
 def with_rows(name: str, rows: float, paper: float | None = None) -> str:
-    """A data set with its number of training rows, and the paper's if it is another: ``IMDb, n = 400 (paper 25,000)``.
+    """A data set with its number of training rows, and the paper's if it is another: ``IMDb, 400 rows (paper 25,000)``.
 
     Args:
         name: what readers call the data set.
         rows: those trained on here.
         paper: those of the paper; ``None`` leaves them out.
     """
-    return f"{name}, n = {rows:,.0f}" + ("" if paper in (None, rows) else f" (paper {paper:,.0f})")
+    return f"{name}, {rows:,.0f} rows" + ("" if paper in (None, rows) else f" (paper {paper:,.0f})")
 
 
 def as_printed(printed: pd.DataFrame, rows: str | list[str] = "method", columns: str = "dataset") -> pd.DataFrame:

@@ -57,7 +57,7 @@ def check(folder: Path | None = None) -> Findings:
     runs = {path: record for path, record in found.items() if isinstance(record, RunRecord)}
     faults = [
         *left_out.items(), *_misplaced(found, store), *_measured(runs), *_draws(runs), *_models(runs), *_stages(runs),
-        *_precisions(found), *_predictions(runs, store), *_strays(store),
+        *_predictions(runs, store), *_strays(store),
     ]  # fmt: skip
     notes = [*_unfinished(runs), *_codes(found), *_digests(found), *_failures(store)]
     return Findings(len(found), sorted(faults), notes)
@@ -118,16 +118,6 @@ def _stages(runs: Mapping[Path, RunRecord]) -> Faults:
                 yield path, "does not name the weights it started from"
             if record.spec.first_stage not in there:
                 yield path, f"the record of its first stage ({record.spec.first_stage}) is not there"
-
-
-def _precisions(found: Records) -> Faults:
-    """All seeds of a cell have the same precision. (The store has already left out records whose precision is not that
-    of their settings.)"""
-    used = {path: record.environment.get("precision") for path, record in found.items()}
-    for group in _grouped(found, lambda record: record.spec.cell).values():
-        yield from _odd_ones(
-            {path: used[path] for path in group}, "was made in another precision than the rest of its cell"
-        )
 
 
 def _predictions(runs: Mapping[Path, RunRecord], store: Store) -> Faults:

@@ -143,7 +143,7 @@ def difference(a: pd.DataFrame, b: pd.DataFrame) -> Difference:
     for cell, group in change.groupby(a.loc[both, "settings"].map(_cell), sort=True):
         if moved[group.index].any():
             cells.append({"cell": cell, "runs": len(group), "moved": int(moved[group.index].sum()),
-                          **group.mean().to_dict(), "largest": group.abs().to_numpy().max()})  # fmt: skip
+                          **group.mean().to_dict(), "largest": group.abs().max(axis=None)})  # fmt: skip
     counts = len(a.index.difference(both)), len(b.index.difference(both)), int((~moved).sum()), int(moved.sum())
     return Difference(*counts, pd.DataFrame(cells, columns=["cell", "runs", "moved", *METRICS, "largest"]))
 

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from mixlib import methods
 from mixlib.comparing import choices
 from mixlib.methods import Method
 from mixlib.methods.mixup_calibration import ClsMixup
+from mixlib.papers.common import pool
 
 SCALE = 1.0
 
@@ -41,10 +43,24 @@ def test_the_same_parameters_written_otherwise_are_the_same_choice():
     assert choices.choose("tmix:alpha=2").label == "TMix alpha=2"
 
 
+def test_a_method_is_the_same_run_by_name_and_as_an_object():
+    for key, usual in pool.METHODS.items():
+        assert choices.choose(methods.get(usual[0], **usual[1])) == choices.choose(key), key
+    assert choices.choose(methods.get("tmix", alpha=2)) == choices.choose("tmix:alpha=2")
+    assert choices.choose(methods.get("batchmixup")) != choices.choose("batchmixup")  # the pool draws more points
+    assert choices.choose("mixup").params == methods.get("mixup").params  # of what is not in the pool, all
+
+
+def test_several_parameters_are_separated_by_colons():
+    found = choices.choose('amplify:n=20:alpha=0.3:blocks=["4/12"]')
+    assert found.params == {"n": 20, "alpha": 0.3, "blocks": ("4/12",)}
+    with pytest.raises(ValueError, match=r"'alpha=0\.3' is a parameter, not a method; write several as"):
+        choices.choose("alpha=0.3")
+
+
 def test_truth_values_may_be_written_as_in_python():
     for text in ("embedmix:originals=False", "embedmix:originals=false"):
-        assert choices.choose(text) == choices.choose("embedmix:originals=false")
-        assert choices.choose(text).params["originals"] is False
+        assert choices.choose(text) == choices.choose("embedmix")  # the default
     assert choices.choose("embedmix:originals=True").params["originals"] is True
     with pytest.raises(ValueError, match="originals must be one of True, False, got 'no'"):
         choices.choose("embedmix:originals=no")

@@ -187,6 +187,8 @@ def test_a_method_of_ones_own_is_run_by_class_and_by_object(found, settings, mon
         assert key in {record.spec.method for record in kept.values()}
     with pytest.raises(ValueError, match="Weaker: a method of your own is run by the engine local, not by ray"):
         mixlib.compare(**settings | {"methods": [Weaker], "engine": "ray"})
+    with pytest.raises(ValueError, match="unknown engine ''; choose one of local, ray"):
+        mixlib.compare(**settings | {"engine": ""})
 
 
 def test_a_failing_method_leaves_the_others_done(settings, tmp_path):
@@ -242,6 +244,18 @@ def test_the_sentence_says_what_the_intervals_allow(found, changed, sentence):
         fabricated(found, lambda label, seed: plain | (changed(seed) if label != "no mixup" else {})).sentence
         == sentence
     )
+
+
+def test_a_difference_that_only_rounding_moves_is_the_same_with_every_seed(found):
+    """One row of 24, as records write it; then 50.1 - 49.6 and the like, in which only the last bit differs."""
+    for plain, other in (
+        ([round(k / 24, 6) for k in (12, 13, 15, 19)], [round((k + 1) / 24, 6) for k in (12, 13, 15, 19)]),
+        ([0.496, 0.596, 0.698, 0.0], [0.501, 0.601, 0.703, 0.005]),
+    ):
+        accuracy = {"no mixup": plain, "label smoothing": other}
+        made = fabricated(found, lambda label, seed, of=accuracy: {"accuracy": of[label][seed], "mcc": 0.7})
+        assert not made.numbers["label smoothing", "accuracy", False].decided
+        assert "changes accuracy by the same" in made.sentence
 
 
 def test_the_bound_of_the_sentence_is_that_of_two_one_sided_tests(found):

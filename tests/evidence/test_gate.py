@@ -202,6 +202,7 @@ def test_a_table_reads_the_decided_seeds_in_their_precision(decisions, monkeypat
     assert all(spec.synthetic and spec.seed in (100, 101) for spec in table_runs([few], "smoke"))
     monkeypatch.setenv("MIXLIB_PRECISION", "fp32")
     assert {spec.precision for spec in table_runs([pool_cell], "mini")} == {"fp32"}
+    assert plan.decided().read(pool_cell).precision == "fp32"  # so verdicts read what tables and `run` make
 
 
 def test_no_batch_of_a_cell_has_a_single_row():

@@ -55,7 +55,13 @@ def test_fewer_than_four_seeds_never_decide():
     assert judge(Part("p", {"a": [9.0]}, 1.0)).category == UNDECIDED
 
 
-@pytest.mark.parametrize("values", [[0.5] * 6, [0.0] * 6, [50.1 - 49.6, 60.1 - 59.6, 70.3 - 69.8, 1e-16 + 0.5]])
+# one row of 24 more with each seed: equal but for the six digits that records keep
+ONE_ROW = [100 * (round((k + 1) / 24, 6) - round(k / 24, 6)) for k in (12, 13, 15, 19)]
+
+
+@pytest.mark.parametrize(
+    "values", [[0.5] * 6, [0.0] * 6, [50.1 - 49.6, 60.1 - 59.6, 70.3 - 69.8, 1e-16 + 0.5], ONE_ROW]
+)
 @pytest.mark.parametrize("kind", [SUPERIORITY, NON_INFERIORITY, EQUIVALENCE])
 def test_identical_differences_never_decide(values, kind):
     judgement = judge(Part("p", {"rte": values, "sst2": exact(9, 0.1, 4)}, 1.0, kind))

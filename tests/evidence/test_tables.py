@@ -74,7 +74,7 @@ def test_frame_has_the_papers_units(data):
 def test_beside_has_every_printed_row_and_column():
     printed = published.table("amplify_table2")
     data = by_method(range(6), amplify=5.0, embedmix=0.0, tmix=0.0, sentencemix=0.0)
-    table = beside(printed[printed["dataset"].isin(["sst2", "mrpc"])], data, {"sst2": "SST-2, n = 400"})
+    table = beside(printed[printed["dataset"].isin(["sst2", "mrpc"])], data, {"sst2": "SST-2, 400 rows"})
     assert len(table) == 2 * 5
     assert list(table.columns) == [("Accuracy %", c) for c in ("published", "measured", "published Δ", "measured Δ")]
     row = table.loc[("MRPC", "AMPLIFY")]["Accuracy %"]
@@ -82,7 +82,7 @@ def test_beside_has_every_printed_row_and_column():
     assert row["published Δ"] == "+1.83"
     assert row["measured Δ"].startswith("+6.2 [")
     assert row["measured Δ"].endswith("*")
-    assert table.loc[("SST-2, n = 400", "no mixup")]["Accuracy %"].tolist()[2:] == ["", ""]
+    assert table.loc[("SST-2, 400 rows", "no mixup")]["Accuracy %"].tolist()[2:] == ["", ""]
     fewer = data.drop(index=data.index[data["method"] == "tmix"][0])  # one seed fewer in one row
     assert beside(printed[printed["dataset"] == "sst2"], fewer)["", "seeds"].tolist() == ["6", "6", "6", "5", "6"]
 
@@ -165,8 +165,8 @@ def test_published_differences_have_the_digits_that_are_printed():
 def test_numbers_as_all_tables_write_them():
     values = series([80, 82, 84])
     assert (tables.mean_and_sd(values), tables.variance_and_sd(values)) == ("82.0 ± 2.0", "4.00 (2.0)")
-    assert tables.with_rows("IMDb", 400.0, 25_000) == "IMDb, n = 400 (paper 25,000)"
-    assert tables.with_rows("MRPC", 3668, 3668) == tables.with_rows("MRPC", 3668) == "MRPC, n = 3,668"
+    assert tables.with_rows("IMDb", 400.0, 25_000) == "IMDb, 400 rows (paper 25,000)"
+    assert tables.with_rows("MRPC", 3668, 3668) == tables.with_rows("MRPC", 3668) == "MRPC, 3,668 rows"
 
 
 def test_a_published_table_is_shown_as_it_is_printed():
@@ -195,6 +195,9 @@ def test_equal_differences_and_few_seeds_decide_nothing(seeds):
     first = pd.Series([50.0 + 10 * i for i in range(seeds)])
     same = tables.compare(first, first - 0.5)
     assert (same.mean, same.p, same.decided) == (0.5, 1.0, False)
+    rounded = pd.Series([100 * (round((k + 1) / 24, 6) - round(k / 24, 6)) for k in range(11, 11 + seeds)])
+    assert not tables.compare(rounded).decided  # one row of 24 with each seed, in records of six digits
+    assert tables.compare(rounded / 100, scale=1).p == 1.0
     clear = tables.compare(first + pd.Series([20.0 + 0.01 * i for i in range(seeds)]), first)
     (corrected,) = tables.holm([clear])
     assert corrected.decided == clear.decided == (seeds >= 4)

@@ -43,7 +43,7 @@ def test_draws_are_compared_with_the_papers_number_and_with_no_mixup():
     data = judge.measured(made, param="n")
     table = judge.by_draws(published.table("amplify_table1"), data, judge.sizes(data))
     assert list(table.index) == [
-        ("TREC-coarse, n = 500 (paper 4,089)", row)
+        ("TREC-coarse, 500 rows (paper 4,089)", row)
         for row in ("no mixup", "n = 1", "n = 3", "n = 5", "n = 7", "n = 9", "n = 20")
     ]
     one, five = table.iloc[1], table.iloc[3]
@@ -87,14 +87,43 @@ def test_the_tables_of_the_fairness_experiment_show_what_was_put_in():
     assert table.loc["EmbedMix", "printed lead"] == "+1.00"
     assert table.loc["EmbedMix", "change by labels"].startswith("+2.0 [")
     assert table.loc["no mixup", "change by labels"] == "has none"
-    heads = judge.equal_heads(judge.conditions(made))
-    assert heads.loc["own head, both", "TREC-fine"].startswith("+1.0 [")
-    assert heads.loc["mean head, both", "TREC-fine"].startswith("+1.0 [")
-    assert heads.loc["the mean head alone, without mixup", "MRPC"].startswith("+3.0 [")
+    heads = judge.by_head(judge.conditions(made))
+    for dataset in ("TREC-fine", "MRPC"):
+        for head in ("own head", "mean head"):
+            assert heads.loc[(dataset, head), "AMPLIFY minus no mixup"].startswith("+1.0 ["), (dataset, head)
+    added = heads.loc["MRPC", "mean head minus own head"]
+    assert [value.partition(" ")[0] for value in added] == ["+3.0", "+3.0", "+0.0"] or added.iloc[2].startswith("-0.0")
+    assert ("MRPC", "own head, its pooler trained first") not in heads.index  # not run there
     assert ("TREC-fine", "EmbedMix", "unrelated labels") in judge.every_condition(judge.conditions(made)).index
     assert set(judge.of_labels(made).index) == {
         (name, label) for name in ("MRPC", "TREC-fine") for label in ("EmbedMix", "SentenceMix", "TMix")
     }
+
+
+def test_labels_and_heads_are_taken_apart_again_in_the_cells_of_the_evidence():
+    """As in `fair`; and mixing after a first stage gains half a point. First stages are compared with nothing."""
+
+    def scores(spec):
+        if spec.keep_state:
+            return {"accuracy": 0.4}
+        return {"accuracy": 0.005 * (spec.method == "amplify")} if spec.first_stage else fair(spec)
+
+    made = records(protocol.heads("mini", seeds=range(100, 106)), scores, noise=1e-4)
+    effects = judge.factor_effects(made, factors=judge.FACTORS_AGAIN)
+    by = effects.set_index(["rival", "factor"])
+    assert set(effects["factor"]) == set(judge.FACTORS_AGAIN)
+    for rival in protocol.BASELINES:
+        assert by.loc[(rival, "as stated"), "lead"] == pytest.approx(1, abs=0.05)
+        assert by.loc[(rival, "labels"), "change"] == pytest.approx(2, abs=0.05)
+        assert by.loc[(rival, "head"), "change"] == pytest.approx(3, abs=0.05)
+        assert by.loc[(rival, "labels and head"), "lead"] == pytest.approx(6, abs=0.05)
+        assert by.loc[(rival, "trained pooler"), "lead"] == pytest.approx(0.5, abs=0.05)
+    table = judge.effects_by_rival(effects).loc["TREC-fine"]
+    assert table.loc["TMix", "lead with trained pooler"].startswith("+0.5 [")
+    heads = judge.by_head(judge.conditions(made)).loc["TREC-fine", "AMPLIFY minus no mixup"]
+    assert heads["mean head"].startswith("+1.0 [")
+    assert heads["own head, its pooler trained first"].startswith("+0.5 [")
+    assert judge.factor_effects(made)["factor"].unique().tolist() == ["as stated", "labels", "head"]  # of the others
 
 
 def test_attention_is_shown_by_method_and_compared_by_seed():
@@ -134,8 +163,8 @@ def test_variances_stand_beside_the_printed_ones():
 
 def test_data_sets_are_named_with_their_sizes_for_readers():
     data = by_method((0, 1, 2), amplify=1.0)
-    assert judge.sizes(data) == {"sst2": "SST-2, n = 400 (paper 67,349)", "mrpc": "MRPC, n = 3,668"}
-    assert judge.sizes(data, beside_paper=False) == {"sst2": "SST-2, n = 400", "mrpc": "MRPC, n = 3,668"}
+    assert judge.sizes(data) == {"sst2": "SST-2, 400 rows (paper 67,349)", "mrpc": "MRPC, 3,668 rows"}
+    assert judge.sizes(data, beside_paper=False) == {"sst2": "SST-2, 400 rows", "mrpc": "MRPC, 3,668 rows"}
 
 
 def test_changes_are_paired_differences_by_data_set():

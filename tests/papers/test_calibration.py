@@ -29,12 +29,12 @@ def data_of(effect, of=lambda spec: {}, table=protocol.table2, noise=0.004):
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [
-        (("imdb", "full", 400), "IMDb, n = 400 (paper 25,000)"),
-        (("imdb", "full", 25000), "IMDb, n = 25,000"),
-        (("ag_news", "32", 32), "AG News, n = 32"),
-        (("ag_news", "32", 48), "AG News, n = 48 (paper 32)"),
+        (("imdb", "full", 400), "IMDb, 400 rows (paper 25,000)"),
+        (("imdb", "full", 25000), "IMDb, 25,000 rows"),
+        (("ag_news", "32", 32), "AG News, 32 rows"),
+        (("ag_news", "32", 48), "AG News, 48 rows (paper 32)"),
         (("rte", "full", None), "RTE (paper 2,490)"),
-        (("qnli", "full", 2000), "QNLI, n = 2,000 (not in the paper)"),
+        (("qnli", "full", 2000), "QNLI, 2,000 rows (not in the paper)"),
     ],
 )
 def test_places_have_readers_names(arguments, name):
@@ -51,7 +51,7 @@ def test_every_padding_has_a_name_of_its_own():
 def test_a_lead_that_a_temperature_takes_away_is_seen_in_both_columns():
     """CLS MixUp saves 20 of 60 (nats x100) as trained; after scaling all have the same loss."""
     data = data_of(lambda s: {"nll": -0.2} if s.method == "cls_mixup" else {}, noise=1e-6)
-    row = calibration.table(PRINTED, data, "loss").loc[("IMDb, n = 400 (paper 25,000)", CLS)]
+    row = calibration.table(PRINTED, data, "loss").loc[("IMDb, 400 rows (paper 25,000)", CLS)]
     assert row[RAW, "mean ± SD"] == "40.0 ± 0.0"
     assert row[RAW, "Δ [95%]"] == "-20.0 [-20.0, -20.0] *"
     assert row[SCALED, "mean ± SD"] == "50.0 ± 0.0"
@@ -68,13 +68,13 @@ def test_the_table_of_scores_has_the_papers_rule_beside_and_no_scaling():
     printed = published.table("mixup_calibration_table4")
     table = calibration.table(printed, calibration.frame(scaled(later)), "score")
     assert set(table.columns.get_level_values(0)) == {"paper", "last update", "best development epoch"}
-    cola = table.loc[("CoLA, n = 2,000 (paper 8,551)", CLS)]
+    cola = table.loc[("CoLA, 2,000 rows (paper 8,551)", CLS)]
     assert cola["last update", "mean ± SD"] == "20.0 ± 0.0"  # MCC; the first of two evaluations is selected
     assert cola["best development epoch", "mean ± SD"] == "60.0 ± 0.0"
     assert table.loc[("RTE (paper 2,490)", CLS)].tolist()[:2] == ["63.8 ± 1.0", "+0.0"]
     assert set(table.loc[("RTE (paper 2,490)", CLS)].tolist()[2:]) == {""}
-    assert table.loc[("QNLI, n = 2,000 (not in the paper)", NONE)]["paper", "mean"] == ""
-    assert table.loc[("CoLA, n = 2,000 (paper 8,551)", "CLS MixUp, last half")]["last update", "Δ [95%]"]
+    assert table.loc[("QNLI, 2,000 rows (not in the paper)", NONE)]["paper", "mean"] == ""
+    assert table.loc[("CoLA, 2,000 rows (paper 8,551)", "CLS MixUp, last half")]["last update", "Δ [95%]"]
 
 
 def test_columns_in_which_nothing_stands_are_left_out():
@@ -84,14 +84,14 @@ def test_columns_in_which_nothing_stands_are_left_out():
     assert len(table) == 8
     accuracy = calibration.table(published.table("mixup_calibration_table5"), unscaled, "score")
     assert ("paper", "Δ") not in accuracy  # the paper has no plain model there
-    assert accuracy.loc[("SST-2, n = 64", "[SEP], to the longer of the pair")]["paper", "mean"] == "82.00 ± 1.4"
+    assert accuracy.loc[("SST-2, 64 rows", "[SEP], to the longer of the pair")]["paper", "mean"] == "82.00 ± 1.4"
 
 
 def test_differences_for_plots_are_those_of_the_table():
     data = data_of(lambda s: {"nll": -0.2} if s.method == "cls_mixup" else {})
     gaps = calibration.differences(PRINTED, data, ["loss"]).set_index(["place", "method", "scored"])
-    row = gaps.loc["IMDb, n = 32", "cls_mixup", RAW]
-    shown = calibration.table(PRINTED, data, "loss").loc[("IMDb, n = 32", CLS)][RAW, "Δ [95%]"]
+    row = gaps.loc["IMDb, 32 rows", "cls_mixup", RAW]
+    shown = calibration.table(PRINTED, data, "loss").loc[("IMDb, 32 rows", CLS)][RAW, "Δ [95%]"]
     assert shown.removesuffix(" *") == f"{row['mean']:+.1f} [{row['low']:.1f}, {row['high']:.1f}]"
     assert row["published"] == -94
     assert len(gaps) == 2 * 3 * 2  # sizes, methods, as trained and scaled
@@ -112,7 +112,7 @@ def test_savings_are_ratios_of_losses_and_points_of_ece():
     assert row["Loss", SCALED] == "+10.0% [+10.0, +10.0]"
     assert row["ECE %", RAW] == "-10.0 [-10.0, -10.0]"
     assert row["ECE %", SCALED] == "+0.0 [+0.0, +0.0]"
-    assert ("QNLI, n = 2,000 (not in the paper)", "mean of the three") in shown.index
+    assert ("QNLI, 2,000 rows (not in the paper)", "mean of the three") in shown.index
 
 
 def test_sizes_of_one_data_set_count_once_in_the_mean_over_data_sets():
@@ -177,6 +177,6 @@ def test_overfitting_looks_at_the_rows_of_the_curve():
 
 def test_settings_are_one_row_a_cell():
     table = calibration.settings(protocol.table2("mini", seeds=[0, 1]))
-    assert list(table.index) == ["IMDb, n = 400 (paper 25,000)", "IMDb, n = 32"]
+    assert list(table.index) == ["IMDb, 400 rows (paper 25,000)", "IMDb, 32 rows"]
     assert set(table["seeds"]) == {"2"}
     assert table["learning rate"].tolist() == ["0.0001", "0.0002"]

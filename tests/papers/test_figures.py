@@ -38,7 +38,7 @@ def made():
 
 
 def every_figure(made):
-    groups = {method: calibration.bins(few) for method, few in calibration.of(made)["IMDb, n = 32"].items()}
+    groups = {method: calibration.bins(few) for method, few in calibration.of(made)["IMDb, 32 rows"].items()}
     data = calibration.frame(made)
     printed, amplify_printed = (published.table(f"{paper}_table2") for paper in ("mixup_calibration", "amplify"))
     five = calibration.frame(records(protocol.table5("mini"), lambda s: {}))
@@ -234,7 +234,7 @@ def test_every_figure_draws_with_labelled_axes_and_is_the_same_twice(made, tmp_p
 
 def test_reliability_pools_the_seeds(made):
     figure = mixup_calibration_plots.reliability({"none": calibration.bins(made[:3])})
-    assert "pooled 11.5" in figure.axes[0].get_title()  # |12-14| + |13-15| + |14-16| + |15-17.5| + |16-19| of 100
+    assert "together 11.5" in figure.axes[0].get_title()  # |12-14| + |13-15| + |14-16| + |15-17.5| + |16-19| of 100
 
 
 def test_methods_are_told_apart_without_colour():

@@ -68,7 +68,7 @@ def test_the_reported_split_and_the_papers_columns():
 
 def test_differences_are_to_a_second_stage_without_mixup_and_the_papers_rule_stands_beside():
     table = frames.beside(TABLE_2, made(protocol.table2))
-    sst2, mean = (table.xs(name) for name in ("SST-2, n = 400 (paper 67,349)", "mean of these 4"))
+    sst2, mean = (table.xs(name) for name in ("SST-2, 400 rows (paper 67,349)", "mean of these 4"))
     assert sst2.loc["SSMix"].tolist() == ["93.10", "83.0 ± 0.0", "+0.14", "+1.0 [1.0, 1.0]", "+3.0 [3.0, 3.0]"]
     assert sst2.loc["TMix"].tolist()[3:] == ["-3.0 [-3.0, -3.0]", "= stage 1"]
     assert sst2.loc["no mixup, stage 1", "measured Δ"] == "-2.0 [-2.0, -2.0]"
@@ -98,7 +98,7 @@ def test_what_was_not_measured_is_one_line_with_reasons():
 def test_the_whole_paper_fits_the_tables_as_well():
     full = records(protocol.tableB1("full", seeds=[0, 1]), effect, 0.004)
     table = frames.beside(TABLE_B1, full)
-    assert "ANLI R3 valid, n = 162,865" in table.index.get_level_values(0)  # no "(paper ...)" at the paper's size
+    assert "ANLI R3 valid, 162,865 rows" in table.index.get_level_values(0)  # no "(paper ...)" at the paper's size
     assert len(table) == (14 + 1) * 6
 
 

@@ -133,6 +133,16 @@ def test_what_moved_is_said_by_cell(store, tmp_path):
     assert "1 runs equal to the bit, 1 moved in 1 cells" in result.output
 
 
+def test_a_metric_that_one_table_lacks_has_moved(store):
+    whole = export.load(store.folder)
+    gap = whole.copy()
+    gap.loc[gap.index[0], "test_ece"] = float("nan")
+    for pair in ((whole, gap), (gap, whole)):
+        found = export.difference(*pair)
+        assert found.moved == 1
+        assert found.cells["largest"].tolist() == [0.0]  # of what both have
+
+
 def test_the_same_records_in_any_form_do_not_differ(store, tmp_path):
     export.export(tmp_path / "a.csv", store, synthetic=True)
     export.export(tmp_path / "b.parquet", store, synthetic=True)

@@ -12,6 +12,7 @@ from mixlib.evidence.claims import WINDOW
 from mixlib.evidence.tables import (
     LABELS,
     NAMES,
+    NotMeasured,
     cell,
     compare,
     difference_said,
@@ -24,6 +25,7 @@ from mixlib.evidence.tables import (
 from mixlib.methods.mixing import mean_partner_share
 from mixlib.papers.amplify import protocol
 from mixlib.runs import corpora
+from mixlib.runs.heads import of_method
 from mixlib.runs.spec import RunRecord
 from mixlib.runs.studies import StudyRecord
 
@@ -51,10 +53,10 @@ def variances(printed: pd.DataFrame, data: pd.DataFrame) -> pd.DataFrame:
 def conditions(records: Sequence[RunRecord]) -> pd.DataFrame:
     """:func:`mixlib.evidence.tables.frame` with the settings that runs of this paper differ in besides the method.
 
-    Additional columns: ``n`` (draws), ``model``, ``labels`` (``same``, ``independent``), ``head``, ``schedule``,
-    ``noise`` (share of wrong training labels), ``grouped`` (batches of similar length), ``train_loss`` (mean over all
-    updates), ``unsteadiness`` (mean over the standard deviations of windows of :data:`~mixlib.evidence.claims.WINDOW`
-    recorded losses).
+    Additional columns: ``n`` (draws), ``model``, ``labels`` (``same``, ``independent``), ``head`` (``own``, ``mean``,
+    ``untyped``), ``stage`` (``only``, or ``first`` or ``second`` of two), ``schedule``, ``noise`` (share of wrong
+    training labels), ``grouped`` (batches of similar length), ``train_loss`` (mean over all updates), ``unsteadiness``
+    (mean over the standard deviations of windows of :data:`~mixlib.evidence.claims.WINDOW` recorded losses).
     """
     data = frame(records, method_of=protocol.method_of)
     more = []
@@ -62,9 +64,10 @@ def conditions(records: Sequence[RunRecord]) -> pd.DataFrame:
         spec, losses = record.spec, pd.Series(record.train_losses, dtype=float)
         more.append({
             "n": spec.method_params.get("n"), "model": spec.model,
-            "labels": spec.method_params.get("label_perm", "same"), "head": spec.head, "schedule": spec.schedule,
-            "noise": spec.label_noise, "grouped": spec.group_by_length, "train_loss": losses.mean(),
-            "unsteadiness": losses.rolling(min(WINDOW, len(losses))).std().mean(),
+            "labels": spec.method_params.get("label_perm", "same"), "head": of_method(spec.head, spec.method),
+            "stage": "second" if spec.first_stage else "first" if spec.keep_state else "only",
+            "schedule": spec.schedule, "noise": spec.label_noise, "grouped": spec.group_by_length,
+            "train_loss": losses.mean(), "unsteadiness": losses.rolling(min(WINDOW, len(losses))).std().mean(),
         })  # fmt: skip
     return pd.concat([data, pd.DataFrame(more, index=data.index)], axis=1)
 
@@ -77,7 +80,7 @@ def measured(records: Sequence[RunRecord], **how: str) -> pd.DataFrame:
 
 
 def sizes(data: pd.DataFrame, beside_paper: bool = True) -> dict[str, str]:
-    """What readers call each data set, with its number of training rows: ``SST-2, n = 400 (paper 67,349)``.
+    """What readers call each data set, with its number of training rows: ``SST-2, 400 rows (paper 67,349)``.
 
     Args:
         data: from :func:`mixlib.evidence.tables.frame`, one size per data set.
@@ -226,37 +229,56 @@ def attention_by_method(data: pd.DataFrame, quantities: Mapping[str, str]) -> pd
     return pd.DataFrame(rows).T
 
 
-FACTORS = ("as stated", "labels", "head", "schedule", "all three")
+# What AMPLIFY's published code does differently, one thing at a time and together
+FACTORS: dict[str, tuple[str, ...]] = {
+    "as stated": (), "labels": ("labels",), "head": ("head",), "schedule": ("schedule",),
+    "all three": ("labels", "head", "schedule"),
+}  # fmt: skip
+# The same in the cells of the evidence: without the schedule, and with a pooler that was trained first
+FACTORS_AGAIN: dict[str, tuple[str, ...]] = {
+    "as stated": (), "labels": ("labels",), "head": ("head",), "labels and head": ("labels", "head"),
+    "trained pooler": ("pooler",),
+}  # fmt: skip
 
 
-def factor_effects(records: Sequence[RunRecord], metric: str = "accuracy") -> pd.DataFrame:
+def factor_effects(
+    records: Sequence[RunRecord], metric: str = "accuracy", factors: Mapping[str, Sequence[str]] = FACTORS
+) -> pd.DataFrame:
     """AMPLIFY's lead over each other method under the paper's conditions, and with what its code does differently.
 
     Args:
-        records: of :func:`mixlib.papers.amplify.protocol.fairness`.
+        records: of :func:`mixlib.papers.amplify.protocol.fairness`, or of :func:`mixlib.papers.amplify.protocol.heads`
+            with :data:`FACTORS_AGAIN`.
         metric: ``accuracy``, ``loss``, ``ece`` or ``train_loss``.
+        factors: what each is called, and what it switches: ``labels``, ``head``, ``schedule``, ``pooler``. Those that
+            were not run for a data set are left out.
 
     Returns:
-        One row per ``dataset``, ``rival`` and ``factor`` (:data:`FACTORS`): the ``lead`` of AMPLIFY with ``lead_low``,
-        ``lead_high`` and ``lead_interval`` (as text), the ``change`` of that lead due to the factor with ``low``,
-        ``high``, ``interval`` (as text) and ``decided`` (Holm over all distinct changes), the ``printed`` lead in
-        accuracy, and ``share``: the change in percent of the printed lead.
+        One row per ``dataset``, ``rival`` and ``factor``: the ``lead`` of AMPLIFY with ``lead_low``, ``lead_high`` and
+        ``lead_interval`` (as text), the ``change`` of that lead due to the factor with ``low``, ``high``, ``interval``
+        (as text) and ``decided`` (Holm over all distinct changes), the ``printed`` lead in accuracy, and ``share``: the
+        change in percent of the printed lead.
     """
     data = conditions(records)
     printed = published.table("amplify_table2").set_index(["dataset", "method"])["value"]
     rows, changes = [], []
     for dataset in dict.fromkeys(data["dataset"]):
-        untyped = "published" if corpora.get(dataset).is_pair else "own"
+        untyped = "untyped" if corpora.get(dataset).is_pair else "own"
         for rival in RIVALS:
             leads = {}
-            for factor in FACTORS:
-                labels = "independent" if factor in ("labels", "all three") and rival != "none" else "same"
-                heads = ("published", untyped) if factor in ("head", "all three") else ("own", "own")
-                schedule = "published" if factor in ("schedule", "all three") else "stated"
-                own, other = (
-                    cell(data, metric, dataset=dataset, method=m, labels=given, head=head, schedule=schedule)
-                    for m, given, head in (("amplify", "same", heads[0]), (rival, labels, heads[1]))
-                )
+            for factor, switched in factors.items():
+                labels = "independent" if "labels" in switched and rival != "none" else "same"
+                heads = ("mean", untyped) if "head" in switched else ("own", "own")
+                schedule = "published" if "schedule" in switched else "stated"
+                stage = "second" if "pooler" in switched else "only"
+                try:
+                    own, other = (
+                        cell(data, metric, dataset=dataset, method=m, labels=given, head=head, schedule=schedule,
+                             stage=stage)
+                        for m, given, head in (("amplify", "same", heads[0]), (rival, labels, heads[1]))
+                    )  # fmt: skip
+                except NotMeasured:
+                    continue
                 leads[factor] = own - other
                 lead = compare(own, other)
                 change = compare(leads[factor], leads["as stated"], f"{dataset}, {LABELS[rival]}, {factor}")
@@ -287,13 +309,13 @@ def effects_by_rival(effects: pd.DataFrame) -> pd.DataFrame:
         none = row["factor"] == "labels" and row["rival"] == "none"
         star = " *" if row["decided"] else ""
         found[f"change by {row['factor']}"] = "has none" if none else f"{row['interval']}{star}"
-        if row["factor"] == "all three":
-            found["lead with all three"] = row["lead_interval"]
+        if row["factor"] not in ("labels", "head", "schedule"):
+            found[f"lead with {row['factor']}"] = row["lead_interval"]
     return pd.DataFrame(rows).T.rename_axis(["data set", "AMPLIFY against"])
 
 
 _CONDITIONS = {
-    "labels": {"independent": "unrelated labels"}, "head": {"published": "published head", "mean": "mean head"},
+    "labels": {"independent": "unrelated labels"}, "head": {"mean": "mean head", "untyped": "no token types"},
     "schedule": {"published": "published schedule"},
 }  # fmt: skip
 
@@ -314,27 +336,38 @@ def every_condition(cells: pd.DataFrame) -> pd.DataFrame:
     return table.sort_index(level=[0, 1], sort_remaining=False)
 
 
-def equal_heads(cells: pd.DataFrame) -> pd.DataFrame:
-    """AMPLIFY minus no mixup by the heads of both, and what the mean head does without mixup; one column per data
-    set."""
-    pairs = {
-        "own head, both": ("own", "own"), "mean head, both": ("published", "mean"),
-        "mean head against the baselines' head": ("published", "published"),
-    }  # fmt: skip
-    rows: dict[str, dict[str, str]] = {}
+_HEADS = {
+    "own head": {"head": "own", "stage": "only"}, "mean head": {"head": "mean", "stage": "only"},
+    "own head, its pooler trained first": {"head": "own", "stage": "second"},
+}  # fmt: skip
+
+
+def by_head(cells: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy of AMPLIFY and of the plain model with the same head: the model's own, the mean of all positions, and
+    the own one once its pooler has been trained; what the mean adds to either; and AMPLIFY minus no mixup.
+
+    Args:
+        cells: from :func:`conditions`; heads that were not run are left out.
+    """
+    rows = {}
     for dataset, group in cells[cells["schedule"] == "stated"].groupby("dataset", sort=False):
-        by = {
-            pair: part.set_index("seed")["accuracy"]
-            for pair, part in group.groupby(["method", "head"])
-            if pair[0] in ("none", "amplify")
-        }
-        column = NAMES.get(dataset, dataset)
-        for name, (ours, theirs) in pairs.items():
-            plain = by.get(("none", theirs), by["none", "own"])  # single texts have no types to leave out
-            rows.setdefault(name, {})[column] = compare(by["amplify", ours], plain).interval
-        heads = compare(by["none", "mean"], by["none", "own"])
-        rows.setdefault("the mean head alone, without mixup", {})[column] = heads.interval
-    return pd.DataFrame.from_dict(rows, orient="index")
+        column, found = NAMES.get(dataset, dataset), {}
+        for name, where in _HEADS.items():
+            try:
+                found[name] = [cell(group, "accuracy", method=m, **where) for m in ("none", "amplify")]
+            except NotMeasured:
+                continue
+            plain, mixed = found[name]
+            rows[column, name] = [mean_and_sd(plain), mean_and_sd(mixed), compare(mixed, plain).interval]
+        (plain, mixed), (mean_plain, mean_mixed) = found["own head"], found["mean head"]
+        added = mean_plain - plain, mean_mixed - mixed
+        rows[column, "mean head minus own head"] = [
+            *(compare(each).interval for each in added), compare(added[1], added[0]).interval
+        ]  # fmt: skip
+    columns = [LABELS["none"], LABELS["amplify"], "AMPLIFY minus no mixup"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).pipe(
+        lambda table: table.set_index(pd.MultiIndex.from_tuples(table.index, names=["data set", "head of both"]))
+    )
 
 
 def of_labels(records: Sequence[RunRecord]) -> pd.DataFrame:

@@ -42,6 +42,7 @@ PAPER = Paper(
         "amplify-figure6": Recipe("46_amplify_figures4_5_6", protocol.attention),
         "amplify-figure7": Recipe("47_amplify_figure7", protocol.attention),
         "amplify-fairness": Recipe("52_amplify_fairness", protocol.fairness),
+        "amplify-heads": Recipe("52_amplify_fairness", protocol.heads),
     },
     measured=(
         Artefact("amplify-padding", "amplify", "Padding", "measurement", "batches with little and with much padding"),
@@ -54,6 +55,7 @@ PAPER = Paper(
             "measurement",
             "what the published comparison's differences explain",
         ),
+        Artefact("amplify-heads", "amplify", "Heads", "measurement", "labels and heads again, with 1,000 rows"),
     ),
     cells=protocol.CELLS,
     studies=protocol.STUDY_CELLS,

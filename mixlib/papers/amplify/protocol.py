@@ -300,6 +300,19 @@ def fairness(profile: str, **overrides: Any) -> list[RunSpec]:
     return list(dict.fromkeys(specs))
 
 
+FAIR_CELLS = ("amplify/trec_fine labels", "amplify/trec_fine mean head", "amplify/trec_fine trained pooler")
+
+
+def heads(profile: str, **overrides: Any) -> list[RunSpec]:
+    """Labels and head once more, on TREC-fine with 1,000 rows and the recipe of the evidence; and with a pooler that
+    was trained before the methods are compared. At full, the runs of :func:`fairness` that show labels and head there.
+    """
+    if check_profile(profile) == "full":
+        there = fairness(profile, **overrides)
+        return [spec for spec in there if (spec.dataset, spec.schedule) == ("trec_fine", "stated")]
+    return table_runs(_cells(FAIR_CELLS), profile, **overrides)
+
+
 NOISE = (0.1, 0.2)
 NOISE_ON = ("mrpc", "trec_fine")
 

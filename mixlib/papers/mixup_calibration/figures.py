@@ -77,7 +77,7 @@ def _wrapped(place: str) -> str:
 
 
 def reliability(groups: Mapping[str, Mapping[str, Mapping[str, Any]]], title: str = "") -> Figure:
-    """Reliability diagrams, one column per method: accuracy in each bin of confidence, pooled over the seeds.
+    """Reliability diagrams, one column per method: accuracy in each bin of confidence, of all seeds together.
 
     Bars below the diagonal are overconfident. A bar's gap to the diagonal, weighted by its rows, is the ECE; the
     strip below shows where the rows are. A second pair of rows shows the same models after temperature scaling.
@@ -94,9 +94,9 @@ def reliability(groups: Mapping[str, Mapping[str, Mapping[str, Any]]], title: st
     for column, (method, by_version) in enumerate(groups.items()):
         for number, version in enumerate(versions):
             top, bottom = axes[2 * number : 2 * number + 2, column]
-            pooled = _bars(top, bottom, by_version[version], PALETTE.get(method, "C0"))
+            together = _bars(top, bottom, by_version[version], PALETTE.get(method, "C0"))
             name = f"{LABELS.get(method, method)}\n" if number == 0 else ""
-            top.set_title(f"{name}ECE {100 * by_version[version]['ece']:.1f}, pooled {pooled:.1f}")
+            top.set_title(f"{name}ECE {100 * by_version[version]['ece']:.1f}, together {together:.1f}")
         bottom.set_xlabel("confidence")
     for number, version in enumerate(versions):
         name = version.replace("after temperature", "after temperature\n")
@@ -108,7 +108,7 @@ def reliability(groups: Mapping[str, Mapping[str, Mapping[str, Any]]], title: st
 
 
 def _bars(top: plt.Axes, bottom: plt.Axes, found: Mapping[str, Any], color: Any) -> float:
-    """One diagram and its strip; returns the ECE of the pooled rows in percent."""
+    """One diagram and its strip; returns the ECE of all its rows together, in percent."""
     rows, confidence, correct = (np.asarray(found[name]) for name in ("rows", "confidence", "correct"))
     edges = np.linspace(0, 1, len(rows) + 1)
     middle, width, filled = (edges[:-1] + edges[1:]) / 2, 1 / len(rows), rows > 0

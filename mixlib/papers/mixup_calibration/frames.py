@@ -27,7 +27,7 @@ CELL = ["dataset", "train_size", "method", "param"]
 
 
 def place(dataset: str, size: str = "full", rows: float | None = None) -> str:
-    """A data set with its number of training rows, for readers: ``IMDb, n = 400 (paper 25,000)``.
+    """A data set with its number of training rows, for readers: ``IMDb, 400 rows (paper 25,000)``.
 
     Args:
         dataset: its key.

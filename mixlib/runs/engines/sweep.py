@@ -336,9 +336,10 @@ def _read(specs: Sequence[Spec], store: Store) -> list[Record]:
         for spec in absent:
             _name_what_is_wrong(spec, store)
         raise NothingToRead(
-            f"{len(absent)} of {len(specs)} runs have no record in {store.folder}, {absent[0]} among them. With the "
-            "committed settings a notebook trains nothing: make them with `python -m mixlib run ID --profile mini` "
-            "(IDs: `python -m mixlib list`), or set seeds or model yourself"
+            f"{len(absent)} of {len(specs)} runs have no record in {store.folder}, {absent[0]} "
+            f"({absent[0].precision}) among them. With the committed settings a notebook trains nothing: make them "
+            "with `python -m mixlib run ID --profile mini` (IDs: `python -m mixlib list`), or set seeds or model "
+            "yourself; with mixlib.compare, leave out read_only"
         )
     return [found[spec] for spec in specs]
 
