@@ -150,6 +150,40 @@ def test_seeds_of_ranks_are_drawn_one_less_than_there_are():
     assert found.loc["y", ["rank", "low", "high"]].tolist() == [2, 1, 2]
 
 
+def test_the_time_of_training_is_the_mean_over_data_sets_of_the_ratio_of_median_times():
+    seconds = {("a", "none"): [10, 20, 90], ("a", "tmix"): [30, 5, 50], ("b", "none"): [4], ("b", "tmix"): [8, 12, 16],
+               ("b", "ssmix"): [14]}  # fmt: skip
+    specs = pool.POOL[0].specs([100, 101, 102], ["none"])
+    runs = {key: records(specs[: len(taken)], lambda spec: {}) for key, taken in seconds.items()}
+    for key, taken in seconds.items():
+        for record, of in zip(runs[key], taken, strict=True):
+            record.timing["train_seconds"] = float(of)
+    assert comparison.training_time(runs).to_dict() == {"none": 1.0, "ssmix": 3.5, "tmix": (1.5 + 3.0) / 2}
+
+
+def test_the_margin_of_calibration_errors_is_that_of_the_plain_raw_ones():
+    """A quarter of the mean of 3 and 5, whatever other methods, scores and scaled errors are, and at most 2 points."""
+    plain = scores({("a", "none"): [2.0, 4.0, 3.0], ("b", "none"): [5.0], ("a", "tmix"): [90.0]}, "ece")
+    others = scores({("a", "none"): [80.0]}), scores({("a", "none"): [60.0]}, "ece", scaled=True)
+    assert comparison.margin(pd.concat([plain, *others]), "ece") == 1.0
+    assert comparison.margin(scores({("a", "none"): [30.0]}, "ece"), "ece") == 2.0
+    assert comparison.margin(plain, "accuracy") == 1.0
+
+
+def test_runs_no_better_than_the_largest_class_are_counted_by_method_and_data_set():
+    specs = pool.POOL[0].specs([100, 101, 102], ["none"])
+    ended = {("a", "none"): [0.6, 0.7, 0.8], ("a", "tmix"): [0.5, 0.6, 0.61], ("b", "tmix"): [0.9, 0.9],
+             ("b", "ssmix"): [0.59]}  # fmt: skip
+    runs = {key: records(specs[: len(of)], lambda spec: {}) for key, of in ended.items()}
+    for key, of in ended.items():
+        for record, accuracy in zip(runs[key], of, strict=True):
+            record.last["accuracy"], record.data["larger_class"] = accuracy, 0.6
+    assert comparison.collapsed(runs).to_dict("index") == {
+        "none": {"a": "1 of 3", "b": ""}, "tmix": {"a": "2 of 3", "b": ""}, "ssmix": {"a": "", "b": "1 of 1"}
+    }  # fmt: skip
+    assert comparison.collapsed({("b", "tmix"): runs["b", "tmix"]}).empty
+
+
 def test_levels_of_the_plain_model_are_by_data_set_with_its_seeds():
     rows = [(d, "none", seed, score, False, 90.0 + seed) for d, n in (("sst2", 3), ("qnli", 2)) for seed in range(n)
             for score in ("accuracy", "nll")]  # fmt: skip

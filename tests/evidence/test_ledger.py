@@ -61,8 +61,9 @@ def test_a_claim_whose_runs_are_not_finished_stands_in_a_group_of_its_own():
 
 
 def test_margins_that_decide_are_counted():
-    claim = CLAIMS["ssmix-1"]
-    records = experiment(claim)
+    claim = CLAIMS["mixup_calibration-9"]
+    records = experiment(claim, noise=1.1)
     table = ledger.by_margin({claim.id: verdicts.judge(claim, records)}, records)
-    assert table.loc["differ from the verdict", "the margins"] == 0
-    assert (table.drop(index="differ from the verdict").sum() == 1).all()
+    half, usual, twice = (table[f"{which}the margins"] for which in ("half ", "", "twice "))
+    assert half[half > 0].to_dict() == {statistics.UNDECIDED: 1, "differ from the verdict": 1}
+    assert usual[usual > 0].to_dict() == twice[twice > 0].to_dict() == {statistics.SUPPORTED: 1}

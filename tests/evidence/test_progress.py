@@ -38,6 +38,18 @@ def test_the_standard_error_is_that_of_the_verdict():
     assert claim == CLAIM
 
 
+def test_the_largest_standard_error_of_all_claims_that_read_a_cell_counts(monkeypatch):
+    claim = claims.claims()[CLAIM]
+    (part,) = claim.parts
+    tripled = {name: tuple(replace(t, weight=3 * t.weight) for t in terms) for name, terms in part.units.items()}
+    both = {CLAIM: claim, "wide": replace(claim, id="wide", parts=(replace(part, units=tripled),))}
+    found, records = [], experiment(claim, seeds=6)
+    for known in ({CLAIM: claim}, both, dict(reversed(both.items()))):
+        monkeypatch.setattr(claims, "claims", lambda known=known: known)
+        found.append(progress.standard_errors(records)["common/qnli"])
+    assert found[1] == found[2] == (pytest.approx(3 * found[0][0]), "wide")
+
+
 def test_cells_without_runs_have_no_error_and_planned_seeds():
     table = progress.table(Records(decided=plan.Decided({}, {}, {})))
     assert list(table.index)[:2] == ["common/sst2", "common/ag_news"]

@@ -8,10 +8,12 @@ import pytest
 
 from mixlib.evidence import claims, plan, statistics, verdicts
 from mixlib.evidence.cells import FIRST_SEED
+from mixlib.evidence.claims import ECE_POINTS
+from mixlib.evidence.verdicts import Records
 from mixlib.runs.predictions import Predictions
 from mixlib.runs.records import DamagedRecord
 from mixlib.runs.studies import TIMED, StudySpec
-from tests.experiments import experiment
+from tests.experiments import experiment, wanted
 
 CLAIMS = claims.claims()
 JUDGED = {id_: claim for id_, claim in CLAIMS.items() if claim.not_here is None}
@@ -230,15 +232,38 @@ def test_damaged_predictions_are_no_missing_ones(monkeypatch, error, raised):
         assert verdicts.over_rows(contrast, seeds, records) is None
 
 
-@pytest.mark.parametrize("id_", ["mixup_calibration-6", "ssmix-14", "batchmixup-12", "amplify-9"])
-def test_claims_over_cells_with_other_seeds_and_over_studies_go_to_programs(id_):
+@pytest.mark.parametrize(
+    ("id_", "seeds"),
+    [
+        ("mixup_calibration-6", (5, 5)), ("ssmix-14", (5,)), ("batchmixup-3", (5,)), ("batchmixup-7", (5, 6)),
+        ("batchmixup-12", (6,)), ("amplify-9", (100,)),
+    ],
+)  # fmt: skip
+def test_cells_read_with_different_seeds_are_compared_on_those_they_share(id_, seeds):
+    """Every second cell lacks the first seed. Studies are one cell each; a timed one counts its batches."""
     claim = CLAIMS[id_]
     records = experiment(claim)
-    fewer = {cell: seeds[: 6 + 2 * i] for i, (cell, seeds) in enumerate(sorted(records.decided.seeds.items()))}
-    records.decided = replace(records.decided, seeds=fewer)
-    found = verdicts.as_json(verdicts.judge(claim, records), records)
+    read = {cell: found[i % 2 :] for i, (cell, found) in enumerate(sorted(records.decided.seeds.items()))}
+    records.decided = replace(records.decided, seeds=read)
+    verdict = verdicts.judge(claim, records)
+    for part, judged in zip(claim.parts, verdict.judgement.parts or [verdict.judgement], strict=True):
+        assert judged.seeds == seeds
+        assert judged.estimate == pytest.approx(wanted(part, True), abs=0.2 * (part.margin or ECE_POINTS))
+    found = verdicts.as_json(verdict, records)
     assert len(found["parts"]) == len(claim.parts)
     json.dumps(found)
+
+
+def test_the_margin_of_calibration_errors_is_a_quarter_of_the_mean_over_data_sets():
+    claim = CLAIMS["mixup_calibration-10"]
+    records = experiment(claim)
+    for errors, margin in (({"cola": 0.02, "qnli": 0.06}, 1.0), ({"cola": 0.06, "qnli": 0.3}, ECE_POINTS)):
+        for spec, made in records.store.made.items():
+            if spec.method == "none":
+                made.last["ece"] = errors[spec.dataset]
+        again = Records(records.store, records.decided)
+        assert verdicts.judge(claim, again).judgement.margin == pytest.approx(margin)
+        assert verdicts.judge(claim, again, 0.5).judgement.margin == pytest.approx(margin / 2)
 
 
 def test_a_claim_waits_for_all_its_parts_even_where_one_is_contradicted():
