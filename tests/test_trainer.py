@@ -558,7 +558,8 @@ def test_one_batch_of_8_and_four_of_2_give_the_same_gradient(tmp_path, method):
     assert whole.abs().max() > 1e-3
 
 
-def test_parts_of_an_accumulated_batch_are_mixed_by_draws_of_their_own(tmp_path):
+def weights_drawn(folder, **changes):
+    """The weight of each draw of a training of eight batches."""
     lams = []
 
     @dataclass(kw_only=True)
@@ -567,8 +568,20 @@ def test_parts_of_an_accumulated_batch_are_mixed_by_draws_of_their_own(tmp_path)
             lams.append((draw := super().draw(model, n)).lam)
             return draw
 
-    assert trained(tmp_path, Noted(), gradient_accumulation_steps=2).state.global_step == 4
-    assert len(set(lams)) == len(lams) == 8
+    trained(folder, Noted(), **changes)
+    assert len(lams) == 8
+    return lams
+
+
+def test_parts_of_an_accumulated_batch_are_mixed_by_draws_of_their_own(tmp_path):
+    assert len(set(weights_drawn(tmp_path, gradient_accumulation_steps=2))) == 8
+
+
+def test_mixing_is_drawn_by_the_seed_of_the_training_not_by_that_of_the_data(tmp_path):
+    five, six = (weights_drawn(tmp_path, seed=seed, data_seed=1) for seed in (5, 6))
+    assert not set(five) & set(six)
+    assert weights_drawn(tmp_path, seed=5, data_seed=1) == five
+    assert weights_drawn(tmp_path, seed=5, data_seed=2) == five
 
 
 def test_several_losses_are_backpropagated_as_they_are_yielded(tmp_path):

@@ -1,10 +1,12 @@
 """What every committed notebook must be. Their outputs are compared by ``pytest --nbval`` (``make test``)."""
 
 import json
+import os
 import re
 
 import nbformat
 import pytest
+from nbformat import v4
 
 from mixlib.book import notebooks
 from mixlib.runs import paths
@@ -57,6 +59,40 @@ def test_is_small_and_carries_no_time_stamps(notebook):
 
 def test_shows_results_not_synthetic_ones(notebook):
     assert "SYNTHETIC DATA" not in json.dumps(notebook)
+
+
+def test_an_update_keeps_ids_outputs_and_parameters_and_leaves_time_stamps_out(tmp_path, monkeypatch):
+    """A run of papermill, replaced by one that writes what papermill writes."""
+    parameters = v4.new_code_cell("profile = 'mini'", id="first", metadata={"tags": ["parameters"]})
+    committed = v4.new_notebook(cells=[parameters, v4.new_code_cell("1 + 1", id="second")])
+    path = tmp_path / "notebooks" / "90_two_cells.ipynb"
+    path.parent.mkdir()
+    nbformat.write(committed, path)
+    shown = v4.new_output("execute_result", {"text/plain": "2"}, execution_count=2)
+    asked = []
+
+    def execute(name, output, parameters, **how):
+        asked.append((name, parameters, how, set(notebooks.FORKED.items()) <= set(os.environ.items())))
+        done = nbformat.read(path, as_version=4)
+        done.metadata.papermill = {"duration": 1.5, "start_time": "2026-01-01T00:00:00"}
+        for count, cell in enumerate(done.cells, 1):
+            cell.execution_count = count
+            cell.metadata.papermill = {"duration": 0.5, "status": "completed"}
+            cell.metadata.execution = {"iopub.execute_input": "2026-01-01T00:00:00"}
+        done.cells[1].outputs = [shown]
+        output.parent.mkdir(parents=True)
+        nbformat.write(done, output)
+
+    monkeypatch.setattr(paths, "NOTEBOOKS", path.parent)
+    monkeypatch.setattr(paths, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(notebooks, "execute", execute)
+    assert notebooks.update(["90"]) == [path]
+    assert asked == [("90_two_cells", {}, {"progress": False, "updating": True}, True)]
+    written = nbformat.read(path, as_version=4)
+    first, second = written.cells
+    assert first == {**parameters, "execution_count": 1}
+    assert second == {**committed.cells[1], "execution_count": 2, "outputs": [shown]}
+    assert written.metadata == committed.metadata
 
 
 def test_says_what_we_see(notebook):

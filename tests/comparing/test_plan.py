@@ -45,6 +45,14 @@ def test_the_default_methods_have_the_papers_parameters():
     }  # fmt: skip
 
 
+def test_what_is_asked_for_is_in_every_run():
+    planned = plan(TWIN, learning_rate=1e-3, batch_size=8, max_length=20, train_size=40, epochs=2)
+    assert len(planned.specs) == 6 * 5
+    for spec in planned.specs:
+        assert (spec.learning_rate, spec.batch_size, spec.max_length) == (1e-3, 8, 20)
+        assert (spec.train_size, spec.num_train_epochs) == (40, 2)
+
+
 def test_a_single_method_and_seeds_of_any_whole_number_are_understood():
     for method in ("tmix:alpha=0.4", ("tmix", {"alpha": 0.4}), Weaker, Weaker()):
         assert len(plan(TWIN, methods=method, seeds=np.int64(3)).specs) == 6

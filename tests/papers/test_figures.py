@@ -222,7 +222,7 @@ def batchmixup_figures():
 
 
 def test_every_figure_draws_with_labelled_axes_and_is_the_same_twice(made, tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "FIGURES", tmp_path / "a")
+    monkeypatch.setattr(paths, "BUILD", tmp_path)
     monkeypatch.setitem(plt.rcParams, "figure.max_open_warning", 0)
     first = {name: plots.save(f, name, "mini").read_bytes() for name, f in every_figure(made).items()}
     for name, figure in every_figure(made).items():

@@ -23,7 +23,7 @@ def made(spec: RunSpec, numbers: dict | None = None, **data: str) -> RunRecord:
     """A record whose parts fit each other: 100 test rows, 70 of them right."""
     record = fabricate.record(spec, **(numbers or {"losses": [0.5, 0.5], "accuracy": 0.7, "ece": 0.115}))
     seeded = {split: f"{split} rows of seed {spec.seed}" for split in ("train", "dev", "test")}
-    data = {"source": "MIXLIB_DATA", **seeded, **({"state": "w0"} if spec.keep_state else {}), **data}
+    data = {"source": "MIXLIB_DATA", "model": "m0", **seeded, **({"state": "w0"} if spec.keep_state else {}), **data}
     return replace(record, data=data, environment={"precision": "fp32", "code": "0.1.0+a"})
 
 
@@ -72,6 +72,7 @@ def test_each_kind_of_fault_is_found(store):
     wrong = [
         (made(spec, test="others"), "drew other test rows than runs of the same data set, sizes and seed: others"),
         (made(spec, train="others"), "drew other train rows"),
+        (made(spec, model="m1"), "other pretrained weights than runs of the same model: m1, where 7 of 8 have m0"),
         (replace(record, data=undrawn), "names no checksum of its dev rows"),
         (replace(record, timing=record.timing | {"steps": 9}), "its last evaluation is at step 2, but it took 9"),
         (made(spec, numbers | {"accuracy": 0.71}), "its accuracy is 0.71, but that of its reliability bins is 0.70"),
@@ -96,6 +97,8 @@ def test_faults_of_files_are_found(store):
     moved = moved.rename(store.folder / "elsewhere" / moved.name)
     renamed = store.path(replace(SPEC, method="tmix"))
     renamed = renamed.rename(renamed.with_name("rte-tmix-7-0123456789abcdef.json"))
+    alone = store.path(replace(SPEC, seed=9)).with_suffix(".npz")
+    alone.touch()
     edited = store.path(replace(SPEC, method="tmix", seed=1))
     edited.write_text(edited.read_text().replace('"nll": 0.5', '"nll": 0.4'))
     found = {path.relative_to(store.folder): fault for path, fault in check.check(store.folder).faults}
@@ -105,6 +108,7 @@ def test_faults_of_files_are_found(store):
         f"elsewhere/{moved.name}": "is not where its run is looked for",
         f"amplify/{renamed.name}": "its name does not fit its settings",
         f"amplify/{edited.name}": "it was changed",
+        f"amplify/{alone.name}": "has no record beside it",
     }
     assert {str(path) for path in found} == set(expected)
     for name, fault in expected.items():
@@ -143,6 +147,16 @@ def test_second_stages_fit_their_first(store):
     assert found[names[1]] == "started from the weights None of its first stage, whose record now says w1"
     store.put(made(FIRST, state="w9"))
     assert faults(store)[store.path(SECOND).name].endswith("w0 of its first stage, whose record now says w9")
+
+
+def test_stages_that_do_not_name_their_weights_are_found(store):
+    first, second = made(FIRST), made(SECOND, first_stage="w0")
+    del first.data["state"], second.data["first_stage"]
+    store.put(first)
+    keeps = {store.path(FIRST).name: "keeps weights for others, but does not name them"}
+    assert faults(store) == keeps
+    store.put(second)
+    assert faults(store) == keeps | {store.path(SECOND).name: "does not name the weights it started from"}
 
 
 def test_what_is_no_fault_is_said(store):

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from hashlib import sha256
 from itertools import pairwise
 
 import pandas as pd
@@ -6,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mixlib.comparing import own_data
 from mixlib.runs import corpora, draws, paths
 from mixlib.runs.store import read
+from tests.comparing.rows import FRAME
 from tests.runs.test_corpora import frame, small_rte, write
 
 
@@ -130,6 +133,47 @@ def test_shares_of_each_class_are_nested_exact_and_judged_on_the_same_rows():
     assert len({sample.checksums["dev"] for sample in drawn.values()}) == 1
     assert by_class().checksums == drawn[1.0].checksums
     assert by_class(seed=4, train_fraction=0.5).checksums["train"] != drawn[0.5].checksums["train"]
+
+
+TWIN = {"train_size": 16, "dev_size": 8, "test_size": 10, "synthetic_twin": True}
+BY_CLASS = {"train_per_class": 6, "train_fraction": 0.5, "dev_size": 16, "test_size": 20, "synthetic_twin": True}
+
+
+def in_order(name, **asked):
+    """Digests of the rows that seed 3 draws, in their order."""
+    digests = draws.sample(name, 3, **asked).digests
+    return [sha256(b"".join(digests[role])).hexdigest()[:8] for role in ("train", "dev", "test")]
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "drawn"),
+    [
+        ("rte", TWIN, ["ba7f2ef0", "c1f6b933", "a9722799"]),  # dev from the training rows
+        ("sst2", TWIN, ["6ac0ec2a", "5845d706", "031b96a1"]),  # of its own
+        (
+            "imdb",
+            TWIN | {"dev_size": None, "test_size": None},
+            ["ff3dafb4", "e73a2f8f", "f6de9453"],
+        ),  # cut from test, all of it
+        ("trec_coarse", BY_CLASS, ["fd6553fd", "8c3a5eba", "ad9febdb"]),
+    ],
+)
+def test_a_seed_draws_the_rows_it_always_drew_in_their_order(name, asked, drawn):
+    """Otherwise the settings in a record would no longer give its numbers."""
+    assert in_order(name, **asked) == drawn
+
+
+def test_a_seed_draws_the_rows_it_always_drew_of_a_users_own_files():
+    one, two = own_data.read(FRAME), own_data.read(FRAME, test=FRAME.head(40).assign(text=[f"{i}" for i in range(40)]))
+    assert in_order(one.name, train_size=24, dev_size=9, test_size=12) == ["109bde52", "3fc13532", "60b308bb"]
+    assert in_order(two.name, train_size=24, dev_size=9, test_size=12) == ["68b74379", "6a1611e4", "cdaf0ebe"]
+
+
+def test_a_seed_changes_the_labels_it_always_changed():
+    rows = pd.DataFrame({"label": [i % 6 for i in range(20)]})
+    noisy = draws.with_label_noise(rows, 0.25, 6, seed=1)["label"]
+    changed = {i: label for i, label in enumerate(noisy) if label != rows["label"][i]}
+    assert changed == {3: 1, 8: 0, 10: 1, 12: 2, 14: 4}
 
 
 def test_shares_of_unequal_classes():

@@ -26,6 +26,7 @@ def gpu(monkeypatch):
 @pytest.mark.parametrize("instructions", [True, False])
 @pytest.mark.parametrize("profile", ["smoke", "mini", "full"])
 def test_a_cpu_never_chooses(monkeypatch, instructions, profile):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(machine, "bf16_is_fast", lambda: instructions)
     assert machine.default_precision(profile) == "fp32"
 

@@ -170,6 +170,23 @@ def test_the_committed_records_are_all_usable_and_of_real_data(monkeypatch):
             assert record.spec.max_steps is None
 
 
+def test_the_settings_of_a_run_reach_the_trainer_and_the_model(spec):
+    """All of them unusual, so that none is met by chance."""
+    unusual = {
+        "seed": 4, "num_train_epochs": 3, "learning_rate": 3e-4, "weight_decay": 0.07, "lr_scheduler_type": "cosine",
+        "max_grad_norm": 0.6, "max_steps": 1,
+    }  # fmt: skip
+    more = {"batch_size": 5, "group_by_length": True, "dropout": 0.35, "dropout_leak": True}
+    trainer = fit(replace(spec, **unusual, **more)).trainer
+    assert {name: getattr(trainer.args, name) for name in unusual} == unusual
+    assert trainer.args.per_device_train_batch_size == 5
+    assert trainer.args.train_sampling_strategy == "group_by_length"
+    assert trainer.dropout_leak
+    model = trainer.model
+    assert (model.config.hidden_dropout_prob, model.config.attention_probs_dropout_prob) == (0.35, 0.35)
+    assert {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {0.35}
+
+
 def test_the_published_schedule_swings_between_the_full_rate_and_nothing(finished):
     """64 rows in batches of 16 and 2 epochs: a cosine of 4 // 2 = 2 updates, continued for all 8."""
     spec = replace(

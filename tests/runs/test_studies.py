@@ -14,8 +14,10 @@ from mixlib.papers.ssmix import protocol as ssmix
 from mixlib.papers.ssmix.texts import MixedPair
 from mixlib.runs import engines, models, studies
 from mixlib.runs.records import DamagedRecord
+from mixlib.runs.spec import RunSpec
 from mixlib.runs.store import Store, read
 from mixlib.runs.studies import StudyRecord, StudySpec, execute
+from tests import fabricate
 
 
 @pytest.fixture
@@ -51,8 +53,9 @@ def test_unknown_study(spec):
 
 
 def test_a_record_of_a_run_is_no_record_of_a_study():
-    with pytest.raises(DamagedRecord):
-        StudyRecord.from_json('{"key": "x", "spec": {"paper": "p", "seed": 0}}')
+    run = RunSpec(paper="amplify", dataset="rte", method="none", seed=0, model="tiny")
+    with pytest.raises(DamagedRecord, match=r"^not a run record \(KeyError: 'values'\)$"):
+        StudyRecord.from_json(fabricate.record(run).to_json())
 
 
 def test_toy_starts_every_method_alike(spec):
