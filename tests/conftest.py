@@ -10,8 +10,9 @@ import pytest
 import torch
 
 import mixlib.papers.registry  # noqa: F401 (cells, claims and studies are there in every test)
-from mixlib.runs import models
+from mixlib.runs import models, paths
 from mixlib.runs.spec import RunSpec
+from mixlib.runs.store import Store
 
 WAITING = ("test_ray", "test_engines", "test_hub", "test_readme", "test_types")  # their processes take minutes
 
@@ -65,6 +66,12 @@ def store_folder(tmp_path, monkeypatch):
     folder = tmp_path / "results"
     monkeypatch.setenv("MIXLIB_RESULTS", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def committed():
+    """The usable records of the repository, read once."""
+    return Store(paths.ROOT / "data" / "results").scan()[0]
 
 
 @pytest.fixture

@@ -229,8 +229,8 @@ def test_a_collator_of_ones_own_may_read_labels_in_words(tmp_path):
         trainer_on(tmp_path, hub(["no", "yes", "perhaps"] * 2), collator=collate).train()
 
 
-@pytest.mark.parametrize("method", methods.names())
-def test_every_method_trains_on_a_plain_data_set(tmp_path, method):
+@pytest.mark.parametrize("method", ["none", "cls_mixup", "mixup"])
+def test_methods_train_on_a_plain_data_set(tmp_path, method):
     """With workers where batches are repeated: that loader is our own."""
     trainer = trainer_on(tmp_path, Rows([0, 1] * 3), method=method)
     trainer.train()
@@ -240,8 +240,8 @@ def test_every_method_trains_on_a_plain_data_set(tmp_path, method):
     assert torch.equal(first, second)
 
 
-@pytest.mark.parametrize("method", methods.names())
-def test_every_method_trains_on_a_data_set_with_a_transform(tmp_path, method):
+@pytest.mark.parametrize("method", ["none", "cls_mixup", "mixup"])
+def test_methods_train_on_a_data_set_with_a_transform(tmp_path, method):
     """It tokenizes on the fly and renames: what the raw columns hold is of no concern."""
     _, tokenizer = models.load("tiny", num_labels=2)
     raw = Dataset.from_dict({"text": [f"w{i}" for i in range(6)], "label": ["no", "yes"] * 3})

@@ -85,19 +85,28 @@ def test_every_import_of_the_library_is_a_dependency():
 
 
 def test_what_a_user_imports_is_there_without_loading_torch_before_it_is_asked_for():
+    """And ``compare`` can be called whatever was imported before."""
     code = """
 import sys
 import mixlib
-print(*sorted({"torch", "transformers", "numpy", "pandas"} & set(sys.modules)), end=";")
+print(*sorted({"torch", "transformers", "numpy", "pandas", "mixlib.comparing.compare"} & set(sys.modules)), end=";")
 print({"MixupTrainer", "methods", "compare"} <= set(dir(mixlib)), hasattr(mixlib, "nothing"), end=";")
 print(mixlib.methods.get("cls_mixup").key, "transformers" in sys.modules)
+for _ in range(2):
+    try:
+        mixlib.compare("no-such-file.csv")
+    except FileNotFoundError as error:
+        print(error)
+    from mixlib.comparing.plan import plan
 from mixlib import *
 from mixlib.trainer import MixupTrainer as same
 print(MixupTrainer is same, methods is sys.modules["mixlib.methods"])
 """
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert out.returncode == 0, out.stderr
-    assert out.stdout.splitlines() == [";True False;cls_mixup False", "True True"]
+    assert out.stdout.splitlines() == [
+        ";True False;cls_mixup False", *["there is no file no-such-file.csv"] * 2, "True True"
+    ]  # fmt: skip
 
 
 def test_types_are_shipped_and_checked_where_others_import():

@@ -3,8 +3,6 @@
 import json
 import math
 import re
-import subprocess
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
@@ -434,22 +432,3 @@ def test_pairs_and_a_method_that_writes_tokens(tmp_path):
     assert len(records) == 2
     assert not left_out
     assert mean(record.data["train_rows"] for record in records) == said["data"]["train_size"]
-
-
-def test_importing_mixlib_is_light_and_compare_can_be_called_whatever_was_imported():
-    code = """
-import sys
-import mixlib
-assert not {"torch", "transformers", "pandas", "mixlib.comparing.compare"} & set(sys.modules)
-for _ in range(2):
-    try:
-        mixlib.compare("no-such-file.csv")
-    except FileNotFoundError as error:
-        print(error)
-    from mixlib.comparing.plan import plan
-from mixlib import MixupTrainer
-print(MixupTrainer.__name__)
-"""
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert out.returncode == 0, out.stderr
-    assert out.stdout.splitlines() == ["there is no file no-such-file.csv"] * 2 + ["MixupTrainer"]

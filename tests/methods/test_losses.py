@@ -141,12 +141,8 @@ def llama(tokenizer):
     return AutoModelForSequenceClassification.from_config(config)
 
 
-@pytest.mark.parametrize("family", ["bert", "llama"])
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
-@every_method
-def test_models_of_other_number_formats_train(family, dtype, name, params, tiny, batch):
-    model, tokenizer = tiny
-    model = llama(tokenizer) if family == "llama" else model
+def check_number_format(dtype, name, params, model, tokenizer, batch):
+    """Losses and gradients are of this format, and the losses nearly those in double precision."""
     found = []
     for kind in (torch.float64, dtype):
         found.append(losses(name, params, model.to(kind), tokenizer, batch))
@@ -156,6 +152,19 @@ def test_models_of_other_number_formats_train(family, dtype, name, params, tiny,
     exact, rounded = found
     assert exact.dtype == torch.float64
     assert torch.allclose(rounded.double(), exact, rtol=0.05, atol=0.02)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@every_method
+def test_models_of_other_number_formats_train(dtype, name, params, tiny, batch):
+    check_number_format(dtype, name, params, *tiny, batch)
+
+
+# one that changes the input vectors, layers, attention sublayers, class vectors, the text
+@pytest.mark.parametrize("name", ["input_mixup", "tmix", "amplify", "batchmixup", "ssmix"])
+def test_decoders_of_another_number_format_train(name, tiny, batch):
+    _, tokenizer = tiny
+    check_number_format(torch.bfloat16, name, PARAMS.get(name, {}), llama(tokenizer), tokenizer, batch)
 
 
 @every_method

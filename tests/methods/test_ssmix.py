@@ -220,9 +220,8 @@ def test_an_odd_row_is_trained_on_unmixed(name):
     assert plain == pytest.approx(plain_loss(model, batch).item() / 2)
     method.seed_step(0, 0)
     even, _ = run(method, model, {k: v[:4] for k, v in batch.items()})
-    if name != "ssmix":  # there the odd row's loss changes the scale of the saliency, not its order
-        assert mixed == pytest.approx(even[1])
-    assert mixed == pytest.approx(even[1], rel=1e-6)
+    # of ssmix, the odd row's loss changes the scale of the saliency, not its order
+    assert mixed == pytest.approx(even[1], rel=1e-12)
 
 
 def test_saliency_needs_the_backward_pass_and_gradients():
@@ -342,7 +341,7 @@ def test_tmix_draws_the_papers_blocks_scaled_to_the_model(blocks, expected, monk
 
 def test_bad_parameters_and_tokenizers_say_what_would_be_right(tiny):
     for name in INPUT_METHODS:
-        for lam0 in (0, 1.5):
+        for lam0 in (0, -0.1, 1.01, float("nan"), "0.1", None):
             with pytest.raises(ValueError, match="above 0 and at most 1"):
                 methods.get(name, lam0=lam0)
         with pytest.raises(ValueError, match=r"give it the tokenizer \(processing_class\)"):
@@ -371,9 +370,3 @@ def test_ssmix_trains_a_pair_classifier_with_the_librarys_trainer(tmp_path):
     trainer.train()
     assert trainer.state.global_step == 4
     assert sum(log.get("loss", 0) > 0 for log in trainer.state.log_history) == 4
-
-
-@pytest.mark.parametrize("lam0", [0, -0.1, 1.01, float("nan"), "0.1", None])
-def test_lam0_is_a_share(lam0):
-    with pytest.raises(ValueError, match="above 0 and at most 1"):
-        methods.get("ssmix", lam0=lam0)

@@ -155,15 +155,12 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path, finished, monkeypatch):
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
 
 
-def test_the_committed_records_are_all_usable_and_of_real_data(monkeypatch):
-    monkeypatch.delenv("MIXLIB_RESULTS", raising=False)
-    store = Store()
-    damaged = {path.name: reason for path, reason in store.scan()[1].items() if store.folder in path.parents}
-    assert damaged == {}
-    committed = [r for r in store.scan()[0] if not r.spec.synthetic]
-    assert committed
+def test_the_committed_records_are_of_real_data(committed):
+    """That all are usable is in test_check."""
+    assert len(committed) > 2000
     for record in committed:
         assert record.origin
+        assert not record.spec.synthetic
         if isinstance(record, RunRecord):
             assert record.data["source"] != "synthetic twin"
             assert record.spec.model != "tiny"
