@@ -275,7 +275,6 @@ def update(only: Sequence[str] = ()) -> list[Path]:
         notebook = nbformat.read(executed, as_version=4)
         stamps = ["metadata.papermill", "cell.metadata.papermill", "cell.metadata.execution"]
         strip_output(notebook, keep_output=True, keep_count=True, keep_id=True, extra_keys=stamps)
-        notebook.metadata.pop("papermill", None)
         write(path, lambda temporary, content=notebook: nbformat.write(content, temporary))
         written.append(path)
     return written
