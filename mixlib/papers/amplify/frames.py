@@ -281,12 +281,13 @@ def factor_effects(
                     continue
                 leads[factor] = own - other
                 lead = compare(own, other)
-                change = compare(leads[factor], leads["as stated"], f"{dataset}, {LABELS[rival]}, {factor}")
+                usual = leads.get("as stated", leads[factor] * np.nan)
+                change = compare(leads[factor], usual, f"{dataset}, {LABELS[rival]}, {factor}")
                 said = printed[dataset, "amplify"] - printed[dataset, rival]
                 rows.append({"dataset": dataset, "rival": rival, "factor": factor, "lead": lead.mean,
                              "lead_low": lead.low, "lead_high": lead.high, "lead_interval": lead.interval,
                              "change": change.mean, "low": change.low, "high": change.high,
-                             "interval": change.interval, "printed": round(said, 2),
+                             "interval": "" if np.isnan(change.mean) else change.interval, "printed": round(said, 2),
                              "share": 100 * change.mean / said})  # fmt: skip
                 changes.append(change)
     table = pd.DataFrame(rows)

@@ -300,17 +300,18 @@ def fairness(profile: str, **overrides: Any) -> list[RunSpec]:
     return list(dict.fromkeys(specs))
 
 
-FAIR_CELLS = ("amplify/trec_fine labels", "amplify/trec_fine mean head", "amplify/trec_fine trained pooler")
+FAIR_CELLS = tuple(f"amplify/trec_fine {what}" for what in ("own head", "mean head", "trained pooler", "labels"))
 
 
 def heads(profile: str, **overrides: Any) -> list[RunSpec]:
     """Labels and head once more, on TREC-fine with 1,000 rows and the recipe of the evidence; and with a pooler that
-    was trained before the methods are compared. At full, the runs of :func:`fairness` that show labels and head there.
+    was trained before the methods are compared. Each run once. At full, the runs of :func:`fairness` that show labels
+    and head there.
     """
     if check_profile(profile) == "full":
         there = fairness(profile, **overrides)
         return [spec for spec in there if (spec.dataset, spec.schedule) == ("trec_fine", "stated")]
-    return table_runs(_cells(FAIR_CELLS), profile, **overrides)
+    return list(dict.fromkeys(table_runs(_cells(FAIR_CELLS), profile, **overrides)))
 
 
 NOISE = (0.1, 0.2)
@@ -350,6 +351,7 @@ CELLS: tuple[Cell, ...] = (
     cell("amplify/trec_coarse 20% noise", "trec_coarse", FIVE, **_COARSE, label_noise=0.2),
     cell("amplify/mrpc", "mrpc", {name: FIVE[name] for name in ("none", "embedmix", "amplify")}, train_size=3668,
          num_train_epochs=3, eval_epochs=1, dev_size=400, test_size=1725, max_length=96),
+    cell("amplify/trec_fine own head", "trec_fine", TWO, **_FINE, paper=pool.PAPER, says="to compare other heads with"),
     cell("amplify/trec_fine labels", "trec_fine", FIVE | UNRELATED, **_FINE, paper=pool.PAPER,
          says="the baselines as stated and as published"),
     cell("amplify/trec_fine mean head", "trec_fine", TWO, **_FINE | {"head": "mean", "max_length": 32},
