@@ -154,12 +154,12 @@ def test_the_factors_of_the_fairness_experiment(profile):
 def test_heads_read_whole_cells_or_at_full_the_runs_of_fairness():
     """All of one seed see the same rows; the plain model has each head, so that it can be told from mixing."""
     specs = protocol.heads("mini", seeds=[100])
-    assert len(specs) == 16
+    assert len(specs) == len(set(specs)) == 10
     assert {(s.method, s.head) for s in specs} >= {(m, h) for m in ("none", "amplify") for h in ("own", "mean")}
     assert len({(s.dataset, s.train_size, s.learning_rate, s.test_size, s.seed) for s in specs}) == 1
     whole = protocol.heads("full")
     assert set(whole) < set(protocol.fairness("full"))
-    assert {s.method for s in whole} == set(protocol.TABLE_2)
+    assert {s.method for s in whole} == {"none", "amplify"}
     assert {(s.dataset, s.schedule) for s in whole} == {("trec_fine", "stated")}
 
 

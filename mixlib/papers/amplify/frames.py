@@ -234,10 +234,9 @@ FACTORS: dict[str, tuple[str, ...]] = {
     "as stated": (), "labels": ("labels",), "head": ("head",), "schedule": ("schedule",),
     "all three": ("labels", "head", "schedule"),
 }  # fmt: skip
-# The same in the cells of the evidence: without the schedule, and with a pooler that was trained first
+# In the cells of the evidence: its head, and a pooler that was trained first
 FACTORS_AGAIN: dict[str, tuple[str, ...]] = {
-    "as stated": (), "labels": ("labels",), "head": ("head",), "labels and head": ("labels", "head"),
-    "trained pooler": ("pooler",),
+    "as stated": (), "head": ("head",), "trained pooler": ("pooler",),
 }  # fmt: skip
 
 
@@ -310,7 +309,7 @@ def effects_by_rival(effects: pd.DataFrame) -> pd.DataFrame:
         none = row["factor"] == "labels" and row["rival"] == "none"
         star = " *" if row["decided"] else ""
         found[f"change by {row['factor']}"] = "has none" if none else f"{row['interval']}{star}"
-        if row["factor"] not in ("labels", "head", "schedule"):
+        if row["factor"] not in ("labels", "schedule"):
             found[f"lead with {row['factor']}"] = row["lead_interval"]
     return pd.DataFrame(rows).T.rename_axis(["data set", "AMPLIFY against"])
 

@@ -55,7 +55,7 @@ PAPER = Paper(
             "measurement",
             "what the published comparison's differences explain",
         ),
-        Artefact("amplify-heads", "amplify", "Heads", "measurement", "labels and heads again, with 1,000 rows"),
+        Artefact("amplify-heads", "amplify", "Heads", "measurement", "the heads again, with 1,000 rows"),
     ),
     cells=protocol.CELLS,
     studies=protocol.STUDY_CELLS,
