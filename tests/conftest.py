@@ -5,6 +5,7 @@ import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TQDM_DISABLE", "1")
+os.environ.pop("MIXLIB_PRECISION", None)  # runs are in fp32 unless a test says otherwise, whatever is set here
 
 import pytest
 import torch
@@ -55,9 +56,10 @@ def _one_thread():
 
 
 @pytest.fixture(autouse=True)
-def _usual_precision(monkeypatch):
-    """Runs are in fp32 unless a test says otherwise, whatever is set on this machine."""
-    monkeypatch.delenv("MIXLIB_PRECISION", raising=False)
+def _usual_precision():
+    """A command with ``--precision`` sets it for its process, which here goes on to other tests and their fixtures."""
+    yield
+    os.environ.pop("MIXLIB_PRECISION", None)
 
 
 @pytest.fixture
