@@ -28,7 +28,7 @@ myst_dmath_double_inline = True
 
 viewcode_follow_imported_members = False  # the source leads back to the page of its own module
 autodoc_member_order = "bysource"
-autodoc_typehints = "none"  # the signature has them
+autodoc_typehints = "signature"
 napoleon_use_ivar = True
 napoleon_use_param = False  # names that share words stay on one line
 napoleon_numpy_docstring = False

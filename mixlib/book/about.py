@@ -35,6 +35,7 @@ class About:
         paper: how ours differs from what the paper says, or what the paper leaves open.
         code: how ours differs from the published code.
         sources: where that code is; empty if there is none or none was found.
+        of: for a method that the paper only compares with, whose it is.
     """
 
     idea: str
@@ -44,6 +45,7 @@ class About:
     paper: tuple[str, ...] = ()
     code: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    of: str = ""
 
 
 _CALIBRATION_OPEN = (
@@ -115,12 +117,13 @@ ABOUT: dict[str, About] = {
         "Token embeddings are mixed, with weights that favour the text itself.",
         (r"\tilde e=\lambda e_i+(1-\lambda)e_j", FOLDED, TWO_TERMS),
         where=("embeddings", "label"), code=(*_AMPLIFY_LABELS, *_SSMIX_FRAME), sources=(SSMIX_CODE, AMPLIFY_CODE),
+        of="after the word-level mixup of Guo et al. (2019)",
     ),
     "tmix": About(
         "The outputs of one block, drawn anew for each batch, are mixed.",
         (r"\tilde h^{(k)}=\lambda h^{(k)}_i+(1-\lambda)h^{(k)}_j,\quad k\text{ drawn from }7,9,12\text{ of }12", FOLDED,
          TWO_TERMS),
-        where=("block", "label"), drawn=True,
+        where=("block", "label"), drawn=True, of="Chen et al. (2020)",
         code=(
             *_AMPLIFY_LABELS,
             "On a model with fewer blocks, the published code mixes labels but never a layer. Ours scales the block "
@@ -132,7 +135,7 @@ ABOUT: dict[str, About] = {
     "sentencemix": About(
         "Sentence vectors are mixed before the class layer, with weights that favour the text itself.",
         (r"\tilde v=\lambda v_i+(1-\lambda)v_j", FOLDED, TWO_TERMS),
-        where=("sentence", "label"),
+        where=("sentence", "label"), of="after the sentence-level mixup of Guo et al. (2019)",
         code=(
             *_AMPLIFY_LABELS,
             "The published code mixes the logits of two forward passes. With a linear class layer that is the same "

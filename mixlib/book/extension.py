@@ -15,6 +15,8 @@ from sphinx.writers.html5 import HTML5Translator
 
 _LENGTH = re.compile(r"\|(\w+)\|")
 _CHAPTER = re.compile(r'href="(\d\d_\w+)\.ipynb(#[^"]*)?"')
+_PICTURE = re.compile(r'(<figure\b[^>]*>\s*)(<img\b[^>]*\bsrc="([^"]+)"[^>]*>)')
+_CLAIM = re.compile(r'<b class="claim">((\w+)-\d+)</b>')
 _TABLE = re.compile(r"<table\b.*?</table>", re.DOTALL)
 _INTERVAL = re.compile(r"(\[[+−-]?[\d.]+,) (?=[+−-]?[\d.]+\])")
 _SPREAD = re.compile(r"(?<=\d) (±|→) (?=\d)")
@@ -56,15 +58,27 @@ def reachable(html: str) -> str:
     return html.replace("<pre>", '<pre tabindex="0">')
 
 
+def enlarging(html: str) -> str:
+    """Let each figure lead to its picture at full size."""
+    return _PICTURE.sub(r'\1<a href="\3">\2</a>', html)
+
+
 def to_pages(html: str) -> str:
-    """Turn links to other notebooks in a notebook's own HTML into links to their pages."""
+    """Turn links to other notebooks in a notebook's own HTML into links to their pages, and claims into links to
+    theirs."""
+    html = _CLAIM.sub(_claim_link, html)
     return _CHAPTER.sub(r'href="\1.html\2"', html)
+
+
+def _claim_link(found: re.Match) -> str:
+    anchor = found[1].replace("_", "-")  # as docutils makes ids
+    return f'<a class="claim" href="papers/{found[2]}.html#claim-{anchor}">{found[1]}</a>'
 
 
 def finish(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
     """Fix the page that the theme is about to write; runs after the theme, which makes the navigation."""
     if "body" in context:
-        context["body"] = to_pages(scrolling(reachable(context["body"])))
+        context["body"] = to_pages(enlarging(scrolling(reachable(context["body"]))))
     headed = 'role="heading" aria-level="2"'
     context["furo_navigation_tree"] = context["furo_navigation_tree"].replace('role="heading"', headed)
 
@@ -86,9 +100,14 @@ def commands(name: str) -> dict[str, str]:
     settings = {"help_option_names": group.context_settings.get("help_option_names")}  # a command remembers the first
     for command_name, command in sorted(group.commands.items()):
         line = f"python -m {module.removesuffix('.__main__')} {command_name}"
-        with click.Context(command, info_name=line, terminal_width=100, **settings) as context:
+        with click.Context(command, info_name=line, terminal_width=84, **settings) as context:
             found[command_name] = command.get_help(context)
     return found
+
+
+def _first_sentence(text: str) -> str:
+    said = text.partition("\n\n")[2].partition("\n\n")[0]
+    return re.split(r"(?<=[.:]) (?=[A-Z])", " ".join(said.split()))[0].rstrip(":.")
 
 
 class Commands(SphinxDirective):
@@ -97,8 +116,19 @@ class Commands(SphinxDirective):
     required_arguments: ClassVar[int] = 1
 
     def run(self) -> list[nodes.Node]:
-        sections = []
-        for name, text in commands(self.arguments[0]).items():
+        found, sections = commands(self.arguments[0]), []
+        sections.append(
+            nodes.bullet_list(
+                "",
+                *[
+                    nodes.list_item(
+                        "", nodes.paragraph("", "", nodes.literal(name, name), nodes.Text(f": {_first_sentence(text)}"))
+                    )
+                    for name, text in found.items()
+                ],
+            )
+        )
+        for name, text in found.items():
             section = nodes.section("", nodes.title(name, name), nodes.literal_block(text, text, language="text"))
             section["names"].append(name)
             self.state.document.note_implicit_target(section)

@@ -22,6 +22,8 @@ from mixlib.papers.registry import artefact_runs
 from mixlib.runs.spec import RunRecord
 from mixlib.runs.store import usable
 
+MARK = "†"
+IN_THE_MEAN = f"{MARK} In the mean only: on most of the data sets it is worse than plain fine-tuning."
 UNTRAINED = 20  # points of accuracy lost, by a method that does not train
 QUOTED = (
     ", in the papers' terms and numbers; we judged only what each claim's rule covers, on the data sets in brackets:"
@@ -107,12 +109,15 @@ class Findings:
         return f"{method.passes * method.updates_per_batch} (counted)"
 
     def gain(self, key: str, column: str) -> str:
-        """What a method of the pool gains over the plain model, with its interval; bold where that is above zero."""
+        """What a method of the pool gains over the plain model, with its interval; bold where that is above zero, and
+        marked where it is so only in the mean (:data:`IN_THE_MEAN`)."""
         if not self.gains:
             return "not decided yet"
         row = self.gains[column].loc[key]
         text = interval(row["estimate"], row["low"], row["high"])
-        return f"**{text}**" if row["category"] == "better" else text
+        if row["category"] != "better":
+            return text
+        return f"**{text}** {MARK}" if only_in_the_mean(row) else f"**{text}**"
 
     def sentences(self) -> list[str]:
         """What was found, a sentence or two each, from the verdicts and the pool; plain words without links."""
@@ -270,7 +275,8 @@ class Findings:
 
     def margins(self) -> str:
         """How many verdicts depend on the margins."""
-        moved = ledger.by_margin(self.verdicts, self.records).loc["differ from the verdict"]
+        choices = ledger.by_choice(self.verdicts, self.records)
+        moved = ledger.counts_by_choice(choices).loc["differ from the verdict"]
         return (
             f"Of the {len(self.verdicts)} verdicts, {moved['half the margins']} would change with half the margins, "
             f"and {moved['twice the margins']} with twice the margins.\n"
@@ -314,6 +320,16 @@ class Findings:
 def _amounts(part: judgements.Judgement) -> str:
     size, margin = (judgements.amount(abs(value), part.unit) for value in (part.estimate, part.margin))
     return f"{size}, which is within the margin of {margin}"
+
+
+def noted(gains: str) -> str:
+    """A table of gains, and below it what its mark means."""
+    return f"{gains}\n{IN_THE_MEAN}\n" if MARK in gains else gains
+
+
+def only_in_the_mean(gain: pd.Series) -> bool:
+    """Whether a method that is better in the mean is worse on most of the data sets."""
+    return 2 * gain["sets_worse"] > gain["sets"]
 
 
 def _better(gains: pd.DataFrame, key: str) -> bool:

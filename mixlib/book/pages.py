@@ -20,7 +20,7 @@ import nbformat
 from mixlib import methods
 from mixlib.book import captions
 from mixlib.book.about import ABOUT, SITE_WORDS, every
-from mixlib.book.findings import COLUMNS, Findings
+from mixlib.book.findings import COLUMNS, UNTRAINED, Findings, noted, only_in_the_mean
 from mixlib.book.markdown import MINUS, bullets, plain, plain_code, roomy, signed, table
 from mixlib.evidence import judgements, ledger, plan, published, statistics, verdicts
 from mixlib.evidence.cells import FIRST, Cell
@@ -31,6 +31,17 @@ from mixlib.methods.base import Method
 from mixlib.papers.common import pool
 from mixlib.papers.registry import RECIPES, artefact_runs, artefacts
 from mixlib.runs import costs, paths
+
+TAGS = (
+    "Each point says what it rests on: [text] the paper alone, [computed] our own arithmetic on printed numbers, "
+    "[outside] a fact from outside the paper."
+)
+FOR_USERS = (
+    "mixlib", "mixlib.trainer", "mixlib.comparing.compare", "mixlib.methods", "mixlib.methods.base",
+    "mixlib.methods.batchmixup", "mixlib.methods.mixup_calibration", "mixlib.methods.ssmix",
+    "mixlib.methods.hidden_mixup", "mixlib.methods.amplify", "mixlib.methods.baselines", "mixlib.methods.eda",
+)  # fmt: skip
+SENTENCES = 2  # of what a chapter found, at its top
 
 
 @dataclass(frozen=True)
@@ -51,17 +62,27 @@ class Figure:
 
 @dataclass(frozen=True)
 class Chapter:
-    """A notebook as a reader meets it: name without suffix, title, and its figures."""
+    """A notebook as a reader meets it: name without suffix, title, its figures, and what it found in a sentence or
+    two: the first sentences in bold of what we see."""
 
     name: str
     title: str
     figures: tuple[Figure, ...]
+    in_short: tuple[str, ...] = ()
+
+    @property
+    def number(self) -> str:
+        """The two digits by which text names it."""
+        return self.name[:2]
 
     @classmethod
     def of(cls, name: str, notebook: nbformat.NotebookNode) -> Chapter:
         """The chapter of an executed notebook; the nearest heading above a figure is its title."""
-        title, heading, found = name, "", []
+        title, heading, found, said_first = name, "", [], []
         for cell in notebook.cells:
+            if cell.cell_type == "markdown" and cell.source.startswith("## What we see"):
+                bold = re.findall(r"^\*\*([^*]+\.)\*\*", cell.source, re.MULTILINE)
+                said_first = [sentence for sentence in bold if " " in sentence][:SENTENCES]  # others name a subject
             headings = re.findall(r"^(#+) +(.+)$", cell.source, re.MULTILINE) if cell.cell_type == "markdown" else ()
             for level, words in headings:
                 title, heading = (words, "") if level == "#" else (title, words)
@@ -69,7 +90,7 @@ class Chapter:
                 if "image/png" in output.get("data", {}):
                     said = captions.of_code(cell.source) or heading or title
                     found.append(Figure(output["data"]["image/png"], title, heading, said))
-        return cls(name, title, tuple(found))
+        return cls(name, title, tuple(found), tuple(said_first))
 
 
 def verdict_of(category: str, label: str | None = None) -> str:
@@ -156,26 +177,59 @@ class Book:
             return ""
         seconds = sum(record.timing["total_seconds"] for record in found)
         taken = costs.as_text(seconds)
+        if len(found) == 1:
+            return f"Made from one record, which took {taken}."
         return f"Made from {len(found):,} records. Their runs took {taken} in total, counted one after another."
+
+    def summary(self, name: str) -> str:
+        """What a chapter found, at its top: its first sentences, and the verdicts on the claims it shows."""
+        chapter = next(chapter for chapter in self.chapters if chapter.name == name)
+        text = f"{{.lead}}\n**In short.** {' '.join(chapter.in_short)}\n\n" if chapter.in_short else ""
+        if name in plan.registered().chapters:
+            shown = [(id_, self.found.verdicts[id_]) for id_ in ledger.of_chapter(name)]
+            text += "Claims: " + ", ".join(f"[{i}](#claim-{i}) {verdict_of(v.category)}" for i, v in shown) + ".\n\n"
+        return text
 
     def chapter(self, name: str) -> str:
         """A link to a chapter, from the top of the book."""
-        return next((f"[{plain(c.title)}](/{name}.ipynb)" for c in self.chapters if c.name == name), f"`{name}`")
+        return next(
+            (f"[{c.number}: {plain(c.title)}](/{name}.ipynb)" for c in self.chapters if c.name == name), f"`{name}`"
+        )
+
+    def chapters_of(self, paper: str | None) -> list[Chapter]:
+        """The chapters of a paper, ``NN_PREFIX_WHAT``; of ``None``: those across papers, without the first."""
+        owner = {
+            chapter.name: next(
+                (key for key, p in published.papers().items() if chapter.name[3:].startswith(f"{p.prefix}_")), None
+            )
+            for chapter in self.chapters
+        }
+        return [chapter for chapter in self.chapters if owner[chapter.name] == paper and chapter.number != "00"]
 
     def contents(self) -> str:
-        """The chapters listed next to every page: those of each paper, ``NN_PREFIX_WHAT``, then those across papers."""
-        groups: dict[str, list[str]] = {paper.name: [] for paper in published.papers().values()}
-        groups["Across the papers"] = []
-        for chapter in self.chapters:
-            number, _, what = chapter.name.partition("_")
-            owners = [p.name for p in published.papers().values() if what.startswith(f"{p.prefix}_")]
-            if number != "00":  # it begins the book
-                groups[(owners or ["Across the papers"])[0]].append(chapter.name)
-        return "\n".join(
-            f"```{{toctree}}\n:hidden:\n:caption: {title}\n\n{chr(10).join(found)}\n```\n"
-            for title, found in groups.items()
-            if found
-        )
+        """What is listed next to every page: chapters across papers, and papers, below which their own unfold."""
+        groups = {
+            "Across the papers": [_entry(chapter) for chapter in self.chapters_of(None)],
+            "The papers": [f"papers/{key}" for key in published.papers()],
+        }
+        return "\n".join(_toctree(found, title) for title, found in groups.items() if found)
+
+    def linked(self, line: str) -> str:
+        """A line of what was found, as HTML or Markdown, with links to the claims and chapters that it names."""
+        paper = {id_: verdict.claim.paper for id_, verdict in self.found.verdicts.items()}
+        page = {chapter.number: f"{chapter.name}.html" for chapter in self.chapters}
+
+        def claim(found: re.Match) -> str:
+            id_ = found[0]
+            if id_ not in paper:
+                return id_
+            return f'<a href="papers/{paper[id_]}.html#claim-{id_.replace("_", "-")}">{id_}</a>'
+
+        def chapter(found: re.Match) -> str:
+            number = found[1]
+            return f'<a href="{page[number]}">chapter {number}</a>' if number in page else found[0]
+
+        return re.sub(r"\b[Nn]otebook (\d\d)\b", chapter, re.sub(r"\b[a-z_]+-\d+\b", claim, line))
 
     # --- fragments of the landing page --------------------------------------------------------------------------------
 
@@ -192,16 +246,18 @@ class Book:
         alt = f"Where each method mixes in a model of twelve blocks; {', '.join(named)} change words or attention"
         return f"```{{image}} /fragments/where.svg\n:alt: {alt}\n```\n"
 
-    def _named(self, keys: Iterable[str], lost: bool = False) -> str:
-        """Links with costs; ``lost``: and with what they lose in accuracy."""
-        accuracy = {
-            key: f", accuracy {signed(self.found.gains['accuracy'].loc[key, 'estimate'])}" if lost else ""
-            for key in keys
-        }
-        names = pool.labels()
-        return ", ".join(
-            f"[{names[k]}](/methods/{k}.md) (cost {self.found.cost(k)}{text})" for k, text in accuracy.items()
-        )
+    def _named(self, keys: Iterable[str], column: str, lost: bool = False) -> str:
+        """Links with costs, and on how many data sets those that gain in the mean only are worse; ``lost``: and with
+        what they lose in accuracy."""
+        gains, names, found = self.found.gains, pool.labels(), []
+        for key in keys:
+            row, said = gains[column].loc[key], [f"cost {self.found.cost(key)}"]
+            if lost:
+                said.append(f"accuracy {signed(gains['accuracy'].loc[key, 'estimate'])}")
+            if only_in_the_mean(row):
+                said.append(f"worse on {row['sets_worse']} of {row['sets']} data sets")
+            found.append(f"[{names[key]}](/methods/{key}.md) ({', '.join(said)})")
+        return ", ".join(found)
 
     def which(self) -> str:
         """Which method for what, at what cost: every method of the pool under one recipe."""
@@ -211,17 +267,18 @@ class Book:
                 lines.append(f"For {words}: not decided yet; some runs are missing.")
                 continue
             found, accuracy = self.found.gains[title], self.found.gains["accuracy"]
-            better = found[found["category"] == "better"].sort_values("estimate", ascending=False).index
+            better = found[(found["category"] == "better") & (accuracy["estimate"] > -UNTRAINED)]
+            better = better.sort_values("estimate", ascending=False).index
             at_a_loss = [key for key in better if accuracy.loc[key, "category"] == "worse"]
-            little = [k for k in better if k not in at_a_loss and found.loc[k, "high"] < found.attrs["margin"]]
-            good = self._named(key for key in better if key not in at_a_loss + little)
+            little = [key for key in better if key not in at_a_loss and found.loc[key, "small"]]
+            good = self._named((key for key in better if key not in at_a_loss + little), title)
             none = (
                 "no gain is large enough to matter" if little else "no method is clearly better than plain fine-tuning"
             )
             line = f"For {words}: {good or none}."
-            line += f" Better, but by too little to matter: {self._named(little)}." if little else ""
+            line += f" Better, but by too little to matter: {self._named(little, title)}." if little else ""
             lines.append(
-                line + (f" At the cost of accuracy: {self._named(at_a_loss, lost=True)}." if at_a_loss else "")
+                line + (f" At the cost of accuracy: {self._named(at_a_loss, title, lost=True)}." if at_a_loss else "")
             )
         header = ["method", "cost", *COLUMNS]
         said = self.found
@@ -236,18 +293,17 @@ class Book:
             "fitted on development rows. Cost is training time relative to a plain run. For more, see "
             f"{self.chapter('51_common_protocol')}."
         )
-        return bullets(lines) + "\n" + table(header, rows) + "\n" + note + "\n"
+        return bullets(lines) + "\n" + noted(table(header, rows)) + "\n" + note + "\n"
 
     # --- pages --------------------------------------------------------------------------------------------------------
 
     def gallery(self) -> str:
         """Every figure as a card that leads to its chapter, paper by paper, from the recipes of the artefacts."""
-        paper_of = {RECIPES[a.id].notebook: a.paper for a in artefacts() if a.id in RECIPES}
         made = {c.name: [a.artefact for a in artefacts() if a.id in RECIPES and RECIPES[a.id].notebook == c.name]
                 for c in self.chapters}  # fmt: skip
         text = "# Gallery\n\nEvery figure in the book. Each one links to its chapter.\n"
-        for paper in [*published.papers(), None]:
-            shown = [c for c in self.chapters if paper_of.get(c.name) == paper and c.figures]
+        for paper in [None, *published.papers()]:
+            shown = [chapter for chapter in self.chapters_of(paper) if chapter.figures]
             if not shown:
                 continue
             text += f"\n## {ledger.papers()[paper] if paper else 'All papers'}\n\n"
@@ -255,7 +311,8 @@ class Book:
             for chapter in shown:
                 for number, figure in enumerate(chapter.figures):
                     text += (
-                        f":::{{grid-item-card}} {plain(figure.title)}\n:link: /{chapter.name}\n:link-type: doc\n"
+                        f":::{{grid-item-card}} {chapter.number}: {figure.title}\n"
+                        f":link: /{chapter.name}\n:link-type: doc\n"
                         f":img-top: /fragments/{chapter.name}-{number}.png\n:img-alt: {figure.words}\n"
                         f"{', '.join(made[chapter.name])}\n:::\n"
                     )
@@ -271,7 +328,10 @@ class Book:
         ]  # fmt: skip
         toc = "\n".join(every())
         return (
-            f"# Methods\n\n{self.where()}\nA filled mark is a place changed in every batch; of the hollow ones, one is "
+            "# Methods\n\nEach method has a page with its equation, parameters, cost and claims. *Cost* is training "
+            "time relative to plain fine-tuning, measured where all methods were run under one recipe, otherwise "
+            f"counted in passes over the rows. Which one to use: {self.chapter('51_common_protocol')}.\n\n"
+            f"{self.where()}\nA filled mark is a place changed in every batch; of the hollow ones, one is "
             f"drawn for each batch. A mark between two blocks is the attention of the second.\n\n"
             f"{table(['method', 'name in code', 'idea', 'changes', 'cost'], rows)}\n"
             f"```{{toctree}}\n:hidden:\n\n{toc}\n```\n"
@@ -287,6 +347,7 @@ class Book:
         place = f"{where or 'nothing'}{' (at one of these places, drawn anew for each batch)' if about.drawn else ''}"
         nobody = "none, a control" if key in ABOUT else "none"
         of = f"[{ledger.papers()[cls.paper]}](/papers/{cls.paper}.md)" if cls.paper else nobody
+        of = f"{about.of}; a baseline of {of}" if about.of else of
         said = [f"Changes: {place}", f"Labels: {soft}"] if key in ABOUT else []
         text += bullets([
             *said, f"Paper: {of}", f"Class: [`{cls.__module__}.{cls.__name__}`](/api/{cls.__module__}.md)",
@@ -300,8 +361,11 @@ class Book:
         text += f"\n## What it costs\n\n{self._cost_words(key)}\n"
         if key in pool.METHODS and key != "none":
             text += "\n## Compared with plain fine-tuning\n\n"
-            text += f"Gains under one recipe ({self.chapter('51_common_protocol')}):\n\n"
-            text += table(list(COLUMNS), [[self.found.gain(key, column) for column in COLUMNS]])
+            text += (
+                f"Gains under one recipe ({self.chapter('51_common_protocol')}): points of accuracy and ECE, percent "
+            )
+            text += f"of the loss; positive is better{_with_parameters(key)}.\n\n"
+            text += noted(table(list(COLUMNS), [[self.found.gain(key, column) for column in COLUMNS]]))
         if about.paper:
             text += f"\n## Compared with the paper\n\n{bullets(about.paper)}"
         if about.code:
@@ -320,8 +384,8 @@ class Book:
         counted += f", and each batch gets {updates} updates. " if updates > 1 else ". "
         if key in self.found.costs and key != "none":
             counted += (
-                f"Measured: **{self.found.costs[key]:.2f}** times the training time of plain fine-tuning (the mean "
-                "over data sets of the ratio of medians; many of these runs ran side by side)."
+                f"Measured{_with_parameters(key)}: **{self.found.costs[key]:.2f}** times the training time of plain "
+                "fine-tuning (the mean over data sets of the ratio of medians; many of these runs ran side by side)."
             )
         return counted
 
@@ -339,8 +403,8 @@ class Book:
             f"# Claims\n\nWhat the papers claim, and what we found: {self.found.counts()}. "
             "[Statistics](/statistics.md) explains how claims are judged. A positive estimate is in the claimed "
             "direction; brackets hold 95% intervals; for a claim about a bound, the estimate is the value compared "
-            "with the bound. Verdicts apply to the scale measured here (all-MiniLM-L6-v2, few examples), not to that "
-            "of the papers.\n"
+            "with the bound, which follows it. [Chapter 50](/50_claims.ipynb) has the same claims in one picture. "
+            "Verdicts apply to the scale measured here (all-MiniLM-L6-v2, few examples), not to that of the papers.\n"
         )
         for paper, title in ledger.papers().items():
             text += f"\n## {title}\n\n"
@@ -353,7 +417,7 @@ class Book:
         who = ", ".join(f"{a['given-names']} {a['family-names']}" for a in cited["authors"])
         where = f"{cited.get('collection-title', 'preprint')}, {cited['year']}"
         link = f"[{plain(cited['title'])}]({cited['url']})" if "url" in cited else plain(cited["title"])
-        text = f"# {ledger.papers()[key]}\n\n{link}. {who}. {where}.\n\n## Chapters\n\n"
+        text = f"# {ledger.papers()[key]}: the paper\n\n{link}. {who}. {where}.\n\n## Chapters\n\n"
         of_paper = [a for a in artefacts() if a.paper == key]
         rows = []
         for a in of_paper:
@@ -361,7 +425,12 @@ class Book:
             rows.append([plain(a.artefact), roomy(a.shows), chapter])
         text += table(["in the paper", "shows", "chapter"], rows)
         own = {k: about for k, about in every().items() if methods.base.REGISTRY[k].paper == key}
-        text += "\n## Methods\n\n" + bullets(f"[{LABELS[k]}](/methods/{k}.md): {own[k].idea}" for k in own)
+        for title, keys in {
+            "Methods": [k for k in own if not own[k].of],
+            "Baselines": [k for k in own if own[k].of],
+        }.items():
+            if keys:
+                text += f"\n## {title}\n\n" + bullets(f"[{LABELS[k]}](/methods/{k}.md): {own[k].idea}" for k in keys)
         text += "\n## Claims\n"
         for id_, verdict in self.found.verdicts.items():
             if verdict.claim.paper == key:
@@ -372,8 +441,8 @@ class Book:
             [[plain(r[name]) for name in ("dataset", "name", "value", "note")] for r in settings.to_dict("records")],
         )
         errata = inconsistencies.get(key, "None found.")
-        text += f"\n## Errata: where the paper contradicts itself, its data or its code\n\n{errata}\n"
-        return text
+        text += f"\n## Errata: where the paper contradicts itself, its data or its code\n\n{TAGS}\n\n{errata}\n"
+        return f"{text}\n{_toctree(map(_entry, self.chapters_of(key)))}"
 
     def _claim(self, id_: str, verdict: verdicts.Verdict) -> str:
         judgement = verdict.judgement
@@ -385,16 +454,45 @@ class Book:
         ])  # fmt: skip
         sets = {name: seeds for part in verdict.cells for name, seeds in part.items()}
         if sets:
-            text += bullets(["On " + ", ".join(f"{plain(name)} ({len(seeds)} seeds)" for name, seeds in sets.items())])
+            count = {name: f" ({len(seeds)} seeds)" if seeds[1:] else "" for name, seeds in sets.items()}
+            text += bullets(["On " + ", ".join(f"{plain(name)}{many}" for name, many in count.items())])
         left_out = {f"{name}: {why}" for part in verdict.dead for name, why in part.items()} if sets else ()
         if left_out:
             text += bullets(["Not counted: " + "; ".join(plain(line) for line in sorted(left_out))])
         return text
 
     def papers_index(self) -> str:
-        lines = [f"[{paper.title}]({key}.md)" for key, paper in published.papers().items()]
-        toc = "\n".join(published.papers())
-        return f"# Papers\n\n{bullets(lines)}\n```{{toctree}}\n:hidden:\n\n{toc}\n```\n"
+        rows = []
+        for key, paper in published.papers().items():
+            own = {id_: v for id_, v in self.found.verdicts.items() if v.claim.paper == key}
+            counts = ledger.counts(own).loc["all"]
+            said = [f"{count} {name}" for name, count in counts.items() if count and name != "claims"]
+            numbers = [chapter.number for chapter in self.chapters_of(key)]
+            shown = f"{numbers[0]} to {numbers[-1]}" if numbers else ""
+            claims = roomy(f"{counts['claims']}: {', '.join(said)}")
+            rows.append([f"[{paper.name}]({key}.md)", roomy(paper.title), shown, claims])
+        return f"---\norphan: true\n---\n\n# Papers\n\n{table(['paper', 'title', 'chapters', 'claims'], rows)}"
+
+
+def _entry(chapter: Chapter) -> str:
+    """A chapter in a table of contents: its number, and its title without the name of the paper."""
+    title = re.sub(r"^(BatchMixup|Calibration|SSMix|AMPLIFY)[,:] ", "", chapter.title)
+    return f"{chapter.number} · {title[0].upper()}{title[1:]} </{chapter.name}>"
+
+
+def _toctree(entries: Iterable[str], caption: str | None = None) -> str:
+    options = ":hidden:\n" + (f":caption: {caption}\n" if caption else "")
+    return f"```{{toctree}}\n{options}\n{chr(10).join(entries)}\n```\n"
+
+
+def _with_parameters(key: str) -> str:
+    """The parameters of a method in the runs of all methods, where they are not its defaults."""
+    other = {
+        name: value
+        for name, value in pool.METHODS[key][1].items()
+        if value != getattr(methods.get(pool.METHODS[key][0]), name)
+    }
+    return f", with {', '.join(f'`{name}={value}`' for name, value in other.items())}" if other else ""
 
 
 def numbers(judgement: judgements.Judgement) -> str:
@@ -413,6 +511,10 @@ def numbers(judgement: judgements.Judgement) -> str:
     text += "" if unit == statistics.LOG_RATIO else f" {unit}"
     if judgement.kind in (statistics.NON_INFERIORITY, statistics.EQUIVALENCE):
         text += f"; margin {judgements.amount(judgement.margin, unit)}"
+    if judgement.bounds is not None:
+        low, high = judgement.bounds
+        ends = [f"above {said(low)}"] * math.isfinite(low) + [f"below {said(high)}"] * math.isfinite(high)
+        text += f"; claimed {' and '.join(ends)}"
     return text if judgement.printed is None else f"{text}; printed {said(judgement.printed)}"
 
 
@@ -441,9 +543,13 @@ def modules() -> list[str]:
 
 
 def api_index() -> str:
-    """Every module with the first line of its docstring. No table of contents: it would appear on every page."""
-    return "# API\n\nEvery module with its docstrings.\n\n" + bullets(
-        f"[{module}]({module}.md): {plain_code(from_rst(_first_line(module)))}" for module in modules()
+    """Every module with the first line of its docstring, those that users import first. No table of contents: it would
+    appear on every page."""
+    groups = {"What users import": FOR_USERS, "All others": [name for name in modules() if name not in FOR_USERS]}
+    return "# API\n\nEvery module with its docstrings.\n" + "".join(
+        f"\n## {title}\n\n"
+        + bullets(f"[{module}]({module}.md): {plain_code(from_rst(_first_line(module)))}" for module in found)
+        for title, found in groups.items()
     )
 
 

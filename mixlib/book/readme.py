@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mixlib.book.findings import COLUMNS, Findings
+from mixlib.book.findings import COLUMNS, Findings, noted
 from mixlib.book.markdown import bullets, folded, table
 from mixlib.evidence import ledger
 from mixlib.papers.common import pool
@@ -24,7 +24,7 @@ def parts(found: Findings) -> dict[str, str]:
             [[str(name), *map(str, row)] for name, row in zip(counts.index, counts.to_numpy(), strict=True)],
         ),
         "findings": bullets(map(folded, found.sentences()[1:])),
-        "methods": table(header, rows),
+        "methods": noted(table(header, rows)),
     }
 
 

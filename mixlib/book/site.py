@@ -32,6 +32,9 @@ from mixlib.runs.store import Store, holder, take
 
 PENDING = "records are being made anew"  # in a banner until it is known how that ended
 MARKER, LOCK = ".mixlib-site", ".lock"
+FOLDED = re.compile(  # code that readers of results need not see: settings, imports, runs, tables and figures
+    r"^(profile: |import |from )|\.progress\(|\brun_all\(|\btables\.show\(|\bplots\.save\(|\bledger\.", re.MULTILINE
+)
 EXTRA = "the site needs the extra 'site': pip install -e '.[site]' -c requirements.lock"
 
 
@@ -185,6 +188,8 @@ def assemble(folder: Path, executed: Mapping[str, Path]) -> None:
             note = "Run just now; see the banner."
         else:
             note = f"{'As committed, at profile mini. ' if executed else ''}{book.made_of(chapter.name)}"
+        if chapter.name not in executed:
+            note = f"{book.summary(chapter.name)}{note}"
         prepare(notebook, chapter, note, book.repository)
         nbformat.write(notebook, folder / f"{chapter.name}.ipynb")
     draw(book, folder / "fragments")
@@ -196,7 +201,8 @@ def assemble(folder: Path, executed: Mapping[str, Path]) -> None:
 
 
 def prepare(notebook: NotebookNode, chapter: pages.Chapter, note: str, repository: str | None) -> None:
-    """A notebook as the site shows it: links, captions, words for its pictures, and where else it can be opened."""
+    """A notebook as the site shows it: its number, links, captions, words for its pictures, where else it can be
+    opened, and code that says nothing about results folded."""
     from nbconvert.preprocessors import CoalesceStreamsPreprocessor  # of the extra
 
     figures, number = iter(chapter.figures), 0
@@ -205,6 +211,8 @@ def prepare(notebook: NotebookNode, chapter: pages.Chapter, note: str, repositor
             cell.source = relink(cell.source, repository)
         if cell.cell_type != "code":
             continue
+        if FOLDED.search(cell.source) and "MixupTrainer(" not in cell.source:
+            cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-input"]
         CoalesceStreamsPreprocessor().preprocess_cell(cell, {}, 0)  # of a progress bar only its last state
         shown = [next(figures) for output in cell.outputs if "image/png" in output.get("data", {})]
         if shown:
@@ -216,6 +224,7 @@ def prepare(notebook: NotebookNode, chapter: pages.Chapter, note: str, repositor
     if repository:
         places += [f"[{site}]({url})" for site, url in elsewhere(repository, f"notebooks/{chapter.name}.ipynb").items()]
     lines = [f"{note} " if note else "", "Open it yourself: ", " · ".join(places)]
+    notebook.cells[0].source = re.sub(r"^# ", f"# {chapter.number} · ", notebook.cells[0].source)
     notebook.cells.insert(1, nbformat.v4.new_markdown_cell("".join(lines), id="where-else"))
 
 
@@ -277,7 +286,9 @@ def written(book: pages.Book) -> dict[str, str]:
     others = [name for name in errata if name not in published.papers() and not name.startswith("Conventions")]
     return {
         "fragments/forest.md": book.forest(),
-        "fragments/findings.md": markdown.bullets(book.found.sentences()[1:]),
+        "fragments/findings.md": markdown.bullets(
+            book.linked(markdown.folded(line)) for line in book.found.sentences()[1:]
+        ),
         "fragments/which.md": book.which(),
         "fragments/where.md": book.where(),
         "fragments/chapters.md": book.contents(),

@@ -9,8 +9,8 @@ import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.figure import Figure
 
-PANELS = {"accuracy": ("accuracy, points", 100), "nll": ("NLL, nats", 1), "ece": ("ECE, points", 100),
-          "brier": ("Brier score", 1)}  # fmt: skip
+PANELS = {"accuracy": ("accuracy", "points", 100, ">"), "nll": ("NLL", "nats", 1, "<"),
+          "ece": ("ECE", "points", 100, "<"), "brier": ("Brier score", "", 1, "<")}  # fmt: skip
 APART = 0.16  # between raw and scaled, in rows
 
 
@@ -30,7 +30,7 @@ def differences(methods: Sequence[str], numbers: Mapping[tuple[str, str, bool], 
     figure, axes = plt.subplots(
         1, len(PANELS), figsize=(13, 0.5 * len(methods) + 1.7), sharey=True, layout="constrained"
     )  # fmt: skip
-    for axis, (metric, (title, unit)) in zip(axes, PANELS.items(), strict=True):
+    for axis, (metric, (title, name, unit, good)) in zip(axes, PANELS.items(), strict=True):
         for scaled, (label, colour, marker, face) in looks.items():
             if scaled and metric == "accuracy":  # scaling leaves it as it is
                 continue
@@ -42,7 +42,9 @@ def differences(methods: Sequence[str], numbers: Mapping[tuple[str, str, bool], 
                 axis.plot(middle, place, marker=marker, color=colour, markerfacecolor=face, linestyle="none",
                           label=label if y == 0 else None)  # fmt: skip
         axis.axvline(0, color="black", linewidth=1)
-        axis.set_xlabel(f"{title}: difference")
+        better = "right is better" if good == ">" else "left is better"
+        axis.set_xlabel(f"method − no mixup{f', {name}' if name else ''}")
+        axis.set_title(f"{title} ({better})", fontsize="medium")
         axis.locator_params(axis="x", nbins=4)  # more numbers would touch
     axes[0].set_yticks(range(len(methods)), methods)
     axes[0].set_ylim(len(methods) - 0.5, -0.5)

@@ -182,8 +182,9 @@ def against_plain(table: pd.DataFrame, methods: Sequence[str], score: str, scale
 
     Returns:
         Index ``method``; ``estimate``, ``low``, ``high`` (95%), positive is better, in the score's unit; ``category``;
-        ``words``; ``p`` and ``p_holm`` (over these methods); ``differs``: whether the data sets differ; ``sets``: how
-        many there are.
+        ``small``: better or worse by less than the margin; ``words``; ``p`` and ``p_holm`` (over these methods);
+        ``differs``: whether the data sets differ; ``sets``: how many there are; ``sets_worse``: on how many the
+        method's mean is worse.
     """
     rows = {}
     for method in methods:
@@ -194,8 +195,9 @@ def against_plain(table: pd.DataFrame, methods: Sequence[str], score: str, scale
         judged = judgements.judge(part)
         rows[method] = {
             "estimate": judged.estimate, "low": judged.low, "high": judged.high,
-            "category": CATEGORIES[judged.category], "words": said(judged), "p": judged.p,
+            "category": CATEGORIES[judged.category], "small": judged.small, "words": said(judged), "p": judged.p,
             "differs": judged.differs_between_sets, "sets": len(judged.sets),
+            "sets_worse": sum(change.mean() < 0 for change in found.values()),
         }  # fmt: skip
     result = pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
     if len(result):

@@ -10,7 +10,7 @@ parts, :func:`best` a claim to beat every rival::
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -37,12 +37,12 @@ from mixlib.evidence.statistics import (
     Interval,
     Part,
     SeedsNeeded,
+    by_seed,
     combine,
     corrected,
     decide,
     heterogeneity_p,
     no_spread,
-    per_seed_interval,
     pooled,
     random_effects_interval,
     region,
@@ -80,6 +80,7 @@ class Judgement:
         per_seed: 95% interval of each seed's mean over data sets.
         seeds_needed: where undecided.
         parts: the judgements that make up a claim with several parts.
+        note: what is to be added about a claim with several parts.
     """
 
     name: str
@@ -108,11 +109,19 @@ class Judgement:
     per_seed: Interval | None = None
     seeds_needed: SeedsNeeded | None = None
     parts: tuple[Judgement, ...] = field(default=(), repr=False)
+    note: str = ""
 
     @property
     def label(self) -> str:
         """The category as it is counted: ``"supported by less than the margin"`` separately from ``"supported"``."""
         return f"{self.category} by less than the margin" if self.small else self.category
+
+    @property
+    def lines(self) -> list[str]:
+        """The finding for readers, a line for each part in their order."""
+        if not self.parts[1:]:
+            return [self.words]
+        return [f"{p.name}: {_as_part(p, self.category)}" for p in self.parts] + ([self.note] if self.note else [])
 
     @property
     def numbers(self) -> str:
@@ -126,11 +135,16 @@ def not_judgeable(name: str, why: str) -> Judgement:
     return Judgement(name, NOT_JUDGEABLE, f"{NOT_JUDGEABLE}: {why}")
 
 
-def judge(part: Part) -> Judgement:
-    """Decide one part of a claim with :func:`~mixlib.evidence.statistics.decide`, and put the result into words."""
-    estimate = pooled(part.differences)
+def judge(part: Part, pool: Callable[..., Estimate] = pooled) -> Judgement:
+    """Decide one part of a claim with :func:`~mixlib.evidence.statistics.decide`, and put the result into words.
+
+    Args:
+        part: of a claim.
+        pool: makes the estimate from ``part.differences``; another one shows whether the verdict depends on it.
+    """
+    estimate = pool(part.differences)
     found = series(part.differences)
-    few = [name for name, values in found.items() if len(values) < MIN_SEEDS]
+    few = [name for name, seeds in zip(estimate.sets, estimate.seeds, strict=True) if seeds < MIN_SEEDS]
     same = [name for name, values in found.items() if no_spread(values)]
     p_sets = heterogeneity_p(part.differences)
     decision = decide(
@@ -143,7 +157,7 @@ def judge(part: Part) -> Judgement:
         bounds=part.bounds,
     )
     category = CATEGORIES[int(decision.category)]
-    over_sets = random_effects_interval(part.differences)
+    over_sets, of_seeds = random_effects_interval(part.differences), by_seed(part.differences)
     general = _in_general(part, category, over_sets)
     judgement = Judgement(
         part.name,
@@ -169,7 +183,7 @@ def judge(part: Part) -> Judgement:
         p_heterogeneity=p_sets,
         differs_between_sets=p_sets < ALPHA,
         random_effects=over_sets,
-        per_seed=per_seed_interval(part.differences),
+        per_seed=of_seeds.interval if math.isfinite(of_seeds.se) else None,
     )
     if category == UNDECIDED and not few and not same:
         size = part.printed.size if part.printed else None
@@ -222,7 +236,9 @@ def _words(j: Judgement, part: Part, estimate: Estimate, in_general: Interval | 
         if in_general is not None:
             general = f"; in general no larger than {_bound(in_general, j.unit)}"
         text = f"no effect larger than {_bound((j.low90, j.high90), j.unit)} {where}{general}"
-        if j.printed is not None and abs(j.printed) < j.margin:
+        if j.printed is not None and abs(j.printed) < j.margin * (
+            1 - 1e-9
+        ):  # a printed 1 point is a mean of differences
             excluded = smaller_than_printed(
                 *(np.asarray(v) for v in (j.estimate, estimate.se, estimate.df, estimate.sd)), part.printed
             )
@@ -307,7 +323,7 @@ def conjunction(name: str, parts: Sequence[Judgement]) -> Judgement:
         deciding = [p for p in judged if p.category in same]
     words = deciding[0].words
     if len(parts) > 1:
-        words = f"{category} for " + "; ".join(f"{p.name} ({_as_part(p, category)})" for p in deciding)
+        words = f"{category}: " + "; ".join(f"{p.name} ({_as_part(p, category)})" for p in deciding)
         others = [f"{p.name} ({_as_other_part(p)})" for p in parts if p not in deciding]
         words += f"; other parts: {', '.join(others)}" if others else ""
     general = all(p.in_general for p in deciding)
@@ -347,7 +363,8 @@ def best(name: str, parts: Sequence[Judgement]) -> Judgement:
     among = all(p.decidable and p.low > -p.margin for p in parts)
     if judgement.category == SUPPORTED or not among:
         return judgement
-    return replace(judgement, words=f"{judgement.words}; among the best: no rival is better by more than the margin")
+    note = "among the best: no rival is better by more than the margin"
+    return replace(judgement, words=f"{judgement.words}; {note}", note=note)
 
 
 def q_values(judgements: Mapping[str, Judgement]) -> pd.Series:

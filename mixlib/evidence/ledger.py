@@ -1,21 +1,24 @@
-"""The ledger of all claims for readers: counts, groups that open, and what depends on the margins."""
+"""The ledger of all claims for readers: counts, groups that open, and which verdicts depend on choices in the rule."""
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import pandas as pd
-from IPython.display import DisplayObject, Markdown
+from IPython.display import HTML, DisplayObject, Markdown
 
-from mixlib.evidence import judgements, plan, published, statistics, tables
-from mixlib.evidence.verdicts import WAITING, Records, Verdict, judge, table
+from mixlib.evidence import judgements, plan, published, statistics
+from mixlib.evidence.verdicts import WAITING, Records, Verdict, judge
+from mixlib.evidence.verdicts import verdicts as judged
 
 ORDER = (  # of the groups: what was found first
     statistics.SUPPORTED, statistics.CONTRADICTED, statistics.NO_EFFECT, statistics.SMALLER, statistics.UNDECIDED,
     statistics.NOT_JUDGEABLE, WAITING,
 )  # fmt: skip
+DECIDED = "as decided"
 
 
 def papers() -> dict[str, str]:
@@ -42,18 +45,18 @@ def of_chapter(notebook: str) -> list[str]:
 
 
 def beside_chapter(notebook: str, committed: bool) -> DisplayObject:
-    """The claims that a notebook shows, with their verdicts, as its last table.
+    """The claims that a notebook shows, with their verdicts.
 
     Args:
         notebook: its name, such as ``41_amplify_table1``.
-        committed: whether it shows the committed records; verdicts are made from no others, so a sentence that says so
-            takes the place of the table.
+        committed: whether it shows the committed records; verdicts are made from no others, so otherwise a sentence
+            says so.
     """
     if not committed:
         return Markdown(
             "Verdicts are made from the committed evidence alone (profile `mini`, its own model and seeds)."
         )
-    return tables.show(table(of_chapter(notebook)), "Claims that these numbers bear on", "claims")
+    return HTML(f"<p><strong>Claims that these numbers bear on</strong></p>{_list(judged(ids=of_chapter(notebook)))}")
 
 
 def counts(verdicts: Mapping[str, Verdict]) -> pd.DataFrame:
@@ -68,15 +71,57 @@ def counts(verdicts: Mapping[str, Verdict]) -> pd.DataFrame:
     return table.assign(claims=table.sum(axis=1))
 
 
-def by_margin(verdicts: Mapping[str, Verdict], records: Records) -> pd.DataFrame:
-    """The verdicts of all claims, made from these records, with half and twice the margins, and how many move."""
-    columns: dict[str, dict[str, int]] = {}
-    usual = {id_: v.category for id_, v in verdicts.items()}
-    for title, factor in (("half the margins", 0.5), ("the margins", 1.0), ("twice the margins", 2.0)):
-        found = usual if factor == 1 else {id_: judge(v.claim, records, factor).category for id_, v in verdicts.items()}
-        columns[title] = {name: sum(category == name for category in found.values()) for name in ORDER}
-        columns[title]["differ from the verdict"] = sum(found[id_] != usual[id_] for id_ in found)
-    return pd.DataFrame(columns)
+def by_choice(verdicts: Mapping[str, Verdict], records: Records) -> pd.DataFrame:
+    """The category of every claim by the rule, and by the rule with another choice in it.
+
+    Args:
+        verdicts: of all claims, made from these records.
+        records: of the cells.
+
+    Returns:
+        Indexed by claim. Columns: ``as decided``; ``half the margins`` and ``twice the margins``; ``each seed's mean``:
+        data sets of the same seed are not taken to be independent (:func:`mixlib.evidence.statistics.by_seed`); ``six
+        seeds of a GPU``: in cells that are read in ``fp32`` but have six seeds in ``tf32``, those (a claim that would
+        then compare precisions keeps its verdict).
+    """
+    gpu = Records(records.store, _on_a_gpu(records))
+    ways: dict[str, Callable[[Verdict], Verdict]] = {
+        DECIDED: lambda verdict: verdict,
+        "half the margins": lambda verdict: judge(verdict.claim, records, 0.5),
+        "twice the margins": lambda verdict: judge(verdict.claim, records, 2.0),
+        "each seed's mean": lambda verdict: judge(verdict.claim, records, pool=statistics.by_seed),
+        "six seeds of a GPU": lambda verdict: verdict if (again := judge(verdict.claim, gpu)).waits else again,
+    }
+    return pd.DataFrame({title: {id_: way(v).category for id_, v in verdicts.items()} for title, way in ways.items()})
+
+
+def _on_a_gpu(records: Records) -> plan.Decided:
+    decided, seeds = records.decided, dict(records.decided.seeds)
+    precision = dict(decided.precision)
+    for name, read in seeds.items():
+        first = list(range(plan.FIRST_SEED, plan.FIRST_SEED + plan.FIRST_SEEDS))
+        cell = plan.get(name)
+        if (
+            read
+            and decided.read(cell).precision == "fp32"
+            and not records.store.missing(replace(cell, precision="tf32").specs(first))
+        ):
+            seeds[name], precision[name] = first, "tf32"
+    return replace(decided, seeds=seeds, precision=precision)
+
+
+def counts_by_choice(choices: pd.DataFrame) -> pd.DataFrame:
+    """How many claims get which verdict by each choice of :func:`by_choice`, and how many differ from the verdict."""
+    table = choices.apply(lambda column: column.value_counts()).reindex(list(ORDER)).fillna(0).astype(int)
+    table.loc["differ from the verdict"] = choices.ne(choices[DECIDED], axis=0).sum()
+    return table
+
+
+def moved(choices: pd.DataFrame) -> pd.DataFrame:
+    """The claims whose verdict is not the same by every choice of :func:`by_choice`; empty cells are as decided."""
+    others = choices.drop(columns=DECIDED)
+    changed = others.where(others.ne(choices[DECIDED], axis=0), "")
+    return choices[[DECIDED]].join(changed)[changed.ne("").any(axis=1)]
 
 
 def groups(verdicts: Mapping[str, Verdict]) -> str:
@@ -85,7 +130,6 @@ def groups(verdicts: Mapping[str, Verdict]) -> str:
     Args:
         verdicts: of all claims, or of some.
     """
-    said = published.claims().set_index("id")
     q = judgements.q_values({id_: v.judgement for id_, v in verdicts.items()})
     parts = []
     for paper, title in papers().items():
@@ -97,25 +141,49 @@ def groups(verdicts: Mapping[str, Verdict]) -> str:
             chosen = {id_: v for id_, v in own.items() if v.category == category}
             if not chosen:
                 continue
-            rows = "".join(_row(id_, v, said.loc[id_, "claim"], q.get(id_)) for id_, v in chosen.items())
-            inner.append(
-                f"<details><summary><b>{category}</b>: {len(chosen)}</summary>"
-                f"<table><tr><th>claim</th><th>what was found</th></tr>{rows}</table></details>"
-            )
+            heading = f"<summary><b>{category}</b>: {len(chosen)}</summary>"
+            inner.append(f"<details>{heading}{_list(chosen, q, linked=True)}</details>")
         heading = f"<summary><b>{html.escape(title)}</b>, {len(own)} claims</summary>"
         parts.append(f"<details>{heading}{''.join(inner)}</details>")
     return "".join(parts)
 
 
-def _row(id_: str, verdict: Verdict, claim: str, q: float | None) -> str:
-    chapter = chapters()[id_]
+def _list(verdicts: Mapping[str, Verdict], q: Mapping[str, float] | None = None, linked: bool = False) -> str:
+    """Claims as an HTML list: what is claimed, the verdict, what each part came to; folded, the rule and the records.
+
+    Args:
+        verdicts: of the claims, in order.
+        q: by claim, for those where it is known: marks decisions that may be wrong.
+        linked: to the chapter that shows a claim.
+    """
+    said, chapter = published.claims().set_index("id")["claim"], chapters()
+    items = []
+    for id_, verdict in verdicts.items():
+        name = f'<a href="{chapter[id_]}.ipynb">{id_}</a>' if linked else f'<b class="claim">{id_}</b>'
+        css = f"verdict {'-'.join(verdict.category.split())}"
+        first, *others = lines = list(map(_html, verdict.lines))
+        if others:
+            found = f"<ul>{''.join(f'<li>{line}</li>' for line in lines)}</ul>"
+        else:  # begins with the verdict, except while runs are waited for
+            found = first.removeprefix(verdict.label) if first.startswith(verdict.label) else f": {first}"
+        notes = "<br>".join(map(_html, _notes(id_, verdict, q)))
+        items.append(
+            f'<dt>{name}: {_html(said[id_])}</dt><dd><strong class="{css}">{verdict.label}</strong>{found}'
+            f"<details><summary>rule and records</summary>{notes}</details></dd>"
+        )
+    return f'<dl class="claims">{"".join(items)}</dl>'
+
+
+def _notes(id_: str, verdict: Verdict, q: Mapping[str, float] | None) -> list[str]:
     notes = [f"Rule: {verdict.claim.rule}"]
     if verdict.records:
         count = f"{len(verdict.records)} records" if verdict.records[1:] else "1 record"
         notes.append(f"{count}; see `python -m mixlib claims --only {id_} --json`.")
     decided = verdict.category in (statistics.SUPPORTED, statistics.CONTRADICTED)
-    if q is not None and decided and q > statistics.ALPHA:
-        notes.append(f"q = {q:.2f} over all claims: this may be one of the few wrong verdicts to expect.")
-    text = "<br>".join(re.sub(r"`(.+?)`", r"<code>\1</code>", html.escape(note)) for note in notes)
-    found = f"{html.escape(verdict.words)}<details><summary>rule and records</summary>{text}</details>"
-    return f'<tr><td><a href="{chapter}.ipynb">{id_}</a>: {html.escape(claim)}</td><td>{found}</td></tr>'
+    if decided and q is not None and q.get(id_, 0.0) > statistics.ALPHA:
+        notes.append(f"q = {q[id_]:.2f} over all claims: this may be one of the few wrong verdicts to expect.")
+    return notes
+
+
+def _html(text: str) -> str:
+    return re.sub(r"`(.+?)`", r"<code>\1</code>", html.escape(text, quote=False))

@@ -19,7 +19,7 @@ from mixlib.runs.spec import RunSpec
 from mixlib.runs.store import Store
 from mixlib.runs.studies import TIMED
 
-SENSITIVITY_SEEDS, MOST_SEEDS = 3, 12
+SENSITIVITY_SEEDS, FIRST_SEEDS, MOST_SEEDS = 3, 6, 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +138,9 @@ WAVES: dict[str, Callable[[str], list[Spec]]] = {
         *_seed_by_seed(filter(_is_last, registered().papers), _first(6), profile),
     ],
     "more": lambda profile: _seed_by_seed(
-        (c for c in registered().papers if c.seeds > 6), range(FIRST_SEED + 6, FIRST_SEED + 12), profile
+        (c for c in registered().papers if c.seeds > FIRST_SEEDS),
+        range(FIRST_SEED + FIRST_SEEDS, FIRST_SEED + MOST_SEEDS),
+        profile,
     ),
 }
 

@@ -216,7 +216,7 @@ def pooled(differences: Mapping[str, pd.Series | Sequence[float]]) -> Estimate:
     """The mean over data sets of the mean paired difference, with its t intervals over seeds (Satterthwaite).
 
     Data sets count equally, whatever their number of seeds. The runs of two data sets with the same seed are taken to
-    be independent draws (they share no data, only numbers); :func:`per_seed_interval` checks that.
+    be independent, although some data sets share texts (both TREC, both SST); :func:`by_seed` checks what that does.
     """
     found = series(differences)
     means = np.array([v.mean() for v in found.values()])
@@ -232,17 +232,19 @@ def pooled(differences: Mapping[str, pd.Series | Sequence[float]]) -> Estimate:
     return Estimate(mean, se, df, sd, *intervals, tuple(found), tuple(map(int, seeds)))
 
 
-def per_seed_interval(differences: Mapping[str, pd.Series | Sequence[float]]) -> Interval | None:
-    """A check of :func:`pooled`: the 95% t interval of each seed's mean over data sets.
+def by_seed(differences: Mapping[str, pd.Series | Sequence[float]]) -> Estimate:
+    """A check of :func:`pooled`: the mean, with its t intervals, of each seed's mean over data sets.
 
     It needs no independence between data sets of the same seed, but has fewer degrees of freedom: seeds - 1, of the
-    seeds that every data set has. ``None`` with fewer than two of them.
+    seeds that every data set has. Without an interval (nan) with fewer than two of them. ``sd`` is that of ``pooled``.
     """
     table = pd.concat(series(differences), axis=1).dropna()
-    if len(table) < 2:
-        return None
-    by_seed = table.mean(axis=1)
-    return Interval(*map(float, t_interval(by_seed.mean(), by_seed.sem(), len(by_seed) - 1, CONFIDENCE)))
+    means = table.mean(axis=1)
+    mean, se, df = float(means.mean()), float(means.sem()), float(len(means) - 1)
+    intervals = [Interval(*map(float, t_interval(mean, se, df, c))) for c in (CONFIDENCE, EQUIVALENCE_CONFIDENCE)]
+    return Estimate(
+        mean, se, df, pooled(differences).sd, *intervals, tuple(table.columns), (len(means),) * len(table.columns)
+    )
 
 
 def random_effects_interval(

@@ -8,7 +8,7 @@ committed gate (:func:`mixlib.evidence.plan.decided`); nothing is run.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
@@ -79,10 +79,18 @@ class Verdict:
     @property
     def words(self) -> str:
         """What was measured, and on which of the claim's data sets it was not; why is in :attr:`dead`."""
-        left_out = dict.fromkeys(
-            name for live, dead in zip(self.cells, self.dead, strict=False) if live and not self.waits for name in dead
-        )
-        return self.judgement.words + (f"; not counted: {', '.join(left_out)}" if left_out else "")
+        return "; ".join([self.judgement.words, *self._left_out])
+
+    @property
+    def lines(self) -> list[str]:
+        """:attr:`words`, a line for each part of the claim."""
+        return [*([self.judgement.words] if self.waits else self.judgement.lines), *self._left_out]
+
+    @property
+    def _left_out(self) -> list[str]:
+        parts = zip(self.cells, self.dead, strict=False)
+        names = dict.fromkeys(name for live, dead in parts if live and not self.waits for name in dead)
+        return [f"not counted: {', '.join(names)}"] if names else []
 
 
 class Records:
@@ -198,13 +206,16 @@ def _margin(contrast: Contrast, live: Iterable[str], records: Records) -> float:
     return min(ECE_POINTS, ECE_SHARE * sum(plain) / len(plain))
 
 
-def judge(claim: Claim, records: Records, margins: float = 1.0) -> Verdict:
+def judge(
+    claim: Claim, records: Records, margins: float = 1.0, pool: Callable[..., statistics.Estimate] = statistics.pooled
+) -> Verdict:
     """The verdict on a claim, from the records there are.
 
     Args:
         claim: as data.
         records: of the cells.
         margins: a factor for all margins, to see whether a verdict depends on them.
+        pool: how differences become an estimate, likewise.
     """
     if claim.not_here is not None:
         return Verdict(claim, judgements.not_judgeable(claim.id, claim.not_here))
@@ -221,8 +232,9 @@ def judge(claim: Claim, records: Records, margins: float = 1.0) -> Verdict:
             continue
         unit, margin = MEASURES[contrast.measure].unit, margins * _margin(contrast, found, records)
         samples = "batches" if any(values.index.nlevels > 1 for values in found.values()) else "seeds"
-        parts.append(judgements.judge(Part(contrast.name, by_data_set(found, contrast), margin, contrast.kind,
-                                           contrast.printed, contrast.bounds, unit, samples)))  # fmt: skip
+        part = Part(contrast.name, by_data_set(found, contrast), margin, contrast.kind, contrast.printed,
+                    contrast.bounds, unit, samples)  # fmt: skip
+        parts.append(judgements.judge(part, pool))
     keys, records.keys = tuple(records.keys), before | records.keys
     together = judgements.best if claim.together == BEST else judgements.conjunction
     whole = together(claim.id, parts)
@@ -256,26 +268,6 @@ def verdicts(
     records = records or Records()
     chosen = [c for c in known.values() if (paper in (None, c.paper)) and (ids is None or c.id in ids)]
     return {claim.id: judge(claim, records) for claim in chosen}
-
-
-def table(ids: Sequence[str], records: Records | None = None) -> pd.DataFrame:
-    """Claims with their verdicts, for readers: the claim, the verdict, its numbers in words, and the rule.
-
-    Args:
-        ids: of the claims, in the order of the rows.
-        records: as in :func:`verdicts`.
-    """
-    records = records or Records()
-    found = verdicts(ids=ids, records=records)
-    said = published.claims().set_index("id")["claim"]
-    rows = {
-        id_: {
-            "claim": said[id_], "verdict": found[id_].label, "measured": found[id_].words,
-            "rule": found[id_].claim.rule, "records": len(found[id_].records),
-        }
-        for id_ in ids
-    }  # fmt: skip
-    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def as_json(verdict: Verdict, records: Records) -> dict[str, Any]:

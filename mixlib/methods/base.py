@@ -130,7 +130,7 @@ class Method(ABC):
 
     @property
     def updates_per_batch(self) -> int:
-        """Optimizer updates per batch: how many times the trainer repeats every batch."""
+        """How many times the trainer repeats every batch, with an update of the model each time."""
         return 1
 
     @property

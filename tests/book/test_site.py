@@ -1,5 +1,6 @@
 """Generated pages of the site, on chosen verdicts and small notebooks; test_browser.py looks at the whole site."""
 
+import math
 import re
 
 import nbformat
@@ -11,7 +12,7 @@ from mixlib import methods
 from mixlib.__main__ import main
 from mixlib.book import captions, drawing, findings, notebooks, pages, site
 from mixlib.book.about import ABOUT, SITES, every
-from mixlib.book.extension import commands, mathml, scrolling, to_pages
+from mixlib.book.extension import commands, enlarging, mathml, scrolling, to_pages
 from mixlib.evidence import comparison, judgements, plan, published, statistics, verdicts
 from mixlib.evidence.claims import claims
 from mixlib.evidence.plots import MARKERS, PALETTE
@@ -110,6 +111,34 @@ def test_a_gain_that_is_too_small_to_matter_is_named_as_such(book, monkeypatch):
     assert "no gain is large enough to matter. Better, but by too little to matter: [TMix]" in loss
 
 
+def test_a_gain_in_the_mean_that_most_data_sets_do_not_share_is_marked(book, monkeypatch):
+    nothing_is_scaled(monkeypatch)
+    gain = {"banking77": 0.2, "trec_fine": 0.2}
+    book.found.pool = comparison.labelled(
+        records([spec for cell in pool.POOL for spec in cell.specs(range(100, 104))],
+                lambda spec: {"accuracy": gain.get(spec.dataset, -0.01)} if spec.method == "tmix" else {}, noise=0.001)
+    )  # fmt: skip
+    assert re.search(
+        r"higher accuracy: \[TMix\]\(\S+\) \(cost 1\.0, worse on 5 of 7 data sets\)", book.which().splitlines()[0]
+    )
+    assert re.fullmatch(r"\*\*\+5\.\d \[\S+\s\S+\]\*\* †", book.found.gain("tmix", "accuracy"))
+    assert findings.IN_THE_MEAN in book.which()
+    assert findings.IN_THE_MEAN in book.method("tmix")
+    assert findings.IN_THE_MEAN not in book.method("eda")
+
+
+def test_a_method_that_does_not_train_is_not_recommended_for_its_calibration(book, monkeypatch):
+    nothing_is_scaled(monkeypatch)
+    effect = {"batchmixup": {"accuracy": -0.4, "ece": -0.2}, "tmix": {"ece": -0.2}}
+    book.found.pool = comparison.labelled(
+        records([spec for cell in pool.POOL for spec in cell.specs(range(100, 104))],
+                lambda spec: effect.get(spec.method, {}), noise=0.001)
+    )  # fmt: skip
+    ece = book.which().splitlines()[2]
+    assert "[TMix]" in ece
+    assert "[BatchMixup]" not in ece
+
+
 def test_nothing_is_said_of_runs_that_are_missing(tmp_path):
     book = pages.Book([], Records(Store(tmp_path), plan.Decided({}, {}, {})))
     assert "not decided yet" in book.which()
@@ -136,6 +165,38 @@ def test_pages_of_papers_and_methods_name_every_claim_and_its_verdict(tmp_path):
             assert f"[{id_}](#claim-{id_})" in written[f"methods/{key}.md"]
     for key in published.papers():
         assert book.references[key]["url"] in written[f"papers/{key}.md"]
+
+
+def test_pages_of_papers_unfold_to_their_chapters_and_tell_methods_from_baselines(tmp_path):
+    titles = {"00_start_here": "Start here", "22_calibration_table2": "Calibration, Table 2: IMDb",
+              "51_common_protocol": "All: a"}  # fmt: skip
+    chapters = [pages.Chapter(name, title, ()) for name, title in titles.items()]
+    book = pages.Book(chapters, Records(Store(tmp_path), plan.Decided({}, {}, {})))
+    assert "22 · Table 2: IMDb </22_calibration_table2>\n" in book.paper("mixup_calibration", {})
+    assert ":caption: Across the papers\n\n51 · All: a </51_common_protocol>\n```" in book.contents()
+    assert "papers/mixup_calibration" in book.contents()
+    ssmix = book.paper("ssmix", {})
+    own, compared = ssmix.partition("## Methods")[2].partition("## Baselines")[::2]
+    assert "[SSMix](" in own
+    assert "[TMix](" in compared.partition("## Claims")[0]
+    assert "Paper: Chen et al. (2020); a baseline of [SSMix](/papers/ssmix.md)" in book.method("tmix")
+    assert re.search(
+        r"\| \[MixUp calibration\]\(mixup_calibration.md\) \| .+ \| 22 to 22 \| .*15: ", book.papers_index()
+    )
+
+
+def test_a_bound_stands_behind_the_value_that_is_compared_with_it():
+    part = statistics.Part("p", {"a": [76.0, 77, 78, 79]}, 1.0, statistics.BOUNDS, bounds=(-math.inf, 75.0))
+    assert pages.numbers(judgements.judge(part)).endswith("points; claimed below +75.0")
+
+
+def test_what_was_found_leads_to_claims_and_chapters(tmp_path):
+    book = pages.Book([pages.Chapter("50_claims", "All", ())], Records(Store(tmp_path), plan.Decided({}, {}, {})))
+    linked = book.linked("mixup_calibration-2 and other-2, see notebook 50, not notebook 99")
+    assert linked == (
+        '<a href="papers/mixup_calibration.html#claim-mixup-calibration-2">mixup_calibration-2</a> and other-2, see '
+        '<a href="50_claims.html">chapter 50</a>, not notebook 99'
+    )
 
 
 def test_marks_of_the_drawing_have_the_colours_and_markers_of_all_figures():
@@ -180,6 +241,30 @@ def test_a_chapter_knows_its_title_and_says_what_its_figures_show():
     shown = [cell.metadata["mystnb"] for cell in made.cells if cell.cell_type == "code"]
     assert [cell["image"]["alt"] for cell in shown] == ["Table 9: all", "Why?"]
     assert [cell["figure"]["caption"] for cell in shown] == ["Figure 90.1", "Figure 90.2. Why?"]
+
+
+def test_a_chapter_begins_with_its_number_what_it_found_and_the_verdicts_of_its_claims(tmp_path):
+    said = "## What we see (profile mini)\n\n**SSMix.** Text.\n\n**It is twice as slow.** More.\n\nNot **this one.**"
+    made = notebook(nbformat.v4.new_markdown_cell("# SSMix: times"), nbformat.v4.new_markdown_cell(said))
+    chapter = pages.Chapter.of("35_ssmix_step_time", made)
+    assert chapter.in_short == ("It is twice as slow.",)
+    book = pages.Book([chapter], Records(Store(tmp_path), plan.Decided({}, {}, {})))
+    summary = book.summary(chapter.name)
+    assert summary.startswith("{.lead}\n**In short.** It is twice as slow.\n\nClaims: [ssmix-11](#claim-ssmix-11) [")
+    site.prepare(made, chapter, summary, None)
+    assert made.cells[0].source == "# 35 · SSMix: times"
+    assert made.cells[1].source.startswith(summary)
+
+
+def test_code_that_says_nothing_about_results_is_folded():
+    code = {"profile: str = 1": True, "import a": True, "x = run_all(specs)": True, "tables.show(a)": True,
+            "from a import MixupTrainer\nMixupTrainer(b).train()": False, "found": False}  # fmt: skip
+    made = notebook(nbformat.v4.new_markdown_cell("# T"), *map(nbformat.v4.new_code_cell, code))
+    site.prepare(made, pages.Chapter.of("90_x", made), "", None)
+    cells = {
+        cell.source: "hide-input" in cell.metadata.get("tags", ()) for cell in made.cells if cell.cell_type == "code"
+    }
+    assert cells == code
 
 
 def test_figures_of_one_cell_share_a_caption_and_go_on_being_counted():
@@ -234,6 +319,17 @@ def test_links_in_the_html_of_an_output_lead_to_pages():
     assert to_pages('<a href="10_x.ipynb#a"> <a href="_downloads/1/10_x.ipynb">') == (
         '<a href="10_x.html#a"> <a href="_downloads/1/10_x.ipynb">'
     )
+    place = "papers/mixup_calibration.html#claim-mixup-calibration-4"
+    assert to_pages('<b class="claim">mixup_calibration-4</b>') == (
+        f'<a class="claim" href="{place}">mixup_calibration-4</a>'
+    )
+
+
+def test_a_figure_leads_to_its_picture():
+    picture = '<img alt="a" src="_images/1.png" />'
+    figure = f'<figure class="align-default">\n{picture}<figcaption>'
+    assert enlarging(picture) == picture
+    assert enlarging(figure) == figure.replace(picture, f'<a href="_images/1.png">{picture}</a>')
 
 
 def test_build_never_deletes_a_folder_that_is_no_site(tmp_path):

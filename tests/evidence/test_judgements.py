@@ -2,6 +2,7 @@
 
 import math
 
+import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -24,6 +25,7 @@ from mixlib.evidence.statistics import (
     UNDECIDED,
     Part,
     Printed,
+    by_seed,
     region,
 )
 from tests.evidence.test_statistics import A, B, alike, exact, seeds_for
@@ -36,6 +38,15 @@ def part(mean, sd=1.0, sets=5, n=6, name="A - B", margin=1.0, **claim):
 def test_the_interval_of_each_seeds_mean_stands_beside_the_pooled_one():
     expected = stats.ttest_1samp(A, 0).confidence_interval(0.95)
     assert judge(Part("p", {"a": A, "b": A}, 1.0)).per_seed == pytest.approx(tuple(expected))
+
+
+def test_data_sets_that_move_together_decide_less_by_each_seeds_mean():
+    same = exact(1.3, 2.0)
+    both = Part("p", {"a": same, "b": same}, 1.0)
+    assert judge(both).category == SUPPORTED
+    assert judge(both, by_seed).category == judge(Part("p", {"a": same}, 1.0)).category == UNDECIDED
+    few = {"a": pd.Series(same, index=range(6)), "b": pd.Series(same, index=range(3, 9))}
+    assert judge(Part("p", few, 1.0), by_seed).words == "undecided: 3 seeds on a, at least 4 are needed"
 
 
 def test_p_of_two_data_sets_is_welchs():
@@ -320,7 +331,7 @@ def test_the_part_most_clearly_against_stands_for_a_contradicted_claim():
     first, second = with_p(0.01, "first"), with_p(0.001, "second")
     claim = conjunction("c", [first, second])
     assert claim.estimate == second.estimate
-    assert claim.words == f"contradicted for second ({second.words}); first ({first.words})"
+    assert claim.words == f"contradicted: second ({second.words}); first ({first.words})"
 
 
 def test_a_claim_holds_in_general_if_every_part_that_decides_does():
@@ -333,10 +344,10 @@ def test_a_claim_holds_in_general_if_every_part_that_decides_does():
 
 def test_conjunctions_name_the_parts():
     others = f"good (supported: {GOOD.numbers})"
-    assert conjunction("c", [GOOD, FLAT]).words == f"no effect for flat ({FLAT.words}); other parts: {others}"
+    assert conjunction("c", [GOOD, FLAT]).words == f"no effect: flat ({FLAT.words}); other parts: {others}"
     assert conjunction("c", [BAD, DEAD]).words.endswith("; other parts: dead (not judgeable here)")
     assert conjunction("c", [FLAT]).words == FLAT.words
-    assert conjunction("c", [GOOD, DEAD]).words.startswith("not judgeable here for dead (")
+    assert conjunction("c", [GOOD, DEAD]).words.startswith("not judgeable here: dead (")
     assert conjunction("c", [GOOD, BAD]).estimate == BAD.estimate
     with pytest.raises(ValueError, match="at least one part"):
         conjunction("c", [])

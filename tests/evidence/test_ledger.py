@@ -8,6 +8,7 @@ import pytest
 from mixlib.evidence import claims, ledger, plan, statistics, verdicts
 from mixlib.runs import paths
 from tests.experiments import experiment
+from tests.fabricate import record
 
 CLAIMS = claims.claims()
 
@@ -28,7 +29,9 @@ def test_each_of_these_chapters_shows_its_own_claims_and_no_other_chapter_shows_
 
 def test_claims_are_shown_beside_committed_records_alone():
     page = ledger.beside_chapter("23_calibration_table3", committed=True).data
-    assert re.findall(r"(mixup_calibration-\d+)</th>", page) == [f"mixup_calibration-{n}" for n in range(1, 8)]
+    assert re.findall(r'<dt><b class="claim">(mixup_calibration-\d+)</b>', page) == [
+        f"mixup_calibration-{n}" for n in range(1, 8)
+    ]
     other = ledger.beside_chapter("23_calibration_table3", committed=False)
     assert other.data.startswith("Verdicts are made from the committed evidence alone")
 
@@ -63,7 +66,39 @@ def test_a_claim_whose_runs_are_not_finished_stands_in_a_group_of_its_own():
 def test_margins_that_decide_are_counted():
     claim = CLAIMS["mixup_calibration-9"]
     records = experiment(claim, noise=1.1)
-    table = ledger.by_margin({claim.id: verdicts.judge(claim, records)}, records)
-    half, usual, twice = (table[f"{which}the margins"] for which in ("half ", "", "twice "))
+    choices = ledger.by_choice({claim.id: verdicts.judge(claim, records)}, records)
+    table = ledger.counts_by_choice(choices)
+    half, usual, twice = (table[which] for which in ("half the margins", "as decided", "twice the margins"))
     assert half[half > 0].to_dict() == {statistics.UNDECIDED: 1, "differ from the verdict": 1}
     assert usual[usual > 0].to_dict() == twice[twice > 0].to_dict() == {statistics.SUPPORTED: 1}
+
+
+def test_seeds_of_a_gpu_that_the_rule_leaves_out_say_what_they_would():
+    claim = CLAIMS["ssmix-2"]
+    records = experiment(claim)
+    found = {claim.id: verdicts.judge(claim, records)}
+    assert ledger.moved(ledger.by_choice(found, records)).empty
+    for cell in {term.cell for part in claim.parts for terms in part.units.values() for term in terms}:
+        for spec in replace(plan.get(cell), precision="tf32").specs(range(100, 106)):
+            good = spec.method in ("embedmix", "tmix")
+            records.store.made[spec] = record(spec, accuracy=(0.6 if good else 0.5) + 0.001 * good * (spec.seed % 3))
+    choices = ledger.by_choice(found, records)
+    assert choices.loc[claim.id, "as decided"] == choices.loc[claim.id, "each seed's mean"] == statistics.SUPPORTED
+    moved = ledger.moved(choices).loc[claim.id]
+    assert moved[moved != ""].to_dict() == {
+        "as decided": statistics.SUPPORTED, "six seeds of a GPU": statistics.CONTRADICTED
+    }  # fmt: skip
+
+
+def test_a_claim_that_would_compare_precisions_keeps_its_verdict():
+    claim = CLAIMS["ssmix-5"]
+    records = experiment(claim)
+    cell = replace(plan.get("ssmix/trec_coarse"), precision="tf32")
+    for spec in cell.specs(range(100, 106)):
+        records.store.made[spec] = record(spec, accuracy=0.5)
+    claim = replace(claim, parts=tuple(
+        replace(part, units={name: (replace(terms[0], weight=2.0), *terms[1:]) for name, terms in part.units.items()})
+        for part in claim.parts
+    ))  # fmt: skip
+    found = {claim.id: verdicts.judge(claim, records)}
+    assert ledger.by_choice(found, records).loc[claim.id].nunique() == 1

@@ -71,14 +71,16 @@ def test_intervals_cover_what_they_say(seeds):
         assert ((low < 0) & (high > 0)).mean() == pytest.approx(confidence, abs=0.01)
 
 
-def test_per_seed_interval_is_the_t_interval_of_common_seeds():
+def test_the_estimate_by_seed_is_the_t_interval_of_common_seeds():
     a = pd.Series(A, index=[100, 101, 102, 103, 104, 105])
     b = pd.Series(B, index=[101, 102, 103, 104, 105, 106, 107, 108])
     mean = ((a + b) / 2).dropna()
     assert len(mean) == 5
-    expected = stats.ttest_1samp(mean, 0).confidence_interval(0.95)
-    assert s.per_seed_interval({"a": a, "b": b}) == pytest.approx(tuple(expected))
-    assert s.per_seed_interval({"a": a, "b": b.loc[[105, 106]]}) is None
+    found = s.by_seed({"a": a, "b": b})
+    for interval, confidence in ((found.interval, 0.95), (found.interval90, 0.90)):
+        assert interval == pytest.approx(tuple(stats.ttest_1samp(mean, 0).confidence_interval(confidence)))
+    assert (found.mean, found.seeds, found.sd) == (mean.mean(), (5, 5), pooled({"a": a, "b": b}).sd)
+    assert math.isnan(s.by_seed({"a": a, "b": b.loc[[105, 106]]}).interval.low)
 
 
 def test_random_effects_of_statsmodels():

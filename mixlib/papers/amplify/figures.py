@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
@@ -245,9 +246,9 @@ def word_graph(views: Mapping[str, Mapping[str, Any]], query: str, links: int = 
         query: the word whose attention colours the nodes, its first occurrence.
         links: number of links drawn, the strongest between words that are not neighbours.
     """
-    figure, axes = plt.subplots(1, len(views), figsize=(6.1 * len(views), 6.4), squeeze=False, layout="constrained")
+    figure, axes = _panels(len(views), columns=2, size=(4.7, 4.7))
     top = max(_from(view, query).max() for view in views.values())
-    for axis, (method, view) in zip(axes[0], views.items(), strict=True):
+    for axis, (method, view) in zip(axes, views.items(), strict=True):
         keep = [i for i, side in enumerate(view["side"]) if side is not None]
         attention = np.array(view["attention"])[np.ix_(keep, keep)]
         words = [view["words"][i] for i in keep]
@@ -267,10 +268,23 @@ def word_graph(views: Mapping[str, Mapping[str, Any]], query: str, links: int = 
             turn = np.degrees(a) if right >= 0 else np.degrees(a) + 180
             axis.text(1.08 * right, 1.08 * up, word, rotation=turn, rotation_mode="anchor", fontsize=8, va="center",
                       ha="left" if right >= 0 else "right")  # fmt: skip
-        axis.set(title=LABELS[method], xlim=(-1.55, 1.55), ylim=(-1.55, 1.55), aspect="equal")
+        axis.set(title=LABELS[method], xlim=(-1.5, 1.5), ylim=(-1.5, 1.5), aspect="equal")
         axis.axis("off")
-    figure.colorbar(dots, ax=axes[0].tolist(), shrink=0.6, label=f"attention of the first “{query}” (ringed)")
+    figure.colorbar(
+        dots, ax=axes, location="bottom", shrink=0.5, aspect=40, label=f"attention of the first “{query}” (ringed)"
+    )
     return figure
+
+
+def _panels(count: int, columns: int, size: tuple[float, float], **kwargs: Any) -> tuple[Figure, list[Axes]]:
+    """A figure with so many panels of a size in inches, in rows of so many columns."""
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(columns * size[0], rows * size[1]), squeeze=False,
+                                layout="constrained", **kwargs)  # fmt: skip
+    for spare in axes.flat[count:]:
+        spare.remove()
+    return figure, list(axes.flat[:count])
 
 
 def _between_words(view: Mapping[str, Any]) -> np.ndarray:
@@ -292,10 +306,9 @@ def attention_summary(data: pd.DataFrame, quantities: Mapping[str, str]) -> Figu
         data: from :func:`mixlib.papers.amplify.frames.attention_frame`.
         quantities: column -> title, with what is claimed.
     """
-    figure, axes = plt.subplots(1, len(quantities), figsize=(3.5 * len(quantities), 3.4), squeeze=False, sharey=True,
-                                layout="constrained")  # fmt: skip
+    figure, axes = _panels(len(quantities), 3 if len(quantities) > 4 else 4, (3.5, 3.0), sharey=True)
     methods = [m for m in LABELS if m in set(data["method"])]
-    for axis, (quantity, title) in zip(axes[0], quantities.items(), strict=True):
+    for axis, (quantity, title) in zip(axes, quantities.items(), strict=True):
         for y, method in enumerate(methods):
             values = 100 * data.loc[data["method"] == method, quantity]
             axis.plot(values, [y] * len(values), "o", color="0.7", markersize=4)
@@ -303,7 +316,7 @@ def attention_summary(data: pd.DataFrame, quantities: Mapping[str, str]) -> Figu
             axis.errorbar(mean, y, xerr=reach, capsize=4,
                           color=PALETTE[method], marker=MARKERS[method], linestyle="none", markersize=8)  # fmt: skip
         axis.set(title=title, xlabel="% of the attention", ylim=(len(methods) - 0.5, -0.5))
-    axes[0, 0].set_yticks(range(len(methods)), [LABELS[m] for m in methods])
+    axes[0].set_yticks(range(len(methods)), [LABELS[m] for m in methods])
     return figure
 
 

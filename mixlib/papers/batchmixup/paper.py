@@ -38,7 +38,11 @@ PAPER = Paper(
         ),
         Artefact("batchmixup-geometry", "batchmixup", "Geometry", "measurement", "where mixed points lie"),
         Artefact(
-            "batchmixup-policies", "batchmixup", "Policies", "measurement", "accuracy after training on such points"
+            "batchmixup-policies",
+            "batchmixup",
+            "Policies",
+            "measurement",
+            "accuracy after training on mixed points of several policies",
         ),
     ),
     cells=protocol.CELLS,

@@ -247,7 +247,7 @@ def learning_curves(data: pd.DataFrame) -> Figure:
                               linestyle=style, marker=marker, markersize=5, color=color, label=way)  # fmt: skip
             axis.set_xlabel("epoch")
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        row[0].set(title=f"{dataset}, all epochs", ylabel="accuracy on the rows of the curve, %")
+        row[0].set(title=f"{dataset}, all epochs", ylabel="accuracy on some of the test rows, %")
         row[1].set(title=f"{dataset}, from the end of stage 1 on")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2)

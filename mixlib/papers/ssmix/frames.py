@@ -401,7 +401,7 @@ def start_table(records: Sequence[RunRecord]) -> pd.DataFrame:
         entry = next(e for e in middle.evaluations if round(e["epoch"]) == epochs)
         whole = record.spec.num_train_epochs + (epochs if start else 0)
         for title, value in (
-            (f"after {epochs} of {whole} epochs, rows of the curve", _curve(entry, middle)),
+            (f"after {epochs} of {whole} epochs, {middle.spec.curve_size or 'some'} test rows", _curve(entry, middle)),
             (f"after all {whole}, test rows", 100 * record.last["accuracy"]),
         ):
             column = f"{name_of(record.spec.dataset)}, {title}"
