@@ -709,7 +709,7 @@ def diff_records(a, b) -> None:
 
 @main.command("count-data")
 def count_data() -> None:
-    """Count the data sets that are available and write data/corpora.json, which notebook 20 reads.
+    """Count the data sets that are available and write data/corpora.json, which notebooks 20 and 30 read.
 
     What it says about data sets that are not available is kept.
     """

@@ -19,6 +19,7 @@ _PICTURE = re.compile(r'(<figure\b[^>]*>\s*)(<img\b[^>]*\bsrc="([^"]+)"[^>]*>)')
 _CLAIM = re.compile(r'<b class="claim">((\w+)-\d+)</b>')
 _TABLE = re.compile(r"<table\b.*?</table>", re.DOTALL)
 _INTERVAL = re.compile(r"(\[[+−-]?[\d.]+,) (?=[+−-]?[\d.]+\])")
+_STAR = re.compile(r"(?<=\]) \*(?=<)")
 _SPREAD = re.compile(r"(?<=\d) (±|→) (?=\d)")
 
 
@@ -47,7 +48,7 @@ def scrolling(html: str) -> str:
     """
 
     def boxed(found: re.Match) -> str:
-        table = _SPREAD.sub("\u00a0\\1\u00a0", _INTERVAL.sub("\\1\u00a0", found[0]))
+        table = _SPREAD.sub("\u00a0\\1\u00a0", _INTERVAL.sub("\\1\u00a0", _STAR.sub("\u00a0*", found[0])))
         return f'<div class="wide" tabindex="0" role="group" aria-label="table">{table}</div>'
 
     return _TABLE.sub(boxed, html)

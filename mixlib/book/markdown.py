@@ -14,6 +14,11 @@ def plain(text: object) -> str:
     return plain_ends(str(text)).strip()
 
 
+def words_alone(text: str) -> str:
+    """A heading without its Markdown: emphasis, code and links become plain words."""
+    return re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", re.sub(r"[*`]", "", text))
+
+
 def roomy(text: object) -> str:
     """:func:`plain` text in a cell of a table, which keeps some width on a narrow screen."""
     return f"[{plain(text)}]{{.roomy}}"

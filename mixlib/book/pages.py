@@ -41,7 +41,7 @@ FOR_USERS = (
     "mixlib.methods.batchmixup", "mixlib.methods.mixup_calibration", "mixlib.methods.ssmix",
     "mixlib.methods.hidden_mixup", "mixlib.methods.amplify", "mixlib.methods.baselines", "mixlib.methods.eda",
 )  # fmt: skip
-SENTENCES = 2  # of what a chapter found, at its top
+SENTENCES = 3  # of what a chapter found, at its top
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class Figure:
 
 @dataclass(frozen=True)
 class Chapter:
-    """A notebook as a reader meets it: name without suffix, title, its figures, and what it found in a sentence or
-    two: the first sentences in bold of what we see."""
+    """A notebook as a reader meets it: name without suffix, title, its figures, and what it found: the first
+    sentences in bold of what we see (not words that only name a subject)."""
 
     name: str
     title: str
@@ -82,7 +82,7 @@ class Chapter:
         for cell in notebook.cells:
             if cell.cell_type == "markdown" and cell.source.startswith("## What we see"):
                 bold = re.findall(r"^\*\*([^*]+\.)\*\*", cell.source, re.MULTILINE)
-                said_first = [sentence for sentence in bold if " " in sentence][:SENTENCES]  # others name a subject
+                said_first = [words for words in bold if len(words.split()) > 3 and not words.startswith("What ")]
             headings = re.findall(r"^(#+) +(.+)$", cell.source, re.MULTILINE) if cell.cell_type == "markdown" else ()
             for level, words in headings:
                 title, heading = (words, "") if level == "#" else (title, words)
@@ -90,7 +90,7 @@ class Chapter:
                 if "image/png" in output.get("data", {}):
                     said = captions.of_code(cell.source) or heading or title
                     found.append(Figure(output["data"]["image/png"], title, heading, said))
-        return cls(name, title, tuple(found), tuple(said_first))
+        return cls(name, title, tuple(found), tuple(said_first[:SENTENCES]))
 
 
 def verdict_of(category: str, label: str | None = None) -> str:
@@ -187,7 +187,9 @@ class Book:
         text = f"{{.lead}}\n**In short.** {' '.join(chapter.in_short)}\n\n" if chapter.in_short else ""
         if name in plan.registered().chapters:
             shown = [(id_, self.found.verdicts[id_]) for id_ in ledger.of_chapter(name)]
-            text += "Claims: " + ", ".join(f"[{i}](#claim-{i}) {verdict_of(v.category)}" for i, v in shown) + ".\n\n"
+            text += (
+                "Claims: " + ", ".join(f"[{i}](#claim-{i})\u00a0{verdict_of(v.category)}" for i, v in shown) + ".\n\n"
+            )
         return text
 
     def chapter(self, name: str) -> str:

@@ -35,6 +35,7 @@ MARKER, LOCK = ".mixlib-site", ".lock"
 FOLDED = re.compile(  # code that readers of results need not see: settings, imports, runs, tables and figures
     r"^(profile: |import |from )|\.progress\(|\brun_all\(|\btables\.show\(|\bplots\.save\(|\bledger\.", re.MULTILINE
 )
+CAPTION = "**Figure.** "
 EXTRA = "the site needs the extra 'site': pip install -e '.[site]' -c requirements.lock"
 
 
@@ -206,7 +207,7 @@ def prepare(notebook: NotebookNode, chapter: pages.Chapter, note: str, repositor
     from nbconvert.preprocessors import CoalesceStreamsPreprocessor  # of the extra
 
     figures, number = iter(chapter.figures), 0
-    for cell in notebook.cells:
+    for place, cell in enumerate(notebook.cells):
         if cell.cell_type == "markdown":
             cell.source = relink(cell.source, repository)
         if cell.cell_type != "code":
@@ -216,16 +217,27 @@ def prepare(notebook: NotebookNode, chapter: pages.Chapter, note: str, repositor
         CoalesceStreamsPreprocessor().preprocess_cell(cell, {}, 0)  # of a progress bar only its last state
         shown = [next(figures) for output in cell.outputs if "image/png" in output.get("data", {})]
         if shown:
-            numbers = [f"{chapter.name[:2]}.{number + n}" for n in range(1, len(shown) + 1)]
+            numbers = [f"{chapter.number}.{number + n}" for n in range(1, len(shown) + 1)]
             number += len(shown)
-            caption = f"Figure{'s' if shown[1:] else ''} {' and '.join(numbers)}. {markdown.plain(shown[0].heading)}"
-            cell.metadata["mystnb"] = {"image": {"alt": shown[0].words}, "figure": {"caption": caption.rstrip(". ")}}
+            said = caption_below(notebook.cells[place + 1 : place + 2]) or markdown.plain(shown[0].words)
+            caption = f"**Figure{'s' if shown[1:] else ''} {' and '.join(numbers)}.** {said}"
+            alt = markdown.words_alone(shown[0].title)
+            cell.metadata["mystnb"] = {"image": {"alt": alt}, "figure": {"caption": caption}}
     places = [f"{{download}}`notebook <{chapter.name}.ipynb>`"]
     if repository:
         places += [f"[{site}]({url})" for site, url in elsewhere(repository, f"notebooks/{chapter.name}.ipynb").items()]
     lines = [f"{note} " if note else "", "Open it yourself: ", " · ".join(places)]
     notebook.cells[0].source = re.sub(r"^# ", f"# {chapter.number} · ", notebook.cells[0].source)
     notebook.cells.insert(1, nbformat.v4.new_markdown_cell("".join(lines), id="where-else"))
+
+
+def caption_below(cells: Sequence[NotebookNode]) -> str | None:
+    """The notebook's own words for a figure, taken out of the cell below it: ``**Figure.** words``."""
+    if not cells or cells[0].cell_type != "markdown" or not cells[0].source.startswith(CAPTION):
+        return None
+    words, _, rest = cells[0].source.removeprefix(CAPTION).partition("\n\n")
+    cells[0].source = rest
+    return " ".join(words.split())
 
 
 def elsewhere(repository: str, path: str) -> dict[str, str]:

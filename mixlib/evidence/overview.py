@@ -191,7 +191,7 @@ def gain_against_cost(cost: pd.Series, gains: Mapping[str, pd.DataFrame], labels
         axis.axhline(0, color="black", linewidth=1, zorder=1)
         axis.set(xlabel="training time, in plain runs", ylabel=title)
         low, high = axis.get_xlim()
-        axis.set_xlim(low - 0.15 * (high - low), high + 0.4 * (high - low))
+        axis.set_xlim(low - 0.15 * (high - low), high + 0.5 * (high - low))
     return figure
 
 

@@ -64,6 +64,7 @@ class OfMethods(Mapping[str, Any]):
 
 LABELS = OfMethods("label")
 
+ORDINALS = {"2": "second", "3": "third"}
 NAMES = {  # of data sets, for readers
     "sst2": "SST-2", "sst5": "SST-5", "trec_coarse": "TREC-coarse", "trec_fine": "TREC-fine", "ag_news": "AG News",
     "agnews": "AG News", "imdb": "IMDb", "yelp5": "Yelp", "yelp_polarity": "Yelp", "cola": "CoLA", "boolq": "BoolQ",
@@ -380,7 +381,7 @@ def show(table: pd.DataFrame, caption: str, uuid: str = "table") -> HTML:
 
 def _for_readers(label: Any) -> Any:
     names = NAMES | {"dataset": "data set", "data_set": "data set"}
-    return _as_text(names.get(label, label) if isinstance(label, str) else label)
+    return _as_text(names.get(label, model_name(label)) if isinstance(label, str) else label)
 
 
 def _as_text(value: Any) -> Any:
@@ -406,8 +407,15 @@ def _origin(records: Sequence[RunRecord]) -> tuple[str, str]:
     seeds = _seeds_of_cells(specs)
     tests = sorted({sum(record.reliability["rows"]) for record in records})
     several, rows = (" to ".join(f"{n:,}" for n in dict.fromkeys((found[0], found[-1]))) for found in (seeds, tests))
-    models = ", ".join(sorted({s.model for s in specs}))
+    models = ", ".join(model_name(model) for model in sorted({s.model for s in specs}))
     return warning, f"{models}, {several} seeds, {rows} test rows, made on {_made_on(records)}"
+
+
+def model_name(model: str) -> str:
+    """A model for readers: ``all-MiniLM-L6-v2, every second block`` for ``all-MiniLM-L6-v2[::2]``."""
+    whole, every, step = model.partition("[::")
+    number = step.rstrip("]")
+    return f"{whole}, every {ORDINALS.get(number, f'{number}th')} block" if every else model
 
 
 def _seeds_of_cells(specs: Iterable[RunSpec]) -> list[int]:

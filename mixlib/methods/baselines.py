@@ -72,7 +72,7 @@ class EDA(Method):
     """
 
     key: ClassVar[str] = "eda"
-    look: ClassVar[Look] = Look("EDA", "#ca9161", "4", (0, (7, 1, 3, 1)))
+    look: ClassVar[Look] = Look("EDA", "#ca9161", (5, 1, 180), (0, (7, 1, 3, 1)))
     uses_hooks: ClassVar[bool] = False
     alpha: float = 0.1
     n_aug: int = 9

@@ -239,18 +239,35 @@ def test_a_chapter_knows_its_title_and_says_what_its_figures_show():
     assert [figure.words for figure in chapter.figures] == ["Table 9: all", "Why?"]
     site.prepare(made, chapter, "", None)
     shown = [cell.metadata["mystnb"] for cell in made.cells if cell.cell_type == "code"]
-    assert [cell["image"]["alt"] for cell in shown] == ["Table 9: all", "Why?"]
-    assert [cell["figure"]["caption"] for cell in shown] == ["Figure 90.1", "Figure 90.2. Why?"]
+    assert [cell["image"]["alt"] for cell in shown] == ["Table 9: all", "Table 9: all: Why?"]
+    captions_ = [cell["figure"]["caption"] for cell in shown]
+    assert captions_ == ["**Figure 90.1.** Table 9: all", "**Figure 90.2.** Why?"]
+
+
+def test_the_words_below_a_figure_become_its_caption():
+    below = nbformat.v4.new_markdown_cell("**Figure.** Left: *a*.\nRight: b.\n\nMore.")
+    made = notebook(nbformat.v4.new_markdown_cell("# T of `x` and *it*"), picture(), below)
+    site.prepare(made, pages.Chapter.of("90_x", made), "", None)
+    (shown,) = [cell.metadata["mystnb"] for cell in made.cells if cell.cell_type == "code"]
+    assert shown == {
+        "image": {"alt": "T of x and it"}, "figure": {"caption": "**Figure 90.1.** Left: *a*. Right: b."}
+    }  # fmt: skip
+    assert below.source == "More."
 
 
 def test_a_chapter_begins_with_its_number_what_it_found_and_the_verdicts_of_its_claims(tmp_path):
-    said = "## What we see (profile mini)\n\n**SSMix.** Text.\n\n**It is twice as slow.** More.\n\nNot **this one.**"
+    said = (
+        "## What we see (profile mini)\n\n**SSMix.** Text.\n\n**What it cannot say.** Text.\n\n"
+        "**It is twice as slow.** More.\n\nNot **this one.**"
+    )
     made = notebook(nbformat.v4.new_markdown_cell("# SSMix: times"), nbformat.v4.new_markdown_cell(said))
     chapter = pages.Chapter.of("35_ssmix_step_time", made)
     assert chapter.in_short == ("It is twice as slow.",)
     book = pages.Book([chapter], Records(Store(tmp_path), plan.Decided({}, {}, {})))
     summary = book.summary(chapter.name)
-    assert summary.startswith("{.lead}\n**In short.** It is twice as slow.\n\nClaims: [ssmix-11](#claim-ssmix-11) [")
+    assert summary.startswith(
+        "{.lead}\n**In short.** It is twice as slow.\n\nClaims: [ssmix-11](#claim-ssmix-11)\u00a0["
+    )
     site.prepare(made, chapter, summary, None)
     assert made.cells[0].source == "# 35 · SSMix: times"
     assert made.cells[1].source.startswith(summary)
@@ -273,7 +290,7 @@ def test_figures_of_one_cell_share_a_caption_and_go_on_being_counted():
     made = notebook(nbformat.v4.new_markdown_cell("# T\n## H"), both, picture())
     site.prepare(made, pages.Chapter.of("90_x", made), "", None)
     captions_ = [cell.metadata["mystnb"]["figure"]["caption"] for cell in made.cells if cell.cell_type == "code"]
-    assert captions_ == ["Figures 90.1 and 90.2. H", "Figure 90.3. H"]
+    assert captions_ == ["**Figures 90.1 and 90.2.** H", "**Figure 90.3.** H"]
 
 
 def test_every_committed_figure_has_words():
