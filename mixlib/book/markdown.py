@@ -65,3 +65,9 @@ def plain_code(text: str) -> str:
 def plain_ends(text: str) -> str:
     """As :func:`plain`, with the blanks at both ends kept."""
     return re.sub(r"([\\*_`|<>\[\]$])", r"\\\1", re.sub(r"\s+", " ", text))
+
+
+def from_rst(text: str) -> str:
+    """A docstring's inline marks as Markdown: double backticks and roles become code."""
+    text = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", text)
+    return re.sub(r"``([^`]+)``", r"`\1`", text)

@@ -1,27 +1,23 @@
-"""Generated pages: the gallery, methods, papers, claims and API, made from records, classes and recipes.
+"""Generated pages: the gallery, methods, papers and claims, made from records, classes and recipes.
 
 Every function returns Markdown as MyST reads it, and reads neither a clock nor a network.
 """
 
 from __future__ import annotations
 
-import ast
 import inspect
 import math
-import pkgutil
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
-import nbformat
-
 from mixlib import methods
-from mixlib.book import captions
 from mixlib.book.about import ABOUT, SITE_WORDS, every
+from mixlib.book.chapters import Chapter
 from mixlib.book.findings import COLUMNS, UNTRAINED, Findings, noted, only_in_the_mean
-from mixlib.book.markdown import MINUS, bullets, plain, plain_code, roomy, signed, table
+from mixlib.book.markdown import MINUS, bullets, from_rst, plain, plain_code, roomy, signed, table
 from mixlib.evidence import judgements, ledger, plan, published, statistics, verdicts
 from mixlib.evidence.cells import FIRST, Cell
 from mixlib.evidence.claims import Claim
@@ -36,61 +32,6 @@ TAGS = (
     "Each point says what it rests on: [text] the paper alone, [computed] our own arithmetic on printed numbers, "
     "[outside] a fact from outside the paper."
 )
-FOR_USERS = (
-    "mixlib", "mixlib.trainer", "mixlib.comparing.compare", "mixlib.methods", "mixlib.methods.base",
-    "mixlib.methods.batchmixup", "mixlib.methods.mixup_calibration", "mixlib.methods.ssmix",
-    "mixlib.methods.hidden_mixup", "mixlib.methods.amplify", "mixlib.methods.baselines", "mixlib.methods.eda",
-)  # fmt: skip
-SENTENCES = 3  # of what a chapter found, at its top
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A picture in a chapter: its PNG (base64), the chapter's title, the heading above it, and words for readers who
-    cannot see it."""
-
-    image: str
-    chapter: str
-    heading: str
-    words: str
-
-    @property
-    def title(self) -> str:
-        """What it shows, also without the chapter around it."""
-        return f"{self.chapter}{' ' if self.chapter.endswith('?') else ': '}{self.heading}".rstrip(": ")
-
-
-@dataclass(frozen=True)
-class Chapter:
-    """A notebook as a reader meets it: name without suffix, title, its figures, and what it found: the first
-    sentences in bold of what we see (not words that only name a subject)."""
-
-    name: str
-    title: str
-    figures: tuple[Figure, ...]
-    in_short: tuple[str, ...] = ()
-
-    @property
-    def number(self) -> str:
-        """The two digits by which text names it."""
-        return self.name[:2]
-
-    @classmethod
-    def of(cls, name: str, notebook: nbformat.NotebookNode) -> Chapter:
-        """The chapter of an executed notebook; the nearest heading above a figure is its title."""
-        title, heading, found, said_first = name, "", [], []
-        for cell in notebook.cells:
-            if cell.cell_type == "markdown" and cell.source.startswith("## What we see"):
-                bold = re.findall(r"^\*\*([^*]+\.)\*\*", cell.source, re.MULTILINE)
-                said_first = [words for words in bold if len(words.split()) > 3 and not words.startswith("What ")]
-            headings = re.findall(r"^(#+) +(.+)$", cell.source, re.MULTILINE) if cell.cell_type == "markdown" else ()
-            for level, words in headings:
-                title, heading = (words, "") if level == "#" else (title, words)
-            for output in cell.get("outputs", ()):
-                if "image/png" in output.get("data", {}):
-                    said = captions.of_code(cell.source) or heading or title
-                    found.append(Figure(output["data"]["image/png"], title, heading, said))
-        return cls(name, title, tuple(found), tuple(said_first[:SENTENCES]))
 
 
 def verdict_of(category: str, label: str | None = None) -> str:
@@ -127,12 +68,6 @@ def parameters(cls: type[Method]) -> dict[str, tuple[str, str]]:
                 if name not in said or not words.startswith("as in"):
                     said[name] = " ".join(words.split())
     return {f.name: (repr(f.default), said.get(f.name, "")) for f in fields(cls) if f.init}
-
-
-def from_rst(text: str) -> str:
-    """A docstring's inline marks as Markdown: double backticks and roles become code."""
-    text = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", text)
-    return re.sub(r"``([^`]+)``", r"`\1`", text)
 
 
 @dataclass
@@ -535,34 +470,3 @@ def inconsistencies() -> dict[str, str]:
     text = (paths.PUBLISHED / "inconsistencies.md").read_text(encoding="utf-8")
     parts = re.split(r"^## (.+)\n", text, flags=re.MULTILINE)[1:]
     return {name: body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)}
-
-
-@lru_cache(maxsize=1)
-def modules() -> list[str]:
-    """Every module of the library, parents before children, without the command line."""
-    found = (module.name for module in pkgutil.walk_packages([str(paths.ROOT / "mixlib")], "mixlib."))
-    return ["mixlib", *sorted(name for name in found if not name.endswith("__main__"))]
-
-
-def api_index() -> str:
-    """Every module with the first line of its docstring, those that users import first. No table of contents: it would
-    appear on every page."""
-    groups = {"What users import": FOR_USERS, "All others": [name for name in modules() if name not in FOR_USERS]}
-    return "# API\n\nEvery module with its docstrings.\n" + "".join(
-        f"\n## {title}\n\n"
-        + bullets(f"[{module}]({module}.md): {plain_code(from_rst(_first_line(module)))}" for module in found)
-        for title, found in groups.items()
-    )
-
-
-def _first_line(module: str) -> str:
-    path = paths.ROOT.joinpath(*module.split("."))
-    source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    return (ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or "").partition("\n\n")[0]
-
-
-def api(module: str) -> str:
-    return (
-        f"---\norphan: true\n---\n\n# {module}\n\n[All modules](index.md)\n\n"
-        f"```{{eval-rst}}\n.. automodule:: {module}\n   :members:\n   :show-inheritance:\n```\n"
-    )

@@ -22,8 +22,9 @@ import matplotlib.pyplot as plt
 import nbformat
 from nbformat import NotebookNode
 
-from mixlib.book import drawing, markdown, pages
+from mixlib.book import drawing, markdown, pages, reference
 from mixlib.book.about import every
+from mixlib.book.chapters import Chapter
 from mixlib.evidence import ledger, overview, plots, published
 from mixlib.evidence.verdicts import Records
 from mixlib.runs import machine, paths
@@ -183,7 +184,7 @@ def assemble(folder: Path, executed: Mapping[str, Path]) -> None:
         path.stem: nbformat.read(executed.get(path.stem, path), as_version=4)
         for path in sorted(paths.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
     }
-    book = pages.Book([pages.Chapter.of(*item) for item in notebooks.items()], Records(), repository())
+    book = pages.Book([Chapter.of(*item) for item in notebooks.items()], Records(), repository())
     for chapter, notebook in zip(book.chapters, notebooks.values(), strict=True):
         if chapter.name in executed:
             note = "Run just now; see the banner."
@@ -201,7 +202,7 @@ def assemble(folder: Path, executed: Mapping[str, Path]) -> None:
         page.write_text(relink(page.read_text(encoding="utf-8"), repository()), encoding="utf-8")
 
 
-def prepare(notebook: NotebookNode, chapter: pages.Chapter, note: str, repository: str | None) -> None:
+def prepare(notebook: NotebookNode, chapter: Chapter, note: str, repository: str | None) -> None:
     """A notebook as the site shows it: its number, links, captions, words for its pictures, where else it can be
     opened, and code that says nothing about results folded."""
     from nbconvert.preprocessors import CoalesceStreamsPreprocessor  # of the extra
@@ -262,7 +263,7 @@ def relink(text: str, repository: str | None) -> str:
     def turned(match: re.Match) -> str:
         path, anchor = match[1].rstrip("/"), match[2] or ""
         module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-        if module in pages.modules():
+        if module in reference.modules():
             return f"](/api/{module}.md)"
         if path == "CHANGELOG.md":
             return "](/changelog.md)"
@@ -315,6 +316,6 @@ def written(book: pages.Book) -> dict[str, str]:
         **{f"methods/{key}.md": book.method(key) for key in every()},
         "papers/index.md": book.papers_index(),
         **{f"papers/{key}.md": book.paper(key, errata) for key in published.papers()},
-        "api/index.md": pages.api_index(),
-        **{f"api/{module}.md": pages.api(module) for module in pages.modules()},
+        "api/index.md": reference.index(),
+        **{f"api/{module}.md": reference.page(module) for module in reference.modules()},
     }

@@ -10,7 +10,7 @@ import pytest
 
 from mixlib import methods
 from mixlib.__main__ import main
-from mixlib.book import captions, drawing, findings, notebooks, pages, site
+from mixlib.book import captions, chapters, drawing, findings, notebooks, pages, reference, site
 from mixlib.book.about import ABOUT, SITES, every
 from mixlib.book.extension import commands, enlarging, mathml, scrolling, to_pages
 from mixlib.evidence import comparison, judgements, plan, published, statistics, verdicts
@@ -170,8 +170,8 @@ def test_pages_of_papers_and_methods_name_every_claim_and_its_verdict(tmp_path):
 def test_pages_of_papers_unfold_to_their_chapters_and_tell_methods_from_baselines(tmp_path):
     titles = {"00_start_here": "Start here", "22_calibration_table2": "Calibration, Table 2: IMDb",
               "51_common_protocol": "All: a"}  # fmt: skip
-    chapters = [pages.Chapter(name, title, ()) for name, title in titles.items()]
-    book = pages.Book(chapters, Records(Store(tmp_path), plan.Decided({}, {}, {})))
+    made = [chapters.Chapter(name, title, ()) for name, title in titles.items()]
+    book = pages.Book(made, Records(Store(tmp_path), plan.Decided({}, {}, {})))
     assert "22 · Table 2: IMDb </22_calibration_table2>\n" in book.paper("mixup_calibration", {})
     assert ":caption: Across the papers\n\n51 · All: a </51_common_protocol>\n```" in book.contents()
     assert "papers/mixup_calibration" in book.contents()
@@ -191,7 +191,7 @@ def test_a_bound_stands_behind_the_value_that_is_compared_with_it():
 
 
 def test_what_was_found_leads_to_claims_and_chapters(tmp_path):
-    book = pages.Book([pages.Chapter("50_claims", "All", ())], Records(Store(tmp_path), plan.Decided({}, {}, {})))
+    book = pages.Book([chapters.Chapter("50_claims", "All", ())], Records(Store(tmp_path), plan.Decided({}, {}, {})))
     linked = book.linked("mixup_calibration-2 and other-2, see notebook 50, not notebook 99")
     assert linked == (
         '<a href="papers/mixup_calibration.html#claim-mixup-calibration-2">mixup_calibration-2</a> and other-2, see '
@@ -233,7 +233,7 @@ def test_a_chapter_knows_its_title_and_says_what_its_figures_show():
         nbformat.v4.new_markdown_cell("## Why?"),
         picture(),
     )
-    chapter = pages.Chapter.of("90_x", made)
+    chapter = chapters.Chapter.of("90_x", made)
     assert chapter.title == "Table 9: all"
     assert [figure.title for figure in chapter.figures] == ["Table 9: all", "Table 9: all: Why?"]
     assert [figure.words for figure in chapter.figures] == ["Table 9: all", "Why?"]
@@ -247,7 +247,7 @@ def test_a_chapter_knows_its_title_and_says_what_its_figures_show():
 def test_the_words_below_a_figure_become_its_caption():
     below = nbformat.v4.new_markdown_cell("**Figure.** Left: *a*.\nRight: b.\n\nMore.")
     made = notebook(nbformat.v4.new_markdown_cell("# T of `x` and *it*"), picture(), below)
-    site.prepare(made, pages.Chapter.of("90_x", made), "", None)
+    site.prepare(made, chapters.Chapter.of("90_x", made), "", None)
     (shown,) = [cell.metadata["mystnb"] for cell in made.cells if cell.cell_type == "code"]
     assert shown == {
         "image": {"alt": "T of x and it"}, "figure": {"caption": "**Figure 90.1.** Left: *a*. Right: b."}
@@ -261,7 +261,7 @@ def test_a_chapter_begins_with_its_number_what_it_found_and_the_verdicts_of_its_
         "**It is twice as slow.** More.\n\nNot **this one.**"
     )
     made = notebook(nbformat.v4.new_markdown_cell("# SSMix: times"), nbformat.v4.new_markdown_cell(said))
-    chapter = pages.Chapter.of("35_ssmix_step_time", made)
+    chapter = chapters.Chapter.of("35_ssmix_step_time", made)
     assert chapter.in_short == ("It is twice as slow.",)
     book = pages.Book([chapter], Records(Store(tmp_path), plan.Decided({}, {}, {})))
     summary = book.summary(chapter.name)
@@ -277,7 +277,7 @@ def test_code_that_says_nothing_about_results_is_folded():
     code = {"profile: str = 1": True, "import a": True, "x = run_all(specs)": True, "tables.show(a)": True,
             "from a import MixupTrainer\nMixupTrainer(b).train()": False, "found": False}  # fmt: skip
     made = notebook(nbformat.v4.new_markdown_cell("# T"), *map(nbformat.v4.new_code_cell, code))
-    site.prepare(made, pages.Chapter.of("90_x", made), "", None)
+    site.prepare(made, chapters.Chapter.of("90_x", made), "", None)
     cells = {
         cell.source: "hide-input" in cell.metadata.get("tags", ()) for cell in made.cells if cell.cell_type == "code"
     }
@@ -288,7 +288,7 @@ def test_figures_of_one_cell_share_a_caption_and_go_on_being_counted():
     both = picture()
     both.outputs *= 2
     made = notebook(nbformat.v4.new_markdown_cell("# T\n## H"), both, picture())
-    site.prepare(made, pages.Chapter.of("90_x", made), "", None)
+    site.prepare(made, chapters.Chapter.of("90_x", made), "", None)
     captions_ = [cell.metadata["mystnb"]["figure"]["caption"] for cell in made.cells if cell.cell_type == "code"]
     assert captions_ == ["**Figures 90.1 and 90.2.** H", "**Figure 90.3.** H"]
 
@@ -317,7 +317,7 @@ def test_links_that_leave_the_book_lead_to_what_the_site_has():
 def test_notebooks_can_be_opened_elsewhere_once_the_repository_has_a_place(monkeypatch):
     monkeypatch.setenv("GITHUB_REPOSITORY", "me/it")
     made = notebook(nbformat.v4.new_markdown_cell("# T"))
-    site.prepare(made, pages.Chapter.of("90_x", made), "Run just now.", site.repository())
+    site.prepare(made, chapters.Chapter.of("90_x", made), "Run just now.", site.repository())
     text = made.cells[1].source
     assert text.startswith("Run just now.")
     assert "mybinder.org/v2/gh/me/it/HEAD?labpath=notebooks/90_x.ipynb" in text
@@ -395,3 +395,11 @@ def test_figures_of_numbers_read_as_people_write_them():
     times = pd.Series(np.log([1.68, 1.7, 1.69, 1.69]))
     slower = statistics.Part("x", {"a": times}, 0.1, unit="log ratio", printed=statistics.Printed(np.log(2)))
     assert pages.numbers(judgements.judge(slower)) == "x1.69 [x1.68, x1.70]; printed x2.00"
+
+
+def test_the_api_lists_every_module_once_those_that_users_import_first():
+    index = reference.index()
+    listed = re.findall(r"^\* \[([\w.]+)\]\(\1\.md\): \S", index, re.MULTILINE)
+    assert sorted(listed) == sorted(reference.modules())
+    assert listed[: len(reference.FOR_USERS)] == list(reference.FOR_USERS)
+    assert {cls.__module__ for cls in methods.REGISTRY.values()} <= set(reference.FOR_USERS)
