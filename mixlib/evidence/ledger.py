@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import pandas as pd
@@ -146,6 +146,11 @@ def groups(verdicts: Mapping[str, Verdict]) -> str:
         heading = f"<summary><b>{html.escape(title)}</b>, {len(own)} claims</summary>"
         parts.append(f"<details>{heading}{''.join(inner)}</details>")
     return "".join(parts)
+
+
+def named(ids: Iterable[str]) -> DisplayObject:
+    """Claims by id alone, in a line."""
+    return HTML(", ".join(f'<b class="claim">{id_}</b>' for id_ in ids))
 
 
 def _list(verdicts: Mapping[str, Verdict], q: Mapping[str, float] | None = None, linked: bool = False) -> str:
