@@ -195,10 +195,14 @@ profile, model, seeds, engine = "smoke", None, None, "local"
     assert re.search(r"random_cut-table1 +60_random_cut_table1 +smoke 0/4  mini 0/12  full 0/10", said)
     assert "smoke    random_cut-table1" in said
     assert "random_cut-1: runs not finished" in said
-    assert ":caption: Random cut\n\n60_random_cut_table1\n" in said
-    assert ":caption: Across the papers\n\n51_common\n" in said
-    assert "# Random cut\n\n[Random Cut: Text Mixup by Chance](https://example.org/random-cut). Ada Nobody." in said
-    assert "[Random cut, Table 1](/60_random_cut_table1.ipynb)" in said
+    assert "papers/amplify\npapers/random_cut\n```" in said
+    assert ":hidden:\n\n60 · Table 1 </60_random_cut_table1>\n```" in said
+    assert ":caption: Across the papers\n\n51 · X </51_common>\n" in said
+    assert (
+        "# Random cut: the paper\n\n[Random Cut: Text Mixup by Chance](https://example.org/random-cut). Ada Nobody."
+        in said
+    )
+    assert "[60: Random cut, Table 1](/60_random_cut_table1.ipynb)" in said
     assert "None found." in said
     assert "\n1 claims\n" in said
     assert said.endswith("['none', 'random_cut']\n")

@@ -413,7 +413,8 @@ class Book:
 
 def _entry(chapter: Chapter) -> str:
     """A chapter in a table of contents: its number, and its title without the name of the paper."""
-    title = re.sub(r"^(BatchMixup|Calibration|SSMix|AMPLIFY)[,:] ", "", chapter.title)
+    names = [name for paper in published.papers().values() for name in (paper.name, paper.prefix)]
+    title = re.sub(rf"^({'|'.join(map(re.escape, names))})[,:] ", "", chapter.title, flags=re.IGNORECASE)
     return f"{chapter.number} · {title[0].upper()}{title[1:]} </{chapter.name}>"
 
 

@@ -332,9 +332,10 @@ def test_the_page_needs_no_other_file_and_shows_all(found, tmp_path):
 
 def test_the_figure_shows_every_method_and_metric(found):
     figure = found.figure()
-    assert [axis.get_xlabel() for axis in figure.axes] == [
-        "accuracy, points: difference", "NLL, nats: difference", "ECE, points: difference", "Brier score: difference",
+    assert [axis.get_title() for axis in figure.axes] == [
+        "accuracy (right is better)", "NLL (left is better)", "ECE (left is better)", "Brier score (left is better)",
     ]  # fmt: skip
+    assert [axis.get_xlabel().partition(", ")[2] for axis in figure.axes] == ["points", "nats", "points", ""]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["label smoothing"]
     middle = figure.axes[1].get_lines()[1].get_xdata()[0]
     assert middle == pytest.approx(found.numbers["label smoothing", "nll", False].difference)
