@@ -404,8 +404,7 @@ class Book:
             own = {id_: v for id_, v in self.found.verdicts.items() if v.claim.paper == key}
             counts = ledger.counts(own).loc["all"]
             said = [f"{count} {name}" for name, count in counts.items() if count and name != "claims"]
-            numbers = [chapter.number for chapter in self.chapters_of(key)]
-            shown = f"{numbers[0]} to {numbers[-1]}" if numbers else ""
+            shown = _ranges(int(chapter.number) for chapter in self.chapters_of(key))
             claims = roomy(f"{counts['claims']}: {', '.join(said)}")
             rows.append([f"[{paper.name}]({key}.md)", roomy(paper.title), shown, claims])
         return f"---\norphan: true\n---\n\n# Papers\n\n{table(['paper', 'title', 'chapters', 'claims'], rows)}"
@@ -416,6 +415,17 @@ def _entry(chapter: Chapter) -> str:
     names = [name for paper in published.papers().values() for name in (paper.name, paper.prefix)]
     title = re.sub(rf"^({'|'.join(map(re.escape, names))})[,:] ", "", chapter.title, flags=re.IGNORECASE)
     return f"{chapter.number} · {title[0].upper()}{title[1:]} </{chapter.name}>"
+
+
+def _ranges(numbers: Iterable[int]) -> str:
+    """``40 to 47, 52``."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]} to {run[-1]}" if run[1:] else f"{run[0]}" for run in runs)
 
 
 def _toctree(entries: Iterable[str], caption: str | None = None) -> str:

@@ -169,7 +169,7 @@ def test_pages_of_papers_and_methods_name_every_claim_and_its_verdict(tmp_path):
 
 def test_pages_of_papers_unfold_to_their_chapters_and_tell_methods_from_baselines(tmp_path):
     titles = {"00_start_here": "Start here", "22_calibration_table2": "Calibration, Table 2: IMDb",
-              "51_common_protocol": "All: a"}  # fmt: skip
+              "23_calibration_table3": "b", "26_calibration_figure2": "c", "51_common_protocol": "All: a"}  # fmt: skip
     made = [chapters.Chapter(name, title, ()) for name, title in titles.items()]
     book = pages.Book(made, Records(Store(tmp_path), plan.Decided({}, {}, {})))
     assert "22 · Table 2: IMDb </22_calibration_table2>\n" in book.paper("mixup_calibration", {})
@@ -181,7 +181,7 @@ def test_pages_of_papers_unfold_to_their_chapters_and_tell_methods_from_baseline
     assert "[TMix](" in compared.partition("## Claims")[0]
     assert "Paper: Chen et al. (2020); a baseline of [SSMix](/papers/ssmix.md)" in book.method("tmix")
     assert re.search(
-        r"\| \[MixUp calibration\]\(mixup_calibration.md\) \| .+ \| 22 to 22 \| .*15: ", book.papers_index()
+        r"\| \[MixUp calibration\]\(mixup_calibration.md\) \| .+ \| 22 to 23, 26 \| .*15: ", book.papers_index()
     )
 
 
