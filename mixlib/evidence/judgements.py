@@ -51,6 +51,8 @@ from mixlib.evidence.statistics import (
     smaller_than_printed,
 )
 
+ROUNDED = 1e-9  # printed sizes are means of differences: 0.9999999999999964 is 1 point
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -236,9 +238,7 @@ def _words(j: Judgement, part: Part, estimate: Estimate, in_general: Interval | 
         if in_general is not None:
             general = f"; in general no larger than {_bound(in_general, j.unit)}"
         text = f"no effect larger than {_bound((j.low90, j.high90), j.unit)} {where}{general}"
-        if j.printed is not None and abs(j.printed) < j.margin * (
-            1 - 1e-9
-        ):  # a printed 1 point is a mean of differences
+        if j.printed is not None and abs(j.printed) < j.margin - ROUNDED:
             excluded = smaller_than_printed(
                 *(np.asarray(v) for v in (j.estimate, estimate.se, estimate.df, estimate.sd)), part.printed
             )

@@ -40,6 +40,14 @@ def test_the_interval_of_each_seeds_mean_stands_beside_the_pooled_one():
     assert judge(Part("p", {"a": A, "b": A}, 1.0)).per_seed == pytest.approx(tuple(expected))
 
 
+def test_a_printed_size_as_large_as_the_margin_is_not_called_smaller():
+    flat = exact(0.0, 0.3)
+    for size, named in ((0.5, True), (1.0, False), (0.9999999999999964, False)):
+        found = judge(Part("p", {"a": flat}, 1.0, printed=Printed(size, runs=10)))
+        assert found.category == NO_EFFECT
+        assert ("; the printed" in found.words) == named
+
+
 def test_data_sets_that_move_together_decide_less_by_each_seeds_mean():
     same = exact(1.3, 2.0)
     both = Part("p", {"a": same, "b": same}, 1.0)

@@ -32,6 +32,11 @@ def test_claims_are_shown_beside_committed_records_alone():
     assert re.findall(r'<dt><b class="claim">(mixup_calibration-\d+)</b>', page) == [
         f"mixup_calibration-{n}" for n in range(1, 8)
     ]
+    first = page.partition("</dd>")[0]
+    parts = CLAIMS["mixup_calibration-1"].parts
+    assert re.findall(r"<li>(.+?): ", first) == [part.name for part in parts]
+    assert "<details><summary>rule and records</summary>Rule: " in first
+    assert "<li>not counted: RTE, BoolQ</li>" in page
     other = ledger.beside_chapter("23_calibration_table3", committed=False)
     assert other.data.startswith("Verdicts are made from the committed evidence alone")
 
@@ -44,10 +49,16 @@ def test_the_ledger_opens_without_a_script_and_names_chapter_rule_and_records():
     assert "<script" not in page
     assert page.count("<details") == page.count("</details>") == 3
     assert 'href="32_ssmix_table2_tableA1.ipynb"' in page
-    assert "supported" in page
+    assert '<strong class="verdict supported">supported</strong><ul><li>supported on these 4 sets: ' in page
     assert f"{len(found[claim.id].records)} records" in page
     table = ledger.counts(found)
     assert table.loc["SSMix", statistics.SUPPORTED] == table.loc["all", "claims"] == 1
+
+
+def test_the_verdict_of_a_claim_with_one_part_is_said_once():
+    claim = CLAIMS["ssmix-12"]
+    found = {claim.id: verdicts.judge(claim, experiment(claim))}
+    assert '<strong class="verdict supported">supported</strong> on this set: ' in ledger.groups(found)
 
 
 def test_a_claim_whose_runs_are_not_finished_stands_in_a_group_of_its_own():
