@@ -6,14 +6,9 @@ import ast
 import pkgutil
 from functools import lru_cache
 
+from mixlib import methods
 from mixlib.book.markdown import bullets, from_rst, plain_code
 from mixlib.runs import paths
-
-FOR_USERS = (
-    "mixlib", "mixlib.trainer", "mixlib.comparing.compare", "mixlib.methods", "mixlib.methods.base",
-    "mixlib.methods.batchmixup", "mixlib.methods.mixup_calibration", "mixlib.methods.ssmix",
-    "mixlib.methods.hidden_mixup", "mixlib.methods.amplify", "mixlib.methods.baselines", "mixlib.methods.eda",
-)  # fmt: skip
 
 
 @lru_cache(maxsize=1)
@@ -23,10 +18,18 @@ def modules() -> list[str]:
     return ["mixlib", *sorted(name for name in found if not name.endswith("__main__"))]
 
 
+def for_users() -> list[str]:
+    """The modules that users import: the trainer, comparing, and every module that defines a method."""
+    defining = {cls.__module__ for cls in methods.REGISTRY.values()} & set(modules())
+    first = ["mixlib", "mixlib.trainer", "mixlib.comparing.compare", "mixlib.methods", "mixlib.methods.base"]
+    return [*first, *sorted(defining - set(first))]
+
+
 def index() -> str:
     """Every module with the first line of its docstring, those that users import first. No table of contents: it would
     appear on every page."""
-    groups = {"What users import": FOR_USERS, "All others": [name for name in modules() if name not in FOR_USERS]}
+    users = for_users()
+    groups = {"What users import": users, "All others": [name for name in modules() if name not in users]}
     return "# API\n\nEvery module with its docstrings.\n" + "".join(
         f"\n## {title}\n\n"
         + bullets(f"[{module}]({module}.md): {plain_code(from_rst(_first_line(module)))}" for module in found)
