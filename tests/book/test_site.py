@@ -402,5 +402,5 @@ def test_the_api_lists_every_module_once_those_that_users_import_first():
     listed = re.findall(r"^\* \[([\w.]+)\]\(\1\.md\): \S", index, re.MULTILINE)
     assert sorted(listed) == sorted(reference.modules())
     assert listed[: len(reference.for_users())] == reference.for_users()
-    assert {"mixlib.trainer", "mixlib.methods.ssmix", "mixlib.methods.eda"} <= set(reference.for_users())
+    assert {"mixlib.trainer", "mixlib.methods.ssmix", "mixlib.methods.baselines"} <= set(reference.for_users())
     assert "mixlib.methods.spans" not in reference.for_users()  # it defines no method
