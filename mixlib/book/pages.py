@@ -28,11 +28,6 @@ from mixlib.papers.common import pool
 from mixlib.papers.registry import RECIPES, artefact_runs, artefacts
 from mixlib.runs import costs, paths
 
-TAGS = (
-    "Each point says what it rests on: [text] the paper alone, [computed] our own arithmetic on printed numbers, "
-    "[outside] a fact from outside the paper."
-)
-
 
 def verdict_of(category: str, label: str | None = None) -> str:
     """A verdict with its colour, as CSS knows it."""
@@ -378,7 +373,7 @@ class Book:
             [[plain(r[name]) for name in ("dataset", "name", "value", "note")] for r in settings.to_dict("records")],
         )
         errata = inconsistencies.get(key, "None found.")
-        text += f"\n## Errata: where the paper contradicts itself, its data or its code\n\n{TAGS}\n\n{errata}\n"
+        text += f"\n## Errata: where the paper contradicts itself, its data or its code\n\n{tags()}\n\n{errata}\n"
         return f"{text}\n{_toctree(map(_entry, self.chapters_of(key)))}"
 
     def _claim(self, id_: str, verdict: verdicts.Verdict) -> str:
@@ -474,6 +469,12 @@ def estimate(verdict: verdicts.Verdict) -> str:
 def _repository(url: str) -> str:
     owner, name, *rest = url.removeprefix("https://github.com/").split("/")
     return f"{owner}/{name}" + (f" at {rest[-1]}" if rest else "")
+
+
+def tags() -> str:
+    """What the tags of the points in ``data/published/inconsistencies.md`` mean: its own sentence."""
+    text = (paths.PUBLISHED / "inconsistencies.md").read_text(encoding="utf-8")
+    return next(line for line in text.splitlines() if line.startswith("Each point says what it rests on"))
 
 
 def inconsistencies() -> dict[str, str]:

@@ -165,6 +165,7 @@ def test_pages_of_papers_and_methods_name_every_claim_and_its_verdict(tmp_path):
             assert f"[{id_}](#claim-{id_})" in written[f"methods/{key}.md"]
     for key in published.papers():
         assert book.references[key]["url"] in written[f"papers/{key}.md"]
+        assert "Each point says what it rests on: **[text]** the paper alone" in written[f"papers/{key}.md"]
 
 
 def test_pages_of_papers_unfold_to_their_chapters_and_tell_methods_from_baselines(tmp_path):
