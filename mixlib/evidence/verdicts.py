@@ -55,7 +55,7 @@ class Verdict:
         judgement: of the whole claim; its ``parts`` are those of the contrasts.
         cells: for each part, by data set, the seeds that count.
         dead: for each part, by data set, why it does not count.
-        records: keys of the records read.
+        records: keys of the records of these cells and seeds.
         waits: whether runs that count are unfinished, so that nothing is said yet, whatever the other parts say.
     """
 
@@ -104,8 +104,7 @@ class Records:
     def __init__(self, store: Store | None = None, decided: plan.Decided | None = None) -> None:
         self.store, self.decided = store or Store(), decided or plan.decided()
         self._found: dict[Spec, Record | None] = {}
-        self._values: dict[tuple, tuple[pd.Series, list[str]]] = {}
-        self.keys: dict[str, None] = {}
+        self._values: dict[tuple, pd.Series] = {}
 
     def get(self, spec: Spec) -> Record | None:
         """The record of a run, ``None`` if there is no usable one."""
@@ -116,6 +115,10 @@ class Records:
                 self._found[spec] = None
         return self._found[spec]
 
+    def spec(self, term: Term, seed: int) -> Spec:
+        """The run of a term with this seed, as the committed cells read it."""
+        return self.decided.read(plan.get(term.cell)).spec(term.label, seed)
+
     def values(self, term: Term, measure: Measure) -> pd.Series:
         """What one term contributes, by seed (and by number, for measures that read several values from a record).
 
@@ -123,7 +126,6 @@ class Records:
             ValueError: the cell is dead, or runs are missing, synthetic or in different precisions; says which.
         """
         decided = self.decided
-        cell = decided.read(plan.get(term.cell))
         if term.cell in decided.left_out:
             raise _Unavailable(decided.left_out[term.cell])
         if measure.needs and term.cell not in decided.alive:
@@ -135,13 +137,10 @@ class Records:
             raise _Unfinished(WAITING)
         wanted = (term.cell, term.label, measure, *seeds)
         if wanted not in self._values:
-            self._values[wanted] = self._read([cell.spec(term.label, seed) for seed in seeds], term.label, measure)
-        values, keys = self._values[wanted]
-        self.keys |= dict.fromkeys(keys)
-        return values
+            self._values[wanted] = self._read([self.spec(term, seed) for seed in seeds], term.label, measure)
+        return self._values[wanted]
 
-    def _read(self, specs: Sequence[Spec], label: str, measure: Measure) -> tuple[pd.Series, list[str]]:
-        """What records say, and their keys."""
+    def _read(self, specs: Sequence[Spec], label: str, measure: Measure) -> pd.Series:
         records = [self.get(spec) for spec in specs]
         if missing := records.count(None):
             raise _Unfinished(f"{missing} of {len(records)} runs of {label} are missing")
@@ -149,11 +148,10 @@ class Records:
             raise _Unfinished(f"its runs were made in {' and '.join(sorted(found))}")
         if any(spec.synthetic for spec in specs):
             raise _Unfinished("its runs are on synthetic data")
-        keys = [spec.key for spec in specs]
         read = {spec.seed: measure.read(record, label) for spec, record in zip(specs, records, strict=True)}
         if all(isinstance(value, float) for value in read.values()):
-            return measure.over(pd.Series(read)), keys
-        return pd.Series({(seed, i): value for seed, values in read.items() for i, value in enumerate(values)}), keys
+            return measure.over(pd.Series(read))
+        return pd.Series({(seed, i): value for seed, values in read.items() for i, value in enumerate(values)})
 
 
 def differences(contrast: Contrast, records: Records) -> tuple[dict[str, pd.Series], dict[str, str], dict[str, str]]:
@@ -219,12 +217,14 @@ def judge(
     """
     if claim.not_here is not None:
         return Verdict(claim, judgements.not_judgeable(claim.id, claim.not_here))
-    before, records.keys = records.keys, {}
     parts, cells, dead, waits_for = [], [], [], {}
+    keys: dict[str, None] = {}
     for contrast in claim.parts:
         found, left_out, unfinished = differences(contrast, records)
         dead.append(left_out | unfinished)
         cells.append({name: sorted({_seed(i) for i in values.index}) for name, values in found.items()})
+        terms = [(term, seed) for name, seeds in cells[-1].items() for term in contrast.units[name] for seed in seeds]
+        keys |= dict.fromkeys(records.spec(term, seed).key for term, seed in terms)
         waits_for |= unfinished
         if unfinished or not found:
             why = "; ".join(f"{name}: {reason}" for name, reason in (unfinished or left_out).items())
@@ -235,13 +235,12 @@ def judge(
         part = Part(contrast.name, by_data_set(found, contrast), margin, contrast.kind, contrast.printed,
                     contrast.bounds, unit, samples)  # fmt: skip
         parts.append(judgements.judge(part, pool))
-    keys, records.keys = tuple(records.keys), before | records.keys
     together = judgements.best if claim.together == BEST else judgements.conjunction
     whole = together(claim.id, parts)
     if waits_for:  # the correction for several parts needs all of them
         words = f"waits for {', '.join(f'{name} ({reason})' for name, reason in waits_for.items())}"
         whole = replace(judgements.not_judgeable(claim.id, ""), words=words, parts=whole.parts)
-    return Verdict(claim, whole, tuple(cells), tuple(dead), keys, bool(waits_for))
+    return Verdict(claim, whole, tuple(cells), tuple(dead), tuple(keys), bool(waits_for))
 
 
 def _seed(index: Any) -> int:
@@ -320,7 +319,7 @@ def over_rows(contrast: Contrast, live: Mapping[str, Sequence[int]], records: Re
     rows: dict[str, np.ndarray] = {}
     for name, seeds in live.items():
         terms = contrast.units[name]
-        runs = [(t, records.get(records.decided.read(plan.get(t.cell)).spec(t.label, s))) for s in seeds for t in terms]
+        runs = [(term, records.get(records.spec(term, seed))) for seed in seeds for term in terms]
         try:
             kept = [records.store.predictions(record) for _, record in runs]
         except FileNotFoundError:
@@ -331,7 +330,7 @@ def over_rows(contrast: Contrast, live: Mapping[str, Sequence[int]], records: Re
             return None
         if len(shared[0].labels) < ROWS_IN_COMMON or len(seeds) < 2:
             return None
-        values = [100 * t.weight * found.per_row("accuracy") for (t, _), found in zip(runs, shared, strict=True)]
+        values = [100 * term.weight * found.per_row("accuracy") for (term, _), found in zip(runs, shared, strict=True)]
         rows[name] = np.array(values).reshape(len(seeds), len(terms), -1).sum(1)
     return statistics.two_way_bootstrap(rows) if rows else None
 
@@ -344,7 +343,7 @@ def collapsed(contrast: Contrast, live: Mapping[str, Sequence[int]], records: Re
         for name, seeds in live.items()
         for term in contrast.units[name]
         for seed in seeds
-        if isinstance(spec := records.decided.read(plan.get(term.cell)).spec(term.label, seed), RunSpec)
+        if isinstance(spec := records.spec(term, seed), RunSpec)
     }
     known = [record for record in found.values() if record is not None and "larger_class" in record.data]
     return sum(record.last["accuracy"] <= record.data["larger_class"] for record in known), len(known)

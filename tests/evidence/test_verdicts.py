@@ -249,6 +249,10 @@ def test_cells_read_with_different_seeds_are_compared_on_those_they_share(id_, s
     for part, judged in zip(claim.parts, verdict.judgement.parts or [verdict.judgement], strict=True):
         assert judged.seeds == seeds
         assert judged.estimate == pytest.approx(wanted(part, True), abs=0.2 * (part.margin or ECE_POINTS))
+    made = {spec.key: spec.seed for spec in records.store.made}
+    assert {made[key] for key in verdict.records} == {
+        s for live in verdict.cells for seeds in live.values() for s in seeds
+    }
     found = verdicts.as_json(verdict, records)
     assert len(found["parts"]) == len(claim.parts)
     json.dumps(found)
