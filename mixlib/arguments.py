@@ -1,8 +1,10 @@
-"""Checks of what users give: the value as Python's own, or an error with what was got and what would be right."""
+"""Checks of what users give: the value as Python's own, or an error with what was got and what would be right; and
+words that such errors have in common."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
 from numbers import Integral, Real
 from typing import Any
 
@@ -32,11 +34,11 @@ def check_number(name: str, value: Any, says: str, holds: Callable[[float], bool
     return float(number)
 
 
-def check_count(name: str, value: Any) -> int:
-    """``value`` as Python's ``int``; ``ValueError`` unless it is a whole number of at least 1."""
+def check_count(name: str, value: Any, fewest: int = 1) -> int:
+    """``value`` as Python's ``int``; ``ValueError`` unless it is a whole number of at least ``fewest``."""
     number = as_number(value)
-    if not isinstance(number, int) or number < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+    if not isinstance(number, int) or number < fewest:
+        raise ValueError(f"{name} must be a whole number of at least {fewest}, got {value!r}")
     return number
 
 
@@ -44,3 +46,14 @@ def check_choice(name: str, value: Any, known: Sequence[Any]) -> None:
     """Raise ``ValueError`` unless ``value`` is one of the ``known``."""
     if not any(value is each or (value == each and type(value) is type(each)) for each in known):
         raise ValueError(f"{name} must be one of {', '.join(map(str, known))}, got {value!r}")
+
+
+def unknown(kind: str, name: Any, known: Iterable[str], more: str = "") -> ValueError:
+    """The error for a name that nothing has, with the nearest of those that there are."""
+    near = get_close_matches(str(name), list(known), n=3, cutoff=0)
+    return ValueError(f"unknown {kind} {name!r}; did you mean {', '.join(near)}?{more}")
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says; of one that says nothing, its name."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -24,7 +24,7 @@ from mixlib.evidence.statistics import (
     EQUIVALENCE_CONFIDENCE,
     LOG_RATIO,
     MIN_SEEDS,
-    MOST_SEEDS,
+    MOST_SOUGHT,
     NO_EFFECT,
     NON_INFERIORITY,
     NOT_JUDGEABLE,
@@ -76,8 +76,7 @@ class Judgement:
         p: two-sided p value of no difference.
         against: p value against the claim, see :class:`~mixlib.evidence.statistics.Decision`.
         sets, seeds: the data sets, and how many seeds each has.
-        p_heterogeneity: of Welch's analysis of variance over data sets.
-        differs_between_sets: whether ``p_heterogeneity`` is below 5%.
+        differs_between_sets: whether Welch's analysis of variance over data sets has p below 5%.
         random_effects: 95% interval for data sets in general.
         per_seed: 95% interval of each seed's mean over data sets.
         seeds_needed: where undecided.
@@ -105,7 +104,6 @@ class Judgement:
     against: float = 1.0
     sets: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
-    p_heterogeneity: float = math.nan
     differs_between_sets: bool = False
     random_effects: Interval | None = None
     per_seed: Interval | None = None
@@ -182,7 +180,6 @@ def judge(part: Part, pool: Callable[..., Estimate] = pooled) -> Judgement:
         against=float(decision.against),
         sets=estimate.sets,
         seeds=estimate.seeds,
-        p_heterogeneity=p_sets,
         differs_between_sets=p_sets < ALPHA,
         random_effects=over_sets,
         per_seed=of_seeds.interval if math.isfinite(of_seeds.se) else None,
@@ -283,7 +280,7 @@ def _needs(j: Judgement, samples: str) -> str:
         if number is not None and number <= there:
             enough.append(size)
         else:
-            count = f"{number:,}" if number else f"more than {MOST_SEEDS:,}"
+            count = f"{number:,}" if number else f"more than {MOST_SOUGHT:,}"
             needed.append(f"{count} {samples} for {size}")
     text = f"; needs {' and '.join(needed)}" if needed else ""
     return text + (f"; these {there} {samples} would do for {' and '.join(enough)}" if enough else "")

@@ -11,13 +11,11 @@ import pandas as pd
 from IPython.display import HTML, DisplayObject, Markdown
 
 from mixlib.evidence import judgements, plan, published, statistics
+from mixlib.evidence.cells import first_seeds
 from mixlib.evidence.verdicts import WAITING, Records, Verdict, judge
 from mixlib.evidence.verdicts import verdicts as judged
 
-ORDER = (  # of the groups: what was found first
-    statistics.SUPPORTED, statistics.CONTRADICTED, statistics.NO_EFFECT, statistics.SMALLER, statistics.UNDECIDED,
-    statistics.NOT_JUDGEABLE, WAITING,
-)  # fmt: skip
+ORDER = (*reversed(statistics.CATEGORIES), WAITING)  # of the groups: what was found first
 DECIDED = "as decided"
 
 
@@ -99,7 +97,7 @@ def _on_a_gpu(records: Records) -> plan.Decided:
     decided, seeds = records.decided, dict(records.decided.seeds)
     precision = dict(decided.precision)
     for name, read in seeds.items():
-        first = list(range(plan.FIRST_SEED, plan.FIRST_SEED + plan.FIRST_SEEDS))
+        first = list(first_seeds(plan.FIRST_SEEDS))
         cell = plan.get(name)
         if (
             read

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any
 
-from mixlib.evidence.cells import FIRST_SEED, SCREENING_SEEDS, AnyCell, Cell, StudyCell
+from mixlib.arguments import unknown
+from mixlib.evidence.cells import SCREENING_SEEDS, AnyCell, Cell, StudyCell, first_seeds
 from mixlib.evidence.cells import Decided as Decided
 from mixlib.evidence.cells import decided as decided
 from mixlib.runs.profiles import Seeds, seeds_or
@@ -73,8 +73,7 @@ def cells() -> dict[str, AnyCell]:
 def get(name: str) -> AnyCell:
     """The cell of this name; ``ValueError`` with the nearest names if there is none."""
     if name not in cells():
-        near = get_close_matches(name, cells(), n=3, cutoff=0)
-        raise ValueError(f"unknown cell {name!r}; did you mean {', '.join(near)}?")
+        raise unknown("cell", name, cells())
     return cells()[name]
 
 
@@ -110,17 +109,13 @@ def _screening(profile: str, last: bool) -> list[RunSpec]:
     return [cell.spec(cell.plain, seed, profile) for seed in SCREENING_SEEDS for cell in screened]
 
 
-def _first(count: int) -> range:
-    return range(FIRST_SEED, FIRST_SEED + count)
-
-
 def _studies(profile: str) -> list[Spec]:
     """Seed by seed, with those that measure seconds at the end: nothing runs alongside them."""
     found = [
         spec
-        for seed in _first(max(cell.seeds for cell in registered().studies))
+        for seed in first_seeds(max(cell.seeds for cell in registered().studies))
         for cell in registered().studies
-        if seed in _first(cell.seeds)
+        if seed in first_seeds(cell.seeds)
         for spec in cell.specs([seed], profile=profile)
     ]
     return sorted(found, key=lambda spec: spec.study in TIMED)
@@ -129,17 +124,19 @@ def _studies(profile: str) -> list[Spec]:
 # In the order in which they are run: seed by seed, so that what is there is a whole experiment at any time
 WAVES: dict[str, Callable[[str], list[Spec]]] = {
     "screening": lambda profile: _screening(profile, last=False),
-    "pool": lambda profile: _seed_by_seed(registered().pool, _first(6), profile),
-    "papers": lambda profile: _seed_by_seed((c for c in registered().papers if not _is_last(c)), _first(6), profile),
+    "pool": lambda profile: _seed_by_seed(registered().pool, first_seeds(FIRST_SEEDS), profile),
+    "papers": lambda profile: _seed_by_seed(
+        (c for c in registered().papers if not _is_last(c)), first_seeds(FIRST_SEEDS), profile
+    ),
     "studies": _studies,
-    "sensitivity": lambda profile: _seed_by_seed(registered().sensitivity, _first(SENSITIVITY_SEEDS), profile),
+    "sensitivity": lambda profile: _seed_by_seed(registered().sensitivity, first_seeds(SENSITIVITY_SEEDS), profile),
     "last": lambda profile: [
         *_screening(profile, last=True),
-        *_seed_by_seed(filter(_is_last, registered().papers), _first(6), profile),
+        *_seed_by_seed(filter(_is_last, registered().papers), first_seeds(FIRST_SEEDS), profile),
     ],
     "more": lambda profile: _seed_by_seed(
         (c for c in registered().papers if c.seeds > FIRST_SEEDS),
-        range(FIRST_SEED + FIRST_SEEDS, FIRST_SEED + MOST_SEEDS),
+        first_seeds(MOST_SEEDS)[FIRST_SEEDS:],
         profile,
     ),
 }
@@ -165,24 +162,24 @@ def runs(name: str, profile: str = "mini", seeds: Seeds | None = None) -> list[S
     Args:
         name: one of :func:`names`.
         profile: ``mini``, or ``smoke`` for a trial that takes seconds, on synthetic data.
-        seeds: only these; for a cell, by default as many as its claims need.
+        seeds: only these; for a cell, by default those of :func:`planned_seeds`.
 
     Raises:
         ValueError: an unknown profile, ``full`` (the cells have none), or wrong seeds.
     """
     if name in cells():
-        cell = as_read(cells()[name], profile)
-        return cell.specs(seeds_or(seeds, range(FIRST_SEED, FIRST_SEED + cell.seeds)), profile=profile)
+        wanted = seeds_or(seeds, first_seeds(planned_seeds(cells()[name])))
+        return as_read(cells()[name], profile).specs(wanted, profile=profile)
     parts = list(WAVES) if name == EVERYTHING else [name]
-    wanted = None if seeds is None else set(seeds_or(seeds, ()))
+    only = None if seeds is None else set(seeds_or(seeds, ()))
     found = dict.fromkeys(spec for part in parts for spec in WAVES[part](profile))
-    return [spec for spec in found if wanted is None or spec.seed in wanted]
+    return [spec for spec in found if only is None or spec.seed in only]
 
 
 def whole_seeds(cell: AnyCell, store: Store) -> list[int]:
     """The seeds of a cell, from the first on, at which all its methods are done."""
     seeds: list[int] = []
-    for seed in range(FIRST_SEED, FIRST_SEED + MOST_SEEDS):
+    for seed in first_seeds(MOST_SEEDS):
         if store.missing(cell.specs([seed])):
             break
         seeds.append(seed)

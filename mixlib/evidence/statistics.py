@@ -54,7 +54,7 @@ ALPHA = 1 - CONFIDENCE
 MIN_SEEDS = 4  # a data set with fewer never decides
 SE_LIMIT = 0.36  # points: a contrast with a larger standard error asks for more seeds, whatever its sign
 POWER = 0.8  # what "seeds needed" stands for
-MOST_SEEDS = 10_000  # seeds needed are not looked for beyond
+MOST_SOUGHT = 10_000  # seeds needed are not looked for beyond
 LOG_RATIO = "log ratio"  # the unit of losses and times; shown as factors
 
 
@@ -392,7 +392,7 @@ def seeds_needed(
             return None
         if not estimate.sd > 0:
             return MIN_SEEDS
-        tried = range(MIN_SEEDS, MOST_SEEDS + 1)
+        tried = range(MIN_SEEDS, MOST_SOUGHT + 1)
         place = bisect_left(
             tried, POWER, key=lambda n: power(estimate.sd, len(estimate.sets), n, truth, low, high, confidence)
         )

@@ -314,3 +314,8 @@ class RunRecord(Record):
     def last(self) -> dict[str, float]:
         """Test metrics of the last evaluation: what a fixed budget of training gives."""
         return self.evaluations[-1]["test"]
+
+    @property
+    def at_chance(self) -> bool:
+        """Whether it ended no better than the largest class of its test rows."""
+        return self.last["accuracy"] <= self.data["larger_class"]

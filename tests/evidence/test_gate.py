@@ -62,6 +62,8 @@ def test_waves_go_seed_by_seed_and_screening_has_seeds_of_no_table():
     assert screened == {spec for cell in cells for spec in gate.screening_runs(cell)}
     assert set(plan.runs("evidence")) == {spec for name in plan.WAVES for spec in plan.runs(name)}
     read = plan.decided().read  # in the precision of the committed seeds, so that more seeds fit to them
+    for name, seeds in (("common/sst2", 6), ("amplify/trec_coarse draws", 12), (pool.SENSITIVITY[0].name, 3)):
+        assert {spec.seed for spec in plan.runs(name)} == set(range(100, 100 + seeds)), "as many as are planned"
     assert plan.runs("pool", seeds=[103]) == [spec for cell in pool.POOL for spec in read(cell).specs([103])]
     assert {spec.precision for spec in plan.runs("common/sst2", seeds=[107])} == {read(pool.POOL[0]).precision}
 

@@ -337,23 +337,20 @@ DRAWN = {f"amplify n={n}": ("amplify", METHODS["amplify"] | {"n": n}) for n in D
 SINGLE = {f"amplify block {block}": ("amplify", METHODS["amplify"] | {"blocks": [f"{block}/12"]}) for block in BLOCKS}
 FIVE = {name: pool.METHODS[name] for name in TABLE_2}
 TWO = {name: pool.METHODS[name] for name in ("none", "amplify")}
-_SST2: dict[str, Any] = {"train_size": 400, "num_train_epochs": 6, "test_size": 1821}
-_COARSE: dict[str, Any] = {"train_size": 500, "num_train_epochs": 6, "test_size": 500, "learning_rate": 2e-4}
-_FINE: dict[str, Any] = {"train_size": 1000, "num_train_epochs": 8, "test_size": 500, "learning_rate": 2e-4}
 CELLS: tuple[Cell, ...] = (
-    cell("amplify/trec_coarse draws", "trec_coarse", TWO | DRAWN | SINGLE, **_COARSE, paper=pool.PAPER, seeds=12),
-    cell("amplify/sst5 blocks", "sst5", TWO | SINGLE, train_size=1000, num_train_epochs=4, test_size=2000,
-         paper=pool.PAPER),
-    cell("amplify/sst2 by length", "sst2", TWO, **_SST2, group_by_length=True, says="batches with little padding"),
-    cell("amplify/trec_coarse half model", "trec_coarse", TWO, **_COARSE, model=MINI_SMALL),
-    cell("amplify/trec_coarse 20% noise", "trec_coarse", FIVE, **_COARSE, label_noise=0.2),
+    pool.cell_as_in("trec_coarse", "amplify/trec_coarse draws", TWO | DRAWN | SINGLE, paper=pool.PAPER, seeds=12),
+    pool.cell_as_in("sst5", "amplify/sst5 blocks", TWO | SINGLE, paper=pool.PAPER),
+    pool.cell_as_in("sst2", "amplify/sst2 by length", TWO, group_by_length=True, says="batches with little padding"),
+    pool.cell_as_in("trec_coarse", "amplify/trec_coarse half model", TWO, model=MINI_SMALL),
+    pool.cell_as_in("trec_coarse", "amplify/trec_coarse 20% noise", FIVE, label_noise=0.2),
     cell("amplify/mrpc", "mrpc", {name: FIVE[name] for name in ("none", "embedmix", "amplify")}, train_size=3668,
          num_train_epochs=3, eval_epochs=1, dev_size=400, test_size=1725, max_length=96),
-    cell("amplify/trec_fine own head", "trec_fine", TWO, **_FINE, paper=pool.PAPER, says="to compare other heads with"),
-    cell("amplify/trec_fine mean head", "trec_fine", TWO, **_FINE | {"head": "mean", "max_length": 32},
-         says="AMPLIFY as published"),
-    cell("amplify/trec_fine trained pooler", "trec_fine", FIVE, **_FINE | {"num_train_epochs": 4},
-         first={"num_train_epochs": 4}, says="the pooler has been trained before methods are compared"),
+    pool.cell_as_in("trec_fine", "amplify/trec_fine own head", TWO, paper=pool.PAPER,
+                    says="to compare other heads with"),
+    pool.cell_as_in("trec_fine", "amplify/trec_fine mean head", TWO, head="mean", max_length=32,
+                    says="AMPLIFY as published"),
+    pool.cell_as_in("trec_fine", "amplify/trec_fine trained pooler", FIVE, num_train_epochs=4,
+                    first={"num_train_epochs": 4}, says="the pooler has been trained before methods are compared"),
 )  # fmt: skip
 
 STEP_TIME = StudyCell(

@@ -178,7 +178,7 @@ def trained_rows(records: Sequence[RunRecord]) -> pd.DataFrame:
             "seed": spec.seed, "rows": spec.batch_size, "learning_rate": spec.learning_rate,
             "epochs": spec.num_train_epochs, "updates": record.timing["steps"],
             "accuracy": 100 * record.last["accuracy"], "chance": 100 * record.data["larger_class"],
-            "at_chance": record.last["accuracy"] <= record.data["larger_class"],
+            "at_chance": record.at_chance,
         })  # fmt: skip
     return pd.DataFrame(rows)
 

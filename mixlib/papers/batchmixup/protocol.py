@@ -6,12 +6,12 @@ public code has; ``CHOICES`` are ours. All of them are the same for every method
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from mixlib.evidence.cells import FIRST_SEED, RECIPE, Cell, StudyCell, cell, table_runs
+from mixlib.evidence.cells import FIRST_SEED, RECIPE, Cell, StudyCell, cell, first_seeds, table_runs
 from mixlib.papers.common import pool
 from mixlib.runs.checkpoints import MINILM, TINY
 from mixlib.runs.machine import default_precision
@@ -256,19 +256,23 @@ PAIRWISE = {
     "none_long 3": ("none_long", {"updates": EVIDENCE_DRAWS}),
 }
 COMPARED = {name: pool.METHODS[name] for name in ("none", "batchmixup")} | PAIRWISE
-_BANKING: dict[str, Any] = {"paper": pool.PAPER, "test_size": 1500, "learning_rate": 2e-4}
+
+
+def _banking(name: str, methods: Mapping[str, tuple[str, Mapping[str, Any]]], **changes: Any) -> Cell:
+    """A cell on BANKING77, of 10 rows a class as in the pool unless changed."""
+    return pool.cell_as_in("banking77", f"batchmixup/{name}", methods, paper=pool.PAPER, **changes)
+
+
 CELLS: tuple[Cell, ...] = (
-    cell("batchmixup/banking77-1", "banking77", COMPARED, train_per_class=1, num_train_epochs=40, eval_epochs=20,
-         **_BANKING),
-    cell("batchmixup/banking77-5", "banking77", COMPARED, train_per_class=5, num_train_epochs=16, eval_epochs=8,
-         batch_size=15, **_BANKING),  # batches of 16 would leave one of the 385 rows with nothing to mix with
-    cell("batchmixup/banking77-10", "banking77", COMPARED, train_per_class=10, num_train_epochs=8, **_BANKING),
-    cell("batchmixup/banking77-30", "banking77", COMPARED, train_per_class=30, num_train_epochs=4, **_BANKING),
+    _banking("banking77-1", COMPARED, train_per_class=1, num_train_epochs=40, eval_epochs=20),
+    # batches of 16 would leave one of the 385 rows with nothing to mix with
+    _banking("banking77-5", COMPARED, train_per_class=5, num_train_epochs=16, eval_epochs=8, batch_size=15),
+    _banking("banking77-10", COMPARED),
+    _banking("banking77-30", COMPARED, train_per_class=30, num_train_epochs=4),
     cell("batchmixup/fewrel", "fewrel", COMPARED, train_per_class=20, num_train_epochs=8, test_size=1000,
          learning_rate=2e-4, head="entities"),
-    cell("batchmixup/banking77-all", "banking77", {name: COMPARED[name] for name in ("none", "batchmixup")},
-         train_size=9500, num_train_epochs=3, eval_epochs=1, says="all training rows but the development rows",
-         **_BANKING),
+    _banking("banking77-all", {name: COMPARED[name] for name in ("none", "batchmixup")}, train_per_class=None,
+             train_size=9500, num_train_epochs=3, eval_epochs=1, says="all training rows but the development rows"),
     # 1% of the paper's training rows, where it says that the plain model collapses and that nothing is learned
     cell("batchmixup/fewrel-7", "fewrel", COMPARED, train_per_class=7, num_train_epochs=10, test_size=1000,
          learning_rate=2e-4, head="entities"),
@@ -300,24 +304,24 @@ def trained_with(policy: str, alpha: float, temperature: float = 1.0) -> tuple[s
 # Does a policy train that spreads its points (notebook 13)? Does the paper's with more updates, or at a lower rate? No
 # claim reads these cells, so they were not planned with the others
 PAPERS_POLICY: dict[str, Any] = {"policy": "elementwise", "alpha": 1.0}
-OTHER_POLICIES = cell(
-    "batchmixup/policies", "banking77",
+OTHER_POLICIES = _banking(
+    "policies",
     {"none": pool.METHODS["none"]}
     | {policy_name(**p): trained_with(**p) for p in POLICIES if p["policy"] != "elementwise" or p["alpha"] == 1},
-    train_per_class=10, num_train_epochs=8, seeds=3, **_BANKING,
+    seeds=3,
 )  # fmt: skip
 THE_PAPERS_ALONE = {policy_name(**PAPERS_POLICY): trained_with(**PAPERS_POLICY)}
-LONGER = cell(
-    "batchmixup/three times as long", "banking77", {"none": pool.METHODS["none"]} | THE_PAPERS_ALONE,
-    train_per_class=10, num_train_epochs=24, eval_epochs=12, seeds=3, **_BANKING,
+LONGER = _banking(
+    "three times as long", {"none": pool.METHODS["none"]} | THE_PAPERS_ALONE,
+    num_train_epochs=24, eval_epochs=12, seeds=3,
 )  # fmt: skip
 LOWER_RATES = ((OTHER_POLICIES, 0.25), (LONGER, 0.25), (OTHER_POLICIES, 0.1))
 # With a weight in each dimension, "softmax" may have no lower bound: the same points, with a loss that has one
-BOUNDED = cell(
-    "batchmixup/policies by cross-entropy", "banking77",
+BOUNDED = _banking(
+    "policies by cross-entropy",
     {name: (method, params | {"objective": "cross_entropy"})
      for name, (method, params) in OTHER_POLICIES.methods.items() if name.startswith(("nonlinear", "elementwise"))},
-    train_per_class=10, num_train_epochs=8, seeds=3, **_BANKING,
+    seeds=3,
 )  # fmt: skip
 BUDGETS: tuple[Cell, ...] = (
     LONGER,
@@ -347,7 +351,7 @@ def policies_placed(profile: str, model: str | None = None, seeds: Seeds | None 
     """Where each policy's points lie in batches of the size that :func:`policies` trains on."""
     if check_profile(profile) == "full":
         return geometry(profile, model, seeds)
-    return GEOMETRY.on(model).specs(seeds_or(seeds, range(FIRST_SEED, FIRST_SEED + GEOMETRY.seeds)), profile=profile)
+    return GEOMETRY.on(model).specs(seeds_or(seeds, first_seeds(GEOMETRY.seeds)), profile=profile)
 
 
 def longer_and_slower(profile: str, model: str | None = None, seeds: Seeds | None = None) -> list[RunSpec]:
@@ -373,8 +377,7 @@ EPOCH_TIME = StudyCell(
 )  # fmt: skip
 GEOMETRY = StudyCell(
     name="batchmixup/geometry", study="geometry_of_policies", dataset="banking77",
-    recipe=RECIPE | {"train_per_class": 10, "num_train_epochs": 8, "eval_epochs": 8, "test_size": 1500,
-                     "learning_rate": 2e-4},
+    recipe=dict(pool.on("banking77").recipe) | {"eval_epochs": 8},
     params={"rows": EVIDENCE_ROWS, "points": 400, "policies": POLICIES}, smoke={"points": 40},
     varied={policy_label(rows=rows, **policy): {} for rows in EVIDENCE_ROWS for policy in POLICIES},
     methods={policy_label(rows=rows, **p): trained_with(**p)[0] for rows in EVIDENCE_ROWS for p in POLICIES},

@@ -5,7 +5,7 @@ Every table that needs no protocol of its own reads its runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -57,6 +57,26 @@ POOL: tuple[Cell, ...] = (
     cell("common/qnli", "qnli", METHODS, train_size=2000, num_train_epochs=3, test_size=1000, max_length=96,
          eval_epochs=1),
 )  # fmt: skip
+
+
+def on(dataset: str) -> Cell:
+    """The pool's cell of a data set."""
+    (found,) = (cell for cell in POOL if cell.dataset == dataset)
+    return found
+
+
+def cell_as_in(dataset: str, name: str, methods: Mapping[str, tuple[str, Mapping[str, Any]]], **changes: Any) -> Cell:
+    """A cell of another paper with the pool's recipe for a data set: with ``paper=PAPER``, it shares the pool's runs.
+
+    Args:
+        dataset: one of the pool's.
+        name, methods: of the cell.
+        **changes: other fields of the cell, and of ``RunSpec`` in place of the recipe's; see
+            :func:`mixlib.evidence.cells.cell`.
+    """
+    return cell(name, dataset, methods, **{**on(dataset).recipe, **changes})
+
+
 SMOKE_CELLS = (POOL[0], POOL[2])  # enough for a trial
 RATES = (0.5, 2.0)  # times the learning rate: how much depends on it
 SENSITIVITY = tuple(found.with_rate(factor) for found in (POOL[0], POOL[2]) for factor in RATES)

@@ -93,8 +93,7 @@ PADDED = {f"input_mixup {padding}": ("input_mixup", {"alpha": 1.0, "padding": pa
 _FEW_ROWS: dict[str, Any] = {"dev_size": 200, "learning_rate": 2e-4, "seeds": 12}
 CELLS: tuple[Cell, ...] = (
     cell("mixup_calibration/imdb", "imdb", MIXED, train_size=400, num_train_epochs=6, test_size=1000),
-    cell("mixup_calibration/ag_news", "ag_news", MIXED, train_size=400, num_train_epochs=6, test_size=1000,
-         paper=pool.PAPER),
+    pool.cell_as_in("ag_news", "mixup_calibration/ag_news", MIXED, paper=pool.PAPER),
     cell("mixup_calibration/imdb-32", "imdb", MIXED, train_size=32, num_train_epochs=12, eval_epochs=3, test_size=1000,
          **_FEW_ROWS),
     cell("mixup_calibration/ag_news-32", "ag_news", MIXED, train_size=32, num_train_epochs=40, eval_epochs=10,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from mixlib.evidence.cells import FIRST_SEED, STUDIED, Cell, table_runs
+from mixlib.evidence.cells import FIRST_SEED, STUDIED, table_runs
 from mixlib.papers.common import pool
 from mixlib.papers.playground.mixes import LAMS
 from mixlib.papers.ssmix.protocol import REVIEWS
@@ -45,11 +45,6 @@ PAIRS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def _cell(dataset: str) -> Cell:
-    (found,) = (cell for cell in pool.POOL if cell.dataset == dataset)
-    return found
-
-
 def mixed_pairs(profile: str, model: str | None = None, seeds: Seeds | None = None) -> list[StudySpec]:
     """What every method makes of the pairs, read by models trained without and with mixup: one study each.
 
@@ -59,7 +54,7 @@ def mixed_pairs(profile: str, model: str | None = None, seeds: Seeds | None = No
     at, lams = ("smoke", SMOKE_LAMS) if profile == "smoke" else ("mini", LAMS)
     specs = []
     for dataset, params in PAIRS.items():
-        cell = _cell(dataset)
+        cell = pool.on(dataset)
         cell = replace(cell, model=model or cell.model, recipe=cell.recipe | SHORT)
         for seed in seeds_or(seeds, [FIRST_SEED]):
             for method in TRAINED:
@@ -72,7 +67,7 @@ def calibrated(profile: str, model: str | None = None, seeds: Seeds | None = Non
     """The runs of the reliability diagram: without and with mixup on SST-2, those of notebook 51 at ``mini``."""
     model = model or (FULL_MODEL if check_profile(profile) == "full" else None)
     at = "smoke" if profile == "smoke" else "mini"
-    return table_runs([_cell("sst2")], at, TRAINED, model=model, seeds=seeds)
+    return table_runs([pool.on("sst2")], at, TRAINED, model=model, seeds=seeds)
 
 
 def runs(profile: str, **overrides: Any) -> list[Spec]:
