@@ -263,7 +263,7 @@ def update_notebooks(only, raise_seeds) -> None:
     from mixlib.book import findings, notebooks, readme
     from mixlib.evidence.verdicts import Records
     from mixlib.runs import paths
-    from mixlib.runs.store import write
+    from mixlib.runs.store import write_text
 
     if raise_seeds and only:
         raise ValueError("--raise-seeds changes what all notebooks read: leave out --only")
@@ -278,7 +278,7 @@ def update_notebooks(only, raise_seeds) -> None:
         click.echo(path)
     file = paths.ROOT / "README.md"
     text = readme.filled(file.read_text(encoding="utf-8"), readme.parts(findings.Findings(Records())))
-    write(file, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
+    write_text(file, text)
 
 
 def _only(field: str, wanted: list[str] | None, specs: list[Spec]) -> list[Spec]:
@@ -714,7 +714,7 @@ def count_data() -> None:
     What it says about data sets that are not available is kept.
     """
     from mixlib.runs import corpora, paths
-    from mixlib.runs.store import write
+    from mixlib.runs.store import write_text
 
     found = {}
     for name in corpora.CORPORA:
@@ -724,7 +724,7 @@ def count_data() -> None:
             kept = "; its earlier entry is kept" if name in corpora.committed_counts() else ""
             click.echo(f"{name}: not available{kept}", err=True)
     text = json.dumps(corpora.committed_counts() | found, indent=1, sort_keys=True) + "\n"
-    write(paths.CORPORA_COUNTS, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
+    write_text(paths.CORPORA_COUNTS, text)
     click.echo(f"{len(found)} data sets in {paths.CORPORA_COUNTS}")
 
 
@@ -760,12 +760,13 @@ def doctor() -> None:
             broken.append(f"{variable} is {there}, which is not a folder")
     click.echo(f"data        MIXLIB_DATA {folder or 'is not set: banking77 is here, the rest comes from the hub'}")
     if folder and folder.is_dir():
-        for name, corpus in corpora.CORPORA.items():
-            try:
-                sizes = [f"{s} {len(corpora.load_split(name, s).rows)}" for s in dict.fromkeys(("train", corpus.test))]
-                click.echo(f"  {name:14} {', '.join(sizes)}")
-            except corpora.DataUnavailable:
+        for name in corpora.CORPORA:
+            if not corpora.at_hand(name):  # reading it would try the hub
                 click.echo(f"  {name:14} not complete there")
+                continue
+            try:
+                sizes = [f"{split} {len(corpora.load_split(name, split).rows)}" for split in corpora.splits_of(name)]
+                click.echo(f"  {name:14} {', '.join(sizes)}")
             except corpora.DataDiffers as error:
                 broken.append(str(error))
     place = models.find(models.MINILM)

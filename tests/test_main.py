@@ -134,6 +134,15 @@ def test_doctor_and_claims(store_folder, no_data):
     assert "did you mean ssmix-1" in run("claims", "--only", "ssmix-1x").output
 
 
+def test_doctor_looks_for_data_in_the_folder_alone(store_folder, monkeypatch, tmp_path):
+    """What it lacks is on the hub, but nothing is downloaded to say so."""
+    monkeypatch.setenv("MIXLIB_DATA", str(tmp_path))
+    monkeypatch.setattr(corpora, "load_dataset", lambda *_, **__: pytest.fail("asked the hub"))
+    result = run("doctor")
+    assert re.search(r"imdb +not complete there", result.output)
+    assert re.search(r"banking77 +train \d+", result.output)
+
+
 def test_names_in_brackets_are_one_word():
     words = Words().convert("tmix:blocks=[7,9],ssmix , cls_mixup", None, None)
     assert words == ["tmix:blocks=[7,9]", "ssmix", "cls_mixup"]
@@ -156,7 +165,7 @@ def test_doctor_says_that_a_folder_of_data_is_not_there(store_folder, monkeypatc
     ("arguments", "message"),
     [
         (("run", "calibration-tabel2"), "did you mean calibration-table"),
-        (("run", "calibration-table2", "--profile", "minii"), "did you mean mini"),
+        (("run", "calibration-table2", "--profile", "minii"), "choose one of smoke, mini, full"),
         (("run", "calibration-table2", "--engine", "spark"), "unknown engine 'spark'"),
         (("run", "calibration-table2", "--seeds", "a"), "not a list of numbers"),
         (("run", "calibration-table2", "--seeds", "5-1"), "the range 5-1 ends before it begins; did you mean 1-5?"),

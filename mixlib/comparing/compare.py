@@ -6,6 +6,7 @@ resumes where it left off, and one with another method or more seeds runs only w
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -31,7 +32,7 @@ def compare(
     test: Source | None = None,
     methods: Iterable[MethodLike] = DEFAULT,
     seeds: Seeds = SEEDS,
-    model: str = MINILM,
+    model: str | os.PathLike[str] = MINILM,
     engine: str | Engine = "local",
     results: str | Path | None = None,
     learning_rate: float | None = None,

@@ -19,7 +19,7 @@ from mixlib.comparing.own_data import OwnData
 from mixlib.evidence import statistics, tables
 from mixlib.runs import costs
 from mixlib.runs.spec import RunRecord
-from mixlib.runs.store import write
+from mixlib.runs.store import write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -310,7 +310,7 @@ class Comparison:
         name += f"-{digest[:6]}" * self.data.has_test  # with another test file, the file's name is the same
         path = Path(path) if path else self.plan.folder / f"{name}.html"
         content = self._page()
-        return write(path, lambda temporary: Path(temporary).write_text(content, encoding="utf-8"))
+        return write_text(path, content)
 
     def _page(self) -> str:
         from matplotlib import pyplot as plt

@@ -40,9 +40,8 @@ class OwnData:
         title: as the user calls it.
         labels: the name of each class, in the order of their numbers.
         counts: rows of each class, with columns ``train`` and, if there is a test file, ``test``.
-        is_pair: whether a row has two texts.
         has_test: whether the test rows come from a source of their own.
-        remarks: what a reader has to know about the data, one sentence each; the first one lists the classes.
+        remarks: what a reader has to know about the data, one sentence each.
         folder: where the data are; by default results go to ``mixlib-results`` in it.
     """
 
@@ -50,7 +49,6 @@ class OwnData:
     title: str
     labels: tuple[str, ...]
     counts: pd.DataFrame
-    is_pair: bool
     has_test: bool
     remarks: tuple[str, ...]
     folder: Path
@@ -171,7 +169,7 @@ def read(
     corpora.OWN.update({(name, split): of for split, of in splits.items()})
     counts = pd.DataFrame({split: Counter(of) for split, of in labels.items()}, index=classes).fillna(0).astype(int)
     remarks = (*found["train"].remarks, *_remarks(counts, {split: of.rows for split, of in splits.items()}))
-    return OwnData(name, title, classes, counts, text_b is not None, "test" in splits, remarks, folder)
+    return OwnData(name, title, classes, counts, "test" in splits, remarks, folder)
 
 
 # --- Values -----------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ methods. Differences from no mixup are taken seed by seed. The recipe was fixed 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +26,7 @@ from typing import Any
 import torch
 
 from mixlib import methods
+from mixlib.arguments import check_count, check_number
 from mixlib.comparing import own_data, sources
 from mixlib.comparing.choices import PLAIN, Choice, MethodLike, choose, is_one
 from mixlib.comparing.own_data import OwnData
@@ -92,11 +94,15 @@ def recipe(
     Raises:
         ValueError: values that make no sense.
     """
-    if learning_rate is not None and not learning_rate > 0:
-        raise ValueError(f"learning_rate must be above 0, got {learning_rate}")
-    for name, value, fewest in (("epochs", epochs, 1), ("batch_size", batch_size, 2), ("max_length", max_length, 4)):
-        if value is not None and not (isinstance(value, Integral) and value >= fewest):
-            raise ValueError(f"{name} must be a whole number from {fewest} on, got {value}")
+    if learning_rate is not None:
+        learning_rate = check_number("learning_rate", learning_rate, "above 0", lambda number: 0 < number < math.inf)
+    epochs, batch_size, max_length, train_size = (
+        None if value is None else check_count(name, value, fewest)
+        for name, value, fewest in (
+            ("epochs", epochs, 1), ("batch_size", batch_size, 2), ("max_length", max_length, 4),
+            ("train_size", train_size, 1),
+        )
+    )  # fmt: skip
     batch_size = batch_size or SHARED["batch_size"]
     sizes = data.sizes(train_size, batch_size=batch_size)
     usual = RATES.get(base_name(model), RATE) * (2 if len(data.labels) > MANY_CLASSES else 1)
@@ -121,7 +127,7 @@ def plan(
     test: Source | None = None,
     methods: MethodLike | Iterable[MethodLike] = DEFAULT,
     seeds: Seeds = SEEDS,
-    model: str = MINILM,
+    model: str | os.PathLike[str] = MINILM,
     results: str | Path | None = None,
     **recipe_of: Any,
 ) -> Plan:
@@ -140,7 +146,7 @@ def plan(
     if len(chosen) < 2:
         raise ValueError("nothing to compare: name a method other than 'none'")
     found = own_data.read(data, text, label, text_b, test)
-    made = recipe(found, model, **recipe_of)
+    made = recipe(found, os.fspath(model), **recipe_of)
     folder = Path(results).expanduser() if results else found.folder / sources.RESULTS
     return Plan(found, tuple(chosen), tuple(wanted), made, folder)
 
@@ -240,9 +246,8 @@ def _seconds(specs: Sequence[RunSpec], store: Store) -> tuple[float, str]:
             return known.estimate(specs).seconds, f"by {name}"
     if gpu:
         return costs.Costs([], here).estimate(specs).gpu_seconds, "by counting operations on a data-centre GPU"
-    flops = costs.CPU_FLOPS * torch.get_num_threads()
-    seconds = sum(costs.RUN_SECONDS + costs.work(spec).flops / flops for spec in specs)
-    return seconds, f"by counting operations, {costs.CPU_FLOPS / 1e9:.0f} GFLOP/s a core"
+    seconds = sum(map(costs.core_seconds, specs)) / torch.get_num_threads()
+    return seconds, f"by counting operations, {costs.CORE_FLOPS / 1e9:.0f} GFLOP/s a core"
 
 
 def _some_of_ours() -> list[Any]:

@@ -22,6 +22,7 @@ from typing import Any
 import pandas as pd
 from datasets import ClassLabel, Dataset, DatasetDict, load_dataset
 
+from mixlib.arguments import first_line
 from mixlib.runs.corpora import DataDiffers, DataUnavailable
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".json")
@@ -184,7 +185,7 @@ def _hub(name: str, names: Sequence[str], meant: str) -> dict[str, Table]:
     try:
         data = load_dataset(repo, config or None)
     except Exception as error:  # offline, gone, gated, several configurations: many kinds
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = first_line(error)
         if os.path.isdir(name):
             raise DataDiffers(f"{name} cannot be read by datasets: {error.__cause__ or reason}") from error
         raise DataUnavailable(
@@ -229,8 +230,7 @@ def _file(path: Path, names: Sequence[str], title: str = "") -> Table:
         try:
             frame = pd.read_parquet(path)
         except Exception as error:  # pyarrow has many kinds
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise DataDiffers(f"{title} cannot be read as parquet: {reason}") from error
+            raise DataDiffers(f"{title} cannot be read as parquet: {first_line(error)}") from error
         return _of_frame(title, frame, names)
     content = _decoded(path, title)
     return _csv(title, suffix, content, names) if suffix in DELIMITERS else _json(title, content)

@@ -29,7 +29,7 @@ GPU_FLOPS = 20e12  # what batches of 16 short texts get out of a data-centre GPU
 GPU_UPDATE_SECONDS = 0.02  # launching the kernels of an update, however small the batch
 RUN_SECONDS = 1  # loading, tokenizing, starting
 STUDY_SECONDS = 300
-CPU_FLOPS = 50e9  # per core
+CORE_FLOPS = 50e9  # of a CPU: what MiniLM on texts of 20 tokens gets out of it, another run beside it
 ASSUMPTIONS = (
     f"GPU-hours are counted, not measured: {TRAIN_FLOPS} floating-point operations per parameter and token for "
     f"training, {EVAL_FLOPS} for evaluation; 85 M parameters for bert-base and 303 M for roberta-large outside the "
@@ -60,10 +60,12 @@ def work(spec: RunSpec) -> Work:
                                   updates * spec.batch_size)  # fmt: skip
     corpus = corpora.get(spec.dataset)
     wanted = ((spec.dev_size, corpus.dev), (spec.test_size, corpus.test))
-    evaluated = sum(_split_rows(spec.dataset, split) if size is None else size for size, split in wanted)
+    dev, test = (_split_rows(spec.dataset, split) if size is None else size for size, split in wanted)
+    before = test if spec.curve_size is None else min(spec.curve_size, test)  # at evaluations before the last
+    before += 0 if spec.metric_for_best_model is None else dev
     every = min(steps * spec.eval_epochs, spec.eval_steps or 10**12)
     evaluations = 1 if spec.max_steps else steps * spec.num_train_epochs // every
-    operations = TRAIN_FLOPS * trained + EVAL_FLOPS * evaluated * evaluations
+    operations = TRAIN_FLOPS * trained + EVAL_FLOPS * (before * (evaluations - 1) + dev + test)
     return Work(parameters * tokens(spec) * operations, updates)
 
 
@@ -107,9 +109,14 @@ def _split_rows(dataset: str, split: str) -> int:
     return sum(rows) if rows else 1000
 
 
+def core_seconds(spec: RunSpec) -> float:
+    """How long a run takes on one core of a CPU, by counting."""
+    return RUN_SECONDS + work(spec).flops / CORE_FLOPS
+
+
 def relative(spec: Spec) -> float:
     """How long a run takes relative to others on the same machine, for estimating the time that a sweep has left."""
-    return 1 + work(spec).flops / CPU_FLOPS if isinstance(spec, RunSpec) else STUDY_SECONDS
+    return core_seconds(spec) if isinstance(spec, RunSpec) else STUDY_SECONDS
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def export(path: Path, store: Store | None = None, synthetic: bool = False) -> t
         How many runs it holds, and the files left out, each with the reason.
 
     Raises:
-        ValueError: another suffix.
+        ValueError: another suffix, or a run with two records.
         OSError: it cannot be written there.
     """
     if path.suffix not in SUFFIXES:
@@ -72,8 +72,9 @@ def export(path: Path, store: Store | None = None, synthetic: bool = False) -> t
         )
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: name a file in it")
-    records, left_out = (store or Store()).scan()
-    table = frame(record for record in records if synthetic or not record.spec.synthetic)
+    store = store or Store()
+    records, left_out = store.scan()
+    table = _each_once(frame(r for r in records if synthetic or not r.spec.synthetic), store.folder)
 
     def fill(temporary: str) -> None:
         table.to_csv(temporary, index=False) if path.suffix == ".csv" else table.to_parquet(temporary, index=False)
@@ -88,7 +89,7 @@ def load(path: Path) -> pd.DataFrame:
 
     Raises:
         FileNotFoundError: there is nothing there, or a folder without records.
-        ValueError: it is not such a table.
+        ValueError: it is not such a table, or a run is in it twice.
     """
     if path.is_dir():
         records, left_out = Store(path).scan()
@@ -96,7 +97,7 @@ def load(path: Path) -> pd.DataFrame:
             tqdm.write(f"left out: {file}: {reason}", sys.stderr)
         if not records:
             raise FileNotFoundError(f"this folder holds no records: {path}")
-        return frame(records)
+        return _each_once(frame(records), path)
     if not path.exists():
         raise FileNotFoundError(f"there is no folder of records and no exported table at {path}")
     if path.suffix not in SUFFIXES:
@@ -107,8 +108,16 @@ def load(path: Path) -> pd.DataFrame:
         raise ValueError(f"{path} cannot be read: {error}") from error
     if lacking := [name for name in ("key", "settings", *METRICS) if name not in table]:
         raise ValueError(f"{path} is no table of records: it has no column {', '.join(lacking)}")
-    if table["key"].duplicated().any():
-        raise ValueError(f"{path} holds the run {table['key'][table['key'].duplicated()].iloc[0]} twice")
+    return _each_once(table, path)
+
+
+def _each_once(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """The table itself; ``ValueError`` if it holds a run twice, as a folder with a copy of its records in it does."""
+    if (twice := table["key"][table["key"].duplicated()]).any():
+        raise ValueError(
+            f"{path} holds the run {twice.iloc[0]} twice{f', and {len(twice) - 1} more' if twice[1:].any() else ''}: "
+            "leave one record of each; `python -m mixlib check-records` names the files"
+        )
     return table
 
 

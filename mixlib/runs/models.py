@@ -22,6 +22,7 @@ from transformers.models.auto.tokenization_auto import get_tokenizer_config, tok
 from transformers.utils import cached_file
 from transformers.utils import logging as hf_logging
 
+from mixlib.arguments import first_line
 from mixlib.methods import sites
 from mixlib.runs import checkpoints, heads, paths, synthetic
 from mixlib.runs.checkpoints import MINILM, TINY, ModelUnavailable, base_name, find
@@ -70,16 +71,19 @@ def check(name: str, max_length: int = 0) -> None:
     Raises what :func:`classifier` raises, and :class:`ModelRefused` if it reads fewer than ``max_length`` tokens.
     """
     with torch.random.fork_rng(devices=[]):
-        classifier(name, num_labels=2)
-    if (longest := _longest(pretrained(base_name(name)))) < max_length:
+        model = classifier(name, num_labels=2)
+    if (longest := _longest(model, pretrained(base_name(name)))) < max_length:
         raise ModelRefused(f"model {name!r} reads at most {longest} tokens, got max_length={max_length}")
 
 
-def _longest(found: Pretrained) -> float:
+def _longest(model: torch.nn.Module, found: Pretrained) -> float:
     """How many tokens a model reads, as far as it or its tokenizer says."""
     relative = getattr(found.config, "relative_attention", False)
     positions = None if relative else getattr(found.config, "max_position_embeddings", None)
-    return min(found.tokenizer.model_max_length, positions or math.inf)
+    embeddings = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
+    padding = getattr(embeddings, "padding_idx", None)  # RoBERTa counts positions from the one after padding's
+    unused = 0 if padding is None else padding + 1
+    return min(found.tokenizer.model_max_length, positions - unused if positions else math.inf)
 
 
 def classifier(name: str, num_labels: int, dropout: float | None = None, head: str = "own") -> torch.nn.Module:
@@ -209,7 +213,7 @@ def _pretrained(name: str, place: str, files: checkpoints.Stamps) -> Pretrained:
     except ModelUnavailable:
         raise
     except Exception as error:  # a damaged folder can raise anything in transformers and the libraries below it
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = first_line(error)
         if os.path.isdir(place):
             raise _refused(name, place, _what_is_missing(Path(place)) or f"it cannot be read ({reason})") from error
         if not isinstance(error, OSError):

@@ -26,7 +26,7 @@ from mixlib.runs import corpora, draws, encoding, engines, metrics, models, trai
 from mixlib.runs.engines import Engine
 from mixlib.runs.engines.sweep import Progress, sweep
 from mixlib.runs.garbage import quick_garbage_collection
-from mixlib.runs.machine import machine_class
+from mixlib.runs.machine import default_precision, machine_class
 from mixlib.runs.records import Spec
 from mixlib.runs.spec import RunFailed, RunSpec
 from mixlib.runs.store import Store
@@ -123,14 +123,15 @@ def beside_trainer(
         smoke: the tiny model on synthetic texts, by default only where MiniLM or IMDb is not available.
 
     Returns:
-        for each length ``tokens``, ``model``, ``rounds``, the median ``seconds`` of our runs and ``trainer_seconds`` of
-        the others, ``ratio``, the median over the rounds of ours divided by the other's, and ``loss_difference``, the
-        largest difference between their training losses.
+        for each length ``tokens``, ``model``, ``precision``, ``rounds``, the median ``seconds`` of our runs and
+        ``trainer_seconds`` of the others, ``ratio``, the median over the rounds of ours divided by the other's, and
+        ``loss_difference``, the largest difference between their training losses.
     """
     check_lengths(tokens, rounds)
     if smoke is None:
         smoke = not _real_data()
     own = {"model": models.TINY, "synthetic": True, "dev_size": 40} if smoke else {"model": models.MINILM}
+    own["precision"] = default_precision("mini")
     run = RunSpec(paper="common", dataset="imdb", method="none", seed=10**6, num_train_epochs=6, **recipe | ROWS | own)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -169,6 +170,7 @@ def _beside_trainer(spec: RunSpec, rounds: int) -> dict[str, Any]:
     return {
         "tokens": spec.max_length,
         "model": spec.model,
+        "precision": spec.precision,
         "rounds": rounds,
         "seconds": round(median(ours), 3),
         "trainer_seconds": round(median(theirs), 3),
@@ -197,6 +199,7 @@ def _by_trainer(spec: RunSpec) -> list[float]:
         spec.dataset, spec.seed, spec.train_size, spec.dev_size, spec.test_size, synthetic_twin=spec.synthetic
     )
     set_seed(spec.seed)
+    training.set_tf32(spec.precision)
     with models.quiet(), TemporaryDirectory(prefix="mixlib-bench-") as folder:
         if spec.model == models.TINY:  # it has no file
             model, tokenizer = models.load(spec.model, corpus.num_labels)
@@ -225,6 +228,7 @@ def _by_trainer(spec: RunSpec) -> list[float]:
                 warmup_steps=math.ceil(spec.warmup_ratio * updates),
                 weight_decay=spec.weight_decay,
                 max_grad_norm=spec.max_grad_norm,
+                bf16=spec.precision == "bf16",
                 optim="adamw_torch_fused",
                 eval_strategy="epoch",
                 save_strategy="no",

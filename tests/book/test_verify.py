@@ -95,6 +95,20 @@ def test_elsewhere_scores_may_differ_by_five_standard_deviations_over_seeds(stor
     assert row.verdict == "outside"
 
 
+def test_a_record_that_kept_no_predictions_is_compared_by_its_scores(made):
+    without = replace(made, data={name: value for name, value in made.data.items() if name != "predictions"})
+    right, wrong = (verify.Candidate(None, record, None) for record in (without, replace(shifted(without, nll=1e-6))))
+    wrong.record.data.pop("predictions")
+    assert verify._verdict(right, made) == "equal to the bit"
+    assert verify._verdict(wrong, made) == "outside"
+
+
+def test_a_record_of_a_method_whose_class_is_unknown_is_left_out(store, made):
+    store.put(made)
+    store.put(replace(made, spec=replace(made.spec, method="Mine@0123456789abcdef", method_params={"factor": 0.5})))
+    assert [candidate.record.spec.method for candidate in verify.candidates(store)] == ["cls_mixup"]
+
+
 def test_fewer_than_four_other_seeds_say_nothing_of_another_machine(store, made):
     for record in others(made, seeds=(101, 102, 103)):
         store.put(record)

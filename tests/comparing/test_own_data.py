@@ -55,7 +55,6 @@ def test_a_test_file_pairs_and_labels_that_only_it_has(tmp_path):
     train = write(tmp_path / "train.csv", FRAME.assign(other=[f"second {i}" for i in range(60)]))
     tests = FRAME.iloc[:40].assign(other="second", text=[f"new {i}" for i in range(40)])
     found = own_data.read(train, text_b="other", test=write(tmp_path / "test.tsv", tests))
-    assert found.is_pair
     assert found.has_test
     assert corpora.get(found.name).num_labels == 3
     assert corpora.get(found.name).is_pair

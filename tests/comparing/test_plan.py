@@ -96,10 +96,13 @@ def test_what_is_asked_for_wrongly_says_what_would_be_right():
         ({"seeds": 0}, "no seeds"),
         ({"seeds": []}, "seeds is empty"),
         ({"seeds": "3-1"}, "the range 3-1 ends before it begins"),
-        ({"epochs": -1}, "epochs must be a whole number from 1 on, got -1"),
-        ({"epochs": 2.5}, "epochs must be a whole number from 1 on, got 2.5"),
-        ({"max_length": 0}, "max_length must be a whole number from 4 on, got 0"),
+        ({"epochs": -1}, "epochs must be a whole number of at least 1, got -1"),
+        ({"epochs": 2.5}, "epochs must be a whole number of at least 1, got 2.5"),
+        ({"max_length": 0}, "max_length must be a whole number of at least 4, got 0"),
+        ({"epochs": True}, "epochs must be a whole number of at least 1, got True"),
+        ({"train_size": "50"}, "train_size must be a whole number of at least 1, got '50'"),
         ({"learning_rate": 0}, "learning_rate must be above 0, got 0"),
+        ({"learning_rate": "1e-4"}, "learning_rate must be above 0, got '1e-4'"),
         ({"train_size": 10_000}, "10000 training rows were asked for"),
     ]:
         with pytest.raises(ValueError, match=re.escape(message)):

@@ -86,6 +86,17 @@ def test_a_trial_costs_its_steps():
     assert flops(spec.trial(max_steps=2)) < flops(spec) / 1000
 
 
+def test_only_what_is_scored_during_training_counts_at_each_evaluation():
+    """With a curve, only its rows; without a selection, no development rows."""
+    spec = replace(protocol.runs("imdb", False, ["none"])[0], dev_size=500, test_size=1000, eval_epochs=1)
+    rows = spec.num_train_epochs - 1  # evaluations before the last
+    curve = replace(spec, curve_size=256)
+    last = replace(curve, metric_for_best_model=None)
+    a_row = costs.EVAL_FLOPS * costs.ENCODER_PARAMETERS[spec.model] * costs.tokens(spec)
+    assert (flops(spec) - flops(curve)) / a_row == pytest.approx(rows * (1000 - 256))
+    assert (flops(curve) - flops(last)) / a_row == pytest.approx(rows * 500)
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(5, "5 s"), (600, "10 min"), (7200, "2.0 h")])
 def test_times_are_readable(seconds, text):
     assert costs.as_text(seconds) == text

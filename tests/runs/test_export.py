@@ -1,6 +1,8 @@
 """Records as a table, and what differs between two sets of records."""
 
 import json
+import re
+import shutil
 from dataclasses import replace
 
 import pandas as pd
@@ -95,6 +97,16 @@ def test_places_that_are_wrong_are_one_message(tmp_path):
         assert isinstance(result.exception, SystemExit)
         assert message in result.output
     assert (tmp_path / "right.csv").read_text().splitlines() == doubled
+
+
+def test_a_folder_with_a_copy_of_its_records_is_refused(store, tmp_path):
+    """Their runs would count twice."""
+    shutil.copytree(store.folder / "amplify", store.folder / "backup")
+    for arguments in (("export", tmp_path / "twice.csv"), ("diff-records", store.folder, store.folder)):
+        result = run(*arguments)
+        assert result.exit_code == 1
+        assert re.search(r"holds the run \w{16} twice, and \d+ more", result.output)
+    assert not (tmp_path / "twice.csv").exists()
 
 
 def test_a_failed_write_leaves_the_table_that_was_there(store, tmp_path, monkeypatch):

@@ -366,6 +366,19 @@ def test_a_tokenizer_far_smaller_than_the_embedding_is_refused(folder):
     models.load(str(folder), 2)  # rows that fill up to a multiple of 64 are usual
 
 
+def test_positions_that_a_model_leaves_unused_are_not_counted(folder):
+    """RoBERTa numbers positions from the one after the padding's."""
+    _, tokenizer = models.load("tiny", 2)
+    config = transformers.RobertaConfig(
+        vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=34,
+    )  # fmt: skip
+    transformers.RobertaForSequenceClassification(config).save_pretrained(folder)
+    models.check(str(folder), max_length=32)
+    with pytest.raises(models.ModelRefused, match="reads at most 32 tokens, got max_length=33"):
+        models.check(str(folder), max_length=33)
+
+
 def test_a_decoder_without_a_padding_token_pads_with_the_end_of_a_text(folder):
     torch.manual_seed(0)
     _, tokenizer = models.load("tiny", 2)
