@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 from mixlib import methods
 
-SITES = ("words", "embeddings", "attention", "block", "sentence", "label")  # in the order in which a model meets them
-SITE_WORDS = {
+SITE_WORDS = {  # where methods mix, in the order in which a model meets it
     "words": "the words themselves", "embeddings": "token embeddings", "attention": "the output of attention",
     "block": "the output of a block", "sentence": "the sentence vector", "label": "the label",
 }  # fmt: skip
@@ -30,7 +29,7 @@ class About:
     Attributes:
         idea: one sentence.
         formula: lines of TeX.
-        where: what it changes, keys of :data:`SITES`.
+        where: what it changes, keys of :data:`SITE_WORDS`.
         drawn: it changes only one of several places, drawn anew for each batch.
         paper: how ours differs from what the paper says, or what the paper leaves open.
         code: how ours differs from the published code.

@@ -139,10 +139,10 @@ class Findings:
         clear = [key for key in ranked.index if _better(accuracy, key) and ranked.loc[key, "estimate"] >= 1]
         first, last = ranked.index[0], ranked.index[-1]
         lines.append(
-            f"**Accuracy.** Under one recipe on {len(pool.POOL)} data sets {_names(clear) or 'no mixup method'} beats "
-            f"plain fine-tuning by a point or more. The highest is {LABELS[first]} ({self.gain(first, 'accuracy')}), "
-            f"the lowest {LABELS[last]} ({self.gain(last, 'accuracy')}); label smoothing, which mixes nothing, comes "
-            f"to {self.gain('label_smoothing', 'accuracy')}."
+            f"**Accuracy.** Under one recipe on {len(pool.POOL)} data sets {_names(clear) or 'no mixup method'} "
+            f"beat{'' if clear[1:] else 's'} plain fine-tuning by a point or more. The highest is {LABELS[first]} "
+            f"({self.gain(first, 'accuracy')}), the lowest {LABELS[last]} ({self.gain(last, 'accuracy')}); "
+            f"label smoothing, which mixes nothing, comes to {self.gain('label_smoothing', 'accuracy')}."
         )
         lower, sharper = ([key for key in mixing if _better(found, key)] for found in (loss, ece))
         untrained = [key for key in sharper if accuracy.loc[key, "estimate"] < -UNTRAINED]
@@ -288,7 +288,8 @@ class Findings:
         found = found.drop(index=[cell.name for cell in plan.registered().sensitivity])
         short = found[found["seeds"] < found["wanted"]]
         rows = [
-            [f"`{name}`", tables.NAMES[row["dataset"]], plan.rows_of(name), str(row["methods"]),
+            [f"`{name}`" + (f": {said}" if (said := plan.get(name).says) else ""), tables.NAMES[row["dataset"]],
+             plan.rows_of(name), str(row["methods"]),
              f"{row['seeds']} in {row['precision']}" if row["seeds"] else "none yet",
              "" if math.isnan(row["error"]) else f"{row['error']:.2f}", str(row["wanted"])]
             for name, row in found.iterrows()

@@ -20,7 +20,7 @@ from mixlib.book import site, verify
 from mixlib.papers import registry
 from mixlib.papers.registry import RECIPES
 from mixlib.runs import checkpoints, engines, paths
-from mixlib.runs.store import Store, write
+from mixlib.runs.store import Store, write, write_text
 
 MOST_AT_ONCE = 4  # notebooks: each kernel takes more than half a gigabyte
 FORKED = {"JUPYTER_DEFAULT_PROVISIONER_NAME": "mixlib-fork"} if hasattr(os, "fork") else {}  # mixlib.book.kernels
@@ -75,32 +75,6 @@ def environment(**values: str):
             os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 
 
-def execute(
-    name: str,
-    output: Path,
-    parameters: dict[str, object],
-    store: Path | None = None,
-    progress: bool = True,
-    updating: bool = False,
-) -> nbformat.NotebookNode:
-    """Run one notebook through papermill. Folders named in the environment mean the same there as here.
-
-    Args:
-        name: notebook, without suffix.
-        output: where the executed notebook is written.
-        parameters: replace those in the notebook's ``parameters`` cell.
-        store: record store of its runs, by default the repository's.
-        progress: let runs show their progress bar in the output.
-        updating: its figures are the committed ones.
-
-    Raises:
-        ValueError: a parameter that the notebook does not have.
-        NotebookFailed: a cell failed, and the notebook up to there is in ``output``; or its kernel died.
-    """
-    with environment(**_variables(store, progress, updating)):
-        return _execute(name, output, parameters)
-
-
 def execute_all(
     outputs: Mapping[str, Path], parameters: dict[str, object], store: Path | None = None
 ) -> dict[str, str]:
@@ -111,7 +85,8 @@ def execute_all(
 
     Args:
         outputs: by notebook, where it is written.
-        parameters, store: see :func:`execute`.
+        parameters: replace those in the notebooks' ``parameters`` cells.
+        store: record store of their runs, by default the repository's.
     """
     failed: dict[str, str] = {}
     bar = tqdm(desc="notebooks", unit="notebook", total=len(outputs))
@@ -137,6 +112,12 @@ def execute_all(
 
 
 def _execute(name: str, output: Path, parameters: dict[str, object]) -> nbformat.NotebookNode:
+    """Run one notebook through papermill, in the environment there is.
+
+    Raises:
+        ValueError: a parameter that the notebook does not have.
+        NotebookFailed: a cell failed, and the notebook up to there is in ``output``; or its kernel died.
+    """
     source = paths.NOTEBOOKS / f"{name}.ipynb"
     known = pm.inspect_notebook(str(source))
     if unknown := sorted(set(parameters) - set(known)):
@@ -250,7 +231,7 @@ def reproduce(
             tqdm.write(str(found), sys.stderr)
             site.replace(folder, site.PENDING, found.sentence)
             text = json.dumps(found.as_json(), indent=1) + "\n"
-            write(folder / "verify.json", lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
+            write_text(folder / "verify.json", text)
     if failed:
         lines = [f"{len(failed)} of {len(names)} notebooks failed; the site is in {index}", *failed.values()]
         raise NotebookFailed("\n  ".join(lines))
@@ -270,8 +251,8 @@ def update(only: Sequence[str] = ()) -> list[Path]:
     for name in tqdm(choose(only), desc="notebooks", unit="notebook"):
         path = paths.NOTEBOOKS / f"{name}.ipynb"
         executed = paths.BUILD / "update-notebooks" / path.name
-        with environment(**FORKED):
-            execute(name, executed, {}, progress=False, updating=True)
+        with environment(**_variables(progress=False, updating=True), **FORKED):
+            _execute(name, executed, {})
         notebook = nbformat.read(executed, as_version=4)
         stamps = ["metadata.papermill", "cell.metadata.papermill", "cell.metadata.execution"]
         strip_output(notebook, keep_output=True, keep_count=True, keep_id=True, extra_keys=stamps)

@@ -143,13 +143,11 @@ def replace(folder: Path, before: str, after: str) -> None:
         page.write_text("".join([start, mark, banner.replace(before, html.escape(after)), end, rest]), encoding="utf-8")
 
 
-def build(
-    output: Path | None = None, executed: Mapping[str, Path] | None = None, announcement: str | None = None
-) -> Path:
+def build(output: Path, executed: Mapping[str, Path] | None = None, announcement: str | None = None) -> Path:
     """Make the site; returns its first page.
 
     Args:
-        output: folder, by default ``build/site``; what an earlier site left there is deleted.
+        output: folder; what an earlier site left there is deleted.
         executed: by chapter, the notebook that was run in place of the committed one.
         announcement: shown at the top of every page, see :func:`banner`.
 
@@ -160,7 +158,7 @@ def build(
     check()
     from sphinx.cmd.build import build_main
 
-    output = (output or paths.BUILD / "site").resolve()
+    output = output.resolve()
     clear(output)
     with TemporaryDirectory(prefix="mixlib-book-") as scratch:
         source, doctrees = Path(scratch) / "book", Path(scratch) / "doctrees"
@@ -189,9 +187,8 @@ def assemble(folder: Path, executed: Mapping[str, Path]) -> None:
         if chapter.name in executed:
             note = "Run just now; see the banner."
         else:
-            note = f"{'As committed, at profile mini. ' if executed else ''}{book.made_of(chapter.name)}"
-        if chapter.name not in executed:
-            note = f"{book.summary(chapter.name)}{note}"
+            committed = "As committed, at profile mini. " if executed else ""
+            note = f"{book.summary(chapter.name)}{committed}{book.made_of(chapter.name)}"
         prepare(notebook, chapter, note, book.repository)
         nbformat.write(notebook, folder / f"{chapter.name}.ipynb")
     draw(book, folder / "fragments")
@@ -199,7 +196,7 @@ def assemble(folder: Path, executed: Mapping[str, Path]) -> None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
     for page in [path for path in folder.rglob("*.md") if "fragments" not in path.parts]:
-        page.write_text(relink(page.read_text(encoding="utf-8"), repository()), encoding="utf-8")
+        page.write_text(relink(page.read_text(encoding="utf-8"), book.repository), encoding="utf-8")
 
 
 def prepare(notebook: NotebookNode, chapter: Chapter, note: str, repository: str | None) -> None:

@@ -22,6 +22,17 @@ from mixlib.runs.studies import StudyRecord
 
 POINT, FACTOR = 1.0, math.log(1.1)  # margins: of accuracy and MCC in points, of losses and times as a factor
 ECE_POINTS, ECE_SHARE = 2.0, 0.25  # the smaller of 2 points and a quarter of the plain model's
+
+
+def ece_margin(plain: float) -> float:
+    """The smallest difference in calibration error that matters, in points.
+
+    Args:
+        plain: the plain model's calibration error, the mean over data sets, in points.
+    """
+    return min(ECE_POINTS, ECE_SHARE * plain)
+
+
 ALL, BEST = "all", "best"  # every part has to hold; every part is a rival to be beaten
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from mixlib.evidence import judgements, statistics
-from mixlib.evidence.claims import ECE_POINTS, ECE_SHARE, FACTOR, POINT
+from mixlib.evidence.claims import FACTOR, POINT, ece_margin
 from mixlib.evidence.statistics import Part
 from mixlib.runs.metrics import ECE_BINS
 from mixlib.runs.predictions import ROWS_IN_COMMON, Predictions, ensemble, in_common
@@ -145,7 +145,7 @@ def collapsed(records: Mapping[tuple[str, str], Sequence[RunRecord]]) -> pd.Data
     """
     rows: dict[str, dict[str, str]] = {}
     for (data_set, method), found in records.items():
-        count = sum(record.last["accuracy"] <= record.data["larger_class"] for record in found)
+        count = sum(record.at_chance for record in found)
         if count:
             rows.setdefault(method, {})[data_set] = f"{count} of {len(found)}"
     return pd.DataFrame.from_dict(rows, orient="index").fillna("")
@@ -168,7 +168,7 @@ def margin(table: pd.DataFrame, score: str) -> float:
     if known is not None:
         return known
     plain = table[(table["score"] == score) & (table["method"] == PLAIN) & ~table["scaled"]]
-    return min(ECE_POINTS, ECE_SHARE * plain.groupby("data_set")["value"].mean().mean())
+    return ece_margin(plain.groupby("data_set")["value"].mean().mean())
 
 
 def against_plain(table: pd.DataFrame, methods: Sequence[str], score: str, scaled: bool = False) -> pd.DataFrame:

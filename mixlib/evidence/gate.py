@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import numpy as np
 from scipy import stats
@@ -20,7 +19,7 @@ from mixlib.evidence.statistics import MIN_SEEDS
 from mixlib.runs import paths
 from mixlib.runs.machine import PRECISIONS
 from mixlib.runs.spec import RunRecord
-from mixlib.runs.store import Store, write
+from mixlib.runs.store import Store, write_text
 
 ALPHA = 0.05  # one-sided
 
@@ -115,7 +114,7 @@ def decide(store: Store | None = None) -> list[str]:
 
 def _commit(decided: plan.Decided) -> None:
     text = json.dumps(asdict(decided), indent=1, sort_keys=True) + "\n"
-    write(paths.EVIDENCE, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
+    write_text(paths.EVIDENCE, text)
     plan.decided.cache_clear()
 
 

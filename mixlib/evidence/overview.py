@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -20,6 +22,7 @@ from mixlib.evidence.verdicts import Verdict
 
 SHOWN = 6.0  # margins on either side; what lies beyond is drawn at the edge as an arrow
 _COLOURS = sns.color_palette("colorblind")
+UNSHOWN = "neither is shown"
 NOT_DECIDED = {CATEGORIES[name] for name in (statistics.UNDECIDED, statistics.NO_EFFECT)}
 LOOK = {  # colour and marker of each category, so that they also differ in grey
     statistics.SUPPORTED: (_COLOURS[2], "o"),
@@ -105,6 +108,27 @@ def _as_claimed(judgement: Judgement, value: float) -> float:
     return (value - low if nearer_low else high - value) / judgement.margin
 
 
+def _difference(axis: Axes, row: pd.Series, y: float, width: float, colour: Any, hollow: bool) -> None:
+    """One difference with its interval; beyond the panel, which is ``width`` wide on each side, an arrow."""
+
+    def arrow(side: float, **how: Any) -> None:
+        axis.plot(side * width, y, marker="<" if side < 0 else ">", color=colour, clip_on=False, **how)
+
+    if abs(row["estimate"]) > width:
+        side = np.sign(row["estimate"])
+        arrow(side)
+        axis.annotate(
+            f"{row['estimate']:+.0f}", (side * width, y), (-side * 8, 0), fontsize="x-small",
+            textcoords="offset points", va="center", ha="left" if side < 0 else "right",
+        )  # fmt: skip
+        return
+    axis.plot(np.clip([row["low"], row["high"]], -width, width), [y, y], color=colour, linewidth=1.5)
+    for side in (-1, 1):  # an interval that goes on beyond the panel
+        if side * row["low" if side < 0 else "high"] > width:
+            arrow(side, markersize=5)
+    axis.plot(row["estimate"], y, marker="o", markersize=5, color=colour, markerfacecolor="white" if hollow else colour)
+
+
 def against_plain(panels: Mapping[str, Mapping[str, pd.DataFrame]], labels: Mapping[str, str]) -> Figure:
     """Every method's pooled difference from the plain model with its 95% interval, one panel per score.
 
@@ -119,35 +143,19 @@ def against_plain(panels: Mapping[str, Mapping[str, pd.DataFrame]], labels: Mapp
         squeeze=False,
     )  # fmt: skip
     places = {method: y for y, method in enumerate(labels)}
-    looks = {"better": _COLOURS[0], "worse": _COLOURS[3], "neither is shown": "0.35"}
+    looks = {"better": _COLOURS[0], "worse": _COLOURS[3], UNSHOWN: "0.35"}
     for axis, (title, tables) in zip(axes[0], panels.items(), strict=True):
-        width = 4 * next(iter(tables.values())).attrs["margin"]
-        margin = width / 4
+        margin = next(iter(tables.values())).attrs["margin"]
+        width = 4 * margin
         axis.axvspan(-margin, margin, color="0.9", zorder=0)
         axis.axvline(0, color="black", linewidth=1)
         for number, table in enumerate(tables.values()):
             for method, row in table.iterrows():
-                if method not in places:
-                    continue
-                y = places[method] + 0.3 * number - 0.15 * (len(tables) - 1)
-                colour = looks["better" if row["estimate"] >= 0 else "worse"]
-                if row["category"] in NOT_DECIDED:
-                    colour = looks["neither is shown"]
-                if abs(row["estimate"]) > width:  # beyond the panel: an arrow and the number
-                    side = np.sign(row["estimate"])
-                    axis.plot(side * width, y, marker="<" if side < 0 else ">", color=colour, clip_on=False)
-                    axis.annotate(
-                        f"{row['estimate']:+.0f}", (side * width, y), (-side * 8, 0), fontsize="x-small",
-                        textcoords="offset points", va="center", ha="left" if side < 0 else "right",
-                    )  # fmt: skip
-                    continue
-                axis.plot(np.clip([row["low"], row["high"]], -width, width), [y, y], color=colour, linewidth=1.5)
-                for side in (-1, 1):  # an interval that goes on beyond the panel
-                    if side * row["low" if side < 0 else "high"] > width:
-                        axis.plot(side * width, y, marker="<" if side < 0 else ">", markersize=5, color=colour,
-                                  clip_on=False)  # fmt: skip
-                face = colour if number == 0 else "white"
-                axis.plot(row["estimate"], y, marker="o", markersize=5, color=colour, markerfacecolor=face)
+                if method in places:
+                    y = places[method] + 0.3 * number - 0.15 * (len(tables) - 1)
+                    colour = "better" if row["estimate"] >= 0 else "worse"
+                    colour = UNSHOWN if row["category"] in NOT_DECIDED else colour
+                    _difference(axis, row, y, width, looks[colour], hollow=number > 0)
         axis.set(xlim=(-width, width), xlabel=title)
         axis.grid(axis="y", visible=False)
     axes[0, 0].set_yticks(list(places.values()), list(labels.values()))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -67,7 +67,7 @@ LABELS = OfMethods("label")
 ORDINALS = {"2": "second", "3": "third"}
 NAMES = {  # of data sets, for readers
     "sst2": "SST-2", "sst5": "SST-5", "trec_coarse": "TREC-coarse", "trec_fine": "TREC-fine", "ag_news": "AG News",
-    "agnews": "AG News", "imdb": "IMDb", "yelp5": "Yelp", "yelp_polarity": "Yelp", "cola": "CoLA", "boolq": "BoolQ",
+    "imdb": "IMDb", "yelp5": "Yelp", "yelp_polarity": "Yelp", "cola": "CoLA", "boolq": "BoolQ",
     "mrpc": "MRPC", "qqp": "QQP", "mnli": "MNLI", "qnli": "QNLI", "rte": "RTE", "banking77": "BANKING77",
     "fewrel": "FewRel", "fewrel75_none": "FewRel, 75 + None", "anli_r1": "ANLI R1", "anli_r2": "ANLI R2",
     "anli_r3": "ANLI R3", "mean": "mean",
@@ -154,7 +154,6 @@ class Comparison:
     (runs that ended identically, or a coincidence of coarse scores), nothing is decided and p is 1.
     """
 
-    label: str
     mean: float
     low: float
     high: float
@@ -194,11 +193,11 @@ def compare(first: pd.Series, second: pd.Series | None = None, label: str = "", 
     difference = (first[seeds] - second[seeds]).to_numpy()
     if no_spread(difference, scale):  # the t statistic is undefined
         value = float(difference[0])
-        return Comparison(label, value, value, value, 1.0, len(seeds), False)
+        return Comparison(value, value, value, 1.0, len(seeds), False)
     result = stats.ttest_1samp(difference, 0.0)
     low, high = result.confidence_interval(CONFIDENCE)
     p = float(result.pvalue) if len(seeds) >= MIN_SEEDS else 1.0
-    return Comparison(label, float(difference.mean()), float(low), float(high), p, len(seeds), p < ALPHA)
+    return Comparison(float(difference.mean()), float(low), float(high), p, len(seeds), p < ALPHA)
 
 
 def geometric_mean(ratios: pd.Series) -> tuple[float, float, float]:
@@ -212,10 +211,7 @@ def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
     if not comparisons:
         return []
     reject, corrected = statistics.corrected([c.p for c in comparisons])
-    return [
-        Comparison(c.label, c.mean, c.low, c.high, float(p), c.seeds, bool(r))
-        for c, p, r in zip(comparisons, corrected, reject, strict=True)
-    ]
+    return [replace(c, p=float(p), decided=bool(r)) for c, p, r in zip(comparisons, corrected, reject, strict=True)]
 
 
 def cell(data: pd.DataFrame, metric: str, **where: object) -> pd.Series:
@@ -408,7 +404,10 @@ def _origin(records: Sequence[RunRecord]) -> tuple[str, str]:
     tests = sorted({sum(record.reliability["rows"]) for record in records})
     several, rows = (" to ".join(f"{n:,}" for n in dict.fromkeys((found[0], found[-1]))) for found in (seeds, tests))
     models = ", ".join(model_name(model) for model in sorted({s.model for s in specs}))
-    return warning, f"{models}, {several} seeds, {rows} test rows, made on {_made_on(records)}"
+    return (
+        warning,
+        f"{models}, {several} seed{'' if several == '1' else 's'}, {rows} test rows, made on {_made_on(records)}",
+    )
 
 
 def model_name(model: str) -> str:

@@ -10,23 +10,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from mixlib.arguments import unknown
 from mixlib.evidence import judgements, plan, published, statistics
 from mixlib.evidence.claims import (
     BEST,
-    ECE_POINTS,
-    ECE_SHARE,
     MEASURES,
     Claim,
     Contrast,
     Measure,
     Term,
     claims,
+    ece_margin,
     in_short,
 )
 from mixlib.evidence.judgements import Judgement
@@ -201,7 +200,7 @@ def _margin(contrast: Contrast, live: Iterable[str], records: Records) -> float:
         for name in live
         for term in contrast.units[name][:1]
     ]
-    return min(ECE_POINTS, ECE_SHARE * sum(plain) / len(plain))
+    return ece_margin(sum(plain) / len(plain))
 
 
 def judge(
@@ -260,8 +259,7 @@ def verdicts(
         raise ValueError(f"unknown paper {paper!r}; choose one of {', '.join(papers)}")
     for id_ in ids or ():
         if id_ not in known:
-            near = get_close_matches(id_, known, n=3, cutoff=0)
-            raise ValueError(f"unknown claim {id_!r}; did you mean {', '.join(near)}?")
+            raise unknown("claim", id_, known)
         if paper not in (None, known[id_].paper):
             raise ValueError(f"{id_} is a claim of {known[id_].paper}, not of {paper}")
     records = records or Records()
@@ -346,7 +344,7 @@ def collapsed(contrast: Contrast, live: Mapping[str, Sequence[int]], records: Re
         if isinstance(spec := records.spec(term, seed), RunSpec)
     }
     known = [record for record in found.values() if record is not None and "larger_class" in record.data]
-    return sum(record.last["accuracy"] <= record.data["larger_class"] for record in known), len(known)
+    return sum(record.at_chance for record in known), len(known)
 
 
 def _part(

@@ -5,14 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mixlib.arguments import check_count
+from mixlib.arguments import check_count, unknown
 from mixlib.methods.mixing import Criterion, mixed_cross_entropy
 
 Batch = dict[str, Tensor]
@@ -278,11 +277,10 @@ def get(method: str | Method, **params: Any) -> Method:
     if isinstance(method, type):
         raise ValueError(f"{method.__name__} is a class of methods: make one, {method.__name__}(...), or name it")
     if not isinstance(method, str) or method not in REGISTRY:
-        near = get_close_matches(str(method), names(), n=3, cutoff=0)
-        raise ValueError(f"unknown method {method!r}; did you mean {', '.join(near)}? mixlib.methods.names() lists all")
+        raise unknown("method", method, names(), " mixlib.methods.names() lists all")
     cls = REGISTRY[method]
     known = [f.name for f in fields(cls) if f.init]
-    if unknown := sorted(set(params) - set(known)):
+    if others := sorted(set(params) - set(known)):
         has = f"it has {', '.join(known)}" if known else "it takes no parameters"
-        raise ValueError(f"method {method!r} has no parameter {', '.join(unknown)}; {has}")
+        raise ValueError(f"method {method!r} has no parameter {', '.join(others)}; {has}")
     return cls(**params)

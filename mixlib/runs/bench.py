@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from statistics import median
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch import nn
 from transformers import BertConfig, BertForSequenceClassification
 
 from mixlib import methods
+from mixlib.arguments import unknown
 from mixlib.methods import Method
 from mixlib.runs.machine import default_precision
 from mixlib.runs.training import Fitted, check_precision, set_tf32
@@ -169,9 +169,9 @@ def run(
     contestants |= {f"{name} {params}": (methods.get(name, **values), dynamic) for name, params, values in VARIANTS}
     contestants["none_padded128"] = (methods.get("none"), rows(LENGTHS[lengths], PADDED, device, pair))
     if only is not None:
-        if unknown := sorted(set(only) - set(contestants)):
-            near = get_close_matches(unknown[0], contestants, n=3, cutoff=0)
-            raise ValueError(f"unknown method {unknown[0]!r}; did you mean {', '.join(near)}?")
+        for name in only:
+            if name not in contestants:
+                raise unknown("method", name, contestants)
         contestants = {name: found for name, found in contestants.items() if name in {"none", *only}}
     for method, batch in contestants.values():
         method.prepare(model, _Tokens(), batch["attention_mask"].sum(1).tolist())

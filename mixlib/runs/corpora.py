@@ -15,7 +15,6 @@ import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import lru_cache
 from hashlib import blake2b, sha256
 from pathlib import Path
@@ -25,6 +24,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from mixlib.arguments import first_line, unknown
 from mixlib.runs import paths, synthetic
 
 if TYPE_CHECKING:
@@ -188,8 +188,7 @@ def get(name: str) -> Corpus:
         task, test = "pair" if own[2] else "sentence", "test" if own[3] else "train"
         return Corpus(name, task, int(own[1]), test=test, own=True)
     if name not in CORPORA:
-        near = get_close_matches(str(name), CORPORA, n=3, cutoff=0)
-        raise ValueError(f"unknown data set {name!r}; did you mean {', '.join(near)}?")
+        raise unknown("data set", name, CORPORA)
     return CORPORA[name]
 
 
@@ -329,7 +328,7 @@ def _read(
     except Exception as error:  # offline, gone, gated: the hub's clients raise many kinds of error
         return DataUnavailable(
             f"data set {corpus.name!r}, split {split!r}, is not available: looked for {looked} and {repo} "
-            f"({config or 'default'}, {theirs}) on the hub ({_first_line(error)}). To get it: run once while online, "
+            f"({config or 'default'}, {theirs}) on the hub ({first_line(error)}). To get it: run once while online, "
             f"set MIXLIB_DATA to a folder with {corpus.name}/{split}.parquet, or use profile 'smoke', which needs no "
             "data"
         )
@@ -351,7 +350,7 @@ def _from_file(corpus: Corpus, path: Path, manifest: Path) -> pd.DataFrame:
     try:
         rows = pd.read_parquet(path)
     except (ValueError, OSError) as error:
-        raise DataDiffers(f"{path}: cannot be read as a parquet file ({_first_line(error)})") from error
+        raise DataDiffers(f"{path}: cannot be read as a parquet file ({first_line(error)})") from error
     if missing := [column for column in corpus.required if column not in rows]:
         raise DataDiffers(f"{path}: columns {missing} are missing; it has {list(rows.columns)}")
     return _checked(rows, str(path))
@@ -369,10 +368,6 @@ def _commit(data: Dataset, repo: str) -> str:
     """The commit on the hub at which rows were read: datasets keeps them in a folder of that name."""
     names = [Path(file["filename"]).parent.name for file in data.cache_files]
     return next((name for name in names if re.fullmatch(r"[0-9a-f]{40}", name)), REVISIONS.get(repo, "main"))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _checked(rows: pd.DataFrame, where: str) -> pd.DataFrame:
@@ -414,7 +409,7 @@ def _check_file(path: Path, manifest: Path) -> None:
     except (ValueError, TypeError, KeyError, OSError) as error:
         raise DataDiffers(
             f"{manifest}: not a list of objects with name, split and sha256 ({type(error).__name__}: "
-            f"{_first_line(error)}); correct it, or delete it if the files need no check"
+            f"{first_line(error)}); correct it, or delete it if the files need no check"
         ) from error
     key = f"{path.parent.name}/{path.stem}"
     if key not in expected:

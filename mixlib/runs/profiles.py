@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from difflib import get_close_matches
 from numbers import Integral
 from typing import Any
 
@@ -19,11 +18,9 @@ Seeds = Iterable[int] | int | str  # a list, a single one, or text such as "0,1,
 
 
 def check_profile(profile: str) -> str:
-    """The profile itself; ``ValueError`` with the nearest name if there is none of that name."""
+    """The profile itself; ``ValueError`` with those there are if there is none of that name."""
     if profile not in PROFILES:
-        near = get_close_matches(str(profile), PROFILES, n=1, cutoff=0.4)
-        nearest = f"did you mean {near[0]}? " if near else ""
-        raise ValueError(f"unknown profile {profile!r}; {nearest}choose one of {', '.join(PROFILES)}")
+        raise ValueError(f"unknown profile {profile!r}; choose one of {', '.join(PROFILES)}")
     return profile
 
 

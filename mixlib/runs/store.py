@@ -83,6 +83,11 @@ def disk_is_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
+def write_text(path: Path, text: str) -> Path:
+    """:func:`write` of a text, in UTF-8."""
+    return write(path, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
+
+
 def write(path: Path, fill: Callable[[str], object]) -> Path:
     """Write a file by atomic rename: others see all of it or nothing, and a failed write leaves nothing.
 
@@ -241,7 +246,7 @@ class Store:
         if (predictions := getattr(record, "predictions", None)) is not None:
             content = predictions.to_bytes()
             write(path.with_suffix(".npz"), lambda temporary: Path(temporary).write_bytes(content))
-        write(path, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
+        write_text(path, text)
         self._failure_path(record.spec).unlink(missing_ok=True)
         return path
 
@@ -317,7 +322,7 @@ class Store:
     def put_failure(self, spec: Spec, reason: str) -> None:
         """Note why a run has no record, until it has one."""
         note = json.dumps({"run": str(spec), "reason": reason, "when": datetime.now(UTC).isoformat(timespec="seconds")})
-        write(self._failure_path(spec), lambda temporary: Path(temporary).write_text(f"{note}\n", encoding="utf-8"))
+        write_text(self._failure_path(spec), f"{note}\n")
 
     def failure(self, spec: Spec) -> str | None:
         """Why the last attempt at a run failed; ``None`` if it did not, or if there was none."""

@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from typing import Any, ClassVar
 
+from mixlib.arguments import unknown
 from mixlib.runs import machine
 from mixlib.runs.records import Record, Spec, number
 from mixlib.runs.spec import RunSpec
@@ -108,8 +108,7 @@ def execute(spec: StudySpec) -> StudyRecord:
 
     studies = every()
     if spec.study not in studies:
-        near = get_close_matches(spec.study, studies, n=3, cutoff=0)
-        raise ValueError(f"unknown study {spec.study!r}; did you mean {', '.join(near)}?")
+        raise unknown("study", spec.study, studies)
     started, clock = datetime.now(UTC), time.perf_counter()
     transformers.set_seed(spec.seed)
     values = studies[spec.study](spec)

@@ -71,8 +71,9 @@ def test_an_update_keeps_ids_outputs_and_parameters_and_leaves_time_stamps_out(t
     shown = v4.new_output("execute_result", {"text/plain": "2"}, execution_count=2)
     asked = []
 
-    def execute(name, output, parameters, **how):
-        asked.append((name, parameters, how, set(notebooks.FORKED.items()) <= set(os.environ.items())))
+    def execute(name, output, parameters):
+        how = {"TQDM_DISABLE": "1", paths.UPDATING: "1", **notebooks.FORKED}
+        asked.append((name, parameters, set(how.items()) <= set(os.environ.items())))
         done = nbformat.read(path, as_version=4)
         done.metadata.papermill = {"duration": 1.5, "start_time": "2026-01-01T00:00:00"}
         for count, cell in enumerate(done.cells, 1):
@@ -85,9 +86,9 @@ def test_an_update_keeps_ids_outputs_and_parameters_and_leaves_time_stamps_out(t
 
     monkeypatch.setattr(paths, "NOTEBOOKS", path.parent)
     monkeypatch.setattr(paths, "BUILD", tmp_path / "build")
-    monkeypatch.setattr(notebooks, "execute", execute)
+    monkeypatch.setattr(notebooks, "_execute", execute)
     assert notebooks.update(["90"]) == [path]
-    assert asked == [("90_two_cells", {}, {"progress": False, "updating": True}, True)]
+    assert asked == [("90_two_cells", {}, True)]
     written = nbformat.read(path, as_version=4)
     first, second = written.cells
     assert first == {**parameters, "execution_count": 1}

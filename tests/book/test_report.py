@@ -40,7 +40,7 @@ def test_smoke_trains_from_an_empty_store_and_the_site_is_made_of_what_ran(tmp_p
 
 def test_unknown_parameters_are_refused(tmp_path):
     with pytest.raises(ValueError, match="has no parameter alpha; it has profile, model, seeds, engine"):
-        report.execute("21_calibration_figure1", tmp_path / "x.ipynb", {"alpha": 1})
+        report.execute_all({"21_calibration_figure1": tmp_path / "x.ipynb"}, {"alpha": 1})
 
 
 def test_a_failing_notebook_fails(tmp_path, monkeypatch):
@@ -51,11 +51,8 @@ def test_a_failing_notebook_fails(tmp_path, monkeypatch):
     nbformat.write(broken, tmp_path / "99_broken.ipynb")
     monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path)
     output = tmp_path / "out" / "x.ipynb"
-    with pytest.raises(report.NotebookFailed) as failure:
-        report.execute("99_broken", output, {})
-    assert str(failure.value) == (
-        f"99_broken: cell 2 failed with ZeroDivisionError: division by zero; the notebook up to there is in {output}"
-    )
+    said = f"99_broken: cell 2 failed with ZeroDivisionError: division by zero; the notebook up to there is in {output}"
+    assert report.execute_all({"99_broken": output}, {}) == {"99_broken": said}
     assert "division by zero" in output.read_text()
 
 
@@ -299,7 +296,7 @@ def test_choosing_notebooks(monkeypatch):
 def test_unknown_profile_leaves_the_old_site_alone(tmp_path):
     site.clear(tmp_path / "site")
     (tmp_path / "site" / "index.html").write_text("old")
-    with pytest.raises(ValueError, match="unknown profile 'smok'; did you mean smoke"):
+    with pytest.raises(ValueError, match="unknown profile 'smok'; choose one of smoke, mini, full"):
         report.reproduce("smok", output=tmp_path / "site")
     assert (tmp_path / "site" / "index.html").exists()
     site.clear(tmp_path / "site")

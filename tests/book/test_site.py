@@ -11,7 +11,7 @@ import pytest
 from mixlib import methods
 from mixlib.__main__ import main
 from mixlib.book import captions, chapters, drawing, findings, notebooks, pages, reference, site
-from mixlib.book.about import ABOUT, SITES, every
+from mixlib.book.about import ABOUT, SITE_WORDS, every
 from mixlib.book.extension import commands, enlarging, mathml, scrolling, to_pages
 from mixlib.evidence import comparison, judgements, plan, published, statistics, verdicts
 from mixlib.evidence.claims import claims
@@ -28,7 +28,7 @@ from tests.fabricate import records
 def test_every_method_has_a_page_and_what_is_said_of_it_is_about_a_method():
     assert set(ABOUT) <= set(methods.names()) == set(every())
     for about in ABOUT.values():
-        assert set(about.where) <= set(SITES)
+        assert set(about.where) <= set(SITE_WORDS)
         for line in about.formula:
             assert mathml(line).startswith("<math")
 

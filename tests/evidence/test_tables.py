@@ -57,10 +57,10 @@ def test_interval_covers_the_truth_at_six_seeds():
 
 
 def test_holm_corrects_over_all_comparisons():
-    raw = [Comparison(str(p), 1, 0, 2, p, 6, p < 0.05) for p in (0.01, 0.02, 0.04)]
+    raw = [Comparison(1, 0, 2, p, 6, p < 0.05) for p in (0.01, 0.02, 0.04)]
     corrected = holm(raw)
     assert [c.p for c in corrected] == pytest.approx([0.03, 0.04, 0.04])
-    assert [c.decided for c in holm([Comparison("", 1, 0, 2, 0.03, 6, True)] * 3)] == [False] * 3
+    assert [c.decided for c in holm([Comparison(1, 0, 2, 0.03, 6, True)] * 3)] == [False] * 3
     assert holm([]) == []
 
 

@@ -24,6 +24,7 @@ import psutil
 from safetensors import SafetensorError
 from tqdm import tqdm
 
+from mixlib.arguments import first_line
 from mixlib.runs import machine, scratch, studies
 from mixlib.runs.engines.base import Engine, Outcome, failed, too_long
 from mixlib.runs.records import Spec
@@ -79,7 +80,7 @@ def _start() -> None:
                 ray.init("local", include_dashboard=False, num_cpus=joblib.cpu_count(), **QUIET)
             return
         except Exception as error:  # Ray has no exception class for it
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             _end(set(psutil.Process().children(recursive=True)) - before)
             if "AF_UNIX path length" in str(error):
                 raise OSError(
@@ -105,7 +106,7 @@ def _join(address: str) -> None:
         ray.init(address, **QUIET)
     except (OSError, ValueError) as error:
         raise ConnectionError(
-            f"no Ray cluster at {address!r} ({str(error).splitlines()[0]}): start one with `ray start --head`, "
+            f"no Ray cluster at {address!r} ({first_line(error)}): start one with `ray start --head`, "
             "or leave the address out (and RAY_ADDRESS unset) to use this machine alone. If the cluster asks for a "
             "token, set RAY_AUTH_MODE=token and copy the head's ~/.ray/auth_token to this machine"
         ) from error
