@@ -67,103 +67,127 @@ def sweep(specs: Sequence[Spec], engine: Engine, store: Store, bar: Progress) ->
     stage is retrained and its weights differ, the runs in the store that started from the earlier weights are done
     again.
     """
-    todo = OrderedDict.fromkeys(sorted(specs, key=_timed))
-    failed: dict[Spec, str] = {}
-    running: dict[Spec, tuple[FileLock, float]] = {}
-    elsewhere: list[Spec] = []  # found to be under way in another sweep at the last look
-    waited_for: set[str] = set()
-    idle_since: float | None = None
+    return _Sweep(specs, engine, store, bar).run()
 
-    def fail(spec: Spec, reason: str, seconds: float = 0.0) -> None:
-        failed[spec] = reason
-        bar.ended(spec, seconds, failed=True)
-        with suppress(OSError):  # a note is not worth stopping for
-            store.put_failure(spec, reason)
 
-    def add(spec: Spec) -> None:
-        todo[spec] = None
-        bar.add(spec)
+class _Sweep:
+    """What a sweep has left to do, what it has under way, and what failed."""
 
-    def begin(spec: Spec) -> bool:
+    def __init__(self, specs: Sequence[Spec], engine: Engine, store: Store, bar: Progress) -> None:
+        self.engine, self.store, self.bar = engine, store, bar
+        self.todo = OrderedDict.fromkeys(sorted(specs, key=_timed))
+        self.running: dict[Spec, tuple[FileLock, float]] = {}  # since when
+        self.failed: dict[Spec, str] = {}
+        self.elsewhere: list[Spec] = []  # found to be under way in another sweep at the last look
+        self.waited_for: set[str] = set()
+        self.idle_since: float | None = None
+
+    def run(self) -> dict[Spec, str]:
+        """Do all of it; returns what failed, and why."""
+        try:
+            while self.todo or self.running:
+                self.engine.expect(len(self.todo) + len(self.running))
+                self.begin_what_can()
+                self.wait_if_idle()
+                outcomes = self.engine.wait(PATIENCE)
+                if not outcomes:
+                    self.bar.refresh()  # otherwise its clock stands still during a long run
+                for outcome in outcomes:
+                    lock, since = self.running.pop(outcome.spec)
+                    try:
+                        self.settle(outcome, time.monotonic() - since)
+                    finally:
+                        self.store.release(lock)
+        finally:
+            for lock, _ in self.running.values():
+                self.store.release(lock)
+        return self.failed
+
+    def begin_what_can(self) -> None:
+        """Start runs in their order while there is room."""
+        self.elsewhere.clear()
+        for spec in list(self.todo):
+            if not self.engine.room():
+                break
+            if self.begin(spec):
+                del self.todo[spec]
+        self.bar.running = len(self.running)
+
+    def begin(self, spec: Spec) -> bool:
         """Start it, or find that it has ended; ``False`` if its turn has not come."""
         first = getattr(spec, "first_stage", None)
-        if first in failed:
-            fail(spec, f"the run that it starts from failed: {failed[first]}")
+        if first in self.failed:
+            self.fail(spec, f"the run that it starts from failed: {self.failed[first]}")
             return True
-        beside_timed = running and (_timed(spec) or any(map(_timed, running)))
-        if beside_timed or (first and (first in todo or first in running)):
+        beside_timed = self.running and (_timed(spec) or any(map(_timed, self.running)))
+        if beside_timed or (first and (first in self.todo or first in self.running)):
             return False
-        if first and not store.has_state(first):  # they went missing, or others took their place
-            add(first)
+        if first and not self.store.has_state(first):  # they went missing, or others took their place
+            self.add(first)
             return False
-        lock = store.claim(spec)
+        lock = self.store.claim(spec)
         if lock is None:
-            elsewhere.append(spec)
+            self.elsewhere.append(spec)
             return False
         try:
-            if _done(spec, store):  # by another sweep, in the meantime
-                store.release(lock)
-                bar.ended(spec)
+            if _done(spec, self.store):  # by another sweep, in the meantime
+                self.store.release(lock)
+                self.bar.ended(spec)
                 return True
-            engine.start(spec, store)
+            self.engine.start(spec, self.store)
         except (ValueError, OSError) as error:
-            store.release(lock)
-            fail(spec, why(error))
+            self.store.release(lock)
+            self.fail(spec, why(error))
             return True
-        running[spec] = lock, time.monotonic()
+        self.running[spec] = lock, time.monotonic()
         return True
 
-    try:
-        while todo or running:
-            engine.expect(len(todo) + len(running))
-            elsewhere.clear()
-            for spec in list(todo):
-                if not engine.room():
-                    break
-                if begin(spec):
-                    del todo[spec]
-            bar.running = len(running)
-            if not running and engine.room():  # all that is left is under way elsewhere
-                idle_since = idle_since or time.monotonic()
-                if elsewhere and time.monotonic() - idle_since > SILENCE:
-                    _say_what_is_waited_for(elsewhere, store, waited_for)
-                time.sleep(PATIENCE)
-            else:
-                idle_since = None
-            outcomes = engine.wait(PATIENCE)
-            if not outcomes:
-                bar.refresh()  # otherwise its clock stands still during a long run
-            for outcome in outcomes:
-                spec, (lock, since) = outcome.spec, running.pop(outcome.spec)
-                try:
-                    if outcome.disk_full:
-                        raise OSError(f"{outcome.failure}: a disk was full while {spec} was running{STOPPED}")
-                    if outcome.failure:
-                        fail(spec, outcome.failure, time.monotonic() - since)
-                        continue
-                    if outcome.record is None:
-                        todo[spec] = None
-                        todo.move_to_end(spec, last=False)
-                        continue
-                    try:
-                        void = _keep(outcome, store)
-                    except ValueError as error:  # what cannot have been measured, or cannot be written as JSON
-                        fail(spec, why(error), time.monotonic() - since)
-                        continue
-                    except OSError as error:  # a full disk: further runs would be lost as well
-                        raise _cannot_write(error.strerror or str(error), spec, store) from error
-                    bar.ended(spec, time.monotonic() - since)
-                    for other in void:
-                        if other not in todo and other not in failed:
-                            why_again = f"it started from other weights of {spec}"
-                            tqdm.write(f"void: {other}: {why_again}; running it again", sys.stderr)
-                            add(other)
-                finally:
-                    store.release(lock)
-    finally:
-        for lock, _ in running.values():
-            store.release(lock)
-    return failed
+    def wait_if_idle(self) -> None:
+        """If all that is left is under way in other sweeps, give them time, and say so after a while."""
+        if self.running or not self.engine.room():
+            self.idle_since = None
+            return
+        self.idle_since = self.idle_since or time.monotonic()
+        if self.elsewhere and time.monotonic() - self.idle_since > SILENCE:
+            _say_what_is_waited_for(self.elsewhere, self.store, self.waited_for)
+        time.sleep(PATIENCE)
+
+    def settle(self, outcome: Outcome, seconds: float) -> None:
+        """Keep the record of a run that ended, or note why it has none; one that was interrupted is next again."""
+        spec = outcome.spec
+        if outcome.disk_full:
+            raise OSError(f"{outcome.failure}: a disk was full while {spec} was running{STOPPED}")
+        if outcome.failure:
+            self.fail(spec, outcome.failure, seconds)
+            return
+        if outcome.record is None:
+            self.todo[spec] = None
+            self.todo.move_to_end(spec, last=False)
+            return
+        try:
+            void = _keep(outcome, self.store)
+        except ValueError as error:  # what cannot have been measured, or cannot be written as JSON
+            self.fail(spec, why(error), seconds)
+            return
+        except OSError as error:  # a full disk: further runs would be lost as well
+            raise _cannot_write(error.strerror or str(error), spec, self.store) from error
+        self.bar.ended(spec, seconds)
+        for other in void:
+            if other not in self.todo and other not in self.failed:
+                tqdm.write(f"void: {other}: it started from other weights of {spec}; running it again", sys.stderr)
+                self.add(other)
+
+    def fail(self, spec: Spec, reason: str, seconds: float = 0.0) -> None:
+        """Note that a run failed."""
+        self.failed[spec] = reason
+        self.bar.ended(spec, seconds, failed=True)
+        with suppress(OSError):  # a note is not worth stopping for
+            self.store.put_failure(spec, reason)
+
+    def add(self, spec: Spec) -> None:
+        """One more run to be done."""
+        self.todo[spec] = None
+        self.bar.add(spec)
 
 
 def _say_what_is_waited_for(elsewhere: list[Spec], store: Store, said: set[str]) -> None:
