@@ -246,13 +246,13 @@ def reproduce(profile, only, model, seeds, fresh, output, engine) -> None:
 @click.option("--output", type=FilePath(), help="folder of the site [default: build/site]")
 def site(output) -> None:
     """Build the book as one site, from the committed notebooks and records; a Sphinx warning is an error."""
-    from mixlib.book import site as pages
+    from mixlib.book import site
     from mixlib.runs import paths
 
     paths.of_checkout(paths.NOTEBOOKS)
     folder = output or paths.BUILD / "site"
-    with pages.alone(folder):
-        click.echo(f"Site: {pages.build(folder)}")
+    with site.alone(folder):
+        click.echo(f"Site: {site.build(folder)}")
 
 
 @main.command("update-notebooks")
@@ -668,9 +668,9 @@ def verify(count, dataset, seed, as_json) -> None:
     They must match bit for bit on the kind of machine that made the records, and within a tolerance elsewhere. Exit
     code 1 if one does not.
     """
-    from mixlib.book import verify as check
+    from mixlib.book import verify
 
-    result = check.verify(count, dataset, seed)
+    result = verify.verify(count, dataset, seed)
     click.echo(json.dumps(result.as_json(), indent=1) if as_json else str(result))
     if not result.ok:
         sys.exit(1)
@@ -681,9 +681,9 @@ def verify(count, dataset, seed, as_json) -> None:
 @click.option("--synthetic", is_flag=True, help="include runs on synthetic twins, which are not results")
 def export(path, synthetic) -> None:
     """Write all runs as one table to PATH (.parquet or .csv): one row per run, metrics as fractions and nats."""
-    from mixlib.runs import export as tables
+    from mixlib.runs import export as exports
 
-    count, left_out = tables.export(path, synthetic=synthetic)
+    count, left_out = exports.export(path, synthetic=synthetic)
     for file, reason in left_out.items():
         click.echo(f"left out: {file}: {reason}", err=True)
     click.echo(f"{count} runs in {path}")
@@ -694,11 +694,11 @@ def export(path, synthetic) -> None:
 @click.argument("b", type=FilePath())
 def diff_records(a, b) -> None:
     """Show which test metrics moved from A to B, two folders of records or exported tables. Exit code 1 if any did."""
-    from mixlib.runs import export as tables
+    from mixlib.runs import export as exports
 
-    found = tables.difference(tables.load(a), tables.load(b))
+    found = exports.difference(exports.load(a), exports.load(b))
     for row in found.cells.to_dict("records"):
-        means = [f"{name} {row[name]:+.6f}" for name in tables.METRICS if row[name] != 0]
+        means = [f"{name} {row[name]:+.6f}" for name in exports.METRICS if row[name] != 0]
         click.echo(f"{row['cell']}: {row['moved']} of {row['runs']} runs moved, by {row['largest']:.6f} at most")
         click.echo(f"  mean difference: {', '.join(means) or 'none'}")
     click.echo(f"{found.equal} runs equal to the bit, {found.moved} moved in {len(found.cells)} cells, "

@@ -29,7 +29,7 @@ from mixlib.evidence import ledger, overview, plots, published
 from mixlib.evidence.verdicts import Records
 from mixlib.runs import machine, paths
 from mixlib.runs.garbage import quick_garbage_collection
-from mixlib.runs.store import Store, holder, take
+from mixlib.runs.store import holder, release, take
 
 PENDING = "records are being made anew"  # in a banner until it is known how that ended
 MARKER, LOCK = ".mixlib-site", ".lock"
@@ -79,7 +79,7 @@ def alone(folder: Path) -> Iterator[None]:
         mark(folder)
         yield
     finally:
-        Store.release(lock)
+        release(lock)
         if made and {path.name for path in folder.iterdir()} == {MARKER}:  # stopped before anything was written
             shutil.rmtree(folder)
 

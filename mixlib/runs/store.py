@@ -141,6 +141,12 @@ def take(path: Path, remedy: str = "name another folder (MIXLIB_RESULTS, or resu
     return lock
 
 
+def release(lock: FileLock) -> None:
+    """Give back what :func:`take` or :meth:`Store.claim` has taken."""
+    Path(lock.lock_file).unlink(missing_ok=True)  # still held: a process waiting for this file looks for a new one
+    lock.release()
+
+
 def holder(path: Path) -> str:
     """Who has locked a file, in words."""
     try:
@@ -299,7 +305,7 @@ class Store:
     def claim(self, spec: Spec) -> FileLock | None:
         """Take a run, so that no other sweep on this folder starts it; ``None`` if one has taken it.
 
-        When this process ends, however that happens, the runs that it has not given back with :meth:`release` are free.
+        When this process ends, however that happens, the runs that it has not given back with :func:`release` are free.
         """
         return take(self._lock_path(spec))
 
@@ -309,12 +315,6 @@ class Store:
     def taken_by(self, spec: Spec) -> str:
         """Who has taken a run, in words."""
         return holder(self._lock_path(spec))
-
-    @staticmethod
-    def release(lock: FileLock) -> None:
-        """Give back a run that was taken."""
-        Path(lock.lock_file).unlink(missing_ok=True)  # still held: a process waiting for this file looks for a new one
-        lock.release()
 
     def _failure_path(self, spec: Spec) -> Path:
         return self.path(spec).with_suffix(".failed")

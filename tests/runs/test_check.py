@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from mixlib.__main__ import main
 from mixlib.runs import check, paths
 from mixlib.runs.spec import RunRecord, RunSpec
-from mixlib.runs.store import Store
+from mixlib.runs.store import Store, release
 from tests import fabricate
 
 SPEC = RunSpec(
@@ -127,10 +127,10 @@ def test_the_synthetic_folder_may_be_checked_by_itself(tmp_path):
 def test_what_a_store_keeps_beside_records_is_no_fault(store):
     for suffix in (".safetensors", ".failed", ".json.damaged"):
         store.path(SPEC).with_suffix(suffix).write_text("x")
-    store.release(store.claim(SPEC))
+    release(store.claim(SPEC))
     lock = store.claim(SPEC)
     found = check.check(store.folder)
-    store.release(lock)
+    release(lock)
     assert found.faults == []
     assert any("the last try of this run failed" in note for note in found.notes)
 

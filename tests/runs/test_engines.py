@@ -20,7 +20,7 @@ from mixlib.runs.corpora import DataDiffers
 from mixlib.runs.engines import Local, base, run_all, shard
 from mixlib.runs.engines.sweep import Progress
 from mixlib.runs.spec import RunFailed
-from mixlib.runs.store import Store
+from mixlib.runs.store import Store, release
 from mixlib.runs.studies import StudySpec
 from mixlib.runs.training import execute
 
@@ -277,7 +277,7 @@ def test_what_another_sweep_has_under_way_is_waited_for(tmp_path, spec):
 
     def finish():
         other.put(record)
-        other.release(lock)
+        release(lock)
 
     Timer(1.5, finish).start()
     assert run_all([spec], store=store, progress=False) == [record]

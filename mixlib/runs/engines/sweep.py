@@ -18,7 +18,7 @@ from mixlib.runs.engines.base import Engine, Outcome, why
 from mixlib.runs.engines.named import get
 from mixlib.runs.records import DamagedRecord, NewerRecord, Record, Spec
 from mixlib.runs.spec import RunFailed, RunSpec
-from mixlib.runs.store import Store
+from mixlib.runs.store import Store, release
 from mixlib.runs.studies import StudySpec
 
 PATIENCE = 0.5  # seconds between two looks at what other sweeps have under way
@@ -97,10 +97,10 @@ class _Sweep:
                     try:
                         self.settle(outcome, time.monotonic() - since)
                     finally:
-                        self.store.release(lock)
+                        release(lock)
         finally:
             for lock, _ in self.running.values():
-                self.store.release(lock)
+                release(lock)
         return self.failed
 
     def begin_what_can(self) -> None:
@@ -131,12 +131,12 @@ class _Sweep:
             return False
         try:
             if _done(spec, self.store):  # by another sweep, in the meantime
-                self.store.release(lock)
+                release(lock)
                 self.bar.ended(spec)
                 return True
             self.engine.start(spec, self.store)
         except (ValueError, OSError) as error:
-            self.store.release(lock)
+            release(lock)
             self.fail(spec, why(error))
             return True
         self.running[spec] = lock, time.monotonic()
