@@ -758,7 +758,8 @@ def doctor() -> None:
     for variable in ("MIXLIB_DATA", "MIXLIB_MODELS"):
         if (there := paths.named(variable)) and not there.is_dir():
             broken.append(f"{variable} is {there}, which is not a folder")
-    click.echo(f"data        MIXLIB_DATA {folder or 'is not set: banking77 is here, the rest comes from the hub'}")
+    here = "banking77 is here, " if corpora.at_hand("banking77") else ""
+    click.echo(f"data        MIXLIB_DATA {folder or f'is not set: {here}the rest comes from the hub'}")
     if folder and folder.is_dir():
         for name in corpora.CORPORA:
             if not corpora.at_hand(name):  # reading it would try the hub

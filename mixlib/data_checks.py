@@ -66,13 +66,19 @@ def check_rows(dataset: Any, tokens: str | None, collator: Any) -> None:
         problem = "has no rows"
     else:
         columns = columns_read(dataset, collator)
-        if columns and tokens and not {tokens, "inputs_embeds"} & set(columns):
-            problem = (
-                f"has no column {tokens!r}, only {', '.join(columns)}. Tokenize the texts: data = data.map(lambda row: "
-                f"tokenizer(row[{columns[0]!r}], truncation=True))"
-            )
+        if columns and tokens and tokens not in columns:
+            problem = f"has no column {tokens!r}, only {', '.join(columns)}. "
+            if "inputs_embeds" in columns:
+                problem += "Methods read tokens: give them as well"
+            else:
+                text = next((name for name in columns if _holds_text(dataset, name)), columns[0])
+                problem += f"Tokenize the texts: data = data.map(lambda row: tokenizer(row[{text!r}], truncation=True))"
     if problem:
         raise ValueError(f"the training data {problem}")
+
+
+def _holds_text(dataset: Any, column: str) -> bool:
+    return column not in COLUMNS and getattr(dataset.features[column], "dtype", "") in ("string", "large_string")
 
 
 def check(dataset: Any, num_labels: int, collator: Any = None, names: Sequence[str] | None = None) -> None:
@@ -187,13 +193,13 @@ def message(
 def _remedy(kind: str, column: str, dataset: Any, highest: int = 0, label: Any = None) -> str:
     hub = sys.modules.get("datasets")
     in_memory = hub is not None and isinstance(dataset, hub.Dataset)
-    kept = {"missing": "is not None", "negative": ">= 0"}
+    kept = {"missing": "is not None" if label is None else f"== row[{column!r}]", "negative": ">= 0"}  # NaN: not itself
     if in_memory or (hub is not None and isinstance(dataset, hub.IterableDataset)):
         filtered = f"data = data.filter(lambda row: row[{column!r}] {kept.get(kind)})"
         encoded = f"data = data.map(lambda row: {{{column!r}: names.index(row[{column!r}])}})"
         cast = f"data = data.cast_column({column!r}, datasets.Value('int64'))"
     else:
-        filtered = f"leave out the rows whose label is not {kept.get(kind)}".replace("is not is not", "is")
+        filtered = f"leave out the rows whose label is {'missing' if kind == 'missing' else 'below 0'}"
         encoded = "let the data set give names.index(label), with names the list of class names"
         cast = "let the data set give int(label)"
     if in_memory:
@@ -205,7 +211,8 @@ def _remedy(kind: str, column: str, dataset: Any, highest: int = 0, label: Any =
         return f". Leave out rows without a label: {filtered}"
     if kind == "negative":
         meaning = {IGNORED: "rows to be ignored", -1: "rows whose label is withheld"}.get(label)
-        return f"{f'; {label} stands for {meaning}' if meaning else ''}. Leave them out: {filtered}"
+        own = f"; or, if {label} is one of your classes, number them: {encoded}" if label == -1 else ""
+        return f"{f'; {label} stands for {meaning}' if meaning else ''}. Leave them out: {filtered}{own}"
     if kind == "beyond":
         number = f"Renumber the classes, {encoded}, or load" if in_memory else "Load"
         return f". {number} the model with num_labels={highest + 1}"

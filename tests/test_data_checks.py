@@ -28,9 +28,10 @@ BAD = {
 REMEDY = {
     "text": r"data = data.class_encode_column\('label'\), and load the model with num_labels=len\(data.features",
     "missing": r"data = data.filter\(lambda row: row\['label'\] is not None\)",
-    "missing in decimals": r"data = data.filter\(lambda row: row\['label'\] is not None\)",
+    "missing in decimals": r"data = data.filter\(lambda row: row\['label'\] == row\['label'\]\)",
     "ignored": r"-100 stands for rows to be ignored. .* data = data.filter\(lambda row: row\['label'\] >= 0\)",
-    "untold": r"-1 stands for rows whose label is withheld. .* data = data.filter\(lambda row: row\['label'\] >= 0\)",
+    "untold": r"-1 stands for rows whose label is withheld. .* data = data.filter\(lambda row: row\['label'\] >= 0\)"
+    r"; or, if -1 is one of your classes, number them: data = data.class_encode_column\('label'\)",
     "beyond": r"data = data.class_encode_column\('label'\), or load the model with num_labels=8",
     "decimal": r"data = data.cast_column\('label', datasets.Value\('int64'\)\)",
     "amount": "each row needs exactly one class",
@@ -108,6 +109,9 @@ def test_every_remedy_leads_to_training(tmp_path):
     assert data.features["label"].names == ["no", "yes"]
     assert trained(data)
     assert trained(hub(BAD["missing"][0]).filter(lambda row: row["label"] is not None))
+    known = hub(BAD["missing in decimals"][0]).filter(lambda row: row["label"] == row["label"])
+    assert trained(known.cast_column("label", datasets.Value("int64")))
+    assert trained(hub(BAD["untold"][0]).class_encode_column("label"), 3)
     assert trained(hub(BAD["ignored"][0]).filter(lambda row: row["label"] >= 0))
     assert trained(hub(BAD["beyond"][0]), 8)
     assert trained(hub(BAD["beyond"][0]).class_encode_column("label"), 4)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from datasets import Dataset, DatasetDict
 from transformers import (
+    BertForTokenClassification,
     DataCollatorWithPadding,
     EarlyStoppingCallback,
     Trainer,
@@ -226,6 +227,17 @@ def test_a_classifier_that_returns_tuples_is_told_what_to_set(tmp_path):
                            processing_class=tokenizer)  # fmt: skip
     with pytest.raises(ValueError, match=r"OfDictionaries returns a tuple.*return_dict=True"):
         trainer.train()
+
+
+def test_a_model_that_is_no_classifier_of_texts_is_told_how_to_load_one(tmp_path):
+    model, tokenizer = make()
+    args = arguments(
+        tmp_path, remove_unused_columns=False
+    )  # otherwise Trainer drops the labels, which BERT does not take
+    for other in (model.bert, BertForTokenClassification(model.config)):
+        trainer = MixupTrainer(other, args, train_dataset=rows(tokenizer), processing_class=tokenizer)
+        with pytest.raises(ValueError, match=r"gives no logits \(rows, num_labels\): load a sequence classifier"):
+            trainer.train()
 
 
 class Watched(MixupTrainer):
@@ -848,6 +860,11 @@ def test_training_data_that_is_none_says_what_to_make_of_it(tmp_path):
         (data.select([]), "has no rows"),
         (texts, r"no column 'input_ids', only text, labels. .* data = data.map\(lambda row: tokenizer\(row\['text'\]"),
         (texts.to_iterable_dataset(), "no column 'input_ids', only text, labels"),
+        (texts.select_columns(["labels", "text"]), r"only labels, text. .* tokenizer\(row\['text'\]"),
+        (
+            texts.add_column("inputs_embeds", [[[0.0] * 32]] * 2),
+            "inputs_embeds. Methods read tokens",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             MixupTrainer(model, arguments(tmp_path, max_steps=1), train_dataset=given, processing_class=tokenizer)

@@ -102,6 +102,12 @@ def _of_ours(method: Method) -> Choice:
 def _of_object(method: Method) -> Choice:
     kind = type(method)
     params = method.params
+    written = any("__init__" in vars(base) and "__dataclass_fields__" not in vars(base) for base in kind.__mro__[:-1])
+    if written and (kept := [name for name in vars(method) if not name.startswith("_") and name not in params]):
+        raise ValueError(
+            f"{kind.__name__} keeps {', '.join(kept)} outside its parameters, so its runs would not have them: make "
+            "it a dataclass with these as fields"
+        )
     try:
         json.dumps(params, allow_nan=False)
     except (TypeError, ValueError) as error:

@@ -11,16 +11,19 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
-from mixlib.comparing.choices import MethodLike
+from mixlib.comparing.choices import PLAIN, MethodLike
 from mixlib.comparing.compared import Comparison
 from mixlib.comparing.plan import DEFAULT, SEEDS, Plan, cost_as_text, plan
 from mixlib.comparing.sources import Source
-from mixlib.runs import engines
+from mixlib.methods import get
+from mixlib.runs import engines, models
 from mixlib.runs.checkpoints import MINILM
 from mixlib.runs.engines import Engine, run_all
 from mixlib.runs.profiles import Seeds
+from mixlib.runs.spec import RunFailed
 
 
 def compare(
@@ -80,8 +83,30 @@ def run(plan: Plan, engine: str | Engine = "local", read_only: bool = False, pro
         raise ValueError(f"{', '.join(own_ones)}: a method of your own is run by the engine local, not by {name}")
     cost = {"runs": len(plan.specs), "done": len(plan.specs), "seconds": 0.0,
             "estimated_by": "nothing is left to run"} if read_only else plan.cost()  # fmt: skip
-    if progress and cost["done"] < cost["runs"]:
-        for line in [*plan.describe(), cost_as_text(cost)]:
+    if cost["done"] < cost["runs"]:
+        for line in [*plan.describe(), cost_as_text(cost)] if progress else []:
             tqdm.write(line, sys.stderr)
-    found = run_all(plan.specs, engine, plan.store, progress=progress, read_only=read_only)
+        _check_methods(plan)
+    try:
+        found = run_all(plan.specs, engine, plan.store, progress=progress, read_only=read_only)
+    except RunFailed as error:
+        whole = [choice.name for choice in plan.choices if not plan.store.missing(plan.of(choice))]
+        names = ",".join(name for name in whole if name != PLAIN.name)
+        if PLAIN.name not in whole or not names:
+            raise
+        raise RunFailed(f"{error}\nThe others can be compared at once: --methods {names}") from error
     return Comparison(plan, found, cost)
+
+
+def _check_methods(plan: Plan) -> None:
+    """Refuse methods that cannot mix in this model or with its tokenizer, before anything is run."""
+    with torch.random.fork_rng(devices=[]):
+        model, tokenizer = models.load(plan.recipe.model, len(plan.data.labels))
+    refused = []
+    for choice in plan.choices:
+        try:
+            get(choice.key, **choice.params).prepare(model, tokenizer, [plan.recipe.max_length])
+        except ValueError as error:
+            refused.append(f"{choice.name}: {error}")
+    if refused:
+        raise ValueError(f"{plan.recipe.model} cannot be trained with\n  " + "\n  ".join(refused))

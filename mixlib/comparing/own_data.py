@@ -115,8 +115,9 @@ def read(
     Args:
         source: a file (.csv, .tsv, .parquet, .jsonl, .ndjson, .json), a folder of such files whose names contain their
             split (train, test, validation or dev), a folder with a data set card, which ``datasets.load_dataset``
-            reads, a name on the hub (``OWNER/NAME`` or ``OWNER/NAME:CONFIGURATION``), or a data frame. In a folder or
-            on the hub, the split ``test``, or else ``validation``, serves as the test file. Text files are UTF-8.
+            reads, a name on the hub (``OWNER/NAME`` or ``OWNER/NAME:CONFIGURATION``), a data frame, or a 🤗 ``Dataset``
+            or ``DatasetDict``. In a folder, on the hub or in a ``DatasetDict``, the split ``test``, or else
+            ``validation``, serves as the test file. Text files are UTF-8.
         text, label: the names of the columns. Labels are text, whole numbers, or true and false.
         text_b: the column of the second text of a pair.
         test: the test rows, with the same column names; by default they are drawn from ``source``.
@@ -280,6 +281,8 @@ def _remarks(counts: pd.DataFrame, rows: Mapping[str, pd.DataFrame]) -> list[str
         + f", and always answering {judged.idxmax()!r} is right in {share:.1f}% of the "
         + ("test rows" if "test" in counts else "rows")
     ]
+    if all(re.fullmatch(r"-?\d*\.?\d+", name) for name in train.index) and any("." in name for name in train.index):
+        said.append("the labels are amounts; each one counts as a class, no nearer to the next than to any other")
     if few := [name for name, n in train.items() if n < FEW]:
         said.append(f"{_classes_have(few)} fewer than {FEW} rows ({_listed(few)}): hardly enough to learn or to judge")
     if "test" in counts and len(absent := [name for name, n in counts["test"].items() if not n]):

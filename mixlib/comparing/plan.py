@@ -32,7 +32,8 @@ from mixlib.comparing.choices import PLAIN, Choice, MethodLike, choose, is_one
 from mixlib.comparing.own_data import OwnData
 from mixlib.comparing.sources import Source
 from mixlib.evidence.cells import RECIPE
-from mixlib.runs import corpora, costs
+from mixlib.evidence.statistics import MIN_SEEDS
+from mixlib.runs import checkpoints, corpora, costs
 from mixlib.runs.checkpoints import MINILM, TINY, base_name
 from mixlib.runs.machine import default_precision, machine_class
 from mixlib.runs.profiles import Seeds, seeds_or
@@ -146,6 +147,7 @@ def plan(
     if len(chosen) < 2:
         raise ValueError("nothing to compare: name a method other than 'none'")
     found = own_data.read(data, text, label, text_b, test)
+    checkpoints.settled(model)  # refuses what is no name and no folder
     made = recipe(found, os.fspath(model), **recipe_of)
     folder = Path(results).expanduser() if results else found.folder / sources.RESULTS
     return Plan(found, tuple(chosen), tuple(wanted), made, folder)
@@ -173,6 +175,10 @@ class Plan:
     def specs(self) -> list[RunSpec]:
         """All its runs, seed by seed, so that a part of them is already a comparison."""
         return [self.recipe.spec(self.data, choice, seed) for seed in self.seeds for choice in self.choices]
+
+    def of(self, choice: Choice) -> list[RunSpec]:
+        """The runs of one method."""
+        return [self.recipe.spec(self.data, choice, seed) for seed in self.seeds]
 
     @property
     def store(self) -> Store:
@@ -205,6 +211,7 @@ class Plan:
             if (n := methods.get(choice.key, **choice.params).updates_per_batch) > 1
         ]
         more = f"Updates per batch: {', '.join(several)}; the others 1. none_long:updates=N is no mixup with N."
+        few = f"Too few seeds to tell methods apart: {MIN_SEEDS} or more do (--seeds 0-4; in Python seeds=5)."
         return [
             f"{data.title}: {'. '.join(data.remarks)}.",
             f"Each seed trains on {made.sizes['train_size']} rows, fits a temperature on {made.sizes['dev_size']} and "
@@ -213,6 +220,7 @@ class Plan:
             f"{made.model}, {made.num_train_epochs} epochs ({updates} updates of {made.batch_size} rows), "
             f"learning rate {made.learning_rate:g}, texts cut at {made.max_length} tokens{long}.",
             *([more] if several else []),
+            *([few] if len(self.seeds) < MIN_SEEDS else []),
         ]
 
 
@@ -245,9 +253,15 @@ def _seconds(specs: Sequence[RunSpec], store: Store) -> tuple[float, str]:
             name = whose if whose.endswith("comparison") else f"{whose} {known.machine}"
             return known.estimate(specs).seconds, f"by {name}"
     if gpu:
-        return costs.Costs([], here).estimate(specs).gpu_seconds, "by counting operations on a data-centre GPU"
+        seconds = costs.Costs([], here).estimate(specs).gpu_seconds
+        return seconds, f"by counting operations on a data-centre GPU{_counted_as(specs[0].model)}"
     seconds = sum(map(costs.core_seconds, specs)) / torch.get_num_threads()
-    return seconds, f"by counting operations, {costs.CORE_FLOPS / 1e9:.0f} GFLOP/s a core"
+    return seconds, f"by counting operations, {costs.CORE_FLOPS / 1e9:.0f} GFLOP/s a core{_counted_as(specs[0].model)}"
+
+
+def _counted_as(model: str) -> str:
+    known = costs.encoder_parameters(base_name(model))
+    return "" if known else f"; {model} is not here, so it is counted as {costs.USUAL_MODEL}"
 
 
 def _some_of_ours() -> list[Any]:

@@ -33,7 +33,8 @@ SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "tes
 )
 NAMED = 3  # this many files of a split are named
 
-Source = str | os.PathLike[str] | pd.DataFrame
+Source = str | os.PathLike[str] | pd.DataFrame | Dataset | DatasetDict
+IN_MEMORY = {pd.DataFrame: "the data frame", Dataset: "the data set", DatasetDict: "the data set"}
 
 
 @dataclass(frozen=True)
@@ -69,15 +70,16 @@ class Table:
             near = get_close_matches(name, self.columns, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise DataDiffers(
-                f"{self.title} has no column {name!r}; {hint}its columns are {', '.join(map(repr, self.columns))}"
+                f"{self.title} has no column {name!r}; {hint}its columns are {', '.join(map(repr, self.columns))}; say "
+                "which holds the texts and which the labels (--text and --label; in Python text=, label=)"
             )
         return self.columns[name]
 
 
 def called(source: Source) -> tuple[str, str, Path]:
     """What a source is called, a short form of this for file names, and the folder it is in."""
-    if isinstance(source, pd.DataFrame):
-        return "the data frame", "frame", Path.cwd()
+    if isinstance(source, tuple(IN_MEMORY)):
+        return IN_MEMORY[type(source)], "frame" if isinstance(source, pd.DataFrame) else "dataset", Path.cwd()
     path = Path(source).expanduser()
     there = path.exists()
     path = path.absolute() if path.name else path.resolve()  # the folder "." has a name; a link keeps its own
@@ -96,8 +98,14 @@ def tables_of(source: Source, names: Sequence[str]) -> dict[str, Table]:
         DataDiffers: it cannot be read; the message names file and row.
         DataUnavailable, FileNotFoundError: it is not available.
     """
+    if not isinstance(source, (str, os.PathLike, *IN_MEMORY)):
+        raise DataDiffers(
+            f"data must be a file, a name on the hub, a pandas DataFrame or a 🤗 Dataset, got {type(source).__name__}"
+        )
     if isinstance(source, pd.DataFrame):
-        return {"train": _of_frame("the data frame", source, names)}
+        return {"train": _of_frame(IN_MEMORY[pd.DataFrame], source, names)}
+    if isinstance(source, (Dataset, DatasetDict)):
+        return _of_datasets(IN_MEMORY[Dataset], source, names)
     path = Path(source).expanduser()
     if path.is_file():
         if path.suffix.lower() not in SUFFIXES:
@@ -191,6 +199,11 @@ def _hub(name: str, names: Sequence[str], meant: str) -> dict[str, Table]:
         raise DataUnavailable(
             f"{name} is neither a file here nor a data set that the Hugging Face hub provides ({reason}){meant}"
         ) from error
+    return _of_datasets(name, data, names)
+
+
+def _of_datasets(name: str, data: Dataset | DatasetDict, names: Sequence[str]) -> dict[str, Table]:
+    """The training rows of a data set, and as test rows those of the first split that has public labels."""
     if not isinstance(data, DatasetDict):
         data = DatasetDict({"train": data})
     first = "train" if "train" in data else next(iter(data))

@@ -188,6 +188,8 @@ def logits_of(model: nn.Module, inputs: Batch) -> Tensor:
     if isinstance(output, tuple):
         raise ValueError(f"{type(model).__name__} returns a tuple, in which logits have no name: set its "
                          "config.return_dict=True")  # fmt: skip
+    if "logits" not in output or output["logits"].dim() != 2:
+        raise ValueError(f"{type(model).__name__} gives no logits (rows, num_labels): load a sequence classifier")
     return output["logits"]
 
 

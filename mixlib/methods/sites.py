@@ -109,7 +109,8 @@ def family(model: nn.Module) -> Family:
     looked_for = "; ".join(f"{f.embeddings} and {f.blocks} ({f.examples})" for f in FAMILIES)
     raise UnsupportedArchitecture(
         f"cannot find where to mix in {type(model).__name__}: its base model {type(base).__name__} has the modules "
-        f"{', '.join(name for name, _ in base.named_children()) or 'none'}; looked for {looked_for}"
+        f"{', '.join(name for name, _ in base.named_children()) or 'none'}; looked for {looked_for}. In a class of "
+        "yours let self.base_model be the encoder; ssmix_nosal, unk, batchmixup and mixup do without these modules"
     )
 
 
@@ -230,7 +231,8 @@ def _in_use(module: Any) -> Iterator[nn.Module]:
 def class_layer(model: Classifier) -> nn.Linear:
     """The last linear layer, whose rows are the class vectors, or PEFT's module in its place if PEFT adapts it;
     :class:`UnsupportedArchitecture` if the model has none."""
-    inside = set(model.base_model.modules())
+    base = getattr(model, "base_model", None)  # a model of the user's own may have none
+    inside = set(base.modules()) if base is not None else set()
     found: list[Any] = [
         module
         for module in _in_use(model)
@@ -264,7 +266,8 @@ def check_class_vectors(model: nn.Module) -> None:
 
 def _replace_output(change: Callable[[Tensor], Tensor]) -> Callable:
     def hook(module, inputs, output):
-        return (change(output[0]), *output[1:]) if isinstance(output, tuple) else change(output)
+        several = isinstance(output, (tuple, list))
+        return type(output)([change(output[0]), *output[1:]]) if several else change(output)
 
     return hook
 

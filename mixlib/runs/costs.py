@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
 import numpy as np
+from huggingface_hub import try_to_load_from_cache
 from scipy.optimize import nnls
 
 from mixlib import methods
 from mixlib.runs import corpora
-from mixlib.runs.checkpoints import base_name
+from mixlib.runs.checkpoints import base_name, find
 from mixlib.runs.records import Record, Spec
 from mixlib.runs.spec import OWN_METHOD, RunSpec
 
 # parameters outside the embeddings: each of them takes part in one multiply-add per token
 ENCODER_PARAMETERS = {"bert-base-uncased": 85e6, "distilbert-base-uncased": 43e6, "roberta-large": 303e6,
                       "all-MiniLM-L6-v2": 10.6e6, "tiny": 0.02e6}  # fmt: skip
+USUAL_MODEL = "bert-base-uncased"  # what a model counts as whose size is not known
+# what configurations of other families call the width, the number of blocks, and the width inside a block
+SIZES = (("hidden_size", "d_model", "dim", "n_embd"), ("num_hidden_layers", "num_layers", "n_layers", "n_layer"),
+         ("intermediate_size", "encoder_ffn_dim", "d_ff", "hidden_dim", "n_inner"))  # fmt: skip
 TRAIN_FLOPS = 6  # per parameter and token: 2 forward, 4 backward
 EVAL_FLOPS = 2
 TOKENS_A_WORD, PADDING = 1.3, 1.2
@@ -49,10 +57,10 @@ class Work:
 
 
 def work(spec: RunSpec) -> Work:
-    """How much work a run is. Splits taken whole count with their counted size, unknown models as BERT-base, texts of
-    unknown length as ``max_length`` tokens."""
+    """How much work a run is. Splits taken whole count with their counted size, models that are not here as BERT-base,
+    texts of unknown length as ``max_length`` tokens."""
     whole = base_name(spec.model)  # a model with some of its blocks counts as the whole
-    parameters = ENCODER_PARAMETERS.get(whole, ENCODER_PARAMETERS["bert-base-uncased"])
+    parameters = encoder_parameters(whole) or ENCODER_PARAMETERS[USUAL_MODEL]
     method = methods.get(spec.method, **spec.method_params)
     steps = math.ceil(train_rows(spec) / spec.batch_size) * method.updates_per_batch
     updates = min(steps * spec.num_train_epochs, spec.max_steps or 10**12)
@@ -67,6 +75,22 @@ def work(spec: RunSpec) -> Work:
     evaluations = 1 if spec.max_steps else steps * spec.num_train_epochs // every
     operations = TRAIN_FLOPS * trained + EVAL_FLOPS * (before * (evaluations - 1) + dev + test)
     return Work(parameters * tokens(spec) * operations, updates)
+
+
+@lru_cache(maxsize=64)
+def encoder_parameters(model: str) -> float | None:
+    """Parameters of a model outside its embeddings, about: in each block 4 matrices of attention and 2 more. ``None``
+    if its configuration is not here."""
+    if model in ENCODER_PARAMETERS:
+        return ENCODER_PARAMETERS[model]
+    try:
+        place = find(model)
+        path = f"{place}/config.json" if os.path.isdir(place) else try_to_load_from_cache(place, "config.json")
+        config = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, TypeError, ValueError):  # not found, not on this machine, no name of the hub's
+        return None
+    width, count, inner = (next((config[name] for name in names if config.get(name)), None) for names in SIZES)
+    return count * (4 * width**2 + 2 * width * (inner or 4 * width)) if width and count else None
 
 
 def tokens(spec: RunSpec) -> float:

@@ -87,7 +87,7 @@ def _longest(model: torch.nn.Module, found: Pretrained) -> float:
 
 
 def classifier(name: str, num_labels: int, dropout: float | None = None, head: str = "own") -> torch.nn.Module:
-    """A sequence classifier with a fresh head. Seed torch before the call: the head is random.
+    """A sequence classifier with a fresh class layer. Seed torch before the call: that layer is random.
 
     Args:
         name: ``"tiny"``, ``"all-MiniLM-L6-v2"``, a folder, or a name on the hub. Only safetensors weights are read, and
@@ -108,7 +108,8 @@ def classifier(name: str, num_labels: int, dropout: float | None = None, head: s
     heads.check(head)
     found = pretrained(base_name(name))
     config = deepcopy(found.config)
-    config.num_labels = num_labels
+    config.num_labels, config.problem_type = num_labels, None  # whatever the checkpoint was trained for
+    config.return_dict, config.output_hidden_states, config.output_attentions = True, False, False
     set_dropout(config, dropout)
     with _ONE_AT_A_TIME, quiet():  # the new head is intended, so no report of missing weights is needed
         if found.weights is None:
@@ -204,6 +205,7 @@ def _pretrained(name: str, place: str, files: checkpoints.Stamps) -> Pretrained:
         with quiet(), torch.random.fork_rng(devices=[]):
             config = transformers.AutoConfig.from_pretrained(place, trust_remote_code=False)
             tokenizer = transformers.AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+            tokenizer.padding_side = "right"  # decoders may come with the other; methods count on this one
             if tokenizer.pad_token is None and tokenizer.eos_token is not None:  # GPT-2, Llama: no text contains it
                 tokenizer.pad_token = tokenizer.eos_token
             model, info = transformers.AutoModelForSequenceClassification.from_pretrained(
@@ -227,8 +229,9 @@ def _pretrained(name: str, place: str, files: checkpoints.Stamps) -> Pretrained:
             f"the hub as {place!r} ({reason}). To get it: {hint}, or name one that is here: {TINY}, {MINILM} "
             "(extra offline)"
         ) from error
-    # weights of another shape than the configuration says are as new as those the checkpoint lacks
-    new = set(info["missing_keys"]) | {key for key, *_ in info["mismatched_keys"]}
+    # weights of another shape than the configuration says are as new as those the checkpoint lacks, and so is a class
+    # layer that was trained for other classes, even if there were as many
+    new = set(info["missing_keys"]) | {key for key, *_ in info["mismatched_keys"]} | _class_layer(model)
     weights = {key: tensor for key, tensor in model.state_dict().items() if key not in new}
     if reason := _misfit(model, info, weights) or _unreadable(tokenizer, model):
         raise _refused(name, place, reason)
@@ -238,6 +241,16 @@ def _pretrained(name: str, place: str, files: checkpoints.Stamps) -> Pretrained:
     if config.pad_token_id is None:
         config.pad_token_id = tokenizer.pad_token_id
     return Pretrained(config, weights, tokenizer, digest=checkpoints.digest(folder))
+
+
+def _class_layer(model: torch.nn.Module) -> set[str]:
+    """The names of the class layer's weights; none if it cannot be told which that is."""
+    try:
+        layer = sites.class_layer(model)
+    except sites.UnsupportedArchitecture:
+        return set()
+    (path,) = (name for name, module in model.named_modules() if module is layer)
+    return {f"{path}.{name}" for name, _ in layer.named_parameters()}
 
 
 def _refused(name: str, place: str, reason: str) -> ModelRefused:

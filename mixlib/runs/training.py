@@ -243,6 +243,7 @@ def _trainer(
         processing_class=rows.tokenizer,
         data_collator=DataCollatorWithPadding(rows.tokenizer, **padding),
         compute_metrics=_finite_metrics,
+        preprocess_logits_for_metrics=_logits_alone,
         callbacks=[
             _StopOnNan(),
             *([_StopEarly(patience)] if patience is not None else []),
@@ -251,6 +252,11 @@ def _trainer(
     )
     trainer.pop_callback(PrinterCallback)  # a sweep has one bar
     return trainer
+
+
+def _logits_alone(output: Any, labels: torch.Tensor) -> torch.Tensor:
+    """The logits, without what encoder-decoders return with them."""
+    return output[0] if isinstance(output, tuple) else output
 
 
 def _train(trainer: _Trainer, precision: str, met: Iterable[Dataset]) -> float:

@@ -163,3 +163,18 @@ def test_no_mixup_with_more_updates_says_how_many():
 def test_parameters_that_a_record_cannot_hold_are_refused(factor):
     with pytest.raises(ValueError, match="Weaker has parameters that a record cannot hold"):
         choices.choose(Weaker(factor=factor))
+
+
+class Stated(Method):
+    """Not a dataclass: its factor is no parameter."""
+
+    def __init__(self, factor=0.3):
+        self.factor = factor
+
+    def losses(self, model, batch):
+        yield self.factor * self.plain_loss(model, batch)
+
+
+def test_what_a_method_keeps_outside_its_parameters_is_not_lost_silently():
+    with pytest.raises(ValueError, match=r"Stated keeps factor outside its parameters.*make it a dataclass with these"):
+        choices.choose(Stated(0.1))

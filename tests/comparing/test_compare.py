@@ -9,6 +9,8 @@ from statistics import mean
 
 import numpy as np
 import pytest
+import torch
+import transformers
 from click.testing import CliRunner
 from datasets import Dataset
 from scipy import stats
@@ -195,9 +197,37 @@ def test_a_failing_method_leaves_the_others_done(settings, tmp_path):
         def losses(self, model, batch):
             yield float("nan") * self.plain_loss(model, batch)
 
-    with pytest.raises(RunFailed, match="1 of 2 runs failed, the others are done"):
-        mixlib.compare(**settings | {"methods": [Broken], "seeds": 1, "results": tmp_path / "results"})
+    asked = settings | {"seeds": 1, "results": tmp_path / "results"}
+    with pytest.raises(RunFailed, match="1 of 2 runs failed, the others are done") as error:
+        mixlib.compare(**asked | {"methods": [Broken]})
+    assert "at once" not in str(error.value)  # nothing is left to compare with
     assert len(list((tmp_path / "results").rglob("*.json"))) == 1
+    with pytest.raises(RunFailed, match="The others can be compared at once: --methods label_smoothing"):
+        mixlib.compare(**asked | {"methods": [Broken, "label_smoothing"]})
+
+
+def test_methods_that_do_not_fit_the_model_are_named_before_anything_is_run(settings, tmp_path):
+    asked = {"methods": ["tmix:blocks=[9]", "eda", "manifold_mixup:layers=[0,9]"], "results": tmp_path / "new"}
+    with pytest.raises(ValueError, match=r"tiny cannot be trained with\n  tmix:blocks=.*\n  manifold_mixup:layers="):
+        mixlib.compare(**settings | asked)
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_encoder_decoder_is_compared_by_what_fits_it(settings, tmp_path):
+    """Its predictions come with other tensors."""
+    torch.manual_seed(0)
+    _, tokenizer = models.load("tiny", 2)
+    config = transformers.BartConfig(
+        vocab_size=len(tokenizer), d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, max_position_embeddings=140,
+        pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.cls_token_id, eos_token_id=tokenizer.sep_token_id,
+        decoder_start_token_id=tokenizer.sep_token_id, num_labels=2,
+    )  # fmt: skip
+    for part in (transformers.BartForSequenceClassification(config), tokenizer):
+        part.save_pretrained(tmp_path / "bart")
+    asked = {"model": tmp_path / "bart", "seeds": 1, "epochs": 1, "results": tmp_path / "results"}
+    found = mixlib.compare(**settings | asked | {"methods": ["label_smoothing", "ssmix_nosal"]})
+    assert len(found.records) == 3
 
 
 # --- What is said of it -----------------------------------------------------------------------------------------------

@@ -139,7 +139,9 @@ def test_whole_numbers_written_as_decimals_are_the_same_classes_in_every_format(
     whole = write(tmp_path / "whole.csv", rows.astype({"label": int}))
     assert own_data.read(tmp_path / "mine.csv", test=whole).labels == ("1", "2", "10")
     mixed = rows.assign(label=["1.0", "1.5", "2.0"] * 20)  # not whole numbers: as they are written
-    assert own_data.read(mixed).labels == ("1.0", "1.5", "2.0")
+    found = own_data.read(mixed)
+    assert found.labels == ("1.0", "1.5", "2.0")
+    assert "the labels are amounts; each one counts as a class" in " ".join(found.remarks)
 
 
 def test_test_rows_of_one_class_are_refused():

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import transformers
 
 from mixlib.comparing.plan import plan
 from mixlib.runs import paths
@@ -83,6 +84,25 @@ def test_without_a_checkout_there_is_an_estimate(monkeypatch, tmp_path):
     assert "by counting" in plan(TWIN, results=tmp_path).cost()["estimated_by"]
 
 
+def test_the_cost_of_a_model_that_is_not_here_says_what_it_is_counted_as(monkeypatch, tmp_path):
+    monkeypatch.setenv("MIXLIB_RESULTS", str(tmp_path))
+    asked = {"seeds": 5, "results": tmp_path}
+    assert (
+        "; someone/nothing is not here, so it is counted as bert-base-uncased"
+        in (plan(TWIN, model="someone/nothing", **asked).cost()["estimated_by"])
+    )
+    config = transformers.BertConfig(hidden_size=64, num_hidden_layers=2, intermediate_size=128)
+    config.save_pretrained(tmp_path / "small")
+    small, tiny = (plan(TWIN, model=model, **asked).cost() for model in (tmp_path / "small", "tiny"))
+    assert "not here" not in small["estimated_by"]
+    assert small["seconds"] < 10 * tiny["seconds"]
+
+
+def test_too_few_seeds_are_said_to_be_before_anything_is_run():
+    assert "Too few seeds to tell methods apart: 4 or more do" in "\n".join(plan(TWIN, seeds="5").describe())
+    assert "Too few" not in "\n".join(plan(TWIN, seeds=4).describe())
+
+
 def test_what_is_asked_for_wrongly_says_what_would_be_right():
     for asked, message in [
         ({"methods": ["cls_mixupp"]}, "did you mean cls_mixup"),
@@ -96,6 +116,7 @@ def test_what_is_asked_for_wrongly_says_what_would_be_right():
         ({"seeds": 0}, "no seeds"),
         ({"seeds": []}, "seeds is empty"),
         ({"seeds": "3-1"}, "the range 3-1 ends before it begins"),
+        ({"model": None}, "model must be a name or a folder, such as 'tiny' or 'models/mine', got None"),
         ({"epochs": -1}, "epochs must be a whole number of at least 1, got -1"),
         ({"epochs": 2.5}, "epochs must be a whole number of at least 1, got 2.5"),
         ({"max_length": 0}, "max_length must be a whole number of at least 4, got 0"),

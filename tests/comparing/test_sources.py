@@ -246,6 +246,22 @@ def test_several_labels_a_row_are_refused(monkeypatch):
         own_data.read("someone/something")
 
 
+def test_data_sets_in_memory_are_read_as_those_on_the_hub(tmp_path):
+    data = Dataset.from_pandas(FRAME)
+    assert own_data.read(data).name.rpartition("@")[2] == own_data.read(FRAME).name.rpartition("@")[2]
+    both = own_data.read(DatasetDict(train=data, test=data))
+    assert (both.has_test, both.counts["test"].to_dict()) == (True, SIZES)
+    with pytest.raises(DataDiffers, match="the data set, split train has no column 'txt'; did you mean 'text'"):
+        own_data.read(data, text="txt")
+    with pytest.raises(DataDiffers, match=r"data must be a file, .* or a 🤗 Dataset, got list"):
+        own_data.read([("a text", 1)])
+
+
+def test_a_column_that_is_not_there_is_followed_by_how_to_say_which_is_meant():
+    with pytest.raises(DataDiffers, match=r"'review', 'sentiment'; say which holds .* \(--text and --label; in Python"):
+        own_data.read(FRAME.rename(columns={"text": "review", "label": "sentiment"}))
+
+
 def test_one_json_object_is_not_rows(tmp_path):
     file = tmp_path / "mine.json"
     file.write_text(json.dumps({"data": FRAME.to_dict("records")}, indent=1))

@@ -2,6 +2,7 @@ import pytest
 import torch
 from transformers import (
     AlbertConfig,
+    AutoModel,
     AutoModelForSequenceClassification,
     BartConfig,
     BertConfig,
@@ -18,8 +19,10 @@ from transformers import (
     ModernBertConfig,
     ModernBertDecoderConfig,
     MPNetConfig,
+    OpenAIGPTConfig,
     RobertaConfig,
 )  # fmt: skip
+from transformers.modeling_outputs import SequenceClassifierOutput
 
 from mixlib import methods
 from mixlib.methods import sites
@@ -207,6 +210,43 @@ def test_some_models_are_never_run_again_by_gradient_checkpointing(name):
     model = AutoModelForSequenceClassification.from_config(CONFIGS[name])
     with pytest.raises(ValueError, match="does not support activation checkpointing"):
         model.activation_checkpointing_enable()
+
+
+class Own(torch.nn.Module):
+    """A user's own classifier: an encoder, and a linear layer on its first position."""
+
+    def __init__(self, base):
+        super().__init__()
+        self.encoder, self.config = AutoModel.from_config(CONFIGS["bert"]), CONFIGS["bert"]
+        self.head = torch.nn.Linear(16, 3)
+        if base:
+            self.base_model = self.encoder
+
+    def forward(self, **inputs):
+        return SequenceClassifierOutput(logits=self.head(self.encoder(**inputs).last_hidden_state[:, 0]))
+
+
+def test_a_class_of_the_users_own_needs_only_to_say_which_part_is_the_encoder(inputs):
+    without = Own(base=False).double().eval()
+    assert sites.class_layer(without) is without.head
+    with pytest.raises(sites.UnsupportedArchitecture, match=r"In a class of yours let self\.base_model be the encoder"):
+        sites.family(without)
+    model = Own(base=True).double().eval()
+    with torch.inference_mode():
+        plain = model(**inputs).logits
+    for layer in range(5):
+        assert torch.allclose(mixed(model, inputs, layer, 0.0), plain[PERM])
+
+
+def test_blocks_may_return_lists(inputs):
+    config = OpenAIGPTConfig(**COMMON, n_embd=16, n_layer=3, n_head=2, n_positions=40)
+    model = AutoModelForSequenceClassification.from_config(config).double().eval()
+    with torch.inference_mode():
+        plain = model(**inputs).logits
+        for layer in range(5):
+            assert torch.allclose(mixed(model, inputs, layer, 0.0), plain[PERM])
+        with sites.attention_changed(model, lambda output: 0 * output):
+            assert not torch.allclose(model(**inputs).logits, plain)
 
 
 def test_unknown_architecture_names_itself_and_what_was_looked_for():
