@@ -199,7 +199,7 @@ def _can_be_made(record: RunRecord) -> bool:
 
 def seconds(spec: RunSpec) -> float:
     """How long a run takes on one core by counting, if it is scored once, at its end."""
-    return costs.core_seconds(replace(spec, eval_epochs=spec.num_train_epochs))
+    return costs.cpu_seconds(replace(spec, eval_epochs=spec.num_train_epochs))
 
 
 def _alike(record: RunRecord) -> bool:

@@ -77,7 +77,8 @@ def is_one(methods: Any) -> bool:
 
 
 def _choice(key: str, params: dict[str, Any], name: str, label: str, changed: dict[str, Any]) -> Choice:
-    said = [f"{parameter}={value}" for parameter, value in changed.items()]
+    said = [f"{parameter}={json.dumps(value) if isinstance(value, (tuple, list)) else value}"
+            for parameter, value in changed.items()]  # fmt: skip
     return Choice(key, params, ":".join([name, *said]), " ".join([label, *said]))
 
 

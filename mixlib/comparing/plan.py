@@ -255,7 +255,7 @@ def _seconds(specs: Sequence[RunSpec], store: Store) -> tuple[float, str]:
     if gpu:
         seconds = costs.Costs([], here).estimate(specs).gpu_seconds
         return seconds, f"by counting operations on a data-centre GPU{_counted_as(specs[0].model)}"
-    seconds = sum(map(costs.core_seconds, specs)) / torch.get_num_threads()
+    seconds = sum(costs.cpu_seconds(spec, torch.get_num_threads()) for spec in specs)
     return seconds, f"by counting operations, {costs.CORE_FLOPS / 1e9:.0f} GFLOP/s a core{_counted_as(specs[0].model)}"
 
 

@@ -34,7 +34,7 @@ SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "tes
 NAMED = 3  # this many files of a split are named
 
 Source = str | os.PathLike[str] | pd.DataFrame | Dataset | DatasetDict
-IN_MEMORY = {pd.DataFrame: "the data frame", Dataset: "the data set", DatasetDict: "the data set"}
+IN_MEMORY = (pd.DataFrame, Dataset, DatasetDict)
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,10 @@ class Table:
 
 def called(source: Source) -> tuple[str, str, Path]:
     """What a source is called, a short form of this for file names, and the folder it is in."""
-    if isinstance(source, tuple(IN_MEMORY)):
-        return IN_MEMORY[type(source)], "frame" if isinstance(source, pd.DataFrame) else "dataset", Path.cwd()
+    if isinstance(source, pd.DataFrame):
+        return "the data frame", "frame", Path.cwd()
+    if isinstance(source, IN_MEMORY):
+        return "the data set", "dataset", Path.cwd()
     path = Path(source).expanduser()
     there = path.exists()
     path = path.absolute() if path.name else path.resolve()  # the folder "." has a name; a link keeps its own
@@ -103,9 +105,9 @@ def tables_of(source: Source, names: Sequence[str]) -> dict[str, Table]:
             f"data must be a file, a name on the hub, a pandas DataFrame or a 🤗 Dataset, got {type(source).__name__}"
         )
     if isinstance(source, pd.DataFrame):
-        return {"train": _of_frame(IN_MEMORY[pd.DataFrame], source, names)}
+        return {"train": _of_frame("the data frame", source, names)}
     if isinstance(source, (Dataset, DatasetDict)):
-        return _of_datasets(IN_MEMORY[Dataset], source, names)
+        return _of_datasets("the data set", source, names)
     path = Path(source).expanduser()
     if path.is_file():
         if path.suffix.lower() not in SUFFIXES:

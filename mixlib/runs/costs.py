@@ -133,14 +133,14 @@ def _split_rows(dataset: str, split: str) -> int:
     return sum(rows) if rows else 1000
 
 
-def core_seconds(spec: RunSpec) -> float:
-    """How long a run takes on one core of a CPU, by counting."""
-    return RUN_SECONDS + work(spec).flops / CORE_FLOPS
+def cpu_seconds(spec: RunSpec, cores: int = 1) -> float:
+    """How long a run takes on some cores of a CPU, by counting."""
+    return RUN_SECONDS + work(spec).flops / (cores * CORE_FLOPS)
 
 
 def relative(spec: Spec) -> float:
     """How long a run takes relative to others on the same machine, for estimating the time that a sweep has left."""
-    return core_seconds(spec) if isinstance(spec, RunSpec) else STUDY_SECONDS
+    return cpu_seconds(spec) if isinstance(spec, RunSpec) else STUDY_SECONDS
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,7 @@ def test_a_method_is_the_same_run_by_name_and_as_an_object():
 def test_several_parameters_are_separated_by_colons():
     found = choices.choose('amplify:n=20:alpha=0.3:blocks=["4/12"]')
     assert found.params == {"n": 20, "alpha": 0.3, "blocks": ("4/12",)}
+    assert choices.choose(found.name) == found  # as an error gives it, to be run again
     with pytest.raises(ValueError, match=r"'alpha=0\.3' is a parameter, not a method; write several as"):
         choices.choose("alpha=0.3")
 
