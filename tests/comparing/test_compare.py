@@ -208,7 +208,7 @@ def test_a_failing_method_leaves_the_others_done(settings, tmp_path):
 
 def test_methods_that_do_not_fit_the_model_are_named_before_anything_is_run(settings, tmp_path):
     asked = {"methods": ["tmix:blocks=[9]", "eda", "manifold_mixup:layers=[0,9]"], "results": tmp_path / "new"}
-    with pytest.raises(ValueError, match=r"tiny cannot be trained with\n  tmix:blocks=\[9\]: .*\n  manifold_mixup:layers="):
+    with pytest.raises(ValueError, match=r"tiny cannot be trained with\n  tmix:blocks=\[9\]: .*\n  manifold_mixup"):
         mixlib.compare(**settings | asked)
     assert not (tmp_path / "new").exists()
 
