@@ -18,7 +18,7 @@ from mixlib.evidence.tables import LABELS
 from mixlib.papers.mixup_calibration.frames import RAW, SCALED, curve, padding
 from mixlib.runs.spec import RunRecord
 
-UNITS = tables.UNITS | {"score": "accuracy, of CoLA MCC, points"}
+UNITS = tables.UNITS | {"score": "accuracy (CoLA: MCC), points"}
 
 
 def scaled_differences(data: pd.DataFrame, metrics: Sequence[str]) -> Figure:
