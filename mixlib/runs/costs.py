@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from statistics import mean, median
 from typing import Any
 
 import numpy as np
-from huggingface_hub import try_to_load_from_cache
 from scipy.optimize import nnls
 
 from mixlib import methods
@@ -83,11 +81,12 @@ def encoder_parameters(model: str) -> float | None:
     if its configuration is not here."""
     if model in ENCODER_PARAMETERS:
         return ENCODER_PARAMETERS[model]
+    from transformers.utils import cached_file  # seconds to import
+
     try:
-        place = find(model)
-        path = f"{place}/config.json" if os.path.isdir(place) else try_to_load_from_cache(place, "config.json")
+        path = cached_file(find(model), "config.json", local_files_only=True)
         config = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, TypeError, ValueError):  # not found, not on this machine, no name of the hub's
+    except (OSError, ValueError):  # not found, not on this machine, no name of the hub's
         return None
     width, count, inner = (next((config[name] for name in names if config.get(name)), None) for names in SIZES)
     return count * (4 * width**2 + 2 * width * (inner or 4 * width)) if width and count else None

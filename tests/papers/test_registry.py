@@ -10,7 +10,7 @@ from mixlib.papers.ssmix import protocol as ssmix
 
 
 def test_unknown_names_give_the_nearest():
-    with pytest.raises(ValueError, match="did you mean mini"):
+    with pytest.raises(ValueError, match="unknown profile 'minni'; choose one of smoke, mini, full"):
         registry.artefact_runs("calibration-table2", "minni")
     with pytest.raises(ValueError, match="did you mean calibration-table"):
         registry.artefact_runs("calibration-tabel2", "mini")
