@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import transformers
 
 from mixlib import methods
 from mixlib.methods import Draw
@@ -112,6 +113,18 @@ def test_pairs_of_two_sentences_are_mixed_too(tiny):
     with torch.no_grad():
         read = model(input_ids=ids, token_type_ids=types[:, : ids.shape[1]]).logits.softmax(-1)[0].tolist()
     assert ssmix.probabilities[0] == pytest.approx(read, abs=6e-4)
+
+
+def test_a_decoder_without_a_separator_is_mixed_too():
+    _, tokenizer = models.load("tiny", 2)
+    config = transformers.GPT2Config(
+        vocab_size=len(tokenizer), n_embd=16, n_layer=2, n_head=2, n_positions=64, num_labels=2,
+        bos_token_id=tokenizer.cls_token_id, eos_token_id=tokenizer.sep_token_id, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    tokenizer.sep_token = tokenizer.cls_token = None
+    model = transformers.GPT2ForSequenceClassification(config)
+    found = mix(model, tokenizer, "a film", "the books are good", (0, 1), lams=[1, 0.5])
+    assert {one.method for one in found.mixed} == set(METHODS)
 
 
 def test_nothing_is_changed_by_looking(tiny):

@@ -196,6 +196,8 @@ def _hidden(
         yield from (_batchmixup(model, batch, policy, lams, seed) for policy in ("elementwise", "sample"))
         return
     method = methods.get(name)
+    if isinstance(method, ManifoldMixup) and tokenizer.sep_token_id is None:  # GPT-2, Llama: nothing else to pad with
+        method = replace(method, padding="pad_pair")
     method.prepare(model, tokenizer)
     many = {key: tensor.repeat(len(lams), *[1] * (tensor.dim() - 1)) for key, tensor in batch.items()}
     rows = torch.arange(2 * len(lams), device=batch["labels"].device)
