@@ -17,6 +17,7 @@ import pandas as pd
 
 from mixlib.comparing.own_data import OwnData
 from mixlib.evidence import statistics, tables
+from mixlib.evidence.claims import POINT
 from mixlib.runs import costs
 from mixlib.runs.spec import RunRecord
 from mixlib.runs.store import write_text
@@ -31,7 +32,6 @@ TITLES = {"accuracy": "accuracy %", "nll": "NLL", "ece": "ECE %", "brier": "Brie
 PERCENT = ("accuracy", "ece")
 BY_ROW = ("accuracy", "nll", "brier")  # metrics that are means over rows
 MOST_GROUPS = 2000  # groups of test rows from which an interval over rows is computed
-SMALL = 1.0  # points of accuracy: methods shown to differ by less are said not to differ
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ class Comparison:
             return ", ".join(decided)
         bound = math.ceil(1000 * max(rest) - 1e-9) / 10
         other = "other " if decided else ""
-        if bound <= SMALL:
+        if bound <= POINT:  # methods shown to differ by less are said not to differ
             text = f"no {other}method differs from no mixup in accuracy by more than {bound:.1f} points"
         else:
             text = (f"no {other}method is shown to differ from no mixup in accuracy (90% intervals reach up to "

@@ -331,9 +331,7 @@ def ensembles(members: Mapping[str, Sequence[Predictions]], scaled: bool = False
         orient="index", columns=["estimate", "low", "high"],
     )  # fmt: skip
     text = {
-        PANELS[name].partition(":")[0]: " [".join(
-            judgements.amount(row[end], SCORES[name].unit, True) for end in ("estimate", "low")
-        ) + f", {judgements.amount(row['high'], SCORES[name].unit, True)}]"
+        PANELS[name].partition(":")[0]: judgements.with_interval(row, SCORES[name].unit)
         for name, row in estimates.iterrows()
     }  # fmt: skip
     shown = pd.DataFrame([text], index=["every seed scaled" if scaled else "as trained"])

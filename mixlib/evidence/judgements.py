@@ -10,7 +10,7 @@ parts, :func:`best` a claim to beat every rival::
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -125,9 +125,8 @@ class Judgement:
 
     @property
     def numbers(self) -> str:
-        """The estimate with its 95% interval for readers: ``+0.8 [+0.1, +1.5]``, or ``x1.08 [x1.01, x1.15]``."""
-        shown, *ends = (amount(value, self.unit, sign=True) for value in (self.estimate, self.low, self.high))
-        return f"{shown} [{', '.join(ends)}]"
+        """The estimate with its 95% interval for readers."""
+        return with_interval((self.estimate, self.low, self.high), self.unit)
 
 
 def not_judgeable(name: str, why: str) -> Judgement:
@@ -213,6 +212,12 @@ def _in_general(part: Part, category: str, interval: Interval | None) -> Interva
     else:
         agrees = category in (SUPPORTED, NO_EFFECT) and interval.inside(low, high)
     return interval if agrees else None
+
+
+def with_interval(values: Iterable[float], unit: str) -> str:
+    """An estimate and the ends of its interval for readers: ``+0.8 [+0.1, +1.5]``, or ``x1.08 [x1.01, x1.15]``."""
+    shown, *ends = (amount(value, unit, sign=True) for value in values)
+    return f"{shown} [{', '.join(ends)}]"
 
 
 def amount(value: float, unit: str, sign: bool = False) -> str:
