@@ -110,7 +110,7 @@ def family(model: nn.Module) -> Family:
     raise UnsupportedArchitecture(
         f"cannot find where to mix in {type(model).__name__}: its base model {type(base).__name__} has the modules "
         f"{', '.join(name for name, _ in base.named_children()) or 'none'}; looked for {looked_for}. In a class of "
-        "yours let self.base_model be the encoder; ssmix_nosal, unk, batchmixup and mixup do without these modules"
+        "yours, let self.base_model be the encoder; ssmix_nosal, unk, batchmixup and mixup do without these modules"
     )
 
 
