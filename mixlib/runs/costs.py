@@ -88,7 +88,9 @@ def encoder_parameters(model: str) -> float | None:
         config = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError):  # not found, not on this machine, no name of the hub's
         return None
-    width, count, inner = (next((config[name] for name in names if isinstance(config.get(name), int)), None) for names in SIZES)
+    width, count, inner = (
+        next((config[name] for name in names if isinstance(config.get(name), int)), None) for names in SIZES
+    )
     return count * (4 * width**2 + 2 * width * (inner or 4 * width)) if width and count else None
 
 

@@ -229,7 +229,9 @@ class Own(torch.nn.Module):
 def test_a_class_of_the_users_own_needs_only_to_say_which_part_is_the_encoder(inputs):
     without = Own(base=False).double().eval()
     assert sites.class_layer(without) is without.head
-    with pytest.raises(sites.UnsupportedArchitecture, match=r"In a class of yours, let self\.base_model be the encoder"):
+    with pytest.raises(
+        sites.UnsupportedArchitecture, match=r"In a class of yours, let self\.base_model be the encoder"
+    ):
         sites.family(without)
     model = Own(base=True).double().eval()
     with torch.inference_mode():
