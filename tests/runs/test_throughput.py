@@ -57,7 +57,9 @@ def test_the_trainer_does_the_same_updates_and_scores_more(monkeypatch):
 def test_without_real_data_the_tiny_model_runs(monkeypatch, no_data):
     monkeypatch.setattr(throughput, "_beside_trainer", lambda spec, rounds: spec)
     (spec,) = throughput.beside_trainer(RECIPE, [16])
-    assert (spec.model, spec.synthetic, spec.max_length) == ("tiny", True, 16)
+    assert (spec.model, spec.synthetic, spec.max_length, spec.precision) == ("tiny", True, 16, "fp32")
+    monkeypatch.setenv("MIXLIB_PRECISION", "bf16")  # as --precision does
+    assert throughput.beside_trainer(RECIPE, [16])[0].precision == "bf16"
     with pytest.raises(ValueError, match=r"at least 4 tokens are needed, got 3 and \[2\]"):
         throughput.beside_trainer(RECIPE, [2])
 
