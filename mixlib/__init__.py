@@ -25,7 +25,7 @@ def __getattr__(name: str) -> Any:
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] == "mixlib":
                 raise
-            raise ModuleNotFoundError(f"{error}; mixlib.compare needs more: pip install 'mixlib[reproduce]'",
+            raise ModuleNotFoundError(f"{error}; mixlib.compare needs more: pip install '.[reproduce]' in its checkout",
                                       name=error.name) from error  # fmt: skip
     if name == "methods":
         return import_module("mixlib.methods")

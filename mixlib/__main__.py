@@ -18,7 +18,7 @@ try:
     import click
     from click.core import ParameterSource
 except ModuleNotFoundError:  # installed for MixupTrainer alone
-    sys.exit("Error: the command line needs more than MixupTrainer does: pip install 'mixlib[reproduce]'")
+    sys.exit("Error: the command line needs more than MixupTrainer does: pip install '.[reproduce]' in its checkout")
 
 if TYPE_CHECKING:
     from mixlib.evidence.published import Artefact
@@ -169,8 +169,8 @@ class Group(click.Group):
             if (error.name or "").split(".")[0] == "mixlib":
                 raise
             raise click.ClickException(
-                f"the package {error.name} is not installed: pip install 'mixlib[reproduce]', or in a checkout "
-                "pip install --editable '.[reproduce,test]'"
+                f"the package {error.name} is not installed: in mixlib's checkout, pip install --editable "
+                "'.[reproduce,test]'"
             ) from error
         except (ValueError, OSError, RuntimeError) as error:
             raise click.ClickException(str(error)) from error
@@ -259,8 +259,9 @@ def site(output) -> None:
 @option_only
 @click.option("--raise-seeds", is_flag=True, help="first let notebooks and verdicts read every complete seed there is")
 def update_notebooks(only, raise_seeds) -> None:
-    """Execute the notebooks in place at profile mini, as they are committed, and write README's findings and tables."""
-    from mixlib.book import findings, notebooks, readme
+    """Execute the notebooks in place at profile mini, as they are committed, and write the generated parts of README
+    and of the book's pages."""
+    from mixlib.book import findings, generated, notebooks
     from mixlib.evidence.verdicts import Records
     from mixlib.runs import paths
     from mixlib.runs.store import write_text
@@ -276,9 +277,9 @@ def update_notebooks(only, raise_seeds) -> None:
             click.echo(f"{cell}: {len(seeds)} seeds, to {seeds[-1]}")
     for path in notebooks.update(names):
         click.echo(path)
-    file = paths.ROOT / "README.md"
-    text = readme.filled(file.read_text(encoding="utf-8"), readme.parts(findings.Findings(Records())))
-    write_text(file, text)
+    for page, parts in generated.parts(findings.Findings(Records())).items():
+        file = paths.ROOT / page
+        write_text(file, generated.filled(file.read_text(encoding="utf-8"), parts))
 
 
 def _only(field: str, wanted: list[str] | None, specs: list[Spec]) -> list[Spec]:
@@ -569,7 +570,7 @@ def cells(as_json) -> None:
     for name, row in table.iterrows():
         read = f"{row['seeds']:2} seeds {row['precision']}" if row["seeds"] else " 0 seeds     "
         error = "" if math.isnan(row["error"]) else f"standard error {row['error']:.2f} ({row['claim']})"
-        lacks = f"wants {row['wanted']}, has {row['complete']}" if row["complete"] < row["wanted"] else "complete"
+        lacks = "complete" if row["seeds"] >= row["wanted"] else f"wants {row['wanted']}, has {row['complete']}"
         click.echo(f"{name:50}{read}   {lacks:16} {error}".rstrip())
 
 
@@ -743,9 +744,9 @@ def doctor() -> None:
         try:
             click.echo(f"{name:11} {version(name)}")
         except PackageNotFoundError:
-            broken.append(f"{name} is not installed: pip install 'mixlib[reproduce]'")
-    for name, use in (("nbval", "the tests need it: pip install 'mixlib[test]'"),
-                      ("ray", "several runs at once need it: pip install 'mixlib[ray]'")):  # fmt: skip
+            broken.append(f"{name} is not installed: pip install '.[reproduce]' in its checkout")
+    for name, use in (("nbval", "the tests need it: pip install '.[test]' in its checkout"),
+                      ("ray", "several runs at once need it: pip install '.[ray]' in its checkout")):  # fmt: skip
         try:
             click.echo(f"{name:11} {version(name)}")
         except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""``MixupTrainer``: transformers' ``Trainer`` with a method in place of the loss. Nothing else changes."""
+"""``MixupTrainer``: transformers' ``Trainer`` with a method in place of the loss."""
 
 from __future__ import annotations
 

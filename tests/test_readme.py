@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 from mixlib.__main__ import main
-from mixlib.book import readme
+from mixlib.book import generated
 from mixlib.book.findings import Findings
 from mixlib.evidence import plan
 from mixlib.evidence.cells import Cell
@@ -32,9 +32,11 @@ def lines(*words):
 COMMANDS = [line for line in lines("python -m mixlib") if not re.search(r"\[|\.\.\.| ID| FILE| A B", line)]
 
 
-def test_what_the_readme_says_was_found_is_what_the_records_give(monkeypatch):
+def test_what_the_readme_and_pages_say_was_found_is_what_the_records_give(monkeypatch):
     monkeypatch.delenv("MIXLIB_RESULTS", raising=False)
-    assert readme.filled(README, readme.parts(Findings(Records()))) == README
+    for page, parts in generated.parts(Findings(Records())).items():
+        text = (paths.ROOT / page).read_text(encoding="utf-8")
+        assert generated.filled(text, parts) == text, page
 
 
 @pytest.mark.parametrize("page", ["README.md", "notebooks/index.md", "notebooks/50_claims.ipynb"])
@@ -48,12 +50,12 @@ def test_the_training_rows_are_those_of_the_cells_that_are_read(page):
     assert f"{min(rows)} to {max(rows):,} training" in said
 
 
-def test_parts_of_a_readme_are_filled_between_their_marks_and_a_readme_without_them_is_refused():
-    text = "a\n" + "\nold\n".join(readme.marks("x")) + "\nb\n"
-    assert readme.filled(text, {"x": "new\n"}) == text.replace("old", "new")
-    assert readme.filled(text, {}) == text
-    with pytest.raises(ValueError, match="README needs the lines"):
-        readme.filled(text, {"y": "new"})
+def test_parts_of_a_page_are_filled_between_their_marks_and_a_page_without_them_is_refused():
+    text = "a\n" + "\nold\n".join(generated.marks("x")) + "\nb\n"
+    assert generated.filled(text, {"x": "new\n"}) == text.replace("old", "new")
+    assert generated.filled(text, {}) == text
+    with pytest.raises(ValueError, match="this page needs the lines"):
+        generated.filled(text, {"y": "new"})
 
 
 def test_the_readme_is_short():

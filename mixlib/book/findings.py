@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import pandas as pd
 
 from mixlib import methods
-from mixlib.book.markdown import interval, plain, table
+from mixlib.book.markdown import interval, percent, plain, table
 from mixlib.evidence import comparison, judgements, ledger, plan, progress, published, statistics, tables, verdicts
 from mixlib.evidence.claims import MEASURES, Contrast, Term, in_short
 from mixlib.evidence.tables import LABELS
@@ -108,13 +108,13 @@ class Findings:
         method = methods.get(key)
         return f"{method.passes * method.updates_per_batch} (counted)"
 
-    def gain(self, key: str, column: str) -> str:
+    def gain(self, key: str, column: str, show: Callable[[float, float, float], str] = interval) -> str:
         """What a method of the pool gains over the plain model, with its interval; bold where that is above zero, and
         marked where it is so only in the mean (:data:`IN_THE_MEAN`)."""
         if not self.gains:
             return "not decided yet"
         row = self.gains[column].loc[key]
-        text = interval(row["estimate"], row["low"], row["high"])
+        text = show(row["estimate"], row["low"], row["high"])
         if row["category"] != "better":
             return text
         return f"**{text}** {MARK}" if only_in_the_mean(row) else f"**{text}**"
@@ -125,11 +125,11 @@ class Findings:
             f"**Claims.** Of {len(self.verdicts)}: {self.counts()}. With so many, be prepared for one or two wrong "
             "ones of each kind."
         ]
-        for category, title in ((statistics.SUPPORTED, "Held up"), (statistics.CONTRADICTED, "Contradicted")):
+        for category in (statistics.SUPPORTED, statistics.CONTRADICTED):
             found = [id_ for id_, verdict in self.verdicts.items() if verdict.category == category]
             said = "".join(f"\n  * {plain(self.claims[id_]).rstrip('.')} ({id_}; {self._on(id_)})." for id_ in found)
             how = QUOTED if len(lines) == 1 else ", likewise:"
-            lines += [f"**{title}**{how}{said}"] if said else []
+            lines += [f"**{category.capitalize()}**{how}{said}"] if said else []
         lines += self._published_head()
         if not self.gains:
             return lines
@@ -139,10 +139,11 @@ class Findings:
         clear = [key for key in ranked.index if _better(accuracy, key) and ranked.loc[key, "estimate"] >= 1]
         first, last = ranked.index[0], ranked.index[-1]
         lines.append(
-            f"**Accuracy.** Under one recipe on {len(pool.POOL)} data sets {_names(clear) or 'no mixup method'} "
-            f"beat{'' if clear[1:] else 's'} plain fine-tuning by a point or more. The highest is {LABELS[first]} "
-            f"({self.gain(first, 'accuracy')}), the lowest {LABELS[last]} ({self.gain(last, 'accuracy')}); "
-            f"label smoothing, which mixes nothing, comes to {self.gain('label_smoothing', 'accuracy')}."
+            f"**Accuracy.** On {len(pool.POOL)} data sets, each with one recipe for all methods, "
+            f"{_names(clear) or 'no mixup method'} beat{'' if clear[1:] else 's'} plain fine-tuning by a point or "
+            f"more. The highest is {LABELS[first]} ({self.gain(first, 'accuracy')}), the lowest {LABELS[last]} "
+            f"({self.gain(last, 'accuracy')}); label smoothing, which mixes nothing, comes to "
+            f"{self.gain('label_smoothing', 'accuracy')}."
         )
         lower, sharper = ([key for key in mixing if _better(found, key)] for found in (loss, ece))
         untrained = [key for key in sharper if accuracy.loc[key, "estimate"] < -UNTRAINED]
@@ -151,8 +152,8 @@ class Findings:
         lines.append(
             f"**Loss and calibration.** {len(lower)} of {len(mixing)} mixup methods lower the test loss, and "
             f"{len(sharper)} lower the calibration error{only if untrained else ''}. Label smoothing saves "
-            f"{self.gain('label_smoothing', 'loss')} percent of the loss; the best mixup method ({LABELS[best]}) "
-            f"saves {self.gain(best, 'loss')}.{self._slower(mixing)}"
+            f"{self.gain('label_smoothing', 'loss', percent)} of the loss; the best mixup method ({LABELS[best]}) "
+            f"saves {self.gain(best, 'loss', percent)}.{self._slower(mixing)}"
         )
         scaled = self.gains["loss, scaled"]
         still = [key for key in mixing if _better(scaled, key)]
@@ -161,34 +162,52 @@ class Findings:
             "**After temperature scaling** of every model (one number, fitted on development rows), "
             f"{_names(still) or 'no mixup method'} still {'lower' if still[1:] else 'lowers'} the loss"
             f"{_corrected(scaled, still)}, and {_names(worse) or 'none'} {'raise' if worse[1:] else 'raises'} it"
-            f"{_corrected(scaled, worse)}; label smoothing saves {self.gain('label_smoothing', 'loss, scaled')} "
-            "percent."
+            f"{_corrected(scaled, worse)}; label smoothing saves "
+            f"{self.gain('label_smoothing', 'loss, scaled', percent)}."
         )
         costs = pd.Series({key: self.costs[key] for key in mixing})
+        slowest = costs.idxmax()
+        name, params = pool.METHODS[slowest]
+        why = ", because it also trains on the unmixed texts" if methods.get(name, **params).passes > 1 else ""
         lines.append(
             f"**Cost.** The median mixup method trains {costs.median():.1f} times as long as the plain model, the "
-            f"slowest ({LABELS[costs.idxmax()]}) {costs.max():.1f} times."
+            f"slowest ({LABELS[slowest]}) {costs.max():.1f} times{why}. Many of these runs ran side by side, so the "
+            "ratios are rough."
         )
-        if short := progress.interim(self.verdicts, self.seeds):
-            decided = sum(verdict.category in statistics.DECIDED for verdict in self.verdicts.values())
-            lines.append(
-                f"**Interim.** {len(short)} of the {decided} decided verdicts rest on cells with fewer seeds than the "
-                f"{plan.MOST_SEEDS} that the rule asks for; they may still change (notebook 50 names them)."
-            )
-        return lines
+        return lines + self._may_change()
+
+    @cached_property
+    def interim(self) -> list[str]:
+        """The decided claims whose cells lack seeds, see :func:`mixlib.evidence.progress.interim`."""
+        return progress.interim(self.verdicts, self.records)
 
     @cached_property
     def seeds(self) -> pd.DataFrame:
         """The seeds of each cell, see :func:`mixlib.evidence.progress.table`."""
         return progress.table(self.records)
 
+    def _may_change(self) -> list[str]:
+        if not self.interim:
+            return []
+        found = Counter(self.verdicts[id_].category for id_ in self.interim)
+        decided = sum(verdict.category in statistics.DECIDED for verdict in self.verdicts.values())
+        counted = ", ".join(f"{found[name]} {name}" for name in ledger.ORDER if found[name])
+        return [
+            f"**Interim.** {len(self.interim)} of the {decided} decided verdicts ({counted}) rest on cells with fewer "
+            f"seeds than the {plan.MOST_SEEDS} that the rule asks for, and may still change. They are marked in the "
+            "lists above."
+        ]
+
     def _slower(self, mixing: Sequence[str]) -> str:
         if self.slower.empty:
             return ""
         best = self.slower.loc[mixing, "estimate"].idxmax()
-        most = interval(*self.slower.loc[best, ["estimate", "low", "high"]])
+        most = percent(*self.slower.loc[best, ["estimate", "low", "high"]])
         tried = " and ".join(dict.fromkeys(tables.NAMES[cell.dataset] for cell in pool.SENSITIVITY))
-        return f" At half the learning rate ({tried}), the largest saving is {most} ({LABELS[best]})."
+        return (
+            f" At half the learning rate ({tried}, {plan.SENSITIVITY_SEEDS} seeds), the largest saving is {most} "
+            f"({LABELS[best]})."
+        )
 
     def _published_head(self) -> list[str]:
         """In words, what the head in AMPLIFY's published code does to its lead on TREC-fine, a set of single texts."""
@@ -208,9 +227,9 @@ class Findings:
             "**AMPLIFY's published code** classifies by the mean of all positions with AMPLIFY, but by the first "
             f"position with the methods it is compared with. On {tables.NAMES[spec.dataset]} with {spec.train_size:,} "
             f"training rows that alone adds {interval(head['change'], head['low'], head['high'])} points to its lead, "
-            f"while the paper prints {printed.min():.1f} to {printed.max():.1f}; if all use the mean, its lead over no "
-            f"mixup is {interval(equal.mean, equal.low, equal.high)}. (No claim is judged on this experiment. MiniLM "
-            "was trained to use that mean; expect less for BERT. See notebook 52.)"
+            f"while the paper prints {printed.min():.1f} to {printed.max():.1f}; if no mixup uses the mean as well, "
+            f"the lead over it is {interval(equal.mean, equal.low, equal.high)}. (No claim is judged on this "
+            "experiment. MiniLM was trained to use that mean; expect less for BERT. See notebook 52.)"
         ]
 
     def _on(self, id_: str) -> str:
@@ -220,9 +239,12 @@ class Findings:
 
     def _but(self, id_: str) -> str:
         """What a decision by the letter hides: a difference below the margin, "at least as good" although it is against
-        the claim, "helps more" although it helps nowhere, and that it may be one of the few wrong ones."""
+        the claim, "helps more" although it helps nowhere, the claim's own caveat, that seeds are missing, and that it
+        may be one of the few wrong ones."""
         small = [part for part, _ in self._judged(id_) if part.small]
         said = f": by {_amounts(small[0])}" if small and self.verdicts[id_].judgement.small else self._hidden(id_)
+        said += f"; {caveat}" if (caveat := self.verdicts[id_].claim.caveat) else ""
+        said += f"; {ledger.INTERIM}" if id_ in self.interim else ""
         q = self._q.get(id_, 0.0)
         return f"{said}; may be wrong, q = {q:.2f}" if q > statistics.ALPHA else said
 

@@ -52,8 +52,15 @@ def signed(value: float) -> str:
 
 
 def interval(estimate: float, low: float, high: float) -> str:
-    """``+1.2 [−0.4, +2.8]``, its bounds on one line."""
-    return f"{signed(estimate)} [{signed(low)},\u00a0{signed(high)}]"
+    """``+1.2 [−0.4, 2.8]``, its bounds on one line."""
+    low, high = (signed(end).removeprefix("+") for end in (low, high))
+    return f"{signed(estimate)} [{low},\u00a0{high}]"
+
+
+def percent(estimate: float, low: float, high: float) -> str:
+    """A saving in percent: ``1.2% [−0.4, 2.8]``."""
+    first, rest = interval(estimate, low, high).removeprefix("+").split(" ", 1)
+    return f"{first}% {rest}"
 
 
 def plain_code(text: str) -> str:

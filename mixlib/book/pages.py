@@ -325,9 +325,13 @@ class Book:
         rows = []
         for id_ in ids:
             verdict = self.found.verdicts[id_]
-            rows.append([f"[{id_}](#claim-{id_})", roomy(self.found.claims[id_]),
-                         verdict_of(verdict.category, verdict.label), estimate(verdict)])  # fmt: skip
+            rows.append([f"[{id_}](#claim-{id_})", roomy(self.found.claims[id_]), self._verdict(id_),
+                         estimate(verdict)])  # fmt: skip
         return table(["claim", "says", "verdict", "estimate"], rows)
+
+    def _verdict(self, id_: str) -> str:
+        verdict = self.found.verdicts[id_]
+        return verdict_of(verdict.category, verdict.label) + f" ({ledger.INTERIM})" * (id_ in self.found.interim)
 
     def ledger(self) -> str:
         """All claims with their verdicts."""
@@ -379,9 +383,10 @@ class Book:
     def _claim(self, id_: str, verdict: verdicts.Verdict) -> str:
         judgement = verdict.judgement
         text = f"\n(claim-{id_})=\n### {id_}\n\n{plain(self.found.claims[id_])}\n\n"
-        text += f"{verdict_of(verdict.category, verdict.label)} {estimate(verdict)}\n\n"
+        text += f"{self._verdict(id_)} {estimate(verdict)}\n\n"
+        caveat = [f"But: {plain(verdict.claim.caveat)}."] if verdict.claim.caveat else []
         text += bullets([
-            f"Rule: {plain(verdict.claim.rule)}", f"Found: {plain(judgement.words)}",
+            f"Rule: {plain(verdict.claim.rule)}", f"Found: {plain(judgement.words)}", *caveat,
             f"Shown in: {self.chapter(ledger.chapters()[id_])}",
         ])  # fmt: skip
         sets = {name: seeds for part in verdict.cells for name, seeds in part.items()}
@@ -448,10 +453,7 @@ def numbers(judgement: judgements.Judgement) -> str:
     def said(value: float) -> str:
         return judgements.amount(value, unit, sign=True).replace("-", MINUS)
 
-    text = said(judgement.estimate)
-    if math.isfinite(judgement.low):
-        text += f" [{said(judgement.low)}, {said(judgement.high)}]"
-    text += "" if unit == statistics.LOG_RATIO else f" {unit}"
+    text = judgement.numbers.replace("-", MINUS)
     if judgement.kind in (statistics.NON_INFERIORITY, statistics.EQUIVALENCE):
         text += f"; margin {judgements.amount(judgement.margin, unit)}"
     if judgement.bounds is not None:

@@ -293,7 +293,6 @@ def draw(book: pages.Book, folder: Path) -> None:
 def written(book: pages.Book) -> dict[str, str]:
     """The generated pages by file name."""
     errata = pages.inconsistencies()
-    others = [name for name in errata if name not in published.papers() and not name.startswith("Conventions")]
     return {
         "fragments/forest.md": book.forest(),
         "fragments/findings.md": markdown.bullets(
@@ -302,10 +301,6 @@ def written(book: pages.Book) -> dict[str, str]:
         "fragments/which.md": book.which(),
         "fragments/where.md": book.where(),
         "fragments/chapters.md": book.contents(),
-        "fragments/margins.md": book.found.margins(),
-        "fragments/cells.md": book.found.cells(),
-        "fragments/dead.md": book.found.dead(),
-        "fragments/errata.md": "\n\n".join(f"### {name}\n\n{errata[name]}" for name in others),
         "gallery.md": book.gallery(),
         "claims.md": book.ledger(),
         "changelog.md": (paths.ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),

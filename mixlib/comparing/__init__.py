@@ -1,1 +1,1 @@
-"""Methods compared on a user's own data."""
+"""Compare methods on your own data; the entry point is ``mixlib.compare``."""

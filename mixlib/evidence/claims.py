@@ -153,6 +153,11 @@ class Contrast:
     printed: Printed | None = None
     not_here: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def cells(self) -> set[str]:
+        """The names of the cells that it reads."""
+        return {term.cell for terms in self.units.values() for term in terms}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
@@ -164,6 +169,7 @@ class Claim:
         rule: the whole rule in one readable line.
         together: :data:`ALL` or :data:`BEST`.
         not_here: why it cannot be judged here at all; ``None`` if it can.
+        caveat: what its verdict alone would hide, in a few words for readers.
     """
 
     id: str
@@ -171,6 +177,7 @@ class Claim:
     rule: str
     together: str = ALL
     not_here: str | None = None
+    caveat: str = ""
 
     @property
     def paper(self) -> str:

@@ -253,7 +253,7 @@ def by_rate(tables: Mapping[str, pd.DataFrame], methods: Sequence[str], score: s
     columns = {}
     for title, table in tables.items():
         found = in_percent(table, methods, score)
-        columns[title] = found.apply(lambda r: f"{r['estimate']:+.1f} [{r['low']:+.1f}, {r['high']:+.1f}]", axis=1)
+        columns[title] = found.apply(lambda r: f"{r['estimate']:+.1f} [{r['low']:.1f}, {r['high']:.1f}]", axis=1)
     return pd.DataFrame(columns)
 
 
@@ -264,9 +264,9 @@ def said(judged: judgements.Judgement) -> str:
         return end.replace("no effect larger than", "no difference larger than")
     name = CATEGORIES[judged.category]
     small = " by less than the margin" if judged.small else ""
-    if judged.category == statistics.UNDECIDED and judged.differs_between_sets:
-        small = ", data sets differ"
-    return f"{name}{small}: {judged.words.split(': ', 1)[1].partition(';')[0]}"
+    apart = ", data sets differ" if judged.differs_between_sets else ""
+    numbers = judgements.with_interval((judged.estimate, judged.low, judged.high), judged.unit)
+    return f"{name}{small}{apart}: {numbers}"
 
 
 @dataclass(frozen=True)

@@ -125,8 +125,11 @@ class Judgement:
 
     @property
     def numbers(self) -> str:
-        """The estimate with its 95% interval for readers."""
-        return with_interval((self.estimate, self.low, self.high), self.unit)
+        """The estimate for readers, with its unit and, if there is one, its 95% interval."""
+        shown = amount(self.estimate, self.unit, sign=True)
+        if math.isfinite(self.low):
+            shown = with_interval((self.estimate, self.low, self.high), self.unit)
+        return shown if self.unit == LOG_RATIO else f"{shown}{_after(self.unit)}"
 
 
 def not_judgeable(name: str, why: str) -> Judgement:
@@ -215,9 +218,9 @@ def _in_general(part: Part, category: str, interval: Interval | None) -> Interva
 
 
 def with_interval(values: Iterable[float], unit: str) -> str:
-    """An estimate and the ends of its interval for readers: ``+0.8 [+0.1, +1.5]``, or ``x1.08 [x1.01, x1.15]``."""
-    shown, *ends = (amount(value, unit, sign=True) for value in values)
-    return f"{shown} [{', '.join(ends)}]"
+    """An estimate and the ends of its interval for readers: ``+0.8 [-0.1, 1.5]``, or ``x1.08 [x1.01, x1.15]``."""
+    estimate, low, high = values
+    return f"{amount(estimate, unit, sign=True)} {_interval(low, high, unit)}"
 
 
 def amount(value: float, unit: str, sign: bool = False) -> str:
@@ -227,7 +230,16 @@ def amount(value: float, unit: str, sign: bool = False) -> str:
     if sign:
         return f"{value:+.1f}"
     digits = f"{abs(value):.1f}".removesuffix(".0") if abs(value) >= 0.05 or not value else f"{abs(value):.2g}"
-    return f"{digits} {unit[:-1] if digits == '1' and unit.endswith('s') else unit}"
+    return f"{digits}{_after(unit[:-1] if digits == '1' and unit.endswith('points') else unit)}"
+
+
+def _after(unit: str) -> str:
+    """A unit as it follows a number."""
+    return unit if unit.startswith("%") else f" {unit}"
+
+
+def _interval(low: float, high: float, unit: str) -> str:
+    return "[{}, {}]".format(*(amount(end, unit, sign=True).removeprefix("+") for end in (low, high)))
 
 
 def _words(j: Judgement, part: Part, estimate: Estimate, in_general: Interval | None) -> str:
@@ -235,7 +247,7 @@ def _words(j: Judgement, part: Part, estimate: Estimate, in_general: Interval | 
     where = f"on these {len(j.sets)} sets" if len(j.sets) > 1 else "on this set"
     general = ""
     if in_general is not None:  # an interval of its own, with the spread over data sets
-        general = "; in general too: [{}, {}]".format(*(amount(end, j.unit, True) for end in in_general))
+        general = f"; in general too: {_interval(in_general.low, in_general.high, j.unit)}"
     if j.category == NO_EFFECT:
         if in_general is not None:
             general = f"; in general no larger than {_bound(in_general, j.unit)}"

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 
 import pandas as pd
 from IPython.display import HTML, DisplayObject, Markdown
 
-from mixlib.evidence import judgements, plan, published, statistics
+from mixlib.evidence import judgements, plan, progress, published, statistics
 from mixlib.evidence.cells import first_seeds
 from mixlib.evidence.verdicts import WAITING, Records, Verdict, judge
 from mixlib.evidence.verdicts import verdicts as judged
 
 ORDER = (*reversed(statistics.CATEGORIES), WAITING)  # of the groups: what was found first
 DECIDED = "as decided"
+INTERIM = "interim"
+WHY_INTERIM = "Interim: some of its cells have fewer seeds than the rule asks for, so the verdict may change."
 
 
 def papers() -> dict[str, str]:
@@ -54,7 +56,10 @@ def beside_chapter(notebook: str, committed: bool) -> DisplayObject:
         return Markdown(
             "Verdicts are made from the committed evidence alone (profile `mini`, its own model and seeds)."
         )
-    return HTML(f"<p><strong>Claims that these numbers bear on</strong></p>{_list(judged(ids=of_chapter(notebook)))}")
+    records = Records()
+    found = judged(ids=of_chapter(notebook), records=records)
+    listed = _list(found, progress.interim(found, records))
+    return HTML(f"<p><strong>Claims that these numbers bear on</strong></p>{listed}")
 
 
 def counts(verdicts: Mapping[str, Verdict]) -> pd.DataFrame:
@@ -122,11 +127,12 @@ def moved(choices: pd.DataFrame) -> pd.DataFrame:
     return choices[[DECIDED]].join(changed)[changed.ne("").any(axis=1)]
 
 
-def groups(verdicts: Mapping[str, Verdict]) -> str:
+def groups(verdicts: Mapping[str, Verdict], interim: Collection[str] = ()) -> str:
     """All claims as HTML that opens without a script: by paper, then by verdict, each with its rule and records.
 
     Args:
         verdicts: of all claims, or of some.
+        interim: those marked as such, see :func:`mixlib.evidence.progress.interim`.
     """
     q = judgements.q_values({id_: v.judgement for id_, v in verdicts.items()})
     parts = []
@@ -140,7 +146,7 @@ def groups(verdicts: Mapping[str, Verdict]) -> str:
             if not chosen:
                 continue
             heading = f"<summary><b>{category}</b>: {len(chosen)}</summary>"
-            inner.append(f"<details>{heading}{_list(chosen, q, linked=True)}</details>")
+            inner.append(f"<details>{heading}{_list(chosen, interim, q, linked=True)}</details>")
         heading = f"<summary><b>{html.escape(title)}</b>, {len(own)} claims</summary>"
         parts.append(f"<details>{heading}{''.join(inner)}</details>")
     return "".join(parts)
@@ -151,11 +157,17 @@ def named(ids: Iterable[str]) -> DisplayObject:
     return HTML(", ".join(f'<b class="claim">{id_}</b>' for id_ in ids))
 
 
-def _list(verdicts: Mapping[str, Verdict], q: Mapping[str, float] | None = None, linked: bool = False) -> str:
+def _list(
+    verdicts: Mapping[str, Verdict],
+    interim: Collection[str],
+    q: Mapping[str, float] | None = None,
+    linked: bool = False,
+) -> str:
     """Claims as an HTML list: what is claimed, the verdict, what each part came to; folded, the rule and the records.
 
     Args:
         verdicts: of the claims, in order.
+        interim: those whose cells lack seeds.
         q: by claim, for those where it is known: marks decisions that may be wrong.
         linked: to the chapter that shows a claim.
     """
@@ -169,9 +181,10 @@ def _list(verdicts: Mapping[str, Verdict], q: Mapping[str, float] | None = None,
             found = f"<ul>{''.join(f'<li>{line}</li>' for line in lines)}</ul>"
         else:  # begins with the verdict, except while runs are waited for
             found = first.removeprefix(verdict.label) if first.startswith(verdict.label) else f": {first}"
-        notes = "<br>".join(map(_html, _notes(id_, verdict, q)))
+        mark, note = (f" ({INTERIM})", [WHY_INTERIM]) if id_ in interim else ("", [])
+        notes = "<br>".join(map(_html, [*note, *_notes(id_, verdict, q)]))
         items.append(
-            f'<dt>{name}: {_html(said[id_])}</dt><dd><strong class="{css}">{verdict.label}</strong>{found}'
+            f'<dt>{name}: {_html(said[id_])}</dt><dd><strong class="{css}">{verdict.label}</strong>{mark}{found}'
             f"<details><summary>rule and records</summary>{notes}</details></dd>"
         )
     return f'<dl class="claims">{"".join(items)}</dl>'
@@ -179,6 +192,8 @@ def _list(verdicts: Mapping[str, Verdict], q: Mapping[str, float] | None = None,
 
 def _notes(id_: str, verdict: Verdict, q: Mapping[str, float] | None) -> list[str]:
     notes = [f"Rule: {verdict.claim.rule}"]
+    if verdict.claim.caveat:
+        notes.append(f"But: {verdict.claim.caveat}.")
     if verdict.records:
         count = f"{len(verdict.records)} records" if verdict.records[1:] else "1 record"
         notes.append(f"{count}; see `python -m mixlib claims --only {id_} --json`.")

@@ -7,7 +7,7 @@ part: adding seeds to undecided claims until they are decided would raise the sh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import pandas as pd
@@ -18,14 +18,17 @@ from mixlib.evidence.verdicts import Records, Verdict
 from mixlib.runs.machine import PRECISIONS
 
 
-def standard_errors(records: Records) -> dict[str, tuple[float, str]]:
+def standard_errors(records: Records, names: Collection[str] | None = None) -> dict[str, tuple[float, str]]:
     """By cell, the largest standard error of the contrasts in points that read it, and the claim it belongs to.
 
-    Cells that no such contrast reads, or whose contrasts wait for runs, are left out.
+    Cells that no such contrast reads, or whose contrasts wait for runs, are left out. With ``names``, only contrasts
+    that read one of these cells count.
     """
     found: dict[str, tuple[float, str]] = {}
     for claim in claims.claims().values():
         for contrast in claim.parts:
+            if names is not None and contrast.cells.isdisjoint(names):
+                continue
             live, _, unfinished = verdicts.differences(contrast, records)
             cells = {term.cell for name in live for term in contrast.units[name]}
             own = [name for name in cells if isinstance(plan.get(name), Cell)]
@@ -37,17 +40,17 @@ def standard_errors(records: Records) -> dict[str, tuple[float, str]]:
     return found
 
 
-def table(records: Records) -> pd.DataFrame:
-    """All cells with runs of the evidence, in the order in which they are run.
+def table(records: Records, names: Collection[str] | None = None) -> pd.DataFrame:
+    """All cells with runs of the evidence, or those with these ``names``, in the order in which they are run.
 
     Returns:
         Indexed by the cell's name: ``dataset``, ``methods`` (how many), ``seeds`` that are read, their ``precision``,
         the largest standard ``error`` (nan where no contrast in points reads the cell) and the ``claim`` it belongs to,
         the seeds that are ``wanted``, and those ``complete`` in the precision that has most.
     """
-    errors, decided, rows = standard_errors(records), records.decided, {}
+    errors, decided, rows = standard_errors(records, names), records.decided, {}
     for name, cell in plan.cells().items():
-        if not isinstance(cell, Cell):
+        if not isinstance(cell, Cell) or (names is not None and name not in names):
             continue
         read = len(decided.seeds.get(name, []))
         error, claim = errors.get(name, (float("nan"), ""))
@@ -64,17 +67,18 @@ def table(records: Records) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def interim(found: Mapping[str, Verdict], cells: pd.DataFrame) -> list[str]:
+def interim(found: Mapping[str, Verdict], records: Records) -> list[str]:
     """The claims that are decided on cells with fewer seeds than the rule asks for, so that they may still change.
 
     Args:
         found: verdicts by claim.
-        cells: from :func:`table`.
+        records: that they were made from.
     """
-    short = set(cells.index[(cells["seeds"] > 0) & (cells["seeds"] < cells["wanted"])])
     read = {
-        id_: {term.cell for part in verdict.claim.parts for terms in part.units.values() for term in terms}
+        id_: set().union(*(part.cells for part in verdict.claim.parts))
         for id_, verdict in found.items()
         if verdict.category in statistics.DECIDED
     }
+    cells = table(records, set().union(*read.values()))
+    short = set(cells.index[(cells["seeds"] > 0) & (cells["seeds"] < cells["wanted"])]) if len(cells) else set()
     return [id_ for id_, names in read.items() if names & short]

@@ -68,7 +68,7 @@ class Method(ABC):
             would prevent; the trainer then refuses both.
         keeps_dropout: whether, under ``dropout_leak``, its saliency pass switches dropout on again.
         min_rows: the fewest rows a batch may have.
-        needs_partner: whether it trains a row alone in its batch unmixed: then batches cannot all have one row.
+        needs_partner: whether a row alone in its batch is trained unmixed; a batch size of one is then refused.
         weighs_classes: whether class weights can be used with it.
         criterion: label smoothing and class weights, set by the trainer.
         generator: on the CPU; all random numbers come from it. :meth:`seed_step` seeds it before each step.

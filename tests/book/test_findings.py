@@ -22,7 +22,7 @@ def test_text_of_records_is_no_markdown():
 def test_claims_that_held_up_are_a_list(found):
     found.gains = {}
     supported = [id_ for id_, verdict in found.verdicts.items() if verdict.category == statistics.SUPPORTED]
-    (held,) = [line for line in found.sentences() if line.startswith("**Held up**, in the papers' terms")]
+    (held,) = [line for line in found.sentences() if line.startswith("**Supported**, in the papers' terms")]
     items = held.splitlines()[1:]
     assert [re.search(r"\(([\w-]+); [^)]+\)\.$", item).group(1) for item in items] == supported
     where = dict(zip(supported, items, strict=True))
@@ -30,9 +30,20 @@ def test_claims_that_held_up_are_a_list(found):
     assert all(item.startswith("  * ") for item in items)
 
 
+def test_what_may_still_change_and_what_a_verdict_hides_is_said_beside_the_claim(found):
+    claim = claims()["ssmix-11"]
+    sure = judgements.judge(statistics.Part("x", {"a": pd.Series([2.0, 2.1, 1.9, 2.0])}, 1.0))
+    found.verdicts = {claim.id: verdicts.Verdict(claim, sure, ({"SST-2": [100]},))}
+    assert found._on(claim.id) == f"SST-2; {claim.caveat}"
+    found.interim = [claim.id]
+    assert found._on(claim.id) == f"SST-2; {claim.caveat}; interim"
+    (said,) = found._may_change()
+    assert said.startswith("**Interim.** 1 of the 1 decided verdicts (1 supported) rest on cells with fewer seeds")
+
+
 def test_a_list_is_folded_on_one_line_of_readme_and_other_lines_stay():
-    assert markdown.folded("**Held up**, of R&D:\n  * a < b.\n  * c.") == (
-        "<details><summary><b>Held up: 2</b>, of R&amp;D</summary><ul><li>a &lt; b.</li><li>c.</li></ul></details>"
+    assert markdown.folded("**Supported**, of R&D:\n  * a < b.\n  * c.") == (
+        "<details><summary><b>Supported: 2</b>, of R&amp;D</summary><ul><li>a &lt; b.</li><li>c.</li></ul></details>"
     )
     assert markdown.folded("**Cost.** Nothing: none.") == "**Cost.** Nothing: none."
 
@@ -63,13 +74,13 @@ def test_findings_follow_from_the_records(found):
         "**Loss and calibration.** 1 of 9 mixup methods lower the test loss, and 0 lower the calibration error."
     )
     assert loss.replace("\xa0", " ").endswith(
-        " At half the learning rate (SST-2 and TREC-coarse), the largest saving is +2.5 [+0.5, +4.5] (TMix)."
+        " At half the learning rate (SST-2 and TREC-coarse, 3 seeds), the largest saving is 2.5% [0.5, 4.5] (TMix)."
     )
     found.slower = pd.DataFrame()  # while runs are missing
     assert "learning rate" not in found.sentences()[2]
     assert re.search(r"CLS MixUp still lowers the loss, and .+ raises? it.*; label smoothing saves ", scaled)
     assert cost.startswith("**Cost.** The median mixup method trains 1.0 times as long as the plain model, the slowest")
-    assert cost.endswith("1.0 times.")
+    assert cost.endswith("1.0 times. Many of these runs ran side by side, so the ratios are rough.")
 
 
 def test_what_the_head_of_amplifys_code_adds_follows_from_the_records(monkeypatch):
@@ -81,7 +92,7 @@ def test_what_the_head_of_amplifys_code_adds_follows_from_the_records(monkeypatc
     (said,) = found._published_head()
     assert re.search(r"On TREC-fine with 1,000 training rows that alone adds \+(9|10)\.\d \[", said)
     assert "the paper prints 0.8 to 4.2" in said
-    assert re.search(r"its lead over no mixup is −[01]\.\d \[", said)
+    assert re.search(r"the lead over it is −[01]\.\d \[", said)
     found.heads = []
     assert found._published_head() == []
 
@@ -99,7 +110,7 @@ def test_what_is_as_good_only_within_the_margin_says_so_among_what_held_up(found
             found.records, "values",
             lambda term, _, gains=gains: pd.Series({100: gains.get(term.cell, -0.1) * (term.label == "ssmix")}),
         )  # fmt: skip
-        (held,) = [line for line in found.sentences() if line.startswith("**Held up**, in the papers' terms")]
+        (held,) = [line for line in found.sentences() if line.startswith("**Supported**, in the papers' terms")]
         assert held.endswith(f"(ssmix-1; SST-2: worse by 0.3 points, which is within the margin of 1 point{said}).")
 
 
@@ -154,5 +165,5 @@ def test_what_helps_more_here_than_there_and_helps_nowhere_says_so(found, monkey
         monkeypatch.setattr(
             found.records, "values", lambda term, _, values=values: pd.Series(float(values[term.cell, term.label]))
         )
-        (held,) = [line for line in found.sentences() if line.startswith("**Held up**")]
+        (held,) = [line for line in found.sentences() if line.startswith("**Supported**")]
         assert held.endswith(f"(ssmix-5; TREC{said}).")

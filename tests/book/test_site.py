@@ -97,7 +97,7 @@ def test_which_method_for_what_follows_from_the_records(book, monkeypatch):
     assert re.search(r"lower test loss: \[CLS MixUp\].*" + lost, loss)
     assert re.search(r"For better calibration: .*At the cost of accuracy: \[label smoothing\]", ece)
     row = next(line for line in text.splitlines() if line.startswith("| [CLS MixUp]"))
-    assert re.search(r"\| 1\.0 \| \*\*\+[23]\.\d \[\+\d\.\d,\s\+\d\.\d\]\*\*", row)
+    assert re.search(r"\| 1\.0 \| \*\*\+[23]\.\d \[\d\.\d,\s\d\.\d\]\*\*", row)
 
 
 def test_a_gain_that_is_too_small_to_matter_is_named_as_such(book, monkeypatch):

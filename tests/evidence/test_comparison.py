@@ -71,8 +71,8 @@ def test_gains_at_several_rates_are_in_points_or_percent_of_the_loss():
     losses = scores({("a", "none"): [50.0] * 5, ("a", "tmix"): [40.0, 41.0, 39.0, 40.0, 40.0]}, "nll")
     accuracies = scores({("a", "none"): [80.0] * 5, ("a", "tmix"): [81.0, 82.0, 83.0, 81.0, 83.0]})
     table = pd.concat([losses, accuracies])
-    assert comparison.by_rate({"half": table}, ["tmix"]).loc["tmix", "half"].startswith("+2.0 [+0.")
-    assert comparison.by_rate({"half": table}, ["tmix"], "nll").loc["tmix", "half"].startswith("+20.0 [+1")
+    assert comparison.by_rate({"half": table}, ["tmix"]).loc["tmix", "half"].startswith("+2.0 [0.")
+    assert comparison.by_rate({"half": table}, ["tmix"], "nll").loc["tmix", "half"].startswith("+20.0 [1")
 
 
 def test_what_a_temperature_does_is_the_mean_over_seeds_of_one_method():

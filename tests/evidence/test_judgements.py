@@ -215,7 +215,7 @@ def test_in_general_only_where_random_effects_agree():
     found = judge(Part("p", near, 1.0))
     wider = found.random_effects
     assert found.words.startswith("supported on these 4 sets: +2.0 [")
-    assert found.words.endswith(f"; in general too: [{wider.low:+.1f}, {wider.high:+.1f}]")
+    assert found.words.endswith(f"; in general too: [{wider.low:.1f}, {wider.high:.1f}]")
     assert wider.high - wider.low > found.high - found.low
     assert not judge(Part("p", far, 1.0)).in_general
     assert judge(Part("p", far, 1.0)).random_effects.low < 0

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from mixlib.evidence import claims, ledger, plan, statistics, verdicts
+from mixlib.evidence import claims, ledger, plan, progress, statistics, verdicts
 from mixlib.runs import paths
 from tests.experiments import experiment
 from tests.fabricate import record
@@ -59,6 +59,21 @@ def test_the_verdict_of_a_claim_with_one_part_is_said_once():
     claim = CLAIMS["ssmix-12"]
     found = {claim.id: verdicts.judge(claim, experiment(claim))}
     assert '<strong class="verdict supported">supported</strong> on this set: ' in ledger.groups(found)
+
+
+def test_verdicts_that_may_change_are_marked():
+    claim = CLAIMS["ssmix-12"]
+    found = {claim.id: verdicts.judge(claim, experiment(claim))}
+    assert ledger.INTERIM not in ledger.groups(found)
+    page = ledger.groups(found, [claim.id])
+    assert '<strong class="verdict supported">supported</strong> (interim) on this set: ' in page
+    assert ledger.WHY_INTERIM in page
+    records = verdicts.Records()
+    name = "11_batchmixup_table1"
+    found = verdicts.verdicts(ids=ledger.of_chapter(name), records=records)
+    items = ledger.beside_chapter(name, committed=True).data.split("<dt>")[1:]
+    marked = [re.search(r'"claim">([\w-]+)<', item).group(1) for item in items if "</strong> (interim)" in item]
+    assert marked == progress.interim(found, records)
 
 
 def test_a_claim_whose_runs_are_not_finished_stands_in_a_group_of_its_own():

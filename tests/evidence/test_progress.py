@@ -65,6 +65,5 @@ def test_decided_claims_on_cells_that_lack_seeds_are_interim(noise, named):
     judged = verdicts.judge(claims.claims()[CLAIM], records)
     decided = replace(judged, judgement=replace(judged.judgement, category=statistics.SUPPORTED))
     undecided = replace(judged, judgement=replace(judged.judgement, category=statistics.UNDECIDED))
-    cells = progress.table(records)
-    assert progress.interim({CLAIM: decided}, cells) == [CLAIM] * named
-    assert progress.interim({CLAIM: undecided}, cells) == []
+    assert progress.interim({CLAIM: decided}, records) == [CLAIM] * named
+    assert progress.interim({CLAIM: undecided}, records) == []

@@ -109,9 +109,9 @@ def test_savings_are_ratios_of_losses_and_points_of_ece():
     shown = calibration.savings(data)
     row = shown.loc[("mean over IMDb, AG News, CoLA", "mean of the three")]
     assert row["Loss", RAW] == "-50.0% [-50.0, -50.0]"
-    assert row["Loss", SCALED] == "+10.0% [+10.0, +10.0]"
+    assert row["Loss", SCALED] == "+10.0% [10.0, 10.0]"
     assert row["ECE %", RAW] == "-10.0 [-10.0, -10.0]"
-    assert row["ECE %", SCALED] == "+0.0 [+0.0, +0.0]"
+    assert row["ECE %", SCALED] == "+0.0 [0.0, 0.0]"
     assert ("QNLI, 2,000 rows (not in the paper)", "mean of the three") in shown.index
 
 

@@ -155,10 +155,10 @@ def _geometry(name: str) -> Callable[[StudyRecord, str], float]:
 MEASURES.update({
     "toy accuracy": Measure("mean accuracy over draws of points", "points", None,
                             lambda record, label: float(100 * np.mean(record.values["accuracy"]))),
-    "box side": Measure("side of the points' bounding box, in % of the batch's", "points", None,
+    "box side": Measure("side of the points' bounding box, in % of the batch's", "% of the batch's box", None,
                         _geometry("box_side")),
-    "distance": Measure("distance from the nearest segment, in % of the mean distance of two rows", "points", None,
-                        _geometry("distance")),
+    "distance": Measure("distance from the nearest segment, in % of the mean distance of two rows",
+                        "% of the distance of two rows", None, _geometry("distance")),
 })  # fmt: skip
 
 

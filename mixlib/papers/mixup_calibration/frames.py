@@ -185,8 +185,8 @@ def _saved(data: pd.DataFrame, metric: str, column: str, methods: Sequence[str])
 
 def _interval(mean: float, low: float, high: float, metric: str) -> str:
     if metric != "loss":
-        return f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
-    return "{:+.1f}% [{:+.1f}, {:+.1f}]".format(*(100 * np.expm1(value) for value in (mean, low, high)))
+        return f"{mean:+.1f} [{low:.1f}, {high:.1f}]"
+    return "{:+.1f}% [{:.1f}, {:.1f}]".format(*(100 * np.expm1(value) for value in (mean, low, high)))
 
 
 def savings(data: pd.DataFrame) -> pd.DataFrame:

@@ -99,7 +99,8 @@ def _off_the_segment(record: StudyRecord, label: str) -> float:
 
 
 MEASURES.update({
-    "off the segment": Measure("distance from the segment, in % of its length", "points", None, _off_the_segment),
+    "off the segment": Measure("distance from the segment, in % of its length", "% of the segment", None,
+                               _off_the_segment),
 })  # fmt: skip
 
 
@@ -182,6 +183,7 @@ CLAIMS: tuple[Claim, ...] = (
         "over twice the rows, half of them empty on single texts, and without gradients of the weights) over that "
         "of EmbedMix and of TMix on the same batch; supported if both 95% intervals lie between 1.6 and 2.4, and "
         "if the step is faster where saliency comes with the pass over the originals, as it does in this library.",
+        caveat="judged with a saliency pass of its own; this library needs none",
     ),
     Claim(
         id="ssmix-12",

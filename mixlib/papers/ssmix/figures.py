@@ -18,6 +18,7 @@ from torch import nn
 
 from mixlib.evidence.plots import DASHES, MARKERS, PALETTE, means_with_reach
 from mixlib.evidence.tables import LABELS, UNITS
+from mixlib.papers.ssmix.frames import TITLES
 from mixlib.papers.ssmix.protocol import METHODS
 from mixlib.papers.ssmix.texts import MixedPair, Text, mix_pair
 
@@ -313,7 +314,7 @@ def leak(data: pd.DataFrame) -> Figure:
         row[1].set(
             title=f"{dataset}: SSMix's lead over each method", xlabel=f"{UNITS['accuracy']}: SSMix minus the method"
         )
-        row[0].set_yticks(range(len(methods)), [LABELS[m] for m in methods])
+        row[0].set_yticks(range(len(methods)), [TITLES[m] for m in methods])
     axes[0, 0].invert_yaxis()
     handles, labels = axes[0, 1].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower right", ncols=2, title="SSMix's lead")

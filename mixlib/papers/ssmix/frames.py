@@ -302,9 +302,9 @@ def variances(printed: pd.DataFrame, records: Sequence[RunRecord]) -> pd.DataFra
     return pd.DataFrame.from_dict(table, orient="index").rename_axis("data set")
 
 
-def losses(records: Sequence[RunRecord]) -> pd.DataFrame:
-    """Test loss x100 at the last update, and its change in % against a second stage without mixup, with the 95%
-    interval of the ratio: rows are methods, columns data sets."""
+def losses(records: Sequence[RunRecord], over: str = PLAIN) -> pd.DataFrame:
+    """Test loss x100 at the last update, and its change in % against a second stage with another method (by default
+    without mixup), with the 95% interval of the ratio: rows are methods, columns data sets."""
     table: dict[str, dict[str, str]] = {}
     by_cell: dict[tuple[str, str], dict[int, float]] = {}
     for record in records:
@@ -312,10 +312,10 @@ def losses(records: Sequence[RunRecord]) -> pd.DataFrame:
         method = PLAIN if spec.method == "none" and spec.first_stage is not None else spec.method
         by_cell.setdefault((spec.dataset, method), {})[spec.seed] = 100 * record.last["nll"]
     for (dataset, method), found in by_cell.items():
-        values, plain = pd.Series(found), pd.Series(by_cell[dataset, PLAIN])
+        values = pd.Series(found)
         shown = f"{values.mean():.1f}"
-        if method != PLAIN:
-            change = compare(np.log(values / plain))
+        if method != over:
+            change = compare(np.log(values / pd.Series(by_cell[dataset, over])))
             middle, low, high = (100 * np.expm1(value) for value in (change.mean, change.low, change.high))
             shown += f", {middle:+.0f}% [{low:.0f}, {high:.0f}]"
         table.setdefault(TITLES[method], {})[name_of(dataset)] = shown

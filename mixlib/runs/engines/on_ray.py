@@ -184,7 +184,7 @@ class Ray(Engine):
         try:
             import ray  # noqa: F401
         except ImportError as error:
-            raise ValueError("the engine ray needs the package ray: pip install 'mixlib[ray]'") from error
+            raise ValueError("the engine ray needs the package ray: pip install '.[ray]' in its checkout") from error
 
     def __enter__(self) -> Ray:
         import ray

@@ -1,17 +1,36 @@
-"""The generated parts of README, each between two marks, written by ``python -m mixlib update-notebooks``."""
+"""The generated parts of README and of the book's pages, each between two marks, written by ``python -m mixlib
+update-notebooks``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mixlib.book import pages
 from mixlib.book.findings import COLUMNS, Findings, noted
 from mixlib.book.markdown import bullets, folded, table
-from mixlib.evidence import ledger
+from mixlib.evidence import ledger, published
 from mixlib.papers.common import pool
 
 
-def parts(found: Findings) -> dict[str, str]:
-    """The parts, Markdown by name; lists of claims are folded, because README is one screen."""
+def parts(found: Findings) -> dict[str, dict[str, str]]:
+    """By page, as a path below the repository's root, its parts: Markdown by name."""
+    return {
+        "README.md": of_readme(found),
+        "notebooks/statistics.md": {"margins": found.margins(), "cells": found.cells()},
+        "notebooks/limitations.md": {"errata": errata()},
+        "notebooks/what_did_not_work.md": {"dead cells": found.dead()},
+    }
+
+
+def errata() -> str:
+    """What is wrong in several papers, or in their code; the errata of one paper are on its page of the site."""
+    listed = pages.inconsistencies()
+    names = [name for name in listed if name not in published.papers() and not name.startswith("Conventions")]
+    return "\n\n".join(f"### {name}\n\n{listed[name]}" for name in names)
+
+
+def of_readme(found: Findings) -> dict[str, str]:
+    """What was found; lists of claims are folded, because README is one screen."""
     keys = [key for key in pool.METHODS if key != "none"]
     header = ["method", "time (plain = 1)", *COLUMNS]
     rows = [
@@ -29,10 +48,10 @@ def parts(found: Findings) -> dict[str, str]:
 
 
 def filled(text: str, parts: Mapping[str, str]) -> str:
-    """README with its parts regenerated.
+    """A page with its parts regenerated.
 
     Args:
-        text: README, with the two marks of every part once.
+        text: the page, with the two marks of every part once.
         parts: Markdown by name.
 
     Raises:
@@ -41,7 +60,7 @@ def filled(text: str, parts: Mapping[str, str]) -> str:
     for name, part in parts.items():
         first, last = marks(name)
         if text.count(first) != 1 or text.count(last) != 1:
-            raise ValueError(f"README needs the lines {first!r} and {last!r} once each")
+            raise ValueError(f"this page needs the lines {first!r} and {last!r} once each")
         before, _, rest = text.partition(first)
         after = rest.partition(last)[2]
         text = f"{before}{first}\n{part.strip()}\n{last}{after}"
