@@ -224,8 +224,8 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         id="amplify-7",
         rule="Gain of AMPLIFY for a distilled model: above 0, and below that for the whole model.",
-        not_here="no distilled model of this size is available offline (half of the model's blocks, not distilled, "
-        "are shown in their place without a verdict)",
+        not_here="DistilBERT is not available offline (half of our model's blocks are shown in its place, without a "
+        "verdict)",
     ),
     Claim(
         id="amplify-8",

@@ -82,7 +82,7 @@ MINI: dict[str, dict[str, Any]] = {
 }
 MINI_SEEDS = range(6)
 MINI_MORE_SEEDS = {"trec_fine": range(10)}  # short runs
-MINI_SMALL = f"{MINILM}[::2]"  # every second block, as DistilBERT took from BERT, but not distilled
+MINI_SMALL = f"{MINILM}[::2]"  # every second block, as DistilBERT took from BERT, but not distilled again
 
 _SMOKE = _whole(2) | {
     "learning_rate": 5e-3, "train_size": 64, "dev_size": 0, "test_size": 48, "max_length": 32, "batch_size": 16,
