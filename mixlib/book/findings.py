@@ -57,7 +57,7 @@ class Findings:
 
     @cached_property
     def pool(self) -> dict[tuple[str, str], list[RunRecord]]:
-        """The runs of all methods under one recipe, as chapter 51 shows them; empty while one is missing."""
+        """The runs of all methods, one recipe per data set, as chapter 51 shows them; empty while one is missing."""
         found = [usable(self.records.store, spec) for spec in pool.methods_on_all("mini")]
         return comparison.labelled(found) if found and None not in found else {}
 

@@ -192,7 +192,7 @@ class Book:
         return ", ".join(found)
 
     def which(self) -> str:
-        """Which method for what, at what cost: every method of the pool under one recipe."""
+        """Which method for what, at what cost: every method of the pool."""
         keys, lines = [key for key in pool.METHODS if key != "none"], []
         for title, (_, _, words) in COLUMNS.items():
             if not self.found.gains:
@@ -219,7 +219,7 @@ class Book:
             for key in keys
         ]
         note = (
-            f"What each method gains over plain fine-tuning on {len(pool.POOL)} data sets under one recipe: points of "
+            f"What each method gains over plain fine-tuning on {len(pool.POOL)} data sets, one recipe each: points of "
             "accuracy, percent of the test loss, points of ECE. Positive is better; brackets hold 95% intervals; bold "
             "means the interval lies above zero. *Scaled*: every model, the plain one included, with a temperature "
             "fitted on development rows. Cost is training time relative to a plain run. For more, see "
@@ -261,7 +261,7 @@ class Book:
         toc = "\n".join(every())
         return (
             "# Methods\n\nEach method has a page with its equation, parameters, cost and claims. *Cost* is training "
-            "time relative to plain fine-tuning, measured where all methods were run under one recipe, otherwise "
+            "time relative to plain fine-tuning, measured where all methods were run with the same recipes, otherwise "
             f"counted in passes over the rows. Which one to use: {self.chapter('51_common_protocol')}.\n\n"
             f"{self.where()}\nA filled mark is a place changed in every batch; of the hollow ones, one is "
             f"drawn for each batch. A mark between two blocks is the attention of the second.\n\n"
@@ -294,9 +294,9 @@ class Book:
         if key in pool.METHODS and key != "none":
             text += "\n## Compared with plain fine-tuning\n\n"
             text += (
-                f"Gains under one recipe ({self.chapter('51_common_protocol')}): points of accuracy and ECE, percent "
+                f"Gains with one recipe per data set ({self.chapter('51_common_protocol')}): points of accuracy and "
+                f"ECE, percent of the loss; positive is better{_with_parameters(key)}.\n\n"
             )
-            text += f"of the loss; positive is better{_with_parameters(key)}.\n\n"
             text += noted(table(list(COLUMNS), [[self.found.gain(key, column) for column in COLUMNS]]))
         if about.paper:
             text += f"\n## Compared with the paper\n\n{bullets(about.paper)}"

@@ -21,7 +21,7 @@ PAPER = Paper(
     },
     measured=(
         Artefact(
-            "common-protocol", "common", "Common protocol", "measurement", "every method under one recipe a data set"
+            "common-protocol", "common", "Common protocol", "measurement", "every method with one recipe per data set"
         ),
         Artefact(
             "common-learning-rate", "common", "Learning rate", "measurement", "the same at half and twice the rate"
