@@ -25,8 +25,9 @@ def __getattr__(name: str) -> Any:
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] == "mixlib":
                 raise
-            raise ModuleNotFoundError(f"{error}; mixlib.compare needs more: pip install '.[reproduce]' in its checkout",
-                                      name=error.name) from error  # fmt: skip
+            raise ModuleNotFoundError(
+                f"{error}; mixlib.compare needs more: pip install '.[reproduce]' in mixlib's checkout", name=error.name
+            ) from error
     if name == "methods":
         return import_module("mixlib.methods")
     if name == "MixupTrainer":

@@ -18,7 +18,9 @@ try:
     import click
     from click.core import ParameterSource
 except ModuleNotFoundError:  # installed for MixupTrainer alone
-    sys.exit("Error: the command line needs more than MixupTrainer does: pip install '.[reproduce]' in its checkout")
+    sys.exit(
+        "Error: the command line needs more than MixupTrainer does: pip install '.[reproduce]' in mixlib's checkout"
+    )
 
 if TYPE_CHECKING:
     from mixlib.evidence.published import Artefact
@@ -570,8 +572,10 @@ def cells(as_json) -> None:
     for name, row in table.iterrows():
         read = f"{row['seeds']:2} seeds {row['precision']}" if row["seeds"] else " 0 seeds     "
         error = "" if math.isnan(row["error"]) else f"standard error {row['error']:.2f} ({row['claim']})"
-        lacks = "complete" if row["seeds"] >= row["wanted"] else f"wants {row['wanted']}, has {row['complete']}"
-        click.echo(f"{name:50}{read}   {lacks:16} {error}".rstrip())
+        lacks = f"wants {row['wanted']}, has {row['complete']}"
+        if row["complete"] >= row["wanted"]:
+            lacks = "complete" if row["seeds"] >= row["wanted"] else "complete, not read yet"
+        click.echo(f"{name:50}{read}   {lacks:22} {error}".rstrip())
 
 
 @main.command()
@@ -744,9 +748,9 @@ def doctor() -> None:
         try:
             click.echo(f"{name:11} {version(name)}")
         except PackageNotFoundError:
-            broken.append(f"{name} is not installed: pip install '.[reproduce]' in its checkout")
-    for name, use in (("nbval", "the tests need it: pip install '.[test]' in its checkout"),
-                      ("ray", "several runs at once need it: pip install '.[ray]' in its checkout")):  # fmt: skip
+            broken.append(f"{name} is not installed: pip install '.[reproduce]' in mixlib's checkout")
+    for name, use in (("nbval", "the tests need it: pip install '.[test]' in mixlib's checkout"),
+                      ("ray", "several runs at once need it: pip install '.[ray]' in mixlib's checkout")):  # fmt: skip
         try:
             click.echo(f"{name:11} {version(name)}")
         except PackageNotFoundError:

@@ -194,8 +194,8 @@ class Findings:
         counted = ", ".join(f"{found[name]} {name}" for name in ledger.ORDER if found[name])
         return [
             f"**Interim.** {len(self.interim)} of the {decided} decided verdicts ({counted}) rest on cells with fewer "
-            f"seeds than the {plan.MOST_SEEDS} that the rule asks for, and may still change. They are marked in the "
-            "lists above."
+            f"seeds than the {plan.MOST_SEEDS} that the rule asks for, and may still change. Those supported or "
+            "contradicted are marked in the lists above; notebook 50 names all."
         ]
 
     def _slower(self, mixing: Sequence[str]) -> str:
@@ -227,9 +227,9 @@ class Findings:
             "**AMPLIFY's published code** classifies by the mean of all positions with AMPLIFY, but by the first "
             f"position with the methods it is compared with. On {tables.NAMES[spec.dataset]} with {spec.train_size:,} "
             f"training rows that alone adds {interval(head['change'], head['low'], head['high'])} points to its lead, "
-            f"while the paper prints {printed.min():.1f} to {printed.max():.1f}; if no mixup uses the mean as well, "
-            f"the lead over it is {interval(equal.mean, equal.low, equal.high)}. (No claim is judged on this "
-            "experiment. MiniLM was trained to use that mean; expect less for BERT. See notebook 52.)"
+            f"while the paper prints {printed.min():.1f} to {printed.max():.1f}; if plain fine-tuning uses the mean "
+            f"as well, AMPLIFY's lead over it is {interval(equal.mean, equal.low, equal.high)}. (No claim is judged on "
+            "this experiment. MiniLM was trained to use that mean; expect less for BERT. See notebook 52.)"
         ]
 
     def _on(self, id_: str) -> str:

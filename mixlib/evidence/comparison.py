@@ -259,6 +259,8 @@ def by_rate(tables: Mapping[str, pd.DataFrame], methods: Sequence[str], score: s
 
 def said(judged: judgements.Judgement) -> str:
     """The finding in a few words, from the side of the method."""
+    if not judged.decidable:  # the words say why not
+        return judged.words
     if judged.category == statistics.NO_EFFECT:
         end = judged.words.partition(";")[0]
         return end.replace("no effect larger than", "no difference larger than")

@@ -126,9 +126,10 @@ class Judgement:
     @property
     def numbers(self) -> str:
         """The estimate for readers, with its unit and, if there is one, its 95% interval."""
-        shown = amount(self.estimate, self.unit, sign=True)
         if math.isfinite(self.low):
             shown = with_interval((self.estimate, self.low, self.high), self.unit)
+        else:
+            shown = amount(self.estimate, self.unit, sign=True)
         return shown if self.unit == LOG_RATIO else f"{shown}{_after(self.unit)}"
 
 

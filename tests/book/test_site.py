@@ -186,6 +186,16 @@ def test_pages_of_papers_unfold_to_their_chapters_and_tell_methods_from_baseline
     )
 
 
+def test_claims_on_the_site_say_what_their_verdict_hides_and_that_it_may_change(book):
+    claim = claims()["ssmix-11"]
+    sure = judgements.judge(statistics.Part("x", {"a": pd.Series([2.0, 2.1, 1.9, 2.0])}, 1.0))
+    book.found.verdicts = {claim.id: verdicts.Verdict(claim, sure)}
+    assert f"* But: {claim.caveat}.\n" in book._claim(claim.id, book.found.verdicts[claim.id])
+    assert book._verdict(claim.id) == "[supported]{.verdict .supported}"
+    book.found.interim = [claim.id]
+    assert book._verdict(claim.id) == "[supported]{.verdict .supported} (interim)"
+
+
 def test_a_bound_stands_behind_the_value_that_is_compared_with_it():
     part = statistics.Part("p", {"a": [76.0, 77, 78, 79]}, 1.0, statistics.BOUNDS, bounds=(-math.inf, 75.0))
     assert pages.numbers(judgements.judge(part)).endswith("points; claimed below +75.0")

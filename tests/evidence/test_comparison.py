@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mixlib.evidence import comparison
+from mixlib.evidence import comparison, judgements, statistics
 from mixlib.papers.common import pool
 from mixlib.runs.predictions import Predictions
 from tests.fabricate import records
@@ -51,6 +51,15 @@ def test_losses_are_shown_in_percent_of_the_plain_model():
     found = comparison.in_percent(losses, ["tmix"], "nll")
     assert found.loc["tmix", "estimate"] == pytest.approx(20, abs=0.1)
     assert found.attrs["margin"] == pytest.approx(100 * (1 - 1 / 1.1))
+
+
+def test_too_few_seeds_are_named_and_a_decided_mean_says_where_data_sets_differ():
+    one = judgements.judge(statistics.Part("x", {"a": pd.Series([0.5])}, 1.0))
+    assert comparison.said(one) == "undecided: 1 seeds on a, at least 4 are needed"
+    apart = {"a": pd.Series([5.0, 5.1, 4.9, 5.0]), "b": pd.Series([-1.0, -1.1, -0.9, -1.0])}
+    assert comparison.said(judgements.judge(statistics.Part("x", apart, 1.0))).startswith(
+        "better, data sets differ: +2.0 ["
+    )
 
 
 def test_undecided_says_where_data_sets_differ():

@@ -61,6 +61,11 @@ def test_the_verdict_of_a_claim_with_one_part_is_said_once():
     assert '<strong class="verdict supported">supported</strong> on this set: ' in ledger.groups(found)
 
 
+def test_what_a_verdict_alone_would_hide_stands_beside_its_rule():
+    claim = CLAIMS["ssmix-11"]
+    assert f"<br>But: {claim.caveat}." in ledger.groups({claim.id: verdicts.judge(claim, experiment(claim))})
+
+
 def test_verdicts_that_may_change_are_marked():
     claim = CLAIMS["ssmix-12"]
     found = {claim.id: verdicts.judge(claim, experiment(claim))}

@@ -91,7 +91,7 @@ def test_the_package_says_what_it_needs_where_only_the_trainers_needs_are_instal
     out = subprocess.run([sys.executable, "-m", "mixlib", "list"], capture_output=True, text=True, env=environment)
     assert out.returncode == 1
     assert out.stderr.strip() == (
-        "Error: the command line needs more than MixupTrainer does: pip install '.[reproduce]' in its checkout"
+        "Error: the command line needs more than MixupTrainer does: pip install '.[reproduce]' in mixlib's checkout"
     )
 
 

@@ -184,7 +184,9 @@ class Ray(Engine):
         try:
             import ray  # noqa: F401
         except ImportError as error:
-            raise ValueError("the engine ray needs the package ray: pip install '.[ray]' in its checkout") from error
+            raise ValueError(
+                "the engine ray needs the package ray: pip install '.[ray]' in mixlib's checkout"
+            ) from error
 
     def __enter__(self) -> Ray:
         import ray
