@@ -118,6 +118,15 @@ def test_a_damaged_record_is_named(store_folder):
     assert run("doctor").exit_code == 1
 
 
+def test_cells_say_what_is_complete_and_what_is_not_read_yet(monkeypatch):
+    row = {"precision": "fp32", "error": float("nan"), "claim": ""}
+    counts = {"read": (12, 12, 12), "there": (6, 12, 12), "short": (6, 12, 7)}
+    table = {name: row | dict(zip(("seeds", "wanted", "complete"), n, strict=True)) for name, n in counts.items()}
+    monkeypatch.setattr("mixlib.evidence.progress.table", lambda _: pd.DataFrame.from_dict(table, orient="index"))
+    said = [line.partition("fp32")[2].strip() for line in run("cells").output.splitlines()]
+    assert said == ["complete", "complete, not read yet", "wants 12, has 7"]
+
+
 def test_doctor_and_claims(store_folder, no_data):
     result = run("doctor")
     assert result.exit_code == 0, result.output

@@ -36,6 +36,19 @@ def two(first, second, dataset="sst2", method="ssmix"):
     return found
 
 
+@pytest.mark.parametrize(
+    ("over", "changed"), [({}, {"TMix": 1, "UNK": -1}), ({"over": "unk"}, {"TMix": 1, "SSMix": 1})]
+)
+def test_losses_are_compared_with_the_method_that_is_named(over, changed):
+    loss = {"tmix": 0.2, "unk": -0.2}
+    runs = made(protocol.tableB1, lambda spec: {"nll": loss.get(spec.method, 0.0)})
+    runs += made(protocol.table2, lambda spec: {"nll": loss.get(spec.method, 0.0)})
+    shown = frames.losses(runs, **over)["SST-2"]
+    for method, sign in changed.items():
+        assert f", {'+' if sign > 0 else '-'}" in shown[method]
+    assert "[" not in shown["UNK" if over else "no mixup, stage 2"]
+
+
 @pytest.mark.parametrize(("score", "expected"), [("last", 80.0), ("best", 50.0), ("published", 90.0)])
 def test_three_scores_of_two_stages(score, expected):
     runs = two([(0.7, 0.9), (0.8, 0.5)], [(0.75, 0.6), (0.6, 0.8)], "trec_coarse")  # stage 1 is ahead on dev alone
