@@ -1,4 +1,5 @@
-# make reproduce | site | test | test-site | test-install | lab | notebooks | lint | lock | clean
+# `make help` lists the targets
+.DEFAULT_GOAL := help
 PYTHON ?= python3
 PROFILE ?= mini
 ENGINE ?= local
@@ -21,7 +22,10 @@ override MIXLIB_MODELS := $(call here,MIXLIB_MODELS)
 override MIXLIB_RESULTS := $(call here,MIXLIB_RESULTS)
 export MIXLIB_DATA MIXLIB_MODELS MIXLIB_RESULTS
 
-.PHONY: reproduce site test test-site test-install lab notebooks lint lock clean
+.PHONY: help reproduce site test test-site test-install lab notebooks lint lock clean
+
+help:  ## show this list
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' Makefile | awk -F '\t' '{printf "%-14s%s\n", $$1, $$2}'
 
 reproduce: $(READY)  ## run the notebooks headless from the committed records, retrain a few of those records, and build a site
 	$(PY) -m mixlib reproduce --profile "$(PROFILE)" --engine "$(ENGINE)" $(if $(ONLY),--only "$(ONLY)") \
@@ -33,13 +37,13 @@ site: $(READY)  ## build the book in build/site, from the committed notebooks an
 test-site: $(READY)  ## build the site and check every page in a browser
 	HF_HUB_OFFLINE=1 $(PY) -m pytest -m browser
 
-test: $(READY)  ## lint, unit tests, types among them, then every committed notebook against its outputs
+test: $(READY)  ## lint, unit tests (with type checks), then every committed notebook against its outputs
 	$(PY) -m ruff check . && $(PY) -m ruff format --check .
 	HF_HUB_OFFLINE=1 $(PY) -m pytest -n 3 --dist worksteal
 	HF_HUB_OFFLINE=1 TQDM_DISABLE=1 JUPYTER_DEFAULT_PROVISIONER_NAME=mixlib-fork \
 	  $(PY) -m pytest -n 2 --dist loadfile --nbval notebooks
 
-test-install: $(READY)  ## MixupTrainer fits beside an older torch and pandas 2, and trains with the oldest transformers it allows (needs the package index)
+test-install: $(READY)  ## check that MixupTrainer installs next to an older torch and pandas 2, and trains with the oldest transformers it allows (needs the package index)
 	$(PY) -m tests.install
 
 lab: $(READY)  ## open JupyterLab on the notebooks
@@ -48,15 +52,15 @@ lab: $(READY)  ## open JupyterLab on the notebooks
 notebooks: $(READY)  ## execute the notebooks in place at profile mini, as they are committed
 	$(PY) -m mixlib update-notebooks $(if $(ONLY),--only "$(ONLY)")
 
-lint: $(READY)
+lint: $(READY)  ## format, fix what ruff can fix, and check types (changes files)
 	$(PY) -m ruff check --fix . && $(PY) -m ruff format . && $(PY) -m mypy
 
-# Pin every package, without the host that it came from
-lock: $(READY)
+# without the host that the packages came from
+lock: $(READY)  ## pin every package in requirements.lock
 	$(PY) -m pip freeze --exclude-editable > requirements.new
 	grep -v ' @ ' requirements.new | sed 's/+cpu$$//' > requirements.lock && rm requirements.new
 
-clean:
+clean:  ## delete the environment, builds and caches
 	rm -rf .venv build .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
 .venv/.ready: pyproject.toml requirements.lock

@@ -271,14 +271,26 @@ def update_notebooks(only, raise_seeds) -> None:
     if raise_seeds and only:
         raise ValueError("--raise-seeds changes what all notebooks read: leave out --only")
     names = notebooks.choose(_names(only))
-    if raise_seeds:
-        import mixlib.papers.registry  # noqa: F401 (registers the cells)
-        from mixlib.evidence import gate
+    if asked := os.environ.get("MIXLIB_PRECISION"):
+        raise ValueError(f"what is committed is read in the precision decided on: unset MIXLIB_PRECISION ({asked})")
+    if paths.results().resolve() != (paths.DATA / "results").resolve():
+        raise ValueError(f"what is committed is read from data/results: unset MIXLIB_RESULTS ({paths.results()})")
+    before = paths.EVIDENCE.read_bytes()
+    try:
+        if raise_seeds:
+            from mixlib.evidence import gate
+            from mixlib.papers import registry
 
-        for cell, seeds in gate.raise_seeds().items():
-            click.echo(f"{cell}: {len(seeds)} seeds, to {seeds[-1]}")
-    for path in notebooks.update(names):
-        click.echo(path)
+            def read() -> list[list[Spec]]:
+                return [registry.artefact_runs(id_, "mini") for id_ in registry.RECIPES]
+
+            for cell, seeds in gate.raise_seeds(chapters=read).items():
+                click.echo(f"{cell}: {len(seeds)} seeds, to {seeds[-1]}")
+        for path in notebooks.update(names):
+            click.echo(path)
+    except BaseException:
+        paths.EVIDENCE.write_bytes(before)  # so that notebooks, README and pages read the same seeds
+        raise
     for page, parts in generated.parts(findings.Findings(Records())).items():
         file = paths.ROOT / page
         write_text(file, generated.filled(file.read_text(encoding="utf-8"), parts))
@@ -321,7 +333,10 @@ def _only(field: str, wanted: list[str] | None, specs: list[Spec]) -> list[Spec]
 )
 @click.option("--shard", type=Shard(), help="only part I of N, from 0/N on; every job divides the runs in the same way")
 def run(artefacts, profile, model, seeds, datasets, methods, max_steps, limit, shard, engine) -> None:
-    """Do the runs that these ARTEFACTS (ids, or 'all') still lack.
+    """Do the runs that these ARTEFACTS still lack.
+
+    ARTEFACTS are ids (see `list`) or 'all'; below profile full also cells (see `cells`), 'evidence' (all cells), or a
+    part of it: screening, pool, papers, studies, sensitivity, last, more.
 
     If a run starts from the weights of another one, that one is done first. If a run fails, the others are still done
     and the exit code is 1; the same command tries the failed runs again.
@@ -416,7 +431,7 @@ def status(artefacts, profiles, model, seeds, as_json) -> None:
             counts = f"{row['done']:5} {row['failed']:6} {row['missing']:7}"
             click.echo(f"{row['profile']:8} {row['artefact']:24} {counts}   {row['rest']}")
         if "full" in (profiles or registry.PROFILES):
-            click.echo(f"Runs at full are counted in {machine.default_precision('full')}; --precision counts others.")
+            click.echo(f"At full, these are runs in {machine.default_precision('full')}; --precision shows others.")
         click.echo(costs.ASSUMPTIONS)
     for path, reason in left_out.items():
         click.echo(f"left out: {path}: {reason}", err=True)
@@ -453,7 +468,7 @@ def claims(paper, only, as_json) -> None:
 @click.option("--test", type=Word(), help="file with at least 20 test rows and the same columns [default: a fifth of "
               "DATA, at most 5,000 rows, drawn for each seed]")  # fmt: skip
 @click.option("--methods", "only", type=Words(), help="comma-separated, e.g. cls_mixup,tmix:alpha=0.4; none is "
-              "always included "
+              "always included; all names: python -c 'from mixlib import methods; print(*methods.names())' "
               "[default: label_smoothing, cls_mixup, tmix, amplify, ssmix]")  # fmt: skip
 @click.option(
     "--seeds",
@@ -487,13 +502,13 @@ def compare(data, only, page, estimate, as_json, engine, **rest) -> None:
 
       python -m mixlib compare mine.csv --text text --label label
 
-    All methods are trained with the same seeds and the same recipe. Rows are drawn class by class. The cost is
+    All methods are trained with the same seeds and the same recipe. Splits are stratified by class. The cost is
     estimated before anything runs. Finished runs are kept: a comparison that was stopped resumes where it left off, and
     with another method or seed only the new runs are done. If a file cannot be used, the error names row and column.
 
-    --json prints sentence, cost, recipe, data, page and methods: for each method its seeds, and for accuracy, nll, ece
-    and brier (fractions and nats) the mean, the difference from no mixup with low and high (95% interval), and decided,
-    raw and scaled (after temperature scaling).
+    --json prints sentence, cost, recipe, data, page and methods: for each method its seeds, its training time (no mixup
+    = 1), and for accuracy, nll, ece and brier (fractions and nats) the mean, the difference from no mixup with low and
+    high (95% interval), and decided, raw and scaled (after temperature scaling).
     """
     from mixlib.comparing import compare as comparing
     from mixlib.runs import engines

@@ -23,7 +23,10 @@ def fault(label: Any, num_labels: int) -> str | None:
     """Which of :data:`FAULTS` a label has; ``None`` if it is a class number of the head, 0 to ``num_labels - 1``."""
     if hasattr(label, "tolist"):  # of torch or numpy
         label = label.tolist()
-    if label is None or label != label:  # NaN
+    try:
+        if label is None or label != label:  # NaN
+            return "missing"
+    except TypeError:  # pandas' NA is neither equal nor unequal
         return "missing"
     if isinstance(label, (str, bytes)):
         return "text"

@@ -30,7 +30,7 @@ SAVED = "mixup.json"  # what a saved model was trained with, next to its weights
 
 
 class MixupTrainer(Trainer):
-    """Fine-tune any Hugging Face sequence classifier with any method of the four papers.
+    """Fine-tune a Hugging Face sequence classifier with a method of the four papers, or one of your own.
 
     Evaluation, schedules, mixed precision, gradient accumulation, early stopping, checkpoints and everything else in
     ``Trainer`` work as usual; only the training losses come from the method. The random choices of a step depend only
@@ -72,12 +72,12 @@ class MixupTrainer(Trainer):
 
     Raises:
         TypeError: an argument that neither class has, or ``method_params`` that is not a dict.
-        ValueError: unknown method or parameter, regression or multi-label head, training data without rows, tokens or
-            classes of the head (:mod:`mixlib.data_checks`), ``torch_compile``, a compiled model or ``nn.DataParallel``
-            with a method that needs hooks, DeepSpeed, context or sequence parallelism, LOMO and layer-wise optimizers,
-            a loss of your own, batches with too few rows, gradient accumulation or several processes with a method that
-            makes several updates per batch, class weights that fit neither head nor method, or a model or tokenizer
-            that the method cannot use.
+        ValueError: unknown method or parameter, regression or multi-label head, training data with no rows or tokens,
+            or with labels that the head does not have (:mod:`mixlib.data_checks`), ``torch_compile``, a compiled model
+            or ``nn.DataParallel`` with a method that needs hooks, DeepSpeed, context or sequence parallelism, LOMO and
+            layer-wise optimizers, a loss of your own, batches with too few rows, gradient accumulation or several
+            processes with a method that makes several updates per batch, class weights that fit neither head nor
+            method, or a model or tokenizer that the method cannot use.
     """
 
     # every method yields batch means, so the Trainer's own scaling by accumulated batches applies

@@ -2,6 +2,7 @@
 
 import datasets
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from datasets import ClassLabel, Dataset, Features, IterableDataset, Value
@@ -99,6 +100,11 @@ def test_a_column_in_memory_is_refused_before_training_with_row_and_remedy(tmp_p
     rows, row = (turned, 5 - row) if kind in ("ignored", "untold") else (data.select([row]), 0)
     with pytest.raises(ValueError, match=rf"in column 'label', row {row}"):
         trainer_on(tmp_path, rows)
+
+
+@pytest.mark.parametrize("label", [None, NAN, pd.NA, pd.NaT, torch.tensor(NAN)])
+def test_every_kind_of_gap_is_a_missing_label(label):
+    assert data_checks.fault(label, 2) == "missing"
 
 
 def test_every_remedy_leads_to_training(tmp_path):

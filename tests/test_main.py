@@ -10,6 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from mixlib.__main__ import Words, main
+from mixlib.book import notebooks
+from mixlib.evidence import gate
 from mixlib.papers import registry
 from mixlib.runs import corpora, engines, machine, paths
 from mixlib.runs.store import Store
@@ -51,6 +53,34 @@ print(*sorted(slow & set(sys.modules)))
 """
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout == "\n\n"
+
+
+def test_notebooks_are_updated_from_what_is_committed_alone(store_folder, monkeypatch):
+    assert "unset MIXLIB_RESULTS" in run("update-notebooks", "--only", "22").output
+    monkeypatch.setenv("MIXLIB_PRECISION", "bf16")
+    assert "unset MIXLIB_PRECISION (bf16)" in run("update-notebooks", "--only", "22").output
+
+
+def test_seeds_are_not_raised_if_a_notebook_fails(tmp_path, monkeypatch):
+    decisions, asked = tmp_path / "evidence.json", []
+    decisions.write_text("as it was")
+
+    def raised(chapters):
+        asked.append(chapters)
+        decisions.write_text("raised")
+        return {"common/sst2": [100, 101]}
+
+    def fails(names):
+        assert decisions.read_text() == "raised"
+        raise RuntimeError("the kernel died")
+
+    monkeypatch.setattr(paths, "EVIDENCE", decisions)
+    monkeypatch.setattr(gate, "raise_seeds", raised)
+    monkeypatch.setattr(notebooks, "update", fails)
+    assert run("update-notebooks", "--raise-seeds").exit_code
+    assert decisions.read_text() == "as it was"
+    (chapters,) = asked
+    assert len(chapters()) == len(registry.RECIPES)
 
 
 def test_run_resumes_and_prints_what_came_out(store_folder):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import pandas as pd
 
 from mixlib import methods
-from mixlib.book.markdown import interval, percent, plain, table
+from mixlib.book.markdown import interval, percent, plain, signed, table
 from mixlib.evidence import comparison, judgements, ledger, plan, progress, published, statistics, tables, verdicts
 from mixlib.evidence.claims import MEASURES, Contrast, Term, in_short
 from mixlib.evidence.tables import LABELS
@@ -119,11 +119,49 @@ class Findings:
             return text
         return f"**{text}** {MARK}" if only_in_the_mean(row) else f"**{text}**"
 
+    def answers(self, names: Mapping[str, str]) -> list[str]:
+        """Which methods to use, in a line for each of :data:`COLUMNS`, best first and with what they cost.
+
+        Args:
+            names: what to call the methods, by key: plain words or links.
+        """
+        if not self.gains:
+            return [f"For {words}: not decided yet; some runs are missing." for _, _, words in COLUMNS.values()]
+        accuracy, lines = self.gains["accuracy"], []
+        for title, (_, _, words) in COLUMNS.items():
+            found = self.gains[title]
+            better = found[(found["category"] == "better") & (accuracy["estimate"] > -UNTRAINED)]
+            better = better.sort_values("estimate", ascending=False).index
+            at_a_loss = [key for key in better if accuracy.loc[key, "category"] == "worse"]
+            little = [key for key in better if key not in at_a_loss and found.loc[key, "small"]]
+            good = self._named((key for key in better if key not in at_a_loss + little), names, title)
+            none = (
+                "no gain is large enough to matter" if little else "no method is clearly better than plain fine-tuning"
+            )
+            line = f"For {words}: {good or none}."
+            line += f" Better, but by too little to matter: {self._named(little, names, title)}." if little else ""
+            line += f" At the cost of accuracy: {self._named(at_a_loss, names, title, lost=True)}." if at_a_loss else ""
+            lines.append(line)
+        return lines
+
+    def _named(self, keys: Iterable[str], names: Mapping[str, str], column: str, lost: bool = False) -> str:
+        """Names with costs, and on how many data sets those that gain in the mean only are worse; ``lost``: and with
+        what they lose in accuracy."""
+        found = []
+        for key in keys:
+            row, said = self.gains[column].loc[key], [f"cost {self.cost(key)}"]
+            if lost:
+                said.append(f"accuracy {signed(self.gains['accuracy'].loc[key, 'estimate'])}")
+            if only_in_the_mean(row):
+                said.append(f"worse on {row['sets_worse']} of {row['sets']} data sets")
+            found.append(f"{names[key]} ({', '.join(said)})")
+        return ", ".join(found)
+
     def sentences(self) -> list[str]:
         """What was found, a sentence or two each, from the verdicts and the pool; plain words without links."""
         lines = [
-            f"**Claims.** Of {len(self.verdicts)}: {self.counts()}. With so many, be prepared for one or two wrong "
-            "ones of each kind."
+            f"**Claims.** Of {len(self.verdicts)}: {self.counts()}. With so many, one of each kind may well be "
+            "wrong, and where one is, so may be a second."
         ]
         for category in (statistics.SUPPORTED, statistics.CONTRADICTED):
             found = [id_ for id_, verdict in self.verdicts.items() if verdict.category == category]
@@ -194,8 +232,8 @@ class Findings:
         counted = ", ".join(f"{found[name]} {name}" for name in ledger.ORDER if found[name])
         return [
             f"**Interim.** {len(self.interim)} of the {decided} decided verdicts ({counted}) rest on cells with fewer "
-            f"seeds than the {plan.MOST_SEEDS} that the rule asks for, and may still change. Those supported or "
-            "contradicted are marked in the lists above; notebook 50 names all."
+            "seeds than the rule asks for, and may still change. Those supported or contradicted are marked in the "
+            "lists above; notebook 50 names all."
         ]
 
     def _slower(self, mixing: Sequence[str]) -> str:
@@ -224,12 +262,13 @@ class Findings:
         values = table[table["dataset"] == spec.dataset].set_index("method")["value"]
         printed = values["amplify"] - values.drop("amplify")
         return [
-            "**AMPLIFY's published code** classifies by the mean of all positions with AMPLIFY, but by the first "
-            f"position with the methods it is compared with. On {tables.NAMES[spec.dataset]} with {spec.train_size:,} "
-            f"training rows that alone adds {interval(head['change'], head['low'], head['high'])} points to its lead, "
-            f"while the paper prints {printed.min():.1f} to {printed.max():.1f}; if plain fine-tuning uses the mean "
-            f"as well, AMPLIFY's lead over it is {interval(equal.mean, equal.low, equal.high)}. (No claim is judged on "
-            "this experiment. MiniLM was trained to use that mean; expect less for BERT. See notebook 52.)"
+            "**AMPLIFY's published code** uses the mean of all positions as the sentence vector for AMPLIFY, but the "
+            f"first position for the methods it is compared with. On {tables.NAMES[spec.dataset]} with "
+            f"{spec.train_size:,} training rows that alone changes AMPLIFY's lead by "
+            f"{interval(head['change'], head['low'], head['high'])} points; the leads that the paper prints are "
+            f"{printed.min():.1f} to {printed.max():.1f}. If plain fine-tuning uses the mean as well, "
+            f"AMPLIFY's lead over it is {interval(equal.mean, equal.low, equal.high)}. (No claim is judged on this "
+            "experiment. MiniLM was trained to use that mean; expect less for BERT. See notebook 52.)"
         ]
 
     def _on(self, id_: str) -> str:

@@ -43,7 +43,7 @@ def of_readme(found: Findings) -> dict[str, str]:
             [[str(name), *map(str, row)] for name, row in zip(counts.index, counts.to_numpy(), strict=True)],
         ),
         "findings": bullets(map(folded, found.sentences()[1:])),
-        "methods": noted(table(header, rows)),
+        "methods": f"{bullets(found.answers(pool.labels()))}\n{noted(table(header, rows))}",
     }
 
 

@@ -17,6 +17,7 @@ import papermill as pm
 from tqdm import tqdm
 
 from mixlib.book import site, verify
+from mixlib.evidence import plan
 from mixlib.papers import registry
 from mixlib.papers.registry import RECIPES
 from mixlib.runs import checkpoints, engines, paths
@@ -54,6 +55,8 @@ def choose(only: Sequence[str] = ()) -> list[str]:
         elif by_number:
             chosen += by_number
         else:
+            if wanted in plan.names():
+                raise ValueError(f"{wanted} is a cell or a part of the evidence; name an artefact or a notebook")
             registry.artefact_runs(wanted, "smoke") if "-" in wanted else None  # unknown ids are refused there
             if "-" in wanted:
                 raise ValueError(f"{wanted} has no notebook yet; those that have: {', '.join(RECIPES)}")

@@ -16,8 +16,8 @@ from typing import Any
 from mixlib import methods
 from mixlib.book.about import ABOUT, SITE_WORDS, every
 from mixlib.book.chapters import Chapter
-from mixlib.book.findings import COLUMNS, UNTRAINED, Findings, noted, only_in_the_mean
-from mixlib.book.markdown import MINUS, bullets, from_rst, plain, plain_code, roomy, signed, table
+from mixlib.book.findings import COLUMNS, Findings, noted
+from mixlib.book.markdown import MINUS, bullets, from_rst, plain, plain_code, roomy, table
 from mixlib.evidence import judgements, ledger, plan, published, statistics, verdicts
 from mixlib.evidence.cells import FIRST, Cell
 from mixlib.evidence.claims import Claim
@@ -178,44 +178,14 @@ class Book:
         alt = f"Where each method mixes in a model of twelve blocks; {', '.join(named)} change words or attention"
         return f"```{{image}} /fragments/where.svg\n:alt: {alt}\n```\n"
 
-    def _named(self, keys: Iterable[str], column: str, lost: bool = False) -> str:
-        """Links with costs, and on how many data sets those that gain in the mean only are worse; ``lost``: and with
-        what they lose in accuracy."""
-        gains, names, found = self.found.gains, pool.labels(), []
-        for key in keys:
-            row, said = gains[column].loc[key], [f"cost {self.found.cost(key)}"]
-            if lost:
-                said.append(f"accuracy {signed(gains['accuracy'].loc[key, 'estimate'])}")
-            if only_in_the_mean(row):
-                said.append(f"worse on {row['sets_worse']} of {row['sets']} data sets")
-            found.append(f"[{names[key]}](/methods/{key}.md) ({', '.join(said)})")
-        return ", ".join(found)
-
     def which(self) -> str:
         """Which method for what, at what cost: every method of the pool."""
-        keys, lines = [key for key in pool.METHODS if key != "none"], []
-        for title, (_, _, words) in COLUMNS.items():
-            if not self.found.gains:
-                lines.append(f"For {words}: not decided yet; some runs are missing.")
-                continue
-            found, accuracy = self.found.gains[title], self.found.gains["accuracy"]
-            better = found[(found["category"] == "better") & (accuracy["estimate"] > -UNTRAINED)]
-            better = better.sort_values("estimate", ascending=False).index
-            at_a_loss = [key for key in better if accuracy.loc[key, "category"] == "worse"]
-            little = [key for key in better if key not in at_a_loss and found.loc[key, "small"]]
-            good = self._named((key for key in better if key not in at_a_loss + little), title)
-            none = (
-                "no gain is large enough to matter" if little else "no method is clearly better than plain fine-tuning"
-            )
-            line = f"For {words}: {good or none}."
-            line += f" Better, but by too little to matter: {self._named(little, title)}." if little else ""
-            lines.append(
-                line + (f" At the cost of accuracy: {self._named(at_a_loss, title, lost=True)}." if at_a_loss else "")
-            )
+        keys, names = [key for key in pool.METHODS if key != "none"], pool.labels()
+        lines = self.found.answers({key: f"[{names[key]}](/methods/{key}.md)" for key in keys})
         header = ["method", "cost", *COLUMNS]
         said = self.found
         rows = [
-            [f"[{pool.labels()[key]}](/methods/{key}.md)", said.cost(key), *(said.gain(key, c) for c in COLUMNS)]
+            [f"[{names[key]}](/methods/{key}.md)", said.cost(key), *(said.gain(key, c) for c in COLUMNS)]
             for key in keys
         ]
         note = (

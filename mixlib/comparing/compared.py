@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from statistics import mean
+from statistics import mean, median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,10 +40,11 @@ class Number:
 
     Attributes:
         mean, sd: over seeds.
-        difference, low, high: difference from no mixup, paired by seed, with its 95% t interval; nan for a single seed.
+        difference, low, high: difference from no mixup, paired by seed, with its 95% t interval, whose ends are nan for
+            a single seed, as is ``sd``.
         low90, high90: ends of its 90% interval: anything beyond is excluded at 5% (two one-sided tests).
-        decided: whether the difference is not 0 after Holm's correction over the methods, with four seeds or more; if
-            the test rows are the same for all seeds, over these rows as well.
+        decided: whether the difference is significant (5%) after Holm's correction over the methods, with four seeds
+            or more; if the test rows are the same for all seeds, over these rows as well.
         over_rows, over_rows90: 95% and 90% interval over seeds and test rows together, if all seeds share the test
             rows; not for ECE, which is not a mean over rows.
     """
@@ -217,12 +218,19 @@ class Comparison:
                 said.append(f"{label} {after}")
         return ", ".join(said) or "none is shown to change NLL"
 
+    @cached_property
+    def times(self) -> dict[str, float]:
+        """Training time of each method in multiples of no mixup's: medians over seeds, without evaluation."""
+        medians = {of: median(record.timing["train_seconds"] for record in self.of(of)) for of in self.labels}
+        return {of: seconds / medians[self.labels[0]] for of, seconds in medians.items()}
+
     def table(self, scaled: bool = False) -> pd.DataFrame:
-        """Mean of each metric and, in brackets, its difference from no mixup with the 95% interval; * means decided."""
-        return pd.DataFrame(
-            {TITLES[m]: {of: self._cell(of, m, scaled) for of in self.labels} for m in METRICS
-             if not (scaled and m == "accuracy")}
-        ).rename_axis("method")  # fmt: skip
+        """Mean of each metric and, in brackets, its difference from no mixup with the 95% interval; * means decided.
+        Before scaling also accuracy, which scaling does not change, and the training time."""
+        metrics = [m for m in METRICS if not (scaled and m == "accuracy")]
+        columns = {TITLES[m]: {of: self._cell(of, m, scaled) for of in self.labels} for m in metrics}
+        times = {} if scaled else {"time": {of: f"{self.times[of]:.1f}" for of in self.labels}}
+        return pd.DataFrame(columns | times).rename_axis("method")
 
     def _cell(self, label: str, metric: str, scaled: bool) -> str:
         number, digits = self.numbers[label, metric, scaled], 1 if metric in PERCENT else 3
@@ -252,6 +260,8 @@ class Comparison:
             rows,
             "Always answering the largest class of the test rows is right in "
             f"{100 * self._larger_class:.1f}%. NLL in nats; Brier from 0 to 2. Lower is better, except for accuracy",
+            "Time is training time in multiples of no mixup's, as it was while these runs were made (medians over "
+            "seeds); runs that shared the machine make it rough",
             "Temperature scaling fits one number on rows that were not trained on; it does not change accuracy",
             "There is one model and one recipe, chosen on other data with the plain model: a method may need another "
             "recipe to be at its best",
@@ -262,8 +272,9 @@ class Comparison:
 
         Returns:
             ``sentence``, ``cost``, ``recipe``, ``data`` and ``methods``. For each method: ``method`` (as it was named),
-            ``label``, ``params``, ``seeds``, and by metric ``mean``, ``difference``, ``low``, ``high``, ``decided``,
-            also ``over_rows`` if all seeds share the test rows, and ``scaled``, the same after temperature scaling.
+            ``label``, ``params``, ``seeds``, ``time`` (of training, in multiples of no mixup's), and by metric
+            ``mean``, ``difference``, ``low``, ``high``, ``decided``, also ``over_rows`` if all seeds share the test
+            rows, and ``scaled``, the same after temperature scaling.
             Values are fractions and nats; what a single seed cannot give is ``None``.
         """
 
@@ -276,7 +287,8 @@ class Comparison:
             return values | {"decided": bool(found.decided)} | rows
 
         listed = [
-            {"method": choice.name, "label": choice.label, "params": choice.params, "seeds": list(self.plan.seeds)}
+            {"method": choice.name, "label": choice.label, "params": choice.params, "seeds": list(self.plan.seeds),
+             "time": round(self.times[choice.label], 3)}
             | {m: numbers(self.numbers[choice.label, m, False])
                | {"scaled": numbers(self.numbers[choice.label, m, True])} for m in METRICS}
             for choice in self.plan.choices
@@ -308,7 +320,7 @@ class Comparison:
         test file ``NAME-DIGITS.html``."""
         name, _, digest = self.data.name.rpartition("@")
         name += f"-{digest[:6]}" * self.data.has_test  # with another test file, the file's name is the same
-        path = Path(path) if path else self.plan.folder / f"{name}.html"
+        path = Path(path).expanduser() if path else self.plan.folder / f"{name}.html"
         content = self._page()
         return write_text(path, content)
 

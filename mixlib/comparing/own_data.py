@@ -134,8 +134,9 @@ def read(
     if test is not None:
         given = tables_of(test, names)
         rows = given.get("test", given["train"])  # of a folder or a data set with splits, that for testing
-        of_frame = isinstance(test, pd.DataFrame)
-        found = {"train": found["train"], "test": replace(rows, title="the test data frame") if of_frame else rows}
+        if not isinstance(test, (str, Path)):  # both are in memory: no file name tells them apart
+            rows = replace(rows, title=rows.title.replace("the data", "the test data", 1))
+        found = {"train": found["train"], "test": rows}
     for table in found.values():
         rows = min(len(table.column(name)) for name in names)
         if rows < FEWEST_ROWS:
@@ -144,6 +145,8 @@ def read(
             )
     texts = {split: _texts(table, names[:-1]) for split, table in found.items()}
     labels = {split: _labels(table, label) for split, table in found.items()}
+    if all(re.fullmatch(r"-?\d+(\.0)?", name) for name in labels["train"]):  # pandas writes gaps' neighbours as 1.0
+        labels = {split: [re.sub(r"^(-?\d+)\.0$", r"\1", name) for name in names] for split, names in labels.items()}
     classes = _classes(found["train"], label, labels["train"])
     numbers = {name: number for number, name in enumerate(classes)}
     for i, name in enumerate(labels.get("test", [])):
@@ -227,8 +230,6 @@ def _labels(table: Table, name: str) -> list[str]:
         else:
             wrong.append((i, f"a label must be a text or a whole number, got {value!r} ({type(value).__name__})"))
     _refuse(table, name, wrong)
-    if all(re.fullmatch(r"-?\d+(\.0)?", label) for label in labels):  # pandas writes such floats to text files too
-        labels = [label.removesuffix(".0") for label in labels]
     return labels
 
 

@@ -215,7 +215,7 @@ class Plan:
         return [
             f"{data.title}: {'. '.join(data.remarks)}.",
             f"Each seed trains on {made.sizes['train_size']} rows, fits a temperature on {made.sizes['dev_size']} and "
-            f"tests on {test}{self._tested}; rows are drawn class by class.",
+            f"tests on {test}{self._tested}; splits are stratified by class.",
             f"{len(self.choices)} methods ({', '.join(choice.label for choice in self.choices)}), {seeds}; "
             f"{made.model}, {made.num_train_epochs} epochs ({updates} updates of {made.batch_size} rows), "
             f"learning rate {made.learning_rate:g}, texts cut at {made.max_length} tokens{long}.",

@@ -160,7 +160,8 @@ def _of_splits(folder: Path, files: Mapping[str, Sequence[Path]], names: Sequenc
         if split in files and "test" not in found:
             tables = [_file(file, names, file.relative_to(folder).as_posix()) for file in files[split]]
             lacking = [(table, name) for table in tables for name in names if name not in table.columns]
-            hidden = not lacking and all(str(label) == "-1" for table in tables for label in table.column(names[-1]))
+            labels = [] if lacking else [str(label) for table in tables for label in table.column(names[-1])]
+            hidden = set(labels) == {"-1"}
             if split == "train" or not (lacking or hidden):
                 found["train" if split == "train" else "test"] = _joined(folder, tables, names)
             elif hidden:

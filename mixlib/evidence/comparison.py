@@ -171,6 +171,11 @@ def margin(table: pd.DataFrame, score: str) -> float:
     return ece_margin(plain.groupby("data_set")["value"].mean().mean())
 
 
+AGAINST_PLAIN = [
+    "estimate", "low", "high", "category", "small", "words", "p", "differs", "sets", "sets_worse", "p_holm",
+]  # fmt: skip
+
+
 def against_plain(table: pd.DataFrame, methods: Sequence[str], score: str, scaled: bool = False) -> pd.DataFrame:
     """Every method's pooled difference from the plain model.
 
@@ -199,9 +204,10 @@ def against_plain(table: pd.DataFrame, methods: Sequence[str], score: str, scale
             "differs": judged.differs_between_sets, "sets": len(judged.sets),
             "sets_worse": sum(change.mean() < 0 for change in found.values()),
         }  # fmt: skip
+    if not rows:
+        return pd.DataFrame(columns=AGAINST_PLAIN).rename_axis("method")
     result = pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
-    if len(result):
-        result["p_holm"] = statistics.corrected(result["p"].fillna(1.0))[1]
+    result["p_holm"] = statistics.corrected(result["p"].fillna(1.0))[1]
     return result
 
 
@@ -210,7 +216,7 @@ def in_percent(table: pd.DataFrame, methods: Sequence[str], score: str, scaled: 
     found, matters = against_plain(table, methods, score, scaled), margin(table, score)
     if SCORES[score].unit == statistics.LOG_RATIO:  # less is better: a factor of e^-x of the plain model's loss
         for name in ("estimate", "low", "high"):
-            found[name] = -100 * np.expm1(-found[name])
+            found[name] = -100 * np.expm1(-found[name].astype(float))
         matters = -100 * math.expm1(-matters)
     found.attrs["margin"] = matters
     return found
@@ -253,7 +259,8 @@ def by_rate(tables: Mapping[str, pd.DataFrame], methods: Sequence[str], score: s
     columns = {}
     for title, table in tables.items():
         found = in_percent(table, methods, score)
-        columns[title] = found.apply(lambda r: f"{r['estimate']:+.1f} [{r['low']:.1f}, {r['high']:.1f}]", axis=1)
+        ends = zip(found["estimate"], found["low"], found["high"], strict=True)
+        columns[title] = pd.Series([f"{mean:+.1f} [{low:.1f}, {high:.1f}]" for mean, low, high in ends], found.index)
     return pd.DataFrame(columns)
 
 

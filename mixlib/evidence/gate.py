@@ -7,15 +7,17 @@ table's own seeds would favour the plain model, because its luck there would cou
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from mixlib.evidence import plan
-from mixlib.evidence.cells import SCREENING_SEEDS, AnyCell
+from mixlib.evidence.cells import SCREENING_SEEDS, AnyCell, Decided
 from mixlib.evidence.statistics import MIN_SEEDS
+from mixlib.evidence.tables import rows_of
 from mixlib.runs import paths
 from mixlib.runs.machine import PRECISIONS
 from mixlib.runs.spec import RunRecord
@@ -118,23 +120,54 @@ def _commit(decided: plan.Decided) -> None:
     plan.decided.cache_clear()
 
 
-def raise_seeds(store: Store | None = None) -> dict[str, list[int]]:
+def raise_seeds(
+    store: Store | None = None, chapters: Callable[[], Iterable[Iterable[Any]]] = tuple
+) -> dict[str, list[int]]:
     """Let notebooks and verdicts read every complete seed of each cell, in order; returns the cells that gained some.
 
     A seed is complete when all methods of the cell are done. Seeds count from the first on without a gap, so that none
     is left out because of its result, and up to the planned number or to all twelve, because any number in between
     would depend on when one looks. A cell is read in the precision in which it has the most complete seeds, or in
     ``fp32``, which every machine has, if there are as many; and not before it has enough of them to decide anything.
+    Cells that a chapter compares change their precision together.
+
+    Args:
+        store: of the runs.
+        chapters: gives the runs that each chapter compares, by the decisions as they stand when it is called.
     """
     store, before, gained = store or Store(), plan.decided(), {}
+    was = Decided(**asdict(before))
     for name, cell in plan.cells().items():
         for precision in PRECISIONS:
             seeds = plan.whole_seeds(replace(cell, precision=precision), store)
-            seeds = seeds if len(seeds) == plan.MOST_SEEDS else seeds[: plan.planned_seeds(cell)]
+            seeds = seeds if len(seeds) == plan.MOST_SEEDS else seeds[: cell.seeds]
             better = len(seeds) - len(before.seeds.get(name, []))
             nearer = PRECISIONS.index(precision) < PRECISIONS.index(before.precision.get(name, PRECISIONS[0]))
-            if (better > 0 or (better == 0 and nearer)) and len(seeds) >= min(MIN_SEEDS, plan.planned_seeds(cell)):
+            if (better > 0 or (better == 0 and nearer)) and len(seeds) >= min(MIN_SEEDS, cell.seeds):
                 before.seeds[name] = gained[name] = seeds
                 before.precision[name] = precision
+    once = {name: was.precision.get(name, PRECISIONS[0]) for name in was.seeds}
+    moved = {name for name in gained if before.precision[name] != once.get(name, before.precision[name])}
+    while moved:
+        mixed = _mixed(chapters())
+        held = {name for name in moved if mixed & set(plan.as_read(plan.get(name), "mini").specs(gained[name]))}
+        if not held:
+            break
+        for name in held:
+            before.seeds[name], before.precision[name] = was.seeds[name], once[name]
+            del gained[name]
+        moved -= held
     _commit(before)
     return gained
+
+
+def _mixed(chapters: Iterable[Iterable[Any]]) -> set[Any]:
+    """The runs of those chapters that would compare runs in different precisions."""
+    found: set[Any] = set()
+    for runs in chapters:
+        precisions: dict[tuple, set[str]] = {}
+        runs = list(runs)
+        for spec in runs:
+            precisions.setdefault(rows_of(spec), set()).add(spec.precision)
+        found |= {spec for spec in runs if len(precisions[rows_of(spec)]) > 1}
+    return found

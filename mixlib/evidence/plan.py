@@ -116,7 +116,7 @@ def _studies(profile: str) -> list[Spec]:
         for seed in first_seeds(max(cell.seeds for cell in registered().studies))
         for cell in registered().studies
         if seed in first_seeds(cell.seeds)
-        for spec in cell.specs([seed], profile=profile)
+        for spec in as_read(cell, profile).specs([seed], profile=profile)
     ]
     return sorted(found, key=lambda spec: spec.study in TIMED)
 
@@ -142,11 +142,6 @@ WAVES: dict[str, Callable[[str], list[Spec]]] = {
 }
 
 
-def planned_seeds(cell: AnyCell) -> int:
-    """How many seeds of a cell are run at first; see :mod:`mixlib.evidence.progress` for when more are wanted."""
-    return SENSITIVITY_SEEDS if cell in registered().sensitivity else cell.seeds
-
-
 EVERYTHING = "evidence"
 
 
@@ -157,18 +152,18 @@ def names() -> list[str]:
 
 def runs(name: str, profile: str = "mini", seeds: Seeds | None = None) -> list[Spec]:
     """The runs of a wave, of a cell, or of the whole evidence in the order of the waves; each once, in the precision in
-    which its cell is read.
+    which its cell is read (screening: in that of the profile).
 
     Args:
         name: one of :func:`names`.
         profile: ``mini``, or ``smoke`` for a trial that takes seconds, on synthetic data.
-        seeds: only these; for a cell, by default those of :func:`planned_seeds`.
+        seeds: only these; for a cell, by default its first ones, as many as its claims need at least.
 
     Raises:
         ValueError: an unknown profile, ``full`` (the cells have none), or wrong seeds.
     """
     if name in cells():
-        wanted = seeds_or(seeds, first_seeds(planned_seeds(cells()[name])))
+        wanted = seeds_or(seeds, first_seeds(cells()[name].seeds))
         return as_read(cells()[name], profile).specs(wanted, profile=profile)
     parts = list(WAVES) if name == EVERYTHING else [name]
     only = None if seeds is None else set(seeds_or(seeds, ()))

@@ -78,15 +78,17 @@ class MixedPrecision(ValueError):
     """Runs in different precisions (fp32, bf16, tf32), although they are to be compared seed by seed."""
 
 
+def rows_of(spec: Any) -> tuple[Any, ...]:
+    """What a run is trained on: equal for runs that are compared with each other."""
+    return tuple(getattr(spec, name, None) for name in ("dataset", "train_size", "train_per_class", "train_fraction"))
+
+
 def one_precision(records: Iterable[Record]) -> None:
     """Raise :class:`MixedPrecision` unless all records on the same rows were made in the same precision: only these are
     compared with each other."""
     rows: dict[Any, dict[str, list[Record]]] = {}
     for record in records:
-        of = [
-            getattr(record.spec, name, None) for name in ("dataset", "train_size", "train_per_class", "train_fraction")
-        ]
-        rows.setdefault(tuple(of), {}).setdefault(record.precision, []).append(record)
+        rows.setdefault(rows_of(record.spec), {}).setdefault(record.precision, []).append(record)
     for found in rows.values():
         if len(found) > 1:
             named = [

@@ -274,8 +274,9 @@ def as_json(verdict: Verdict, records: Records) -> dict[str, Any]:
     contrasts = verdict.claim.parts
     parts = verdict.judgement.parts or ((verdict.judgement,) if contrasts else ())
     live = [
-        {"part": contrast.name, "data_set": name, "cells": sorted({t.cell for t in contrast.units[name]}),
-         "size": [plan.rows_of(cell) for cell in dict.fromkeys(t.cell for t in contrast.units[name])],
+        {"part": contrast.name, "data_set": name,
+         "cells": (cells := list(dict.fromkeys(t.cell for t in contrast.units[name]))),
+         "size": [plan.rows_of(cell) for cell in cells],
          "methods": list(dict.fromkeys(t.label for t in contrast.units[name])), "seeds": seeds}
         for contrast, found in zip(contrasts, verdict.cells, strict=False) for name, seeds in found.items()
     ]  # fmt: skip

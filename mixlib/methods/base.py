@@ -63,7 +63,7 @@ class Method(ABC):
     Attributes:
         key: its name in code, records and commands; a class that defines one is registered under it.
         look: how tables and figures show it.
-        paper: key of the paper it comes from; ``None`` for a control.
+        paper: key of the paper it comes from; ``None`` if it comes from none.
         uses_hooks: whether it changes what happens inside the model, which ``torch.compile`` and ``nn.DataParallel``
             would prevent; the trainer then refuses both.
         keeps_dropout: whether, under ``dropout_leak``, its saliency pass switches dropout on again.

@@ -70,7 +70,8 @@ def code_version() -> str:
     """Hash of the source that a run's numbers depend on: tells whether two records were made by the same code.
 
     It changes when numbers may differ, not when a file is moved or documented: file names, imports, docstrings,
-    comments, blank lines and how a method looks in figures do not count.
+    comments, blank lines and how a method looks in figures do not count. Studies (of times, geometry or attention) have
+    code of their own, which it does not cover.
     """
     folder = paths.ROOT / "mixlib"
     files = {path for pattern in NUMBERS for path in folder.glob(pattern)}

@@ -289,6 +289,8 @@ def test_choosing_notebooks(monkeypatch):
         report.choose(["amplify-table2"])
     with pytest.raises(ValueError, match="did you mean calibration-table"):
         report.choose(["calibration-table22"])
+    with pytest.raises(ValueError, match="is a cell or a part of the evidence; name an artefact"):
+        report.choose(["batchmixup/banking77-1"])
     with pytest.raises(ValueError, match="no artefact or notebook 'tables'"):
         report.choose(["tables"])
 

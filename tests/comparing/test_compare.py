@@ -117,11 +117,13 @@ def test_the_json_has_what_it_promises(found):
     assert [row["method"] for row in said["methods"]] == ["none", "label_smoothing"]
     for row in said["methods"]:
         assert row["seeds"] == [0, 1, 2, 3]
+        assert row["time"] > 0
         for metric in ("accuracy", "nll", "ece", "brier"):
             for numbers in (row[metric], row[metric]["scaled"]):
                 assert {"mean", "difference", "low", "high", "decided"} <= set(numbers)
                 assert numbers["low"] <= numbers["difference"] <= numbers["high"]
     assert said["methods"][0]["nll"]["difference"] == 0
+    assert said["methods"][0]["time"] == 1
     assert "over_rows" in said["methods"][1]["nll"]
     assert "over_rows" not in said["methods"][1]["ece"]
     assert said["cost"]["runs"] == 8
@@ -146,6 +148,20 @@ def test_finished_runs_are_kept_and_only_what_is_new_is_run(found, settings):
         **{k: v for k, v in settings.items() if k != "progress"} | {"methods": ["label_smoothing", "tmix"]}
     )
     assert more.cost()["done"] == 8
+
+
+def test_training_time_is_in_multiples_of_no_mixup(found):
+    seconds = [1.0, 3.0, 2.0, 5.0, 9.0, 5.0, 2.0, 7.0]  # seed by seed, no mixup first: medians of 2 and of 5
+    timings = [r.timing | {"train_seconds": s} for r, s in zip(found.records, seconds, strict=True)]
+    slower = replace(found, records=[replace(r, timing=t) for r, t in zip(found.records, timings, strict=True)])
+    assert slower.times == {"no mixup": 1.0, "label smoothing": 2.5}
+    assert slower.table()["time"].to_dict() == {"no mixup": "1.0", "label smoothing": "2.5"}
+    assert "time" not in slower.table(scaled=True)
+
+
+def test_a_page_may_be_named_from_the_home_folder(found, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert found.page("~/page.html") == tmp_path / "page.html"
 
 
 def test_in_a_notebook_it_is_its_tables_and_elsewhere_a_line(found):
@@ -387,7 +403,7 @@ def test_the_command_ends_with_a_table_a_page_and_one_sentence(found, folder):
     *_, page, sentence = result.stdout.strip().splitlines()
     digits = found.data.name.rpartition("@")[2][:6]  # another test file has a page of its own
     assert page == f"Page: {folder / 'mixlib-results' / f'mine-3-classes-with-test-{digits}.html'}"
-    assert "(test.csv); rows are drawn" in Path(page.removeprefix("Page: ")).read_text()
+    assert "(test.csv); splits are stratified" in Path(page.removeprefix("Page: ")).read_text()
     assert sentence == found.sentence
     assert re.search(r"^no mixup +\d+\.\d ± \d", result.stdout, re.MULTILINE)
     said = json.loads(run(folder / "mine.csv", "--test", folder / "test.csv", *USUAL, "--json").stdout)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from datasets import Dataset
 
 from mixlib.comparing import own_data
 from mixlib.runs import corpora, draws, paths
@@ -142,6 +143,22 @@ def test_whole_numbers_written_as_decimals_are_the_same_classes_in_every_format(
     found = own_data.read(mixed)
     assert found.labels == ("1.0", "1.5", "2.0")
     assert "the labels are amounts; each one counts as a class" in " ".join(found.remarks)
+
+
+def test_of_labels_written_as_decimals_the_one_that_is_wrong_is_named():
+    rows = pd.DataFrame({"text": [f"text {i}" for i in range(60)], "label": ["1.0", "2.0"] * 30})
+    test = rows.assign(label=["1.0"] * 42 + ["spam"] + ["2.0"] * 17)
+    with pytest.raises(DataDiffers, match="the test data frame, row 43, column 'label': the label 'spam'"):
+        own_data.read(rows, test=test)
+    three = rows.assign(label=["1.0", "2.0", "x"] * 20)
+    assert own_data.read(three, test=rows).labels == ("1.0", "2.0", "x")
+    assert own_data.read(rows, test=rows.assign(label=[1, 2] * 30)).labels == ("1", "2")
+
+
+def test_a_fault_in_a_test_set_in_memory_is_put_there():
+    rows = {"text": [f"text {i}" for i in range(60)], "label": [0, 1] * 30}
+    with pytest.raises(DataDiffers, match="the test data set, split train, row 60"):
+        own_data.read(Dataset.from_dict(rows), test=Dataset.from_dict(rows | {"text": [*rows["text"][:-1], ""]}))
 
 
 def test_test_rows_of_one_class_are_refused():

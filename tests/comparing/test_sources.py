@@ -171,6 +171,9 @@ def test_test_rows_whose_labels_are_hidden_give_way_to_the_validation_rows(tmp_p
     found = own_data.read(tmp_path)
     assert found.counts["test"].sum() == 30
     assert found.remarks[0] == "the labels of test.csv are all -1, not public, so its rows are not used"
+    write(tmp_path / "test.csv", FRAME[:0])
+    with pytest.raises(DataDiffers, match=r"test\.csv has 0 rows; at least 20 are needed"):
+        own_data.read(tmp_path)
 
 
 def test_a_file_that_may_be_for_testing_is_not_trained_on(tmp_path):

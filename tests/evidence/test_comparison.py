@@ -53,6 +53,19 @@ def test_losses_are_shown_in_percent_of_the_plain_model():
     assert found.attrs["margin"] == pytest.approx(100 * (1 - 1 / 1.1))
 
 
+def test_where_nothing_is_compared_tables_are_empty():
+    alone = scores({("a", "none"): [50.0] * 5}, "nll")
+    assert comparison.in_percent(alone, ["none", "tmix"], "nll").empty
+    assert comparison.by_rate({"half": alone}, ["tmix"], "nll").empty
+    raw = pd.concat(
+        [scores({("a", "none"): [50.0] * 5, ("a", "tmix"): [51.0] * 5}, score) for score in comparison.PANELS]
+    )
+    assert comparison.in_words(raw, ["tmix"], scaled=True).empty  # runs without development rows have no temperature
+    shown = comparison.panels(raw, ["tmix"])["NLL: % saved"]
+    assert list(shown[comparison.RAW].index) == ["tmix"]
+    assert shown[comparison.SCALED].empty
+
+
 def test_too_few_seeds_are_named_and_a_decided_mean_says_where_data_sets_differ():
     one = judgements.judge(statistics.Part("x", {"a": pd.Series([0.5])}, 1.0))
     assert comparison.said(one) == "undecided: 1 seeds on a, at least 4 are needed"

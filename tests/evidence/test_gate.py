@@ -184,6 +184,34 @@ def test_a_cell_is_read_in_the_precision_of_most_whole_seeds(decisions, tmp_path
     assert gate.raise_seeds(store) == {}
 
 
+def test_cells_that_a_chapter_compares_change_their_precision_together(decisions, tmp_path):
+    store, names = Store(tmp_path / "store"), ["common/sst2", "amplify/sst2 by length", "mixup_calibration/imdb"]
+    pooled, by_length, alone = (plan.get(name) for name in names)
+
+    def chapters():
+        found = [plan.as_read(cell, "mini").specs(plan.decided().seeds[cell.name]) for cell in (pooled, by_length)]
+        return [[*found[0], *found[1]], plan.as_read(alone, "mini").specs([100])]
+
+    def run(precision, cells, count):
+        for cell in cells:
+            for spec in replace(cell, precision=precision).specs(range(100, 100 + count)):
+                store.put(fabricate.record(spec))
+
+    run("tf32", (pooled, by_length, alone), 6)
+    assert set(gate.raise_seeds(store, chapters)) == set(names)
+    run("fp32", (by_length, alone), 6)  # the chapter sets the pool's cell beside the one by length
+    store = Store(store.folder)
+    assert gate.raise_seeds(store, chapters) == {"mixup_calibration/imdb": list(range(100, 106))}
+    assert plan.decided().precision == dict(zip(names, ("tf32", "tf32", "fp32"), strict=True))
+    run("fp32", (pooled,), 6)
+    assert set(gate.raise_seeds(Store(store.folder), chapters)) == set(names[:2])
+    assert set(json.loads(decisions.read_text())["precision"].values()) == {"fp32"}
+
+
+def test_no_chapter_compares_runs_in_different_precisions():
+    assert gate._mixed(registry.artefact_runs(id_, "mini") for id_ in registry.RECIPES) == set()
+
+
 def test_a_table_reads_the_decided_seeds_in_their_precision(decisions, monkeypatch):
     few, pool_cell = plan.get("mixup_calibration/ag_news-32"), plan.get("common/ag_news")
     assert {spec.seed for spec in table_runs([few], "mini")} == set(

@@ -126,6 +126,14 @@ def test_sizes_of_one_data_set_count_as_one():
     assert len(found.judgement.sets) == 2
 
 
+def test_each_cell_has_its_own_size():
+    claim = CLAIMS["batchmixup-3"]  # four sizes of one data set, whose names are not in the order of their rows
+    records = experiment(claim)
+    shown = verdicts.as_json(verdicts.judge(claim, records), records)["cells"]
+    sizes = {cell: size for of in shown for cell, size in zip(of["cells"], of["size"], strict=True)}
+    assert sizes == {f"batchmixup/banking77-{n}": f"{n} a class" for n in (1, 5, 10, 30)}
+
+
 def test_a_verdict_may_hang_on_its_margin():
     claim = CLAIMS["mixup_calibration-9"]  # hardly changes
     records = experiment(claim, noise=1.1)

@@ -331,15 +331,18 @@ def factor_leads(effects: pd.DataFrame) -> Figure:
     height = 0.3 * len(rivals) * (len(factors) + 1) + 1.6
     figure, axes = plt.subplots(1, len(sets), figsize=(6 * len(sets), height), sharey=True, squeeze=False,
                                 layout="constrained")  # fmt: skip
-    colours = dict(zip(factors, ("black", "#b03a00", "#0173b2", "#029e73", "#8a5a00"), strict=True))
-    marks = dict(zip(factors, "oX^sD", strict=True))
+    colours = dict(zip(factors, ("black", "#b03a00", "#0173b2", "#029e73", "#8a5a00"), strict=False))
+    marks = dict(zip(factors, "oX^sD", strict=False))
     for axis, dataset in zip(axes[0], sets, strict=True):
         for k, rival in enumerate(rivals):
             for place, factor in enumerate(factors):
                 if (rival, factor) == ("none", "labels"):  # nothing is mixed, so no label either
                     continue
-                row = effects[(effects["dataset"] == dataset) & (effects["rival"] == rival)
-                              & (effects["factor"] == factor)].iloc[0]  # fmt: skip
+                found = effects[(effects["dataset"] == dataset) & (effects["rival"] == rival)
+                                & (effects["factor"] == factor)]  # fmt: skip
+                if found.empty:
+                    continue
+                row = found.iloc[0]
                 y = k * (len(factors) + 1) + place
                 axis.errorbar(row["lead"], y, xerr=[[row["lead"] - row["lead_low"]], [row["lead_high"] - row["lead"]]],
                               fmt=marks[factor], color=colours[factor], capsize=3,

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from mixlib import methods
-from mixlib.evidence import tables
+from mixlib.evidence import plan, tables
 from mixlib.evidence.cells import RECIPE, Cell, cell, table_runs
 from mixlib.runs.profiles import check_profile
 from mixlib.runs.spec import RunRecord, RunSpec
@@ -79,7 +79,9 @@ def cell_as_in(dataset: str, name: str, methods: Mapping[str, tuple[str, Mapping
 
 SMOKE_CELLS = (POOL[0], POOL[2])  # enough for a trial
 RATES = (0.5, 2.0)  # times the learning rate: how much depends on it
-SENSITIVITY = tuple(found.with_rate(factor) for found in (POOL[0], POOL[2]) for factor in RATES)
+SENSITIVITY = tuple(
+    replace(found.with_rate(factor), seeds=plan.SENSITIVITY_SEEDS) for found in (POOL[0], POOL[2]) for factor in RATES
+)
 
 
 def methods_on_all(profile: str, more: Iterable[str] = (), **overrides: Any) -> list[RunSpec]:
