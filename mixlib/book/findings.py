@@ -83,7 +83,7 @@ class Findings:
         found = [usable(self.records.store, spec) for spec in pool.sensitivity("mini")]
         if not self.pool or not found or None in found:
             return pd.DataFrame()
-        half = next(iter(pool.by_rate(found, []).values()))
+        half = pool.by_rate(found, [])["0.5 times"]
         return comparison.in_percent(
             comparison.scores(comparison.labelled(half)), list(self.gains["loss"].index), "nll"
         )

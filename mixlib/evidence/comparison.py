@@ -104,10 +104,17 @@ def differences(table: pd.DataFrame, score: str, method: str, scaled: bool = Fal
 
 
 def labelled(records: Iterable[RunRecord]) -> dict[tuple[str, str], list[RunRecord]]:
-    """Runs of one paper's cells by data set and method, as :func:`scores` takes them."""
+    """Runs of one paper's cells by data set and method, as :func:`scores` takes them.
+
+    Raises:
+        ValueError: a method was run twice on a data set with one seed, as with other parameters or another recipe.
+    """
     found: dict[tuple[str, str], list[RunRecord]] = {}
     for record in records:
         found.setdefault((record.spec.dataset, record.spec.method), []).append(record)
+    for (data_set, method), runs in found.items():
+        if len({record.spec.seed for record in runs}) < len(runs):
+            raise ValueError(f"{method} has several runs on {data_set} with one seed: compare one variant at a time")
     return found
 
 

@@ -69,8 +69,9 @@ NAMES = {  # of data sets, for readers
     "sst2": "SST-2", "sst5": "SST-5", "trec_coarse": "TREC-coarse", "trec_fine": "TREC-fine", "ag_news": "AG News",
     "imdb": "IMDb", "yelp5": "Yelp", "yelp_polarity": "Yelp", "cola": "CoLA", "boolq": "BoolQ",
     "mrpc": "MRPC", "qqp": "QQP", "mnli": "MNLI", "qnli": "QNLI", "rte": "RTE", "banking77": "BANKING77",
-    "fewrel": "FewRel", "fewrel75_none": "FewRel, 75 + None", "anli_r1": "ANLI R1", "anli_r2": "ANLI R2",
-    "anli_r3": "ANLI R3", "mean": "mean",
+    "fewrel": "FewRel", "fewrel75_none": "FewRel, 75 + None",
+    "fewrel80": "FewRel, 80", "mnli_mismatched": "MNLI, mismatched",
+    "anli_r1": "ANLI R1", "anli_r2": "ANLI R2", "anli_r3": "ANLI R3", "mean": "mean",
 }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """All methods under one protocol: what each gains over the plain model, their ranks, and ensembles."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -64,6 +65,14 @@ def test_where_nothing_is_compared_tables_are_empty():
     shown = comparison.panels(raw, ["tmix"])["NLL: % saved"]
     assert list(shown[comparison.RAW].index) == ["tmix"]
     assert shown[comparison.SCALED].empty
+
+
+def test_variants_of_a_method_are_not_taken_for_seeds():
+    specs = [spec for n in (1, 5) for spec in pool.on("sst2").specs([100, 101], ["amplify"])
+             for spec in [replace(spec, method_params=spec.method_params | {"n": n})]]  # fmt: skip
+    assert len(comparison.labelled(records(specs[:2], lambda spec: {}))["sst2", "amplify"]) == 2
+    with pytest.raises(ValueError, match="amplify has several runs on sst2 with one seed"):
+        comparison.labelled(records(specs, lambda spec: {}))
 
 
 def test_too_few_seeds_are_named_and_a_decided_mean_says_where_data_sets_differ():

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mixlib.evidence import gate, plan
+from mixlib.evidence import gate, plan, tables
 from mixlib.evidence.cells import FIRST, SCREENING_SEEDS, table_runs
 from mixlib.papers import registry
 from mixlib.papers.common import pool
@@ -206,6 +206,10 @@ def test_cells_that_a_chapter_compares_change_their_precision_together(decisions
     run("fp32", (pooled,), 6)
     assert set(gate.raise_seeds(Store(store.folder), chapters)) == set(names[:2])
     assert set(json.loads(decisions.read_text())["precision"].values()) == {"fp32"}
+
+
+def test_every_data_set_has_a_name_for_readers():
+    assert set(corpora.CORPORA) <= set(tables.NAMES)
 
 
 def test_no_chapter_compares_runs_in_different_precisions():
