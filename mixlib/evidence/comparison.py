@@ -233,7 +233,7 @@ PANELS = {
     "accuracy": "accuracy: points gained", "nll": "NLL: % saved", "ece": "ECE: points saved",
     "brier": "Brier x100: points saved",
 }  # fmt: skip
-RAW, SCALED = "raw", "after temperature scaling"
+RAW, SCALED = "as trained", "after temperature scaling"
 
 
 def panels(table: pd.DataFrame, methods: Sequence[str]) -> dict[str, dict[str, pd.DataFrame]]:

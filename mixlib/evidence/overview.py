@@ -22,7 +22,7 @@ from mixlib.evidence.verdicts import Verdict
 
 SHOWN = 6.0  # margins on either side; what lies beyond is drawn at the edge as an arrow
 _COLOURS = sns.color_palette("colorblind")
-UNSHOWN = "neither is shown"
+UNSHOWN = "neither better nor worse"
 NOT_DECIDED = {CATEGORIES[name] for name in (statistics.UNDECIDED, statistics.NO_EFFECT)}
 LOOK = {  # colour and marker of each category, so that they also differ in grey
     statistics.SUPPORTED: (_COLOURS[2], "o"),

@@ -209,7 +209,7 @@ def stage_differences(data: pd.DataFrame) -> Figure:
                 label="measured, with its 95% interval" if y == 0 else None,
             )  # fmt: skip
             axis.plot(row["printed"], y, marker="|", markersize=13, markeredgewidth=2, color="black",
-                      linestyle="none", label=None if y else "printed (to stage 1)")  # fmt: skip
+                      linestyle="none", label=None if y else "printed (over stage 1)")  # fmt: skip
         axis.axvline(0, color="black", linewidth=1)
         axis.set_title(dataset)
     axes[0, 0].set_yticks(range(len(methods)), [LABELS[m] for m in methods])

@@ -266,9 +266,10 @@ def contrasts(printed: pd.DataFrame, records: Sequence[RunRecord], pairs: Sequen
     for first, second in pairs:
         said = [printed[printed["method"] == m].set_index("dataset")["value"] for m in (first, second)]
         found = gains(data, first, PLAIN if second == "none" else second)
+        means = pd.Series({name: round(change.mean(), 2) for name, change in found.items()})
         rows[f"{LABELS[first]} over {LABELS[second]}"] = {
             f"printed: won / tied / lost, of {len(said[0])}": _counts((said[0] - said[1]).round(2)),
-            f"measured means, of {len(found)}": _counts(pd.Series({c: round(v.mean(), 2) for c, v in found.items()})),
+            f"measured: won / tied / lost, of {len(found)}": _counts(means),
             f"printed mean of these {len(found)}": _signed(_printed_gain(printed, list(found), first, second)),
             f"measured mean of these {len(found)}": pooled(found),
         }
