@@ -52,10 +52,19 @@ _CALIBRATION_OPEN = (
     "lists what we chose.",
 )
 _SSMIX_FRAME = (
-    "The published code trains on a random 75% of each training set; we use all of it.",
-    "In that code, an evaluation in mid-epoch leaves dropout off until the epoch ends, except for SSMix. Ours leaves "
-    "it on; `MixupTrainer(dropout_leak=True)` repeats the fault, and chapter 36 measures it.",
-    "In that code, gradients are clipped before they are computed, that is, never.",
+    "The published SSMix code trains on a random 75% of each training set; we use all of it.",
+    "In the SSMix code, an evaluation in mid-epoch leaves dropout off until the epoch ends, except for SSMix itself, "
+    "whose saliency pass switches it on again. Ours leaves it on; `MixupTrainer(dropout_leak=True)` repeats the fault, "
+    "and chapter 36 measures it.",
+    "In the SSMix code, gradients are clipped before they are computed, that is, never.",
+)
+_HALVES = (
+    "Half of the loss is that of the texts as they are: a step takes the mean of the losses of A, of B, of A with "
+    "tokens of B, and of B with tokens of A. The equation shows one mixed text.",
+)
+_SWAPPED = (
+    "Partners are swapped pairs, so that both are padded to one length, and an odd row is trained unmixed. The paper "
+    "pairs each text with any other.",
 )
 _AMPLIFY_LABELS = (
     "The published AMPLIFY code draws a second permutation for the labels, so mixed labels do not belong to the mixed "
@@ -74,14 +83,18 @@ ABOUT: dict[str, About] = {
         "Every label gives up a small part to all classes; no text is mixed.",
         (r"\mathcal L=(1-\varepsilon)\,\mathrm{CE}(f(x_i),y_i)+\frac{\varepsilon}{C}\sum_{c}\mathrm{CE}(f(x_i),c)",),
         where=("label",),
-        paper=("Our own baseline: it shows what softer labels do without mixing.",),
+        paper=(
+            "After Szegedy et al. (2016); none of the four papers uses it. It shows what softer labels do without "
+            "mixing.",
+        ),
     ),
     "eda": About(
         "Words are deleted or swapped and the label is kept; no text is mixed.",
         (r"\mathcal L=\mathrm{CE}(f(\mathrm{change}(x_i)),y_i)",),
         where=("words",),
         paper=(
-            "Synonyms (two of the four operations of EDA) need a thesaurus and are left out.",
+            "After Wei and Zou (2019), whose synonym replacement and insertion (two of the four operations) need a "
+            "thesaurus and are left out.",
             "Changed copies replace texts instead of being added to them, so that a step costs as much as a plain one.",
         ),
     ),
@@ -92,7 +105,7 @@ ABOUT: dict[str, About] = {
     ),
     "cls_mixup_late": About(
         "CLS MixUp in the last part of training, after plain fine-tuning.",
-        (r"\tilde v=\lambda v_i+(1-\lambda)v_j\quad\text{after half of the training}", TWO_TERMS),
+        (r"\tilde v=\lambda v_i+(1-\lambda)v_j", r"\text{after half of the training}", TWO_TERMS),
         where=("sentence", "label"),
         paper=("The paper only uses it in an argument (section 4) and prints no number for it.",),
     ),
@@ -101,16 +114,21 @@ ABOUT: dict[str, About] = {
         (r"\tilde e_t=\lambda e_{i,t}+(1-\lambda)e_{j,t},\quad\lambda\sim\mathrm{Beta}(\alpha,\alpha)", TWO_TERMS),
         where=("embeddings", "label"),
         paper=(
-            *_CALIBRATION_OPEN,
+            *_CALIBRATION_OPEN, *_SWAPPED,
             "How pairs of unequal length are mixed without padding is not described; positions beyond the shorter "
             "text keep the longer text's vector.",
         ),
     ),
     "manifold_mixup": About(
         "Hidden states are mixed at a layer drawn anew for each batch.",
-        (r"\tilde h^{(k)}=\lambda h^{(k)}_i+(1-\lambda)h^{(k)}_j,\quad k\text{ drawn from }0,\dots,n+1", TWO_TERMS),
+        (r"\tilde h^{(k)}=\lambda h^{(k)}_i+(1-\lambda)h^{(k)}_j", r"k\text{ drawn from }0,\dots,n+1", TWO_TERMS),
         where=("embeddings", "block", "sentence", "label"), drawn=True,
-        paper=(*_CALIBRATION_OPEN, "The paper does not state which layers are drawn from; we draw from all of them."),
+        paper=(
+            *_CALIBRATION_OPEN, *_SWAPPED,
+            "The paper does not state which layers are drawn from; we draw from all of them.",
+            "At layer n + 1 the texts are padded as well, so with texts of unequal length it is not quite CLS MixUp "
+            "(chapter 21).",
+        ),
     ),
     "embedmix": About(
         "Token embeddings are mixed, with weights that favour the text itself.",
@@ -120,13 +138,13 @@ ABOUT: dict[str, About] = {
     ),
     "tmix": About(
         "The outputs of one block, drawn anew for each batch, are mixed.",
-        (r"\tilde h^{(k)}=\lambda h^{(k)}_i+(1-\lambda)h^{(k)}_j,\quad k\text{ drawn from }7,9,12\text{ of }12", FOLDED,
+        (r"\tilde h^{(k)}=\lambda h^{(k)}_i+(1-\lambda)h^{(k)}_j", r"k\text{ drawn from }7,9,12\text{ of }12", FOLDED,
          TWO_TERMS),
         where=("block", "label"), drawn=True, of="Chen et al. (2020)",
         code=(
             *_AMPLIFY_LABELS,
-            "On a model with fewer blocks, the published code mixes labels but never a layer. Ours scales the block "
-            "numbers to the model.",
+            "On a model with fewer blocks, the published SSMix code mixes labels but never a layer. Ours scales the "
+            "block numbers to the model.",
             *_SSMIX_FRAME,
         ),
         sources=(SSMIX_CODE, AMPLIFY_CODE),
@@ -145,11 +163,13 @@ ABOUT: dict[str, About] = {
     "ssmix": About(
         "The least salient span of a text is overwritten by the most salient span of its partner.",
         (
-            r"k=\max(\min(\lfloor\lambda_0|a|\rfloor,|b|),1),\quad s_t=\|\partial\mathcal L/\partial e_t\|_2",
+            r"k=\max(\min(\lfloor\lambda_0|a|\rfloor,|b|),1)", r"s_t=\|\partial\mathcal L/\partial e_t\|_2",
             r"\mathcal L=(1-\tfrac{k}{|a|})\,\mathrm{CE}(f(\tilde a),y_a)+\tfrac{k}{|a|}\,\mathrm{CE}(f(\tilde a),y_b)",
         ),
         where=("words", "label"),
         paper=(
+            *_HALVES,
+            "In a pair each sentence is mixed on its own; the tokens and the lengths are added up for the label.",
             "Algorithm 1 weighs label A with the share of text B. We follow the formula of section 2, as the authors' "
             "code does.",
         ),
@@ -158,8 +178,9 @@ ABOUT: dict[str, About] = {
             "published code it does.",
             "For sentence pairs, the published code finds the saliency of each sentence alone, with the label of the "
             'pair; `saliency="split"` does the same.',
-            "Where the partner is shorter than the span, the published code skips mixing; "
-            '`short_partner="skip"` does the same.',
+            "Where the partner, special tokens included, is shorter than the span, the published code skips mixing; "
+            'where it lacks only a token or two, it copies special tokens. `short_partner="skip"` skips mixing in both '
+            "cases.",
             *_SSMIX_FRAME,
         ),
         sources=(SSMIX_CODE,),
@@ -167,7 +188,7 @@ ABOUT: dict[str, About] = {
     "ssmix_nosal": About(
         "SSMix with both spans at random places.",
         (r"\mathcal L=(1-\tfrac{k}{|a|})\,\mathrm{CE}(f(\tilde a),y_a)+\tfrac{k}{|a|}\,\mathrm{CE}(f(\tilde a),y_b)",),
-        where=("words", "label"),
+        where=("words", "label"), paper=_HALVES,
         code=(
             "The published code uses the same start in both texts and lets special tokens move. Ours draws two places "
             "among the words, as the paper says.",
@@ -178,23 +199,30 @@ ABOUT: dict[str, About] = {
     "ssmix_nosal_nospan": About(
         "Single tokens at random places are taken from the same places of the partner.",
         (r"\mathcal L=(1-\tfrac{k}{|a|})\,\mathrm{CE}(f(\tilde a),y_a)+\tfrac{k}{|a|}\,\mathrm{CE}(f(\tilde a),y_b)",),
-        where=("words", "label"), code=_SSMIX_FRAME, sources=(SSMIX_CODE,),
+        where=("words", "label"), paper=_HALVES, code=_SSMIX_FRAME, sources=(SSMIX_CODE,),
     ),
     "unk": About(
         "Random tokens are replaced by the unknown token and the label is kept; no text is mixed.",
         (r"\mathcal L=\mathrm{CE}(f(\tilde a),y_a)",),
         where=("words",), code=_SSMIX_FRAME, sources=(SSMIX_CODE,),
+        paper=(
+            "Half of the loss is that of the texts as they are: a step takes the mean of the losses of A, of B, and of "
+            "both with tokens replaced.",
+        ),
     ),
     "amplify": About(
-        "In every block, the attention outputs of two texts are mixed, always with the same weight.",
+        "In every block, the attention outputs of two texts are mixed, with one weight for all blocks of a step.",
         (
-            r"\tilde h^{(k)}=\lambda h^{(k)}_i+(1-\lambda)h^{(k)}_j\quad\text{after the attention of every block }k",
+            r"\tilde h^{(k)}=\lambda h^{(k)}_i+(1-\lambda)h^{(k)}_j", r"\text{after the attention of every block }k",
             r"\lambda=\max(\lambda_1,\dots,\lambda_n),\quad\lambda_m\sim\mathrm{Beta}(\alpha,\alpha)", TWO_TERMS,
         ),
         where=("attention", "label"),
         code=(
             "In the published code AMPLIFY classifies from the mean over all positions, padding included, and its "
             "baselines from the pooler. Ours gives all methods the same head; chapter 52 measures the difference.",
+            "That code gives token types to AMPLIFY alone; ours gives them to all methods.",
+            "That code sets the cosine schedule for too few steps and continues it past its end, so the learning rate "
+            "swings; ours comes down to 0 (chapter 52).",
             "In that code, choosing a single block other than the last also switches on all later blocks; "
             "`and_later=True` does the same.",
         ),
@@ -203,30 +231,32 @@ ABOUT: dict[str, About] = {
     "mixup": About(
         "The sentence vectors of all pairs in a batch are mixed, with several draws of the weight.",
         (r"\hat x_{ij}=\beta v_i+(1-\beta)v_j,\quad\beta\sim\mathrm{Beta}(\alpha,\alpha)",
-         r"\mathcal L=\frac1{b^2}\sum_{i,j}\beta\,\mathrm{CE}(\hat x_{ij},y_i)"
-         r"+(1-\beta)\,\mathrm{CE}(\hat x_{ij},y_j)"),
+         r"\mathcal L=\frac1{b^2}\sum_{i,j}\bigl[\beta\,\mathrm{CE}(\hat x_{ij},y_i)"
+         r"+(1-\beta)\,\mathrm{CE}(\hat x_{ij},y_j)\bigr]"),
         where=("sentence", "label"),
         paper=("The shape α of the weights' distribution is not stated; we use that of the author's code.",),
         code=_PAIRWISE_CODE, sources=(BATCHMIXUP_CODE,),
     ),
     "nonlinear_mixup": About(
         "Sentence vectors of all pairs are mixed with a separate weight for each dimension; class vectors likewise.",
-        (r"\hat x_{ij}=\beta\odot v_i+(1-\beta)\odot v_j,\quad\hat y_{ij}=\beta\odot w_{y_i}+(1-\beta)\odot w_{y_j}",
-         r"\mathcal L=\frac1{b^2}\sum_{i,j}-\hat x_{ij}\cdot\hat y_{ij}+\log\sum_c e^{\hat x_{ij}\cdot w_c}"),
+        (r"\hat x_{ij}=\beta\circ v_i+(1-\beta)\circ v_j", r"\hat y_{ij}=\beta\circ w_{y_i}+(1-\beta)\circ w_{y_j}",
+         r"\mathcal L=\frac1{b^2}\sum_{i,j}\bigl[-\hat x_{ij}\cdot\hat y_{ij}"
+         r"+\log\sum_c e^{\hat x_{ij}\cdot w_c}\bigr]"),
         where=("sentence", "label"),
         paper=(
             "How the word-level method of Guo (2020) was adapted to hidden states is not described.",
             "The loss is our reading. It can fall below zero, because a mixture of class vectors can fit a point "
             'better than any class does (chapter 11); with `objective="cross_entropy"` it cannot.',
         ),
+        code=("The author's code has no nonlinear mixup.",), sources=(BATCHMIXUP_CODE,),
     ),
     "batchmixup": About(
         "Every mixed point is a weighted sum of the whole batch; many points are made at once.",
-        (r"x'=\sum_j\mathrm{softmax}_j(M)\odot v_j,\quad y'=\sum_j\mathrm{softmax}_j(M)\odot w_{y_j}",
-         r"\mathcal L=-x'\cdot y'+\log\sum_c e^{x'\cdot w_c}"),
+        (r"\hat x=\sum_j\mathrm{softmax}_j(M)\circ v_j", r"\hat y=\sum_j\mathrm{softmax}_j(M)\circ w_{y_j}",
+         r"\mathcal L=-\hat x\cdot\hat y+\log\sum_c e^{\hat x\cdot w_c}"),
         where=("sentence", "label"),
         paper=(
-            "The printed loss is −x′·y′ alone. It has no lower bound and does not train a classifier (chapter 10). Our "
+            "The printed loss is −x̂·ŷ alone. It has no lower bound and does not train a classifier (chapter 10). Our "
             'default adds the other classes. With one weight per dimension that can fall below zero too; `objective='
             '"cross_entropy"` cannot (chapter 13), and `"dot"` is the printed loss.',
             "The shape α of the policy's distribution and the number of points are not stated. In the author's code α "
@@ -238,8 +268,9 @@ ABOUT: dict[str, About] = {
         code=(
             "The author's code has one weight per text and mixes labels, not class vectors; "
             '`policy="sample"` does the same.',
-            "In that code, one of the scripts trains with pairwise mixup after BatchMixup; it is not stated which "
-            "script made Table 1.",
+            "In that code, the main script for RTE trains 20 epochs with BatchMixup and then 20 with pairwise mixup; "
+            "another adds 5 epochs of pairwise mixup to the best BatchMixup checkpoint. It is not stated which script "
+            "made Table 1.",
         ),
         sources=(BATCHMIXUP_CODE,),
     ),

@@ -155,7 +155,7 @@ class Findings:
             if only_in_the_mean(row):
                 said.append(f"worse on {row['sets_worse']} of {row['sets']} data sets")
             found.append(f"{names[key]} ({', '.join(said)})")
-        return ", ".join(found)
+        return "; ".join(found)
 
     def sentences(self) -> list[str]:
         """What was found, a sentence or two each, from the verdicts and the pool; plain words without links."""
@@ -166,7 +166,7 @@ class Findings:
         for category in (statistics.SUPPORTED, statistics.CONTRADICTED):
             found = [id_ for id_, verdict in self.verdicts.items() if verdict.category == category]
             said = "".join(f"\n  * {plain(self.claims[id_]).rstrip('.')} ({id_}; {self._on(id_)})." for id_ in found)
-            how = QUOTED if len(lines) == 1 else ", likewise:"
+            how = QUOTED if len(lines) == 1 else ", quoted and judged in the same way:"
             lines += [f"**{category.capitalize()}**{how}{said}"] if said else []
         lines += self._published_head()
         if not self.gains:

@@ -225,7 +225,7 @@ class Book:
         rows = [
             [f"[{LABELS[key]}]({key}.md)", f"`{key}`", roomy(about.idea),
              ", ".join(SITE_WORDS[site] for site in about.where) or ("nothing" if key in ABOUT else "not stated"),
-             self.found.cost(key)]
+             self.found.cost(key) + (_with_parameters(key) if key in pool.METHODS else "")]
             for key, about in every().items()
         ]  # fmt: skip
         toc = "\n".join(every())
@@ -233,8 +233,9 @@ class Book:
             "# Methods\n\nEach method has a page with its equation, parameters, cost and claims. *Cost* is training "
             "time relative to plain fine-tuning, measured where all methods were run with the same recipes, otherwise "
             f"counted in passes over the rows. Which one to use: {self.chapter('51_common_protocol')}.\n\n"
-            f"{self.where()}\nA filled mark is a place changed in every batch; of the hollow ones, one is "
-            f"drawn for each batch. A mark between two blocks is the attention of the second.\n\n"
+            f"{self.where()}\n"
+            "A filled mark is a place changed in every batch (CLS MixUp, last half: of the last half); of the hollow "
+            "ones, one is drawn for each batch. A mark between two blocks is the attention of the second.\n\n"
             f"{table(['method', 'name in code', 'idea', 'changes', 'cost'], rows)}\n"
             f"```{{toctree}}\n:hidden:\n\n{toc}\n```\n"
         )
@@ -264,12 +265,12 @@ class Book:
         if key in pool.METHODS and key != "none":
             text += "\n## Compared with plain fine-tuning\n\n"
             text += (
-                f"Gains with one recipe per data set ({self.chapter('51_common_protocol')}): points of accuracy and "
-                f"ECE, percent of the loss; positive is better{_with_parameters(key)}.\n\n"
+                f"Gains with one recipe per data set{_with_parameters(key)} ({self.chapter('51_common_protocol')}): "
+                "points of accuracy and ECE, percent of the loss; positive is better.\n\n"
             )
             text += noted(table(list(COLUMNS), [[self.found.gain(key, column) for column in COLUMNS]]))
         if about.paper:
-            text += f"\n## Compared with the paper\n\n{bullets(about.paper)}"
+            text += f"\n## {'Compared with the paper' if cls.paper else 'Remarks'}\n\n{bullets(about.paper)}"
         if about.code:
             links = ", ".join(f"[{_repository(url)}]({url})" for url in about.sources)
             text += "\n## Compared with the published code\n\n"

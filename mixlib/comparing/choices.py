@@ -28,7 +28,8 @@ class Choice:
     """One of the methods compared.
 
     Attributes:
-        key, params: as specs have them.
+        key: as specs have it.
+        params: likewise.
         name: as it is written to be compared, such as ``tmix:alpha=0.4``.
         label: what readers call it.
     """

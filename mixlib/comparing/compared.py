@@ -39,14 +39,18 @@ class Number:
     """One metric of one method; fractions and nats.
 
     Attributes:
-        mean, sd: over seeds.
-        difference, low, high: difference from no mixup, paired by seed, with its 95% t interval, whose ends are nan for
-            a single seed, as is ``sd``.
-        low90, high90: ends of its 90% interval: anything beyond is excluded at 5% (two one-sided tests).
+        mean: over seeds.
+        sd: over seeds; nan for a single seed, as are the ends of intervals.
+        difference: from no mixup, paired by seed.
+        low: lower end of its 95% t interval.
+        high: upper end.
+        low90: lower end of its 90% interval; anything beyond is excluded at 5% (two one-sided tests).
+        high90: upper end.
         decided: whether the difference is significant (5%) after Holm's correction over the methods, with four seeds
             or more; if the test rows are the same for all seeds, over these rows as well.
-        over_rows, over_rows90: 95% and 90% interval over seeds and test rows together, if all seeds share the test
-            rows; not for ECE, which is not a mean over rows.
+        over_rows: 95% interval over seeds and test rows together, if all seeds share the test rows; not for ECE, which
+            is not a mean over rows.
+        over_rows90: the 90% interval.
     """
 
     mean: float
@@ -96,7 +100,7 @@ class Comparison:
 
     @cached_property
     def scores(self) -> pd.DataFrame:
-        """One row per run: ``method``, ``seed``, ``mcc``, ``temperature``, and each metric raw and ``NAME_scaled``."""
+        """One row per run, with ``method``, ``seed``, ``mcc``, ``temperature``, each metric, and as ``NAME_scaled``."""
         rows = []
         for label in self.labels:
             for record in self.of(label):
@@ -220,7 +224,7 @@ class Comparison:
 
     @cached_property
     def times(self) -> dict[str, float]:
-        """Training time of each method in multiples of no mixup's: medians over seeds, without evaluation."""
+        """Training time of each method in multiples of no mixup's (medians over seeds, without evaluation)."""
         medians = {of: median(record.timing["train_seconds"] for record in self.of(of)) for of in self.labels}
         return {of: seconds / medians[self.labels[0]] for of, seconds in medians.items()}
 
@@ -271,7 +275,7 @@ class Comparison:
         """The comparison for programs.
 
         Returns:
-            ``sentence``, ``cost``, ``recipe``, ``data`` and ``methods``. For each method: ``method`` (as it was named),
+            ``sentence``, ``cost``, ``recipe``, ``data`` and ``methods``; for each method ``method`` (as it was named),
             ``label``, ``params``, ``seeds``, ``time`` (of training, in multiples of no mixup's), and by metric
             ``mean``, ``difference``, ``low``, ``high``, ``decided``, also ``over_rows`` if all seeds share the test
             rows, and ``scaled``, the same after temperature scaling.

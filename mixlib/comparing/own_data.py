@@ -71,7 +71,7 @@ class OwnData:
             batch_size: rows per batch.
 
         Returns:
-            ``test_size`` is ``None`` with a test file: all its rows are used.
+            The three sizes; ``test_size`` is ``None`` with a test file, all of whose rows are used.
 
         Raises:
             ValueError: too few rows for ``train_size``, for the classes, or for batches of this size.

@@ -139,7 +139,8 @@ class Contrast:
             as claimed. Interactions have terms of several cells.
         margin: the smallest difference that matters, in the measure's unit; ``None``: that of calibration errors, which
             depends on the plain model's error.
-        kind, bounds: as in :class:`~mixlib.evidence.statistics.Part`.
+        kind: as in :class:`~mixlib.evidence.statistics.Part`.
+        bounds: likewise.
         printed: what the paper prints, signed as the terms are; ``None`` if it prints nothing.
         not_here: data sets of the paper that no cell represents, with the reason.
     """

@@ -19,6 +19,7 @@ from scipy import stats
 
 from mixlib.evidence.statistics import (
     ALPHA,
+    BOUNDS,
     CATEGORIES,
     CONTRADICTED,
     EQUIVALENCE_CONFIDENCE,
@@ -68,14 +69,20 @@ class Judgement:
         small: supported or contradicted, but by less than the margin; counted separately, see ``label``.
         decidable: at least 4 seeds on every data set, and spread on each.
         in_general: the random-effects interval over data sets agrees.
-        kind, margin, unit, bounds: as in :class:`~mixlib.evidence.statistics.Part`.
+        kind: as in :class:`~mixlib.evidence.statistics.Part`.
+        margin: likewise.
+        unit: likewise.
+        bounds: likewise.
         printed: the printed size, if there is one.
         estimate: the pooled contrast, positive as claimed; for kind ``BOUNDS``, within the bounds as claimed.
-        low, high: its 95% interval.
-        low90, high90: its 90% interval.
+        low: lower end of its 95% interval.
+        high: upper end.
+        low90: lower end of its 90% interval.
+        high90: upper end.
         p: two-sided p value of no difference.
         against: p value against the claim, see :class:`~mixlib.evidence.statistics.Decision`.
-        sets, seeds: the data sets, and how many seeds each has.
+        sets: the data sets.
+        seeds: how many each of them has.
         differs_between_sets: whether Welch's analysis of variance over data sets has p below 5%.
         random_effects: 95% interval for data sets in general.
         per_seed: 95% interval of each seed's mean over data sets.
@@ -113,7 +120,7 @@ class Judgement:
 
     @property
     def label(self) -> str:
-        """The category as it is counted: ``"supported by less than the margin"`` separately from ``"supported"``."""
+        """The category as it is counted, with ``"supported by less than the margin"`` apart from ``"supported"``."""
         return f"{self.category} by less than the margin" if self.small else self.category
 
     @property
@@ -293,7 +300,9 @@ def _needs(j: Judgement, samples: str) -> str:
     needed, enough, there = [], [], min(j.seeds)
     wanted = [(j.seeds_needed.printed, f"the printed {amount(j.printed, j.unit)}")] if _can_show_printed(j) else []
     if j.seeds_needed.margin or not j.differs_between_sets:
-        wanted.append((j.seeds_needed.margin, f"the margin of {amount(j.margin, j.unit)}"))
+        in_range = j.kind == BOUNDS and j.bounds is not None and all(map(math.isfinite, j.bounds))
+        size = "a truth in the middle of the claimed range" if in_range else f"the margin of {amount(j.margin, j.unit)}"
+        wanted.append((j.seeds_needed.margin, size))
     for number, size in wanted:
         if number is not None and number <= there:
             enough.append(size)

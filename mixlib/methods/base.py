@@ -232,7 +232,7 @@ class PlainLong(Plain):
     Each batch is repeated in the same places, so that only the mixing is left out.
 
     Args:
-        updates: per batch, at least 1.
+        updates: optimizer updates per batch, at least 1.
     """
 
     key: ClassVar[str] = "none_long"

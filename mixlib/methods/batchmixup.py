@@ -70,8 +70,8 @@ class Pairwise(MixedVectors):
     """Mix every row with every row, with n draws per batch (section 3).
 
     Args:
-        alpha: shape of Beta(alpha, alpha), positive (not stated; 0.4 in the author's code).
-        n: draws per batch (15 in the paper's timing and the author's code).
+        alpha: shape of Beta(alpha, alpha), positive (not stated; 0.4 in the author's code, which has mixup alone).
+        n: draws per batch (15 in the paper's timing and in that code).
         updates: ``"each"``: every draw is an optimizer update of its own, for which the batch is encoded again, so an
             epoch takes n times as long; ``"one"``: the mean of the n losses is one update, as a control.
     """
@@ -151,7 +151,7 @@ class NonlinearMixup(Pairwise):
 
     Args:
         alpha, n, updates: as in mixup.
-        objective: as in BatchMixup.
+        objective: ``"softmax"``, ``"cross_entropy"`` or ``"dot"``, explained at BatchMixup.
     """
 
     key: ClassVar[str] = "nonlinear_mixup"

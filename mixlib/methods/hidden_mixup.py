@@ -30,13 +30,13 @@ class HiddenMixup(MixedRows):
     """Mix hidden states of the rows of a batch.
 
     Args:
-        alpha: shape of Beta(alpha, alpha), positive (both papers: 0.2).
+        alpha: shape of Beta(alpha, alpha), positive (SSMix and AMPLIFY papers: 0.2).
         originals: ``True`` is the SSMix paper's frame: the mean of four losses, those of the two halves of the batch
             and of each half mixed with the other; an odd row is trained on as it is. ``False`` is the AMPLIFY paper's
             frame: the mixed rows alone, each mixed with a random other row.
         label_perm: whose label is mixed in. ``"same"``: that of the row mixed in. ``"independent"``: that of a row from
             a second, unrelated draw, so that labels do not belong to inputs; this is a fault of the AMPLIFY paper's
-            code in these three methods, for comparison only.
+            code in EmbedMix, TMix and SentenceMix, for comparison only.
     """
 
     paper: ClassVar[str] = "ssmix"

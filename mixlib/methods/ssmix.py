@@ -160,7 +160,7 @@ class SSMix(InputMixing):
             sentence alone with the pair's label, as in the authors' code, at the price of one more pass over twice
             the rows.
         short_partner: what to do if the partner has fewer tokens than floor(lam0 |a|): ``"shorten"`` the span to that
-            number (the paper's rule), or ``"skip"`` mixing (the authors' code).
+            number (the paper's rule), or ``"skip"`` mixing (as the authors' code, unless a token or two are missing).
     """
 
     key: ClassVar[str] = "ssmix"

@@ -60,7 +60,7 @@ def test_parameters_are_the_fields_with_the_words_of_the_nearest_docstring():
     found = pages.parameters(methods.base.REGISTRY["tmix"])
     assert list(found) == ["alpha", "originals", "label_perm", "blocks"]
     assert found["alpha"][0] == "0.2"
-    assert "both papers: 0.2" in found["alpha"][1]  # of the parent, where its own class says "as in"
+    assert "SSMix and AMPLIFY papers: 0.2" in found["alpha"][1]  # of the parent, where its own class says "as in"
     for key in methods.names():
         assert all(words for _, words in pages.parameters(methods.base.REGISTRY[key]).values()), key
 

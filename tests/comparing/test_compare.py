@@ -407,7 +407,8 @@ def test_the_command_ends_with_a_table_a_page_and_one_sentence(found, folder):
     assert sentence == found.sentence
     assert re.search(r"^no mixup +\d+\.\d ± \d", result.stdout, re.MULTILINE)
     said = json.loads(run(folder / "mine.csv", "--test", folder / "test.csv", *USUAL, "--json").stdout)
-    assert said["methods"] == found.as_json()["methods"]
+    timeless = [[row | {"time": 0} for row in rows] for rows in (said["methods"], found.as_json()["methods"])]
+    assert timeless[0] == timeless[1]  # another test makes one of the runs anew, in a time of its own
 
 
 def test_the_estimate_runs_nothing(tmp_path):

@@ -261,6 +261,8 @@ def test_words_of_undecided_say_for_what_there_are_enough_seeds():
     assert text.endswith("; needs 12 seeds for the margin of 1 point; these 6 seeds would do for the printed 2 points")
     batches = Part("time", {"mrpc": exact(0.15, 0.5, 100)}, 0.2, BOUNDS, bounds=(-math.inf, 0.2), samples="batches")
     assert judge(batches).words.endswith("; these 100 batches would do for the margin of 0.2 points")
+    ranged = Part("time", {"mrpc": exact(0.15, 0.5, 100)}, 0.2, BOUNDS, bounds=(-0.2, 0.2), samples="batches")
+    assert judge(ranged).words.endswith("; these 100 batches would do for a truth in the middle of the claimed range")
 
 
 def test_words_of_log_ratios_are_factors():

@@ -266,7 +266,8 @@ def word_graph(views: Mapping[str, Mapping[str, Any]], query: str, links: int = 
         axis.scatter(x[first], y[first], s=190, facecolors="none", edgecolors=ORANGE, linewidths=2.5, zorder=3)
         for word, a, right, up in zip(words, angle, x, y, strict=True):
             turn = np.degrees(a) if right >= 0 else np.degrees(a) + 180
-            axis.text(1.08 * right, 1.08 * up, word, rotation=turn, rotation_mode="anchor", fontsize=8, va="center",
+            out = 1.16 if (right, up) == (x[first], y[first]) else 1.08  # clear of the ring
+            axis.text(out * right, out * up, word, rotation=turn, rotation_mode="anchor", fontsize=8, va="center",
                       ha="left" if right >= 0 else "right")  # fmt: skip
         axis.set(title=LABELS[method], xlim=(-1.5, 1.5), ylim=(-1.5, 1.5), aspect="equal")
         axis.axis("off")
