@@ -215,12 +215,12 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         id="batchmixup-6", parts=tuple(map(_over, ("mixup", "nonlinear_mixup"))), together=BEST,
         rule=f"{ON_BOTH} of BatchMixup minus pairwise and minus nonlinear mixup (three draws and updates a batch, "
-        "BatchMixup one), accuracy at the last update; supported if both 95% intervals are above 0.",
+        f"BatchMixup one), accuracy at the last update; supported if both 95% intervals are above 0. {PRINTED_FOR}",
     ),
     Claim(
         id="batchmixup-7", parts=(_over("mixup", "nonlinear_mixup"),),
         rule=f"{ON_BOTH} of nonlinear minus pairwise mixup, accuracy at the last update; supported if its 95% "
-        "interval is above 0, no effect if its 90% interval is within 1 point.",
+        f"interval is above 0, no effect if its 90% interval is within 1 point. {PRINTED_FOR}",
     ),
     Claim(
         id="batchmixup-8",
