@@ -12,6 +12,7 @@ from mixlib import methods
 from mixlib.evidence import judgements, overview, plots, published, statistics, tables
 from mixlib.evidence.claims import Claim
 from mixlib.evidence.verdicts import Verdict
+from mixlib.papers import step_time
 from mixlib.papers.amplify import figures as amplify_plots
 from mixlib.papers.amplify import frames as judge
 from mixlib.papers.amplify import protocol as amplify
@@ -168,7 +169,7 @@ def ssmix_figures():
     ])  # fmt: skip
     return {
         "off_the_segment": ssmix_plots.off_the_segment(picture, distances),
-        "step_times": ssmix_plots.step_times(times, {m: tables.LABELS[m] for m in hidden}),
+        "step_times": step_time.draw_ratios(times, {m: tables.LABELS[m] for m in hidden}),
         "stage_differences": ssmix_plots.stage_differences(gains),
         "learning_curves": ssmix_plots.learning_curves(ways),
         "by_ratio": ssmix_plots.by_ratio(shares),

@@ -5,7 +5,7 @@ import pytest
 import torch
 from datasets import Dataset
 
-from mixlib.papers import registry
+from mixlib.papers import registry, step_time
 from mixlib.papers.amplify import protocol as amplify
 from mixlib.papers.amplify.studies import REFERENCES, Reader, ReadText, by_group
 from mixlib.papers.batchmixup import protocol
@@ -111,7 +111,7 @@ def test_studies_of_ssmix_run_and_say_what_their_readers_need(part):
     spec = part("smoke", seeds=[0])[0]
     record = execute(spec)
     if spec.study == "step_time":
-        times = frames.step_ratios([record])
+        times = step_time.ratios([record])
         assert set(times["method"]) == {"none", "padded", *(m["label"] for m in ssmix.EVIDENCE_TIMED)}
         assert (times["ratio"] > 0).all()
     elif spec.study == "off_the_segment":

@@ -9,11 +9,9 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from IPython.display import HTML
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from scipy import stats
 from torch import nn
 
 from mixlib.evidence.plots import DASHES, MARKERS, PALETTE, means_with_reach
@@ -161,33 +159,6 @@ def off_the_segment(picture: Mapping[str, Sequence[Sequence[float]]], data: pd.D
     )  # fmt: skip
     bars.set_xticks(range(len(ratios)), [f"{r:g}" for r in ratios])
     bars.legend(loc="upper left")
-    return figure
-
-
-def step_times(data: pd.DataFrame, order: Mapping[str, str], line: float | None = 2) -> Figure:
-    """Time of a step over that of a plain step of the same batch: a panel per data set, a dot per batch, a diamond at
-    their geometric mean.
-
-    Args:
-        data: columns ``dataset``, ``method``, ``ratio``.
-        order: method -> label, from top to bottom.
-        line: a ratio at which a dotted line is drawn, by default that of the frame of four losses; ``None`` for none.
-    """
-    sets = list(dict.fromkeys(data["dataset"]))
-    figure, axes = plt.subplots(1, len(sets), figsize=(6.2 * len(sets), 0.42 * len(order) + 1.6), sharey=True,
-                                squeeze=False, layout="constrained")  # fmt: skip
-    names = data.assign(label=data["method"].map(order))
-    for axis, dataset in zip(axes[0], sets, strict=True):
-        shown = names[(names["dataset"] == dataset) & names["label"].notna()]
-        sns.stripplot(shown, x="ratio", y="label", order=list(order.values()), color="0.55", size=4, alpha=0.7,
-                      jitter=False, ax=axis)  # fmt: skip
-        sns.pointplot(shown, x="ratio", y="label", order=list(order.values()), linestyle="none", estimator=stats.gmean,
-                      errorbar=None, color="black", marker="D", markersize=6, markeredgecolor="white", zorder=3,
-                      ax=axis)  # fmt: skip
-        axis.axvline(1, color="black", linewidth=1)
-        if line is not None:
-            axis.axvline(line, color="black", linewidth=1, linestyle=":")
-        axis.set(title=dataset, xlabel="time of a step / plain step on the same texts", ylabel="", xlim=(0, None))
     return figure
 
 

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from mixlib.evidence import statistics
-from mixlib.evidence.claims import batch_seconds, step_ratio
 from mixlib.evidence.tables import (
     LABELS,
     NAMES,
@@ -415,21 +414,6 @@ def start_table(records: Sequence[RunRecord]) -> pd.DataFrame:
         if {two, one} <= found.keys():  # at smoke they are of unequal length
             table[column]["two stages − from the start, SSMix"] = compare(found[two], found[one]).interval
     return pd.DataFrame(table).rename_axis("accuracy %")
-
-
-def step_ratios(records: Sequence[StudyRecord]) -> pd.DataFrame:
-    """Times of the study ``step_time``, one row per batch: ``dataset``, ``method``, ``batch``, ``ratio`` to the plain
-    step of that batch, ``seconds``, ``tokens`` per row; ``padded`` is a plain step padded to a fixed length."""
-    rows = []
-    for record in records:
-        for method in record.values["seconds"]:
-            timed = zip(step_ratio(record, method), batch_seconds(record, method), strict=True)
-            rows += [
-                {"dataset": record.spec.params["run"]["dataset"], "method": method, "batch": f"{record.spec.seed}/{i}",
-                 "ratio": ratio, "seconds": seconds, "tokens": record.values["tokens"]}
-                for i, (ratio, seconds) in enumerate(timed)
-            ]  # fmt: skip
-    return pd.DataFrame(rows)
 
 
 def leak_effects(records: Sequence[RunRecord]) -> pd.DataFrame:

@@ -20,7 +20,8 @@ def claims() -> Iterable[Claim]:
 
 
 def load() -> None:
-    from mixlib.papers.ssmix import studies  # noqa: F401 (its functions register themselves)
+    from mixlib.papers import step_time  # noqa: F401 (studies register themselves)
+    from mixlib.papers.ssmix import studies  # noqa: F401
 
 
 PAPER = Paper(

@@ -1,9 +1,7 @@
-"""Studies for the SSMix paper: what a step costs, where mixed texts lie, and what the method makes of a few texts."""
+"""Studies for the SSMix paper: where mixed texts lie, and what the method makes of a few texts."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -13,41 +11,8 @@ from mixlib.methods import Draw, sites
 from mixlib.methods.base import inputs_of, swapped_halves
 from mixlib.papers import geometry
 from mixlib.papers.ssmix import texts
-from mixlib.runs import bench, training
+from mixlib.runs import training
 from mixlib.runs.studies import StudySpec, study
-
-PLAIN_TURNS = 2  # on each batch, in addition
-
-
-@study
-def step_time(spec: StudySpec) -> dict[str, Any]:
-    """Seconds a training step takes with each method on the same real batches (claims 11 and 12).
-
-    Params: ``run`` (canonical spec of a plain run whose batches they are), ``batches`` (to time), ``methods`` (list of
-    ``{"label", "method", "params"}``), ``padded`` (tokens that one more plain step is padded to, as the published code
-    pads). Methods take turns in random order on the same batch, so that other load affects all equally. Values:
-    ``seconds`` by label, a list with one entry per batch (for the plain step, the mean of its turns); ``tokens`` per
-    row; trainable ``parameters`` of the model with each method (older records have none).
-    """
-    p = spec.params
-    fitted = training.fit(replace(spec.run, max_steps=1))
-    model, tokenizer, collate = fitted.trainer.model, fitted.tokenizer, fitted.trainer.data_collator
-    timed = {"none": methods.get("none")} | {m["label"]: methods.get(m["method"], **m["params"]) for m in p["methods"]}
-    parameters = {}
-    for label, method in timed.items():
-        method.prepare(model, tokenizer, [p["padded"]])
-        parameters[label] = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
-    wide = partial(tokenizer.pad, padding="max_length", max_length=p["padded"], return_tensors="pt")
-    contestants = {label: (method, collate) for label, method in timed.items()} | {"padded": (timed["none"], wide)}
-    seconds: dict[str, list[float]] = {}
-    tokens = []
-    for batch, took in bench.interleaved(
-        fitted, contestants, "none", PLAIN_TURNS, p["batches"], spec.seed, spec.precision
-    ):
-        tokens.append(float(batch["attention_mask"].sum(1).float().mean()))
-        for label, times in took.items():
-            seconds.setdefault(label, []).append(round(sum(times) / len(times), 5))
-    return {"seconds": seconds, "tokens": round(sum(tokens) / len(tokens), 1), "parameters": parameters}
 
 
 @study
