@@ -170,13 +170,13 @@ class Book:
         alt = f"Forest plot of the {claims} claims: estimate, interval, printed size and verdict of each"
         return (
             f"Of the {claims} claims: {self.found.counts()}. The [ledger](/claims.md) lists them all.\n\n"
-            f"```{{image}} /fragments/forest.svg\n:alt: {alt}\n```\n"
+            f"```{{figure}} /fragments/forest.svg\n:alt: {alt}\n```\n"
         )
 
     def where(self) -> str:
         named = [LABELS[key] for key, about in every().items() if "attention" in about.where or "words" in about.where]
         alt = f"Where each method mixes in a model of twelve blocks; {', '.join(named)} change words or attention"
-        return f"```{{image}} /fragments/where.svg\n:alt: {alt}\n```\n"
+        return f"```{{figure}} /fragments/where.svg\n:alt: {alt}\n```\n"
 
     def which(self) -> str:
         """Which method for what, at what cost: every method of the pool."""
@@ -213,7 +213,7 @@ class Book:
             for chapter in shown:
                 for number, figure in enumerate(chapter.figures):
                     text += (
-                        f":::{{grid-item-card}} {chapter.number}: {figure.title}\n"
+                        f":::{{grid-item-card}} {chapter.number}.{number + 1} {figure.title}\n"
                         f":link: /{chapter.name}\n:link-type: doc\n"
                         f":img-top: /fragments/{chapter.name}-{number}.png\n:img-alt: {figure.words}\n"
                         f"{', '.join(made[chapter.name])}\n:::\n"
