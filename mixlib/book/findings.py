@@ -349,8 +349,8 @@ class Findings:
         found = found.drop(index=[cell.name for cell in plan.registered().sensitivity])
         short = found[found["seeds"] < found["wanted"]]
         rows = [
-            [f"`{name}`" + (f": {said}" if (said := plan.get(name).says) else ""), tables.NAMES[row["dataset"]],
-             plan.rows_of(name), str(row["methods"]),
+            [f"`{name}`" + (f": {said}" if (said := plan.get(name).says) else ""),
+             tables.NAMES.get(row["dataset"], "invented points"), plan.rows_of(name), str(row["methods"]),
              f"{row['seeds']} in {row['precision']}" if row["seeds"] else "none yet",
              "" if math.isnan(row["error"]) else f"{row['error']:.2f}", str(row["wanted"])]
             for name, row in found.iterrows()

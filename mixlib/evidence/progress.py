@@ -14,6 +14,7 @@ import pandas as pd
 
 from mixlib.evidence import claims, plan, statistics, verdicts
 from mixlib.evidence.cells import Cell
+from mixlib.evidence.claims import Contrast
 from mixlib.evidence.verdicts import Records, Verdict
 from mixlib.runs.machine import PRECISIONS
 
@@ -30,18 +31,21 @@ def standard_errors(records: Records, names: Collection[str] | None = None) -> d
             if names is not None and contrast.cells.isdisjoint(names):
                 continue
             live, _, unfinished = verdicts.differences(contrast, records)
-            cells = {term.cell for name in live for term in contrast.units[name]}
-            own = [name for name in cells if isinstance(plan.get(name), Cell)]
-            if unfinished or not own or claims.MEASURES[contrast.measure].unit != "points":
+            if unfinished or not live or not _in_points(contrast):
                 continue
             se = statistics.pooled(verdicts.by_data_set(live, contrast)).se
-            for name in own:
-                found[name] = max(found.get(name, (0.0, "")), (se, claim.id))
+            for cell in {term.cell for name in live for term in contrast.units[name]}:
+                found[cell] = max(found.get(cell, (0.0, "")), (se, claim.id))
     return found
 
 
+def _in_points(contrast: Contrast) -> bool:
+    return claims.MEASURES[contrast.measure].unit == "points"
+
+
 def table(records: Records, names: Collection[str] | None = None) -> pd.DataFrame:
-    """All cells with runs of the evidence, or those with these ``names``, in the order in which they are run.
+    """All cells with runs of the evidence and the studies that a contrast in points reads, or those of them with these
+    ``names``, in the order in which they are run.
 
     Returns:
         Indexed by the cell's name: ``dataset``, ``methods`` (how many), ``seeds`` that are read, their ``precision``,
@@ -49,8 +53,9 @@ def table(records: Records, names: Collection[str] | None = None) -> pd.DataFram
         the seeds that are ``wanted``, and those ``complete`` in the precision that has most.
     """
     errors, decided, rows = standard_errors(records, names), records.decided, {}
+    judged = {c for claim in claims.claims().values() for part in claim.parts if _in_points(part) for c in part.cells}
     for name, cell in plan.cells().items():
-        if not isinstance(cell, Cell) or (names is not None and name not in names):
+        if not (isinstance(cell, Cell) or name in judged) or (names is not None and name not in names):
             continue
         read = len(decided.seeds.get(name, []))
         error, claim = errors.get(name, (float("nan"), ""))
@@ -60,9 +65,9 @@ def table(records: Records, names: Collection[str] | None = None) -> pd.DataFram
             for precision in PRECISIONS
         }
         rows[name] = {
-            "dataset": cell.dataset, "methods": len(cell.methods), "seeds": read,
-            "precision": decided.read(cell).precision if read else "", "error": error, "claim": claim,
-            "wanted": wanted, "complete": max(complete.values()),
+            "dataset": cell.dataset, "methods": len(cell.methods if isinstance(cell, Cell) else cell.labels),
+            "seeds": read, "precision": decided.read(cell).precision if read else "", "error": error,
+            "claim": claim, "wanted": wanted, "complete": max(complete.values()),
         }  # fmt: skip
     return pd.DataFrame.from_dict(rows, orient="index")
 

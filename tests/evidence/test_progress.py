@@ -67,3 +67,13 @@ def test_decided_claims_on_cells_that_lack_seeds_are_interim(noise, named):
     undecided = replace(judged, judgement=replace(judged.judgement, category=statistics.UNDECIDED))
     assert progress.interim({CLAIM: decided}, records) == [CLAIM] * named
     assert progress.interim({CLAIM: undecided}, records) == []
+
+
+def test_studies_in_points_are_asked_for_twelve_like_other_cells():
+    """Those of distances and times keep their number."""
+    claim = claims.claims()["batchmixup-12"]
+    table = progress.table(experiment(claim, noise=2, seeds=6))
+    assert table.loc["batchmixup/toy", "error"] > statistics.SE_LIMIT
+    assert table.loc["batchmixup/toy", "wanted"] == 12
+    assert "amplify/attention" in table.index
+    assert not {"batchmixup/geometry", "ssmix/off the segment", "amplify/step time"} & set(table.index)
