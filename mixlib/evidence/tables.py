@@ -405,7 +405,8 @@ def _origin(records: Sequence[RunRecord]) -> tuple[str, str]:
     warning = "SYNTHETIC DATA, not a result. " if any(s.synthetic for s in specs) else ""
     seeds = _seeds_of_cells(specs)
     tests = sorted({sum(record.reliability["rows"]) for record in records})
-    several, rows = (" to ".join(f"{n:,}" for n in dict.fromkeys((found[0], found[-1]))) for found in (seeds, tests))
+    several = " or ".join(map(str, seeds))
+    rows = " to ".join(f"{n:,}" for n in dict.fromkeys((tests[0], tests[-1])))
     models = ", ".join(model_name(model) for model in sorted({s.model for s in specs}))
     return (
         warning,
