@@ -295,6 +295,16 @@ def test_code_that_says_nothing_about_results_is_folded():
     assert cells == code
 
 
+def test_cards_of_the_gallery_carry_the_numbers_of_the_figures(tmp_path):
+    two = picture()
+    two.outputs *= 2
+    made = notebook(nbformat.v4.new_markdown_cell("# SSMix: times"), nbformat.v4.new_markdown_cell("## Steps"), two)
+    chapter = chapters.Chapter.of("35_ssmix_step_time", made)
+    gallery = pages.Book([chapter], Records(Store(tmp_path), plan.Decided({}, {}, {}))).gallery()
+    assert "} 35.1 SSMix: times: Steps\n" in gallery
+    assert "} 35.2 SSMix: times: Steps\n" in gallery
+
+
 def test_figures_of_one_cell_share_a_caption_and_go_on_being_counted():
     both = picture()
     both.outputs *= 2
