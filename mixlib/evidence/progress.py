@@ -59,7 +59,7 @@ def table(records: Records, names: Collection[str] | None = None) -> pd.DataFram
             continue
         read = len(decided.seeds.get(name, []))
         error, claim = errors.get(name, (float("nan"), ""))
-        wanted = plan.MOST_SEEDS if error > statistics.SE_LIMIT else cell.seeds
+        wanted = plan.MOST_SEEDS if error > statistics.SE_LIMIT else max(cell.seeds, read)  # none is taken back
         complete = {
             precision: len(plan.whole_seeds(replace(cell, precision=precision), records.store))
             for precision in PRECISIONS

@@ -7,7 +7,7 @@ import pytest
 
 from mixlib.evidence import claims, plan, progress, statistics, verdicts
 from mixlib.evidence.verdicts import Records
-from tests.experiments import experiment
+from tests.experiments import Shelf, experiment
 
 CLAIM = "mixup_calibration-9"  # one contrast in points, on two cells
 
@@ -57,6 +57,12 @@ def test_cells_without_runs_have_no_error_and_planned_seeds():
     assert table.loc["common/sst2 at 2 times the learning rate", "wanted"] == plan.SENSITIVITY_SEEDS
     assert table.loc["mixup_calibration/imdb-32", "wanted"] == 12
     assert (table["seeds"] == 0).all()
+
+
+def test_seeds_that_are_read_stay_wanted():
+    """Twelve make a cell precise, and six would then do."""
+    read = plan.Decided({"common/qnli": list(range(100, 112))}, {}, {})
+    assert progress.table(Records(Shelf({}), read), ["common/qnli"]).loc["common/qnli", "wanted"] == 12
 
 
 @pytest.mark.parametrize(("noise", "named"), [(2, True), (0.1, False)])
